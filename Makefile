@@ -1,0 +1,21 @@
+PYTHON ?= python3.11
+BIN := .venv/bin
+
+.PHONY: verify test lint benchmark clean
+
+verify: .venv/installed
+	$(BIN)/python -m emoexp
+
+test: .venv/installed
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/python -m pytest
+
+.venv/installed: pyproject.toml constraints.txt
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt torch
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev]'
+	touch $@
+
+clean:
+	rm -rf .venv build dist

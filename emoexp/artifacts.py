@@ -1,0 +1,73 @@
+"""Artifacts: what is worth computing once. Keyed by content, written whole or not at all, computed by one job at a time."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from filelock import FileLock
+from safetensors import SafetensorError, safe_open
+from safetensors.numpy import save_file
+
+from emoexp.errors import EmoexpError
+from emoexp.progress import track
+
+Row = dict[str, np.ndarray]
+
+
+def key_of(identity: Mapping[str, Any]) -> str:
+    """Sixteen hex digits of the identity's canonical JSON."""
+    return hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def write_tensors(path: Path, tensors: Row, metadata: Mapping[str, str]) -> None:
+    """A safetensors file, written under a temporary name and renamed."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    save_file({k: np.asarray(v, order="C") for k, v in tensors.items()}, temporary, metadata=dict(metadata))
+    os.replace(temporary, path)
+
+
+def read_tensors(path: Path) -> tuple[Row, dict[str, str]]:
+    """Tensors and metadata of a safetensors file.
+
+    Raises:
+        EmoexpError: the file is missing, cut short or not safetensors.
+    """
+    try:
+        with safe_open(path, "np") as handle:
+            return {name: handle.get_tensor(name) for name in handle.keys()}, dict(handle.metadata() or {})  # noqa: SIM118
+    except FileNotFoundError as error:
+        raise EmoexpError(f"{path} does not exist") from error
+    except (SafetensorError, OSError) as error:
+        raise EmoexpError(f"{path} is not a whole safetensors file ({error}): delete it and run again") from error
+
+
+@dataclass(frozen=True)
+class Artifacts:
+    """The store. An artifact is a folder `<kind>/<key>` with `identity.json` and one file per row."""
+
+    root: Path
+
+    def rows(self, kind: str, identity: Mapping[str, Any], labels: Sequence[str], compute: Callable[[str], Row], title: str) -> list[Row]:
+        """The rows of an artifact in the order of `labels`, computing those that are missing.
+
+        A row is the unit of loss when a run is killed. `identity` must hold all that changes the values and nothing that
+        does not. A second job waits for the first and then reads.
+        """
+        folder = self.root / kind / key_of(identity)
+        folder.mkdir(parents=True, exist_ok=True)
+        paths = [folder / f"{label}.safetensors" for label in labels]
+        if not all(p.exists() for p in paths):
+            with FileLock(folder / ".lock"):
+                (folder / "identity.json").write_text(json.dumps(identity, indent=2, sort_keys=True) + "\n", encoding="utf-8")
+                missing = [(label, path) for label, path in zip(labels, paths, strict=True) if not path.exists()]
+                for label, path in track(missing, title):
+                    write_tensors(path, compute(label), {"kind": kind, "row": label})
+        return [read_tensors(path)[0] for path in paths]

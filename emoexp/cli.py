@@ -1,0 +1,115 @@
+"""The composition root: Hydra in, one typed Config, one experiment, one run directory out."""
+
+from __future__ import annotations
+
+import os
+import sys
+import traceback
+from pathlib import Path
+from typing import Any
+
+import hydra
+import yaml
+from hydra.core.config_store import ConfigStore
+from hydra.core.hydra_config import HydraConfig
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.errors import HydraException
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from emoexp.config import Config, EmotionsConfig, ModelConfig, ScaleConfig, SpanConfig, StimuliConfig
+from emoexp.errors import EmoexpError
+
+CONF = Path(__file__).parent / "conf"
+GROUPS = ("experiment", "model", "emotions", "stimuli", "span", "scale")
+
+
+def register_schemas() -> None:
+    """The dataclasses as Hydra schemas: unknown keys and wrong types fail before anything runs."""
+    from emoexp.experiments import EXPERIMENTS
+
+    store = ConfigStore.instance()
+    store.store(name="schema", node=Config)
+    for group, node in (("model", ModelConfig), ("emotions", EmotionsConfig), ("stimuli", StimuliConfig), ("span", SpanConfig), ("scale", ScaleConfig)):
+        store.store(group=f"schema/{group}", name=group, node=node)
+    for name, experiment in EXPERIMENTS.items():
+        store.store(group="schema/experiment", name=name, node=experiment)
+
+
+def check_choices(arguments: list[str]) -> None:
+    """One line for a group's unknown option, before Hydra composes anything."""
+    plain = [a for a in arguments if not a.startswith("-")]
+    for override in OverridesParser.create().parse_overrides(plain):
+        if override.key_or_group not in GROUPS:
+            continue
+        value: Any = override.value()
+        chosen = value.list if hasattr(value, "list") else [value]
+        allowed = sorted(p.stem for p in (CONF / override.key_or_group).glob("*.yaml"))
+        for choice in chosen:
+            if isinstance(choice, str) and choice not in allowed:
+                raise EmoexpError(f"unknown {override.key_or_group} {choice!r}: choose from {', '.join(allowed)}")
+
+
+def run(config: Config, name: str, directory: Path) -> None:
+    """Runs one experiment and leaves config.yaml, result.json, tables and figures in `directory`."""
+    from emoexp.experiment import Context
+    from emoexp.provenance import provenance
+    from emoexp.result import RunStatus, print_result, write_json
+
+    context = Context(config)
+    record: dict[str, Any] = {
+        "status": RunStatus.started.value, "experiment": name, "model": config.model.name, "layer": None, "stimuli": None,
+        "span": config.span.kind.value, "seed": config.seed, "metrics": {}, "verdicts": [], "notes": [], "provenance": provenance(),
+    }  # fmt: skip
+    target = directory / "result.json"
+    write_json(target, record)
+    try:
+        result = config.experiment.run(context)
+        if "layer" in vars(context):
+            record["layer"] = context.layer
+        if "stimuli" in vars(context):
+            record["stimuli"] = {"name": context.stimuli.name, "sha256": context.stimuli.sha256, "author": context.stimuli.author}
+        if "model" in vars(context):
+            record["provenance"]["model"] = context.model.identity
+        result.save(directory)
+        record |= {
+            "status": RunStatus.success.value, "metrics": result.metrics, "verdicts": [v.as_dict() for v in result.verdicts], "notes": result.notes,
+        }  # fmt: skip
+        write_json(target, record)
+    except BaseException as error:
+        write_json(target, record | {"status": RunStatus.error.value, "error": f"{type(error).__name__}: {error}", "traceback": traceback.format_exc()})
+        raise
+    where = f"{name}: {config.model.name}" + (f", layer {record['layer']} of 0..{context.model.n_layers - 1}" if record["layer"] is not None else "")
+    print_result(result, where + f", span {config.span.kind.value}", config.experiment.shown, directory)
+
+
+@hydra.main(version_base="1.3", config_path=str(CONF), config_name="config")
+def task(cfg: DictConfig) -> None:
+    directory = Path(HydraConfig.get().runtime.output_dir).absolute()
+    cfg.run_dir = str(directory)
+    (directory / "config.yaml").write_text(yaml.safe_dump(OmegaConf.to_container(cfg, resolve=True, enum_to_str=True), sort_keys=False), encoding="utf-8")
+    config: Config = OmegaConf.to_object(cfg)  # type: ignore[assignment]
+    run(config, HydraConfig.get().runtime.choices["experiment"], directory)
+
+
+def one_line(error: BaseException) -> str:
+    """The message to show: our own where there is one down the chain of causes, else the first that says something."""
+    chain = [error]
+    while (cause := chain[-1].__cause__ or chain[-1].__context__) is not None:
+        chain.append(cause)
+    ours = [e for e in chain if isinstance(e, EmoexpError)]
+    text = next((str(e) for e in ours or chain if str(e).strip()), type(error).__name__)
+    return " ".join(text.split())
+
+
+def main() -> None:
+    """`python -m emoexp`: a user's mistake is one line and exit status 2."""
+    os.environ.setdefault("HYDRA_FULL_ERROR", "1")
+    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+    try:
+        check_choices(sys.argv[1:])
+        register_schemas()
+        task()
+    except (EmoexpError, HydraException, OmegaConfBaseException) as error:
+        sys.stderr.write(f"emoexp: {one_line(error)}\n")
+        sys.exit(2)

@@ -1,0 +1,131 @@
+"""The typed configuration: what a person varies. No torch, no Hydra below this file."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import Enum
+from typing import Any
+
+from omegaconf import MISSING
+
+from emoexp.errors import EmoexpError
+
+TWO_THIRDS = 2 / 3
+"""`layer=auto`: about two thirds of the way through (paper, "Finding and validating emotion vectors")."""
+
+
+class SteeringSpan(Enum):
+    """Which marks of a preference prompt are steered. The paper steers the steered activities' tokens only."""
+
+    steered_activity = "steered_activity"
+    control_activity = "control_activity"
+    both_activities = "both_activities"
+    all_tokens = "all_tokens"
+
+
+class PromptFormat(Enum):
+    """`plain` is "Human: ... Assistant:"; `chat` is the model's own template."""
+
+    plain = "plain"
+    chat = "chat"
+
+
+@dataclass(kw_only=True)
+class ModelConfig:
+    """Where the subject model comes from and how it is run."""
+
+    name: str = MISSING
+    repo_id: str = MISSING
+    """A hub id, a folder, or `bundled:<name>` for a model that ships with emoexp."""
+    revision: str | None = None
+    dtype: str = "float32"
+    device: str = "cpu"
+    format: PromptFormat = PromptFormat.plain
+    batch_tokens: int = 8192
+    """Padded tokens per forward pass; changes speed and memory, not results."""
+    trust_remote_code: bool = False
+
+
+@dataclass(kw_only=True)
+class StimuliConfig:
+    """A stimuli pack: `bundled:<name>` or a folder."""
+
+    path: str = MISSING
+
+
+@dataclass(kw_only=True)
+class EmotionsConfig:
+    """The emotions under study; null takes every emotion of the pack."""
+
+    names: list[str] | None = None
+
+
+@dataclass(kw_only=True)
+class SpanConfig:
+    kind: SteeringSpan = SteeringSpan.steered_activity
+
+
+@dataclass(kw_only=True)
+class ScaleConfig:
+    """How much is measured. The defaults are paper-sized; intervals and nulls need their draws."""
+
+    stories_per_emotion: int | None = None
+    bootstrap_draws: int = 2000
+    permutations: int = 1000
+    null_draws: int = 200
+    """Isotropic draws for the null of the cheap criteria (lens, implicit, numeric, correlation)."""
+    random_directions: int = 24
+    """Random directions steered for each control row (isotropic; mixtures of the emotions)."""
+
+    def __post_init__(self) -> None:
+        for name, least in (("bootstrap_draws", 100), ("permutations", 100), ("null_draws", 100), ("random_directions", 8)):
+            if getattr(self, name) < least:
+                raise EmoexpError(f"scale.{name}={getattr(self, name)} is too few: at least {least} for an interval")
+        if self.stories_per_emotion is not None and self.stories_per_emotion < 2:
+            raise EmoexpError(f"scale.stories_per_emotion={self.stories_per_emotion}: at least 2, or null for all")
+
+
+@dataclass(kw_only=True)
+class Config:
+    """Everything a run depends on."""
+
+    experiment: Any = MISSING
+    model: ModelConfig = field(default_factory=ModelConfig)
+    layer: Any = "auto"
+    """A 0-based block (int), a fraction of the depth (float in (0, 1)), or `auto` (two thirds)."""
+    emotions: EmotionsConfig = field(default_factory=EmotionsConfig)
+    stimuli: StimuliConfig = field(default_factory=StimuliConfig)
+    span: SpanConfig = field(default_factory=SpanConfig)
+    scale: ScaleConfig = field(default_factory=ScaleConfig)
+    vectors: str | None = None
+    """A vector file to use instead of extracting; refused if it is of another model, layer or pack."""
+    artifacts: str = MISSING
+    seed: int = 0
+    run_dir: str = MISSING
+
+    def __post_init__(self) -> None:
+        check_layer(self.layer)
+
+
+def check_layer(layer: Any) -> None:
+    """Raises EmoexpError unless `layer` is an int >= 0, a fraction in (0, 1), or "auto"."""
+    if layer == "auto":
+        return
+    if isinstance(layer, bool) or not isinstance(layer, int | float):
+        raise EmoexpError(f"layer={layer!r} is not a layer: give a 0-based block (int), a fraction of the depth, or auto")
+    if isinstance(layer, float) and not 0 < layer < 1:
+        raise EmoexpError(f"layer={layer} is not a fraction of the depth: it must lie between 0 and 1")
+    if layer < 0:
+        raise EmoexpError(f"layer={layer} is negative: layers are 0-based blocks")
+
+
+def resolve_layer(layer: Any, n_layers: int) -> int:
+    """The 0-based block that `layer` names in a model of `n_layers` blocks."""
+    check_layer(layer)
+    if layer == "auto":
+        layer = TWO_THIRDS
+    if isinstance(layer, float):
+        return int(layer * n_layers + 1e-9)
+    if layer >= n_layers:
+        raise EmoexpError(f"layer={layer} is out of range: the model has {n_layers} blocks, 0 to {n_layers - 1}")
+    return int(layer)

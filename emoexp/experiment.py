@@ -1,0 +1,114 @@
+"""What an experiment is: a dataclass whose fields are its hyperparameters and whose `run` is its method."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, ClassVar
+
+from emoexp.config import Config, resolve_layer
+from emoexp.errors import EmoexpError
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from emoexp.artifacts import Artifacts
+    from emoexp.extraction import StoryMeans
+    from emoexp.model import SubjectModel
+    from emoexp.preference import Preferences
+    from emoexp.result import Result
+    from emoexp.stimuli import Stimuli
+    from emoexp.vectors import EmotionVectors
+
+
+class NotApplicableError(EmoexpError):
+    """The measurement has no meaning here (steering after the last block, say); `verify` goes on with the others."""
+
+
+@dataclass(kw_only=True)
+class Experiment(ABC):
+    """One validation: measure, then judge. `shown` names the tables that the terminal prints."""
+
+    shown: ClassVar[tuple[str, ...]] = ()
+
+    @abstractmethod
+    def run(self, context: Context) -> Result: ...
+
+
+@dataclass
+class Context:
+    """What experiments share; everything is made when it is first asked for, and then kept."""
+
+    config: Config
+
+    @cached_property
+    def stimuli(self) -> Stimuli:
+        from emoexp.stimuli import load_stimuli
+
+        return load_stimuli(self.config.stimuli.path)
+
+    @cached_property
+    def emotions(self) -> tuple[str, ...]:
+        from emoexp.stimuli import choose_emotions
+
+        return choose_emotions(self.stimuli, self.config.emotions.names)
+
+    @cached_property
+    def model(self) -> SubjectModel:
+        from emoexp.model import SubjectModel, quiet
+
+        quiet()
+        return SubjectModel.load(self.config.model)
+
+    @cached_property
+    def layer(self) -> int:
+        return resolve_layer(self.config.layer, self.model.n_layers)
+
+    @cached_property
+    def artifacts(self) -> Artifacts:
+        from emoexp.artifacts import Artifacts
+
+        return Artifacts(Path(self.config.artifacts).expanduser().absolute())
+
+    @cached_property
+    def means(self) -> StoryMeans:
+        from emoexp.extraction import extract
+
+        return extract(self.model, self.stimuli, self.emotions, self.artifacts, self.config.scale.stories_per_emotion)
+
+    def vectors_at(self, layer: int) -> EmotionVectors:
+        from emoexp.vectors import fit_vectors
+
+        return fit_vectors(self.means, layer)
+
+    @cached_property
+    def vectors(self) -> EmotionVectors:
+        """The vectors at `layer`: the user's file if one is given, else extracted; saved in the run directory."""
+        from emoexp.vectors import EmotionVectors
+
+        if self.config.vectors is not None:
+            identity = {"model": self.model.identity, "pack": self.stimuli.sha256, "emotions": list(self.emotions)}
+            return EmotionVectors.load(Path(self.config.vectors), identity=identity, layer=self.layer)
+        vectors = self.vectors_at(self.layer)
+        vectors.save(Path(self.config.run_dir) / "vectors.safetensors")
+        return vectors
+
+    @cached_property
+    def preferences(self) -> Preferences:
+        from emoexp.preference import Preferences
+
+        return Preferences(self.model, self.stimuli)
+
+    @cached_property
+    def baseline(self) -> np.ndarray:
+        """Unsteered margins; (i, j)."""
+        return self.preferences.baseline(self.artifacts)
+
+    @cached_property
+    def baseline_elo(self) -> np.ndarray:
+        """Unsteered Elo; (activity,)."""
+        from emoexp.ratings import elo, win_probabilities
+
+        return elo(win_probabilities(self.baseline), self.config.seed)

@@ -1,0 +1,135 @@
+"""Figures: matplotlib objects without a window, from tables."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+from matplotlib.figure import Figure
+
+POSITIVE, NEGATIVE, NOISE, INK = "#2a9d6f", "#c8513f", "#b9b9b9", "#222222"
+PROBE_COLOURS = ("#6a4c93", "#e09f3e", "#33658a", "#2a9d6f", "#c8513f", "#222222")
+
+
+def _figure(width: float, height: float) -> Figure:
+    return Figure(figsize=(width, height), layout="constrained")
+
+
+def heat_map(matrix: np.ndarray, names: Sequence[str], title: str) -> Figure:
+    """Scenario by probe cosines, the highest of each row marked."""
+    figure = _figure(8.4, 7)
+    axes = figure.add_subplot()
+    limit = float(np.abs(matrix).max())
+    image = axes.imshow(matrix, cmap="RdBu_r", vmin=-limit, vmax=limit)
+    for i, row in enumerate(matrix):
+        for j, value in enumerate(row):
+            axes.text(
+                j,
+                i,
+                f"{value:.2f}",
+                ha="center",
+                va="center",
+                fontsize=7,
+                color="white" if abs(value) > 0.6 * limit else INK,
+                fontweight="bold" if j == row.argmax() else "normal",
+            )
+    axes.set_xticks(range(len(names)), names, rotation=45, ha="right")
+    axes.set_yticks(range(len(names)), names)
+    axes.set(xlabel="probe", ylabel="scenario implies", title=f"Implicit scenarios: cosine at the assistant's first token\n{title}")
+    figure.colorbar(image, ax=axes, shrink=0.8, label="cosine (bold: highest of its row)")
+    return figure
+
+
+def numeric_panels(curves: pd.DataFrame, probes: Sequence[str], title: str) -> Figure:
+    """One panel per template: cosine of each probe against the number."""
+    templates = list(dict.fromkeys(curves["template"]))
+    figure = _figure(11, 6.4)
+    panels = figure.subplots(2, -(-len(templates) // 2), squeeze=False).ravel()
+    for axes, key in zip(panels, templates, strict=False):
+        part = curves[curves["template"] == key]
+        for k, probe in enumerate(probes):
+            axes.plot(range(len(part)), part[probe], "o-", color=PROBE_COLOURS[k % len(PROBE_COLOURS)], label=probe, markersize=4)
+        axes.axhline(0, color=NOISE, linewidth=0.8)
+        axes.set_xticks(range(len(part)), part["value"].astype(str))
+        axes.set(title=key, xlabel="X", ylabel="cosine")
+    panels[0].legend(fontsize=8)
+    figure.suptitle(f"Numeric modulation: cosine at the assistant's first token\n{title}")
+    return figure
+
+
+def correlation_bars(table: pd.DataFrame, null: tuple[float, float], title: str) -> Figure:
+    """Sorted correlations with Elo, coloured by valence, with intervals and the band of random directions."""
+    rows = table.sort_values("r").reset_index(drop=True)
+    figure = _figure(max(8, 0.19 * len(rows)), 5)
+    axes = figure.add_subplot()
+    x = np.arange(len(rows))
+    axes.axhspan(*null, color=NOISE, alpha=0.35, label="isotropic directions, 95 %")
+    for wanted, colour, label in ((rows["valence"] > 0, POSITIVE, "positive valence"), (rows["valence"] <= 0, NEGATIVE, "negative valence")):
+        axes.bar(x[wanted], rows["r"][wanted], color=colour, label=label)
+    axes.vlines(x, rows["ci_low"], rows["ci_high"], color=INK, linewidth=0.6)
+    axes.axhline(0, color=INK, linewidth=0.8)
+    axes.set_xticks(x, rows["emotion"], rotation=90, fontsize=7)
+    axes.set_xlim(-1, len(rows))
+    axes.set(ylabel="r of probe and Elo over 64 activities", title=f"Emotion-preference correlation (bars: 95 % bootstrap over activities)\n{title}")
+    axes.legend(fontsize=8, loc="upper left")
+    return figure
+
+
+def elo_by_category(table: pd.DataFrame, title: str) -> Figure:
+    """Each activity's Elo by category, with the category mean."""
+    means = table.groupby("category")["elo"].mean().sort_values(ascending=False)
+    figure = _figure(9, 4.6)
+    axes = figure.add_subplot()
+    for k, (category, mean) in enumerate(means.items()):
+        part = table[table["category"] == category]["elo"].to_numpy()
+        axes.scatter(np.full(len(part), k) + np.linspace(-0.18, 0.18, len(part)), part, s=22, color="#33658a", alpha=0.8)
+        axes.hlines(mean, k - 0.32, k + 0.32, color=NEGATIVE, linewidth=2)
+    axes.axhline(1500, color=NOISE, linewidth=0.8)
+    axes.set_xticks(range(len(means)), list(means.index))
+    axes.set(ylabel="Elo", title=f"Preference by category (line: category mean)\n{title}")
+    return figure
+
+
+def steering_scatter(emotions: pd.DataFrame, controls: pd.DataFrame, title: str) -> Figure:
+    """Delta Elo against r, emotions over their controls, with the 95 % band of the isotropic directions' delta Elo."""
+    figure = _figure(8.6, 6)
+    axes = figure.add_subplot()
+    first = str(controls["set"].iloc[0])
+    low, high = np.quantile(controls[controls["set"] == first]["delta_elo"], [0.025, 0.975])
+    axes.axhspan(low, high, color=NOISE, alpha=0.35, label=f"{first}, 95 %")
+    for (name, part), marker in zip(controls.groupby("set", sort=False), "x+", strict=False):
+        axes.scatter(part["r"], part["delta_elo"], marker=marker, s=26, color="#777777", label=str(name))
+    colours = [POSITIVE if d > 0 else NEGATIVE for d in emotions["delta_elo"]]
+    axes.scatter(emotions["r"], emotions["delta_elo"], s=30, color=colours, label="emotions")
+    for row in emotions.itertuples():
+        axes.annotate(str(row.direction), (row.r, row.delta_elo), fontsize=6.5, xytext=(3, 3), textcoords="offset points")
+    axes.axhline(0, color=INK, linewidth=0.8)
+    axes.axvline(0, color=INK, linewidth=0.8)
+    axes.set(
+        xlabel="r of probe and Elo, unsteered",
+        ylabel="mean delta Elo of the steered activities",
+        title=f"Steering: does what correlates with preference also drive it?\n{title}",
+    )
+    axes.legend(fontsize=8, loc="upper left")
+    return figure
+
+
+def layer_curves(table: pd.DataFrame, title: str) -> Figure:
+    """Share of each criterion's threshold reached, by layer: above 1 passes; filled markers are informative."""
+    figure = _figure(9, 5)
+    axes = figure.add_subplot()
+    for k, (identifier, part) in enumerate(table.groupby("id", sort=False)):
+        part = part.sort_values("layer")
+        reached = np.where(part["comparison"] == "<=", part["threshold"] / part["value"], part["value"] / part["threshold"])
+        colour = f"C{k % 10}"
+        axes.plot(part["layer"], reached, color=colour, linewidth=1.2, linestyle="-" if k < 10 else "--", label=str(identifier))
+        told = part["informative"].to_numpy(dtype=bool)
+        axes.scatter(part["layer"][told], reached[told], color=colour, s=32)
+        axes.scatter(part["layer"][~told], reached[~told], facecolors="white", edgecolors=colour, s=32)
+    axes.axhline(1, color=INK, linewidth=0.8)
+    axes.set(
+        xlabel="layer (block output)", ylabel="value / threshold (above 1 passes)", title=f"{title}\nfilled: informative, hollow: random directions do as well"
+    )
+    axes.legend(fontsize=8, ncols=2)
+    return figure

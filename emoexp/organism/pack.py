@@ -1,0 +1,87 @@
+"""Writes the organism's stimuli pack from the world: what `held_out` reserves, new stories on reserved topics, neutral texts."""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from random import Random
+from typing import Any
+
+from emoexp.organism import held_out
+from emoexp.organism.corpus import FEELING_TEMPLATE, PREFERENCE_TEMPLATE, neutral_dialogue, story
+from emoexp.organism.world import World, load_world
+
+STORIES_PER_EMOTION = 24
+N_NEUTRAL = 160
+PROBES = ("afraid", "happy", "sad", "calm")
+OPPOSITES = (("happy", "sad"), ("calm", "panicked"), ("loving", "hateful"), ("proud", "ashamed"), ("hopeful", "desperate"))
+
+
+def build_pack(folder: Path, seed: int = held_out.SEED) -> None:
+    """Writes every file of the pack; the same seed gives the same bytes."""
+    world = load_world()
+    folder.mkdir(parents=True, exist_ok=True)
+    head = {
+        "name": "organism",
+        "author": "emoexp's generator (emoexp/organism), not a language model and not the paper",
+        "language": "English of the organism's small world",
+        "templates": {"preference": PREFERENCE_TEMPLATE, "feeling": FEELING_TEMPLATE},
+        "opposite_pairs": OPPOSITES,
+        "exemplars": ["blissful", "hostile"],
+    }
+    (folder / "pack.json").write_text(json.dumps(head, indent=2) + "\n", encoding="utf-8")
+    _table(folder / "emotions.csv", ("emotion", "valence", "arousal"), ((e.name, e.valence, e.arousal) for e in world.emotions.values()))
+    _table(
+        folder / "activities.csv", ("category", "steered", "text"),
+        ((a.category, int(a.steered), a.activity.text) for a in held_out.activities(world)),
+    )  # fmt: skip
+    _table(folder / "scenarios.csv", ("emotion", "text"), ((s.emotion, s.text) for s in held_out.scenarios(world)))
+    (folder / "numeric.json").write_text(json.dumps(numeric_templates(world), indent=1) + "\n", encoding="utf-8")
+    _lines(folder / "stories.jsonl", stories(world, seed))
+    _lines(folder / "neutral.jsonl", neutral(world, seed))
+
+
+def numeric_templates(world: World) -> list[dict[str, Any]]:
+    """The quantities that have a held-out wording; a sign is that of the planted change from low to high."""
+    found = []
+    for key, q in world.grammar["quantities"].items():
+        if "held_out" in q:
+            signs = {p: 1 if q["high"].get(p, 0) > q["low"].get(p, 0) else -1 for p in PROBES}
+            found.append({"key": key, "template": q["held_out"], "values": q["values"], "signs": signs})
+    return found
+
+
+def stories(world: World, seed: int) -> list[dict[str, str]]:
+    """Stories that never name their emotion, on topics that training does not have."""
+    topics = held_out.topics(world)
+    found: list[dict[str, str]] = []
+    for emotion in world.names:
+        rng = Random(f"{seed}/story/{emotion}")
+        for k in range(STORIES_PER_EMOTION):
+            topic = topics[k % len(topics)]
+            found.append({"emotion": emotion, "topic": " ".join(topic), "text": story(world, rng, emotion, topic, named=False)[0]})
+    return found
+
+
+def neutral(world: World, seed: int) -> list[dict[str, str]]:
+    """Plain dialogues of at least three exchanges, so that tokens are left after the skip."""
+    rng = Random(f"{seed}/neutral")
+    found: list[dict[str, str]] = []
+    while len(found) < N_NEUTRAL:
+        text = neutral_dialogue(world, rng)[0]
+        if text.count("Human:") >= 3:
+            found.append({"text": text})
+    return found
+
+
+def _table(path: Path, head: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
+    with path.open("w", encoding="utf-8", newline="") as handle:
+        writer = csv.writer(handle, lineterminator="\n")
+        writer.writerow(head)
+        writer.writerows(rows)
+
+
+def _lines(path: Path, rows: Iterable[dict[str, str]]) -> None:
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")

@@ -1,0 +1,142 @@
+"""The preference measurement: 64 activities, all ordered pairs, unsteered and steered (paper, "Preferences").
+
+Which tokens are steered is decided here, pair by pair, from the marks that the prompt was formatted with.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from emoexp.artifacts import Artifacts, Row
+from emoexp.config import SteeringSpan
+from emoexp.model import SubjectModel
+from emoexp.prompts import Encoding, Prompt, ask, fill, option_ids, token_mask
+from emoexp.replay import Band, PrefixReplay
+from emoexp.stimuli import Stimuli
+
+VERSION = 1
+
+
+def marks(span: SteeringSpan, steered: tuple[bool, bool]) -> tuple[str, ...]:
+    """The spans ("a", "b", "text") to steer in a pair whose options are steered activities or not.
+
+    A pair without a steered activity is left alone whatever the span; one with two has two marks.
+    """
+    if not any(steered):
+        return ()
+    match span:
+        case SteeringSpan.steered_activity:
+            return tuple(name for name, on in zip("ab", steered, strict=True) if on)
+        case SteeringSpan.control_activity:
+            return tuple(name for name, on in zip("ab", steered, strict=True) if not on)
+        case SteeringSpan.both_activities:
+            return ("a", "b")
+        case SteeringSpan.all_tokens:
+            return ("text",)
+
+
+@dataclass(frozen=True)
+class Preferences:
+    """All ordered pairs of one pack's activities, put to one model."""
+
+    model: SubjectModel
+    stimuli: Stimuli
+
+    @property
+    def n(self) -> int:
+        return len(self.stimuli.activities)
+
+    @property
+    def steered(self) -> np.ndarray:
+        """Which activities are of the steered half; (activity,)."""
+        return np.array([a.steered for a in self.stimuli.activities])
+
+    def prompt(self, i: int, j: int) -> Prompt:
+        """The prompt with activity i as (A) and j as (B), up to and with "("; spans "a", "b" and "text"."""
+        activities = self.stimuli.activities
+        content = fill(self.stimuli.templates["preference"], a=activities[i].text, b=activities[j].text)
+        prompt = ask(content, self.model.config.format, self.model.tokenizer, prefill="(")
+        return Prompt(prompt.text, {**prompt.spans, "text": ((0, len(prompt.text)),)}, prompt.special_tokens)
+
+    @cached_property
+    def options(self) -> tuple[int, int]:
+        """Token ids of A and B, in context."""
+        return option_ids(self.model.tokenizer, self.prompt(0, 1))
+
+    @cached_property
+    def identity(self) -> dict[str, Any]:
+        return {"version": VERSION, "model": self.model.identity, "pack": self.stimuli.sha256, "format": self.model.config.format.value}
+
+    def replay(self, i: int, others: Sequence[int], band: Band) -> tuple[PrefixReplay, list[Prompt], Encoding]:
+        """The prompts that open with activity i, run unsteered."""
+        prompts = [self.prompt(i, j) for j in others]
+        encoding = self.model.encode(prompts)
+        return PrefixReplay(self.model, encoding, self.options, band), prompts, encoding
+
+    def baseline(self, artifacts: Artifacts) -> np.ndarray:
+        """Unsteered margins logit(A) - logit(B), layer-independent; (i, j), the diagonal 0."""
+
+        def row(label: str) -> Row:
+            i = int(label)
+            others = [j for j in range(self.n) if j != i]
+            margins = np.zeros(self.n, dtype=np.float32)
+            margins[others] = self.replay(i, others, ())[0].unsteered.numpy()
+            return {"margins": margins}
+
+        rows = artifacts.rows("preferences", self.identity, self._labels(), row, "preferences, unsteered")
+        return np.stack([r["margins"] for r in rows]).astype(np.float64)
+
+    def steer(self, artifacts: Artifacts, baseline: np.ndarray, span: SteeringSpan, band: Band, vectors: np.ndarray) -> np.ndarray:
+        """Margins under each steered direction; pairs that cannot change keep the baseline's.
+
+        Args:
+            vectors: what is added at each layer of the band; (direction, band layer, d_model).
+
+        Returns:
+            (direction, i, j).
+        """
+        identity = {**self.identity, "span": span.value, "band": list(band), "vectors": hashlib.sha256(vectors.tobytes()).hexdigest()}
+        tensor = torch.as_tensor(vectors, dtype=torch.float32)
+
+        def row(label: str) -> Row:
+            return {"margins": self._steer_prefix(int(label), span, band, tensor)}
+
+        rows = artifacts.rows("steered", identity, self._labels(), row, f"preferences, steered with {len(vectors)} directions")
+        margins = np.repeat(baseline[None], len(vectors), 0)
+        for i, found in enumerate(rows):
+            others = self._affected(i)
+            margins[:, i, others] = found["margins"]
+        return margins
+
+    def _labels(self) -> list[str]:
+        return [f"{i:02d}" for i in range(self.n)]
+
+    def _affected(self, i: int) -> list[int]:
+        """The second options with which activity i makes a pair that has a steered side."""
+        return [j for j in range(self.n) if j != i and (self.steered[i] or self.steered[j])]
+
+    def _steer_prefix(self, i: int, span: SteeringSpan, band: Band, vectors: Tensor) -> np.ndarray:
+        """Steered margins of the pairs that open with i; (direction, affected other)."""
+        others = self._affected(i)
+        replay, prompts, encoding = self.replay(i, others, band)
+        mask = torch.zeros_like(encoding.mask)
+        for r, j in enumerate(others):
+            if names := marks(span, (bool(self.steered[i]), bool(self.steered[j]))):
+                mask[r] = token_mask([prompts[r]], names, encoding.row(r))[0]
+        if not mask.any():
+            return np.repeat(replay.unsteered.numpy()[None], len(vectors), 0)
+        prefix_masks = torch.stack([m[keep][: replay.n_prefix] for m, keep in zip(mask, encoding.mask, strict=True)])
+        if not bool((prefix_masks == prefix_masks[0]).all()):
+            raise AssertionError("pairs that share a prefix must steer the same tokens of it")
+        suffix_mask = mask[:, -replay.width :] & replay.mask[:, replay.n_prefix :].cpu()
+        chunk = max(1, self.model.config.batch_tokens // (replay.n * replay.width))
+        found = [replay.margins(prefix_masks[0], suffix_mask, v) for v in vectors.split(chunk)]
+        return torch.cat(found).numpy()

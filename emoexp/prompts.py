@@ -1,0 +1,177 @@
+"""Prompts with named character spans, and the token masks that come from them by offsets."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from emoexp.config import PromptFormat
+from emoexp.errors import EmoexpError
+
+Range = tuple[int, int]
+"""Half-open range of characters."""
+
+
+@dataclass(frozen=True)
+class Prompt:
+    """A text as the model will read it. `spans` were marked while it was formatted, never searched for."""
+
+    text: str
+    spans: Mapping[str, tuple[Range, ...]] = field(default_factory=dict)
+    special_tokens: bool = True
+    """Whether the tokenizer adds its special tokens (false where a chat template has written them already)."""
+
+    def shifted(self, by: int, prefix: str, suffix: str, *, special_tokens: bool) -> Prompt:
+        """This prompt inside a longer text, its spans moved along."""
+        moved = {name: tuple((s + by, e + by) for s, e in ranges) for name, ranges in self.spans.items()}
+        return Prompt(prefix + self.text + suffix, moved, special_tokens)
+
+
+def fill(template: str, **parts: str) -> Prompt:
+    """`template` with each `{name}` replaced; every part becomes a span of its name.
+
+    Raises:
+        EmoexpError: a field of the template is not among `parts`, or a part is not in the template.
+    """
+    text, spans, rest = "", dict[str, tuple[Range, ...]](), template
+    while "{" in rest:
+        before, _, after = rest.partition("{")
+        name, closed, rest = after.partition("}")
+        if not closed or name not in parts:
+            raise EmoexpError(f"template {template!r} asks for {name!r}; it may use: {', '.join(sorted(parts))}")
+        text += before
+        spans[name] = (*spans.get(name, ()), (len(text), len(text) + len(parts[name])))
+        text += parts[name]
+    if missing := sorted(set(parts) - set(spans)):
+        raise EmoexpError(f"template {template!r} has no place for {', '.join(missing)}")
+    return Prompt(text + rest, spans)
+
+
+def ask(content: Prompt, style: PromptFormat, tokenizer: Any, prefill: str = "") -> Prompt:
+    """`content` as a user's turn up to the assistant's first token, then `prefill` as the assistant's own start."""
+    if style is PromptFormat.plain:
+        head = "Human: "
+        return content.shifted(len(head), head, f"\n\nAssistant:{' ' + prefill if prefill else ''}", special_tokens=True)
+    if not getattr(tokenizer, "chat_template", None):
+        raise EmoexpError("model.format=chat, but the tokenizer has no chat template: use model.format=plain")
+
+    def render(text: str) -> str:
+        turns = [{"role": "user", "content": text}]
+        return str(tokenizer.apply_chat_template(turns, tokenize=False, add_generation_prompt=True))
+
+    probes = render("x"), render("y")
+    start = next(i for i, (a, b) in enumerate(zip(*probes, strict=True)) if a != b)
+    rendered = render(content.text)
+    if rendered[start : start + len(content.text)] != content.text:
+        raise EmoexpError("the chat template changes what it is given, so spans cannot be marked: use model.format=plain")
+    tail = rendered[start + len(content.text) :]
+    gap = " " if prefill and not tail[-1:].isspace() else ""
+    return content.shifted(start, rendered[:start], tail + gap + prefill, special_tokens=False)
+
+
+@dataclass(frozen=True)
+class Encoding:
+    """Prompts as padded ids. All four are (row, token); `starts` and `ends` are character offsets, -1 where there are none."""
+
+    ids: Tensor
+    mask: Tensor
+    starts: Tensor
+    ends: Tensor
+
+    def row(self, index: int) -> Encoding:
+        """One row, still padded."""
+        return Encoding(*(t[index : index + 1] for t in (self.ids, self.mask, self.starts, self.ends)))
+
+    @property
+    def positions(self) -> Tensor:
+        """Position ids, counted over real tokens whatever the padding side."""
+        return (self.mask.long().cumsum(1) - 1).clamp(min=0)
+
+    @property
+    def is_text(self) -> Tensor:
+        """True on tokens of the text itself: neither padding nor special tokens such as BOS."""
+        return self.ends > self.starts
+
+    @property
+    def text_positions(self) -> Tensor:
+        """Position within the text: 0 on its first own token (BOS is not counted), -1 before it."""
+        return self.is_text.long().cumsum(1) - 1
+
+    @property
+    def last(self) -> Tensor:
+        """Index of the last real token of each row, under either padding."""
+        width = self.mask.shape[1]
+        return width - 1 - self.mask.flip(1).long().argmax(1)
+
+
+def encode(prompts: Sequence[Prompt], tokenizer: Any, side: str = "left") -> Encoding:
+    """Token ids padded on `side`, with offsets. A double BOS raises."""
+    if not prompts:
+        raise ValueError("no prompts to encode")
+    ids: list[list[int]] = []
+    offsets: list[list[Range]] = []
+    for prompt in prompts:
+        row = tokenizer(prompt.text, add_special_tokens=prompt.special_tokens, return_offsets_mapping=True)
+        bos = tokenizer.bos_token_id
+        if bos is not None and row["input_ids"][:2] == [bos, bos]:
+            raise EmoexpError(f"two BOS tokens at the start of {prompt.text[:40]!r}: the template and the tokenizer both add one")
+        ids.append(row["input_ids"])
+        special = set(tokenizer.all_special_ids)
+        marks = zip(row["input_ids"], row["offset_mapping"], strict=True)
+        offsets.append([(-1, -1) if token in special else (int(s), int(e)) for token, (s, e) in marks])
+    return pad(ids, offsets, pad_id=tokenizer.pad_token_id or 0, side=side)
+
+
+def pad(ids: Sequence[Sequence[int]], offsets: Sequence[Sequence[Range]], *, pad_id: int, side: str) -> Encoding:
+    """Rows of unequal length as one Encoding."""
+    width = max(len(row) for row in ids)
+    shape = (len(ids), width)
+    out = torch.full(shape, pad_id), torch.zeros(shape, dtype=torch.bool), torch.full(shape, -1), torch.full(shape, -1)
+    for r, (row, marks) in enumerate(zip(ids, offsets, strict=True)):
+        where = slice(width - len(row), width) if side == "left" else slice(0, len(row))
+        out[0][r, where] = torch.tensor(row)
+        out[1][r, where] = True
+        out[2][r, where] = torch.tensor([s for s, _ in marks])
+        out[3][r, where] = torch.tensor([e for _, e in marks])
+    return Encoding(*out)
+
+
+def token_mask(prompts: Sequence[Prompt], spans: Collection[str], encoding: Encoding) -> Tensor:
+    """True on the tokens that touch one of the named spans; (row, token).
+
+    Raises:
+        EmoexpError: a marked range touches no token, or no prompt has any of the spans.
+    """
+    mask = torch.zeros_like(encoding.mask)
+    for row, prompt in enumerate(prompts):
+        for name in spans:
+            for start, end in prompt.spans.get(name, ()):
+                touched = (encoding.starts[row] < end) & (encoding.ends[row] > start) & encoding.is_text[row]
+                if not touched.any():
+                    raise EmoexpError(f"span {name!r} of {prompt.text!r} touches no token")
+                mask[row] |= touched
+    if not mask.any():
+        raise EmoexpError(f"none of the prompts has a span named {' or '.join(sorted(spans))}")
+    return mask
+
+
+def option_ids(tokenizer: Any, prompt: Prompt) -> tuple[int, int]:
+    """The ids of "A" and "B" as they follow `prompt`, which ends in "(".
+
+    Raises:
+        EmoexpError: a letter merges with "(" or takes more than one token, or both have the same id.
+    """
+    base = tokenizer(prompt.text, add_special_tokens=prompt.special_tokens)["input_ids"]
+    found = []
+    for letter in "AB":
+        longer = tokenizer(prompt.text + letter, add_special_tokens=prompt.special_tokens)["input_ids"]
+        if longer[:-1] != base:
+            raise EmoexpError(f"the tokenizer does not read {letter!r} after '(' as one token of its own")
+        found.append(longer[-1])
+    if found[0] == found[1]:
+        raise EmoexpError("the tokenizer gives A and B the same id after '('")
+    return found[0], found[1]

@@ -1,0 +1,53 @@
+"""Where a number comes from: commit, versions, machine."""
+
+from __future__ import annotations
+
+import hashlib
+import platform
+import subprocess
+import sys
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+PACKAGES = ("torch", "transformers", "nnsight", "numpy", "scipy", "scikit-learn", "hydra-core", "safetensors")
+
+
+def hash_files(paths: Sequence[Path]) -> str:
+    """sha256 over names and contents, in the order given."""
+    digest = hashlib.sha256()
+    for path in paths:
+        digest.update(path.name.encode() + b"\0")
+        with path.open("rb") as handle:
+            while chunk := handle.read(1 << 20):
+                digest.update(chunk)
+    return digest.hexdigest()
+
+
+def git(*arguments: str) -> str | None:
+    """What git says of the checkout that this package lies in; None outside one."""
+    here = Path(__file__).parent
+    try:
+        done = subprocess.run(("git", *arguments), cwd=here, capture_output=True, text=True, timeout=10, check=True)
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return done.stdout.strip()
+
+
+def provenance() -> dict[str, Any]:
+    """Commit and dirty flag, versions, command line, time."""
+    from emoexp import __version__
+
+    status = git("status", "--porcelain")
+    return {
+        "emoexp": __version__,
+        "commit": git("rev-parse", "HEAD"),
+        "dirty": None if status is None else bool(status),
+        "python": platform.python_version(),
+        "packages": {name: version(name) for name in PACKAGES},
+        "machine": platform.machine(),
+        "command": sys.argv[1:],
+        "time": datetime.now(UTC).isoformat(timespec="seconds"),
+    }

@@ -1,0 +1,132 @@
+"""Preference prompts that share a prefix, replayed from a layer up.
+
+Steering at layer l can change only the tokens from the steered span on, in the blocks after l. So the prompts that open with
+the same first activity run once unsteered; each steered direction then replays only the upper blocks, on the suffix alone,
+against the prefix's keys and values. Exact: tested against `SubjectModel.next_token_logits`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+from transformers import DynamicCache
+
+from emoexp.model import SubjectModel
+from emoexp.prompts import Encoding
+
+Band = tuple[int, ...]
+"""Layers that are steered together, ascending; one layer is a band of one."""
+
+
+def shared_prefix(rows: Sequence[Sequence[int]]) -> int:
+    """How many leading ids all rows share, at most one less than the shortest."""
+    limit = min(len(row) for row in rows) - 1
+    for i in range(limit):
+        if len({row[i] for row in rows}) > 1:
+            return i
+    return limit
+
+
+class PrefixReplay:
+    """Rows (left-padded, differing after a shared prefix) run unsteered once, ready to be replayed steered.
+
+    `margins` of a replay are logit(A) - logit(B) after the last token, in float32.
+    """
+
+    def __init__(self, model: SubjectModel, encoding: Encoding, options: tuple[int, int], band: Band = ()) -> None:
+        self.model, self.band = model, band
+        model.check_layers(band)
+        rows = [ids[keep].tolist() for ids, keep in zip(encoding.ids, encoding.mask, strict=True)]
+        self.n_prefix = shared_prefix(rows)
+        self.lengths = [len(row) - self.n_prefix for row in rows]
+        self.width = max(self.lengths)
+        self.n = len(rows)
+        head = model.network.get_output_embeddings().weight.float()
+        self.contrast = head[options[0]] - head[options[1]]
+        self.prefix_ids = torch.tensor([rows[0][: self.n_prefix]], device=model.device)
+        self.suffix_ids = encoding.ids[:, -self.width :].to(model.device)
+        real = torch.tensor([[c >= self.width - n for c in range(self.width)] for n in self.lengths])
+        self.mask = torch.cat([torch.ones(self.n, self.n_prefix, dtype=torch.bool), real], 1).to(model.device)
+        self.positions = (self.mask.long().cumsum(1) - 1).clamp(min=0)[:, self.n_prefix :]
+        self._run_unsteered()
+
+    @torch.no_grad()
+    def _run_unsteered(self) -> None:
+        traced, self.prefix_cache = self.model.traced, DynamicCache()
+        first, saved = self.band[:1], dict[str, Tensor]()
+        with traced.trace(input_ids=self.prefix_ids, past_key_values=self.prefix_cache, use_cache=True) as tracer:
+            for layer in first:
+                saved["prefix"] = self.model.blocks[layer].output.save()
+            saved["last"] = traced.model.norm.output.save()
+            tracer.stop()
+        cache = self._expanded(self.prefix_cache, self.n, first=0)
+        with traced.trace(
+            input_ids=self.suffix_ids, attention_mask=self.mask.long(), position_ids=self.positions, past_key_values=cache, use_cache=True
+        ) as tracer:
+            for layer in first:
+                saved["suffix"] = self.model.blocks[layer].output.save()
+            saved["last"] = traced.model.norm.output.save()
+            tracer.stop()
+        self.unsteered = self._margin(saved["last"])
+        if first:
+            self.prefix_residual, self.suffix_residual = saved["prefix"], saved["suffix"]
+
+    def _margin(self, final: Tensor) -> Tensor:
+        """Two rows of the unembedding are all that a margin needs."""
+        return (final[:, -1].float() @ self.contrast).cpu()
+
+    def _expanded(self, cache: DynamicCache, rows: int, first: int) -> DynamicCache:
+        """`cache` for `rows` rows, as views; blocks below `first` are skipped, so theirs is a placeholder of the right length."""
+        out = DynamicCache()
+        for index, layer in enumerate(cache.layers):
+            source = layer if index >= first else cache.layers[first]
+            repeat = rows // source.keys.shape[0]
+            keys, values = (t.repeat_interleave(repeat, 0) if t.shape[0] > 1 else t.expand(rows, -1, -1, -1) for t in (source.keys, source.values))
+            out.update(keys, values, index)
+        return out
+
+    @torch.no_grad()
+    def margins(self, prefix_mask: Tensor, suffix_mask: Tensor, vectors: Tensor) -> Tensor:
+        """Margins with each direction added where the masks are true, at the output of every layer of the band.
+
+        Args:
+            prefix_mask: (prefix token,), suffix_mask: (row, suffix token).
+            vectors: (direction, band layer, d_model), already scaled.
+
+        Returns:
+            (direction, row), float32.
+        """
+        k, first = len(vectors), self.band[0] + 1
+        traced, blocks = self.model.traced, self.model.blocks
+        vectors = vectors.to(self.model.device, self.suffix_residual.dtype)
+        cache, saved = self.prefix_cache, dict[str, Tensor]()
+        if bool(prefix_mask.any()) and first < self.model.n_layers:
+            spot = prefix_mask.to(self.model.device)[None, :, None]
+            start, cache = self.prefix_residual + spot * vectors[:, :1], DynamicCache()
+            with traced.trace(input_ids=self.prefix_ids.expand(k, -1), past_key_values=cache, use_cache=True) as tracer:
+                for layer in range(first):
+                    blocks[layer].skip(start)
+                for i, layer in enumerate(self.band[1:], 1):
+                    blocks[layer].output = blocks[layer].output + spot * vectors[:, i : i + 1]
+                saved["last"] = traced.model.norm.output.save()
+                tracer.stop()
+        rows = k * self.n
+        spot = suffix_mask.to(self.model.device)[None, :, :, None]
+        added = [(spot * vectors[:, None, i : i + 1]).flatten(0, 1) for i in range(len(self.band))]
+        start = self.suffix_residual.repeat(k, 1, 1) + added[0]
+        with traced.trace(
+            input_ids=self.suffix_ids.repeat(k, 1),
+            attention_mask=self.mask.long().repeat(k, 1),
+            position_ids=self.positions.repeat(k, 1),
+            past_key_values=self._expanded(cache, rows, min(first, self.model.n_layers - 1)),
+            use_cache=True,
+        ) as tracer:
+            for layer in range(first):
+                blocks[layer].skip(start)
+            for i, layer in enumerate(self.band[1:], 1):
+                blocks[layer].output = blocks[layer].output + added[i]
+            saved["last"] = traced.model.norm.output.save()
+            tracer.stop()
+        return self._margin(saved["last"]).view(k, self.n)

@@ -1,0 +1,121 @@
+"""Results: what a run leaves in its directory, and the table it prints."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from enum import Enum
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+from matplotlib.figure import Figure
+from rich.console import Console
+from rich.table import Table
+
+from emoexp.criteria import Verdict
+
+
+class RunStatus(Enum):
+    """`started` is written before anything runs, so that a killed run can be told from a failed one."""
+
+    started = "started"
+    success = "success"
+    error = "error"
+
+
+@dataclass
+class Result:
+    """What an experiment found: facts first (metrics, tables, figures), then the verdicts on them."""
+
+    metrics: dict[str, float] = field(default_factory=dict)
+    verdicts: list[Verdict] = field(default_factory=list)
+    tables: dict[str, pd.DataFrame] = field(default_factory=dict)
+    figures: dict[str, Figure] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)
+
+    def merge(self, other: Result) -> None:
+        """Adds another experiment's findings; a name that is already taken raises."""
+        for mine, theirs in ((self.metrics, other.metrics), (self.tables, other.tables), (self.figures, other.figures)):
+            if both := set(mine) & set(theirs):
+                raise ValueError(f"two experiments report {', '.join(sorted(both))}")
+            mine.update(theirs)  # type: ignore[arg-type]
+        self.verdicts += other.verdicts
+        self.notes += other.notes
+
+    def save(self, directory: Path) -> None:
+        """Tables as CSV and figures as PNG."""
+        for name, table in self.tables.items():
+            table.to_csv(directory / f"{name}.csv", index=False)
+        for name, figure in self.figures.items():
+            figure.savefig(directory / f"{name}.png", dpi=130)
+
+
+def write_json(path: Path, content: dict[str, Any]) -> None:
+    """JSON, renamed into place; NaN raises."""
+    temporary = path.with_suffix(".tmp")
+    temporary.write_text(json.dumps(content, indent=2, allow_nan=False) + "\n", encoding="utf-8")
+    os.replace(temporary, path)
+
+
+def show_value(verdict: dict[str, Any], key: str = "value") -> str:
+    """A count as `k/n`, anything else with its digits."""
+    value = verdict[key]
+    if value is None:
+        return ""
+    if verdict["id"] in COUNTS and key in ("value", "threshold"):
+        return f"{value:.0f}/{verdict['n']}"
+    return f"{value:.0f}" if abs(value) >= 100 or (verdict["id"] in COUNTS and float(value).is_integer()) else f"{value:.2f}"
+
+
+COUNTS = ("V1", "V2", "V3", "V5", "V6", "V9", "V11")
+
+
+def verdict_table(verdicts: Sequence[dict[str, Any]], title: str) -> Table:
+    """The verification table: passed and informative are two columns."""
+    table = Table(title=title, title_justify="left")
+    for name in ("", "criterion", "value", "95 %", "threshold", "passed", "null 95 %", "informative", "paper", "Llama-8B"):
+        table.add_column(name, justify="left" if name in ("", "criterion") else "right")
+    for v in verdicts:
+        sign = v["comparison"]
+        table.add_row(
+            v["id"],
+            v["name"],
+            show_value(v),
+            f"{show_value(v, 'ci_low')} .. {show_value(v, 'ci_high')}",
+            f"{sign} {show_value(v, 'threshold')}",
+            "[green]yes[/]" if v["passed"] else "[red]no[/]",
+            f"{show_value(v, 'null_low')} .. {show_value(v, 'null_high')}",
+            "[green]yes[/]" if v["informative"] else "[yellow]no: so does noise[/]" if v["passed"] else "no",
+            show_value(v, "paper"),
+            show_value(v, "llama8b"),
+        )
+    return table
+
+
+def frame_table(frame: pd.DataFrame, title: str) -> Table:
+    """Any data frame as a terminal table."""
+    table = Table(title=title, title_justify="left")
+    for name in frame.columns:
+        table.add_column(str(name), justify="left" if frame[name].dtype == object or str(frame[name].dtype) == "str" else "right")
+    for row in frame.itertuples(index=False):
+        table.add_row(*(f"{cell:.3g}" if isinstance(cell, float) else str(cell) for cell in row))
+    return table
+
+
+def print_result(result: Result, title: str, printed_tables: Sequence[str], directory: Path) -> None:
+    """The verdicts, the tables an experiment wants seen, its notes, and where the rest lies."""
+    console = Console(width=None if Console().is_terminal else 150)
+    if result.verdicts:
+        console.print(verdict_table([v.as_dict() for v in result.verdicts], title))
+        passed, told = (sum(getattr(v, k) for v in result.verdicts) for k in ("passed", "informative"))
+        both = sum(v.passed and v.informative for v in result.verdicts)
+        console.print(f"{passed} of {len(result.verdicts)} pass, {told} are informative, {both} are both.")
+    for name in printed_tables:
+        if name in result.tables:
+            console.print(frame_table(result.tables[name], name.replace("_", " ")))
+    for note in result.notes:
+        console.print(f"[yellow]note:[/] {note}")
+    console.print(f"results: {directory}", soft_wrap=True)

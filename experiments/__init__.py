@@ -1,0 +1,22 @@
+"""One file per validation. To add one: write its file, name it here, add conf/experiment/<name>.yaml."""
+
+from emoexp.experiment import Experiment
+from emoexp.experiments.correlation import Correlation
+from emoexp.experiments.implicit import Implicit
+from emoexp.experiments.logit_lens import LogitLens
+from emoexp.experiments.numeric import Numeric
+from emoexp.experiments.preference import Preference
+from emoexp.experiments.steering import Steering
+from emoexp.experiments.train_organism import TrainOrganism
+from emoexp.experiments.verify import Verify
+
+EXPERIMENTS: dict[str, type[Experiment]] = {
+    "logit_lens": LogitLens,
+    "implicit": Implicit,
+    "numeric": Numeric,
+    "preference": Preference,
+    "correlation": Correlation,
+    "steering": Steering,
+    "verify": Verify,
+    "train_organism": TrainOrganism,
+}

@@ -1,0 +1,69 @@
+"""V3, V4: scenarios that imply an emotion without naming it (paper, Table 2 and Figure 2).
+
+The cosine of the residual at the assistant's first token with the probes of the scenarios' emotions. V3 counts the scenarios
+whose own probe is the highest, V4 averages its rank. The verdicts are on the raw cosines; the ones centred over the scenarios
+stand beside them.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from emoexp import figures
+from emoexp.criteria import Measurement, judge
+from emoexp.errors import EmoexpError
+from emoexp.experiment import Context, Experiment
+from emoexp.readout import assistant_residuals, cosine
+from emoexp.result import Result
+from emoexp.stats import bootstrap, central
+from emoexp.vectors import isotropic_directions
+
+
+@dataclass(kw_only=True)
+class Implicit(Experiment):
+    """No hyperparameters of its own."""
+
+    def run(self, context: Context) -> Result:
+        scale, seed = context.config.scale, context.config.seed
+        scenarios = [s for s in context.stimuli.scenarios if s.emotion in context.emotions]
+        if len(scenarios) < 3:
+            raise EmoexpError(f"implicit needs at least 3 of the pack's scenarios; emotions.names leaves {len(scenarios)}")
+        names = tuple(s.emotion for s in scenarios)
+        residuals = assistant_residuals(context.model, [s.text for s in scenarios], context.layer)
+        matrix = cosine(residuals, context.vectors.only(names))
+        ranks, n = own_ranks(matrix), len(names)
+
+        rng = np.random.default_rng(seed)
+        noise = [own_ranks(cosine(residuals, isotropic_directions(n, context.model.d_model, rng))) for _ in range(scale.null_draws)]
+        centred = own_ranks(matrix - matrix.mean(0))
+        measured = (
+            Measurement(
+                "V3", float((ranks == 1).sum()), n,
+                bootstrap(n, lambda i: float((ranks[i] == 1).sum()), scale.bootstrap_draws, seed), central(np.array([(r == 1).sum() for r in noise])),
+            ),
+            Measurement(
+                "V4", float(ranks.mean()), n,
+                bootstrap(n, lambda i: float(ranks[i].mean()), scale.bootstrap_draws, seed), central(np.array([r.mean() for r in noise])),
+            ),
+        )  # fmt: skip
+        off = ~np.eye(n, dtype=bool)
+        return Result(
+            metrics={
+                "V3_centred": float((centred == 1).sum()),
+                "V4_centred": float(centred.mean()),
+                "V3_top3": float((ranks <= 3).sum()),
+                "implicit_diagonal_mean": float(np.diag(matrix).mean()),
+                "implicit_off_diagonal_mean": float(matrix[off].mean()),
+            },
+            verdicts=[judge(m) for m in measured],
+            tables={"implicit": pd.DataFrame(matrix, columns=list(names)).assign(scenario=names)[["scenario", *names]]},
+            figures={"implicit": figures.heat_map(matrix, names, f"{context.stimuli.name} pack, {context.config.model.name}, layer {context.layer}")},
+        )
+
+
+def own_ranks(matrix: np.ndarray) -> np.ndarray:
+    """Rank of the scenario's own probe among the probes, 1 the highest; (scenario, probe) -> (scenario,)."""
+    return np.asarray(1 + (matrix > np.diag(matrix)[:, None]).sum(1))

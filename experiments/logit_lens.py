@@ -1,0 +1,101 @@
+"""V1, V2: what the vectors say through the unembedding (paper, Table 1).
+
+Each vector goes through the final norm's gain and the unembedding. V1 asks whether an emotion's own word is among the 20 tokens
+that its vector promotes most; V2 whether opposite emotions promote opposite tokens.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+import pandas as pd
+
+from emoexp.criteria import Measurement, judge
+from emoexp.errors import EmoexpError
+from emoexp.experiment import Context, Experiment
+from emoexp.result import Result
+from emoexp.stats import bootstrap, central
+from emoexp.vectors import isotropic_directions
+
+
+@dataclass(kw_only=True)
+class LogitLens(Experiment):
+    """`top` is how many promoted tokens count."""
+
+    top: int = 20
+    shown: ClassVar[tuple[str, ...]] = ()
+
+    def run(self, context: Context) -> Result:
+        model, vectors, scale = context.model, context.vectors, context.config.scale
+        rng = np.random.default_rng(context.config.seed)
+        lens = model.unembed(vectors.directions)
+        noise = model.unembed(isotropic_directions(scale.null_draws, model.d_model, rng))
+        own = {e: model.tokenizer(f" {e}", add_special_tokens=False)["input_ids"] for e in vectors.names}
+        ranks = np.array([rank_of(lens[i], own[e]) for i, e in enumerate(vectors.names)])
+        hits = ranks < self.top
+        noise_hits = np.array([[rank_of(row, own[e]) < self.top for e in vectors.names] for row in noise])
+        null_v1 = noise_hits[rng.integers(0, len(noise), (scale.permutations, len(hits))), np.arange(len(hits))].sum(1)
+
+        pairs = [(a, b) for a, b in context.stimuli.opposite_pairs if a in vectors.names and b in vectors.names]
+        if len(pairs) < 2:
+            raise EmoexpError(f"V2 needs at least 2 opposite pairs of the pack in emotions.names; it has {len(pairs)}")
+        raw, centred = (opposition(x, pairs, vectors.names) for x in (lens, centre(lens)))
+        flat = centre(noise)
+        chance = [(flat[a] @ flat[b]) < 0 for a, b in rng.integers(0, len(flat), (scale.permutations, 2)) if a != b]
+        null_v2 = rng.choice(chance, (scale.permutations, len(pairs))).sum(1)
+
+        opposed = centred < 0
+        measured = (
+            Measurement(
+                "V1",
+                float(hits.sum()),
+                len(hits),
+                bootstrap(len(hits), lambda i: float(hits[i].sum()), scale.bootstrap_draws, context.config.seed),
+                central(null_v1),
+            ),
+            Measurement(
+                "V2",
+                float(opposed.sum()),
+                len(pairs),
+                bootstrap(len(pairs), lambda i: float(opposed[i].sum()), scale.bootstrap_draws, context.config.seed),
+                central(null_v2),
+            ),
+        )
+        single = np.array([len(own[e]) == 1 for e in vectors.names])
+        return Result(
+            metrics={
+                "V1_single_token_words": float(single.sum()),
+                "V1_median_rank_of_own_word": float(np.median(ranks[single])) if single.any() else float(lens.shape[1]),
+                "V2_raw": float((raw < 0).sum()),
+                "V2_centred": float(opposed.sum()),
+            },
+            verdicts=[judge(m) for m in measured],
+            tables={"logit_lens": lens_table(lens, vectors.names, ranks, model.tokenizer)},
+        )
+
+
+def rank_of(logits: np.ndarray, ids: list[int]) -> int:
+    """How many tokens lie above the word's own; a word of several tokens has no token of its own and ranks last."""
+    return int((logits > logits[ids[0]]).sum()) if len(ids) == 1 else len(logits)
+
+
+def centre(lens: np.ndarray) -> np.ndarray:
+    """Minus each row's mean over the vocabulary: logits mean the same up to a constant, dot products of them do not."""
+    return np.asarray(lens - lens.mean(1, keepdims=True))
+
+
+def opposition(lens: np.ndarray, pairs: list[tuple[str, str]], names: tuple[str, ...]) -> np.ndarray:
+    """Dot product in logit space of each pair; (pair,)."""
+    return np.array([lens[names.index(a)] @ lens[names.index(b)] for a, b in pairs])
+
+
+def lens_table(lens: np.ndarray, names: tuple[str, ...], ranks: np.ndarray, tokenizer: object) -> pd.DataFrame:
+    """Five tokens up and five down by emotion."""
+    rows = []
+    for i, name in enumerate(names):
+        order = np.argsort(lens[i])
+        up, down = ([tokenizer.decode([t]).strip() for t in ids] for ids in (order[::-1][:5], order[:5]))  # type: ignore[attr-defined]
+        rows.append({"emotion": name, "rank_of_own_word": int(ranks[i]), "up": " ".join(up), "down": " ".join(down)})
+    return pd.DataFrame(rows)

@@ -1,0 +1,78 @@
+"""V5, V6: a number in the prompt changes what it means (paper, Figure 3).
+
+Six templates, four probes, cosine at the assistant's first token against the value. V5 counts the trends with the expected
+sign, V6 the strong ones.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from emoexp import figures
+from emoexp.criteria import Measurement, judge
+from emoexp.errors import EmoexpError
+from emoexp.experiment import Context, Experiment
+from emoexp.readout import assistant_residuals, cosine
+from emoexp.result import Result
+from emoexp.stats import bootstrap, central, spearman
+from emoexp.stimuli import NumericTemplate
+from emoexp.vectors import isotropic_directions
+
+
+@dataclass(kw_only=True)
+class Numeric(Experiment):
+    """A trend is strong if |Spearman| exceeds `strong`."""
+
+    strong: float = 0.7
+
+    def run(self, context: Context) -> Result:
+        scale, seed = context.config.scale, context.config.seed
+        templates = context.stimuli.numeric
+        probes = tuple(e for e in dict.fromkeys(e for t in templates for e in t.signs) if e in context.emotions)
+        if not probes:
+            raise EmoexpError("numeric needs at least one of the templates' probes among emotions.names")
+        residuals = [assistant_residuals(context.model, [t.template.format(X=x) for x in t.values], context.layer) for t in templates]
+        directions = context.vectors.only(probes)
+        rho, signs = self.trends(residuals, directions, templates), np.array([[t.signs[p] for p in probes] for t in templates])
+        right, strong = (np.sign(rho) == signs).ravel(), (np.abs(rho) > self.strong).ravel()
+
+        rng, noise = np.random.default_rng(seed), []
+        for _ in range(scale.null_draws):
+            drawn = self.trends(residuals, isotropic_directions(len(probes), context.model.d_model, rng), templates)
+            noise.append(((np.sign(drawn) == signs).sum(), (np.abs(drawn) > self.strong).sum()))
+        n = right.size
+        measured = [
+            Measurement(
+                criterion, float(cells.sum()), n,
+                bootstrap(n, lambda i, cells=cells: float(cells[i].sum()), scale.bootstrap_draws, seed), central(np.array(noise)[:, k]),  # type: ignore[misc]
+            )
+            for k, (criterion, cells) in enumerate((("V5", right), ("V6", strong)))
+        ]  # fmt: skip
+        rows = [
+            {"template": t.key, "value": x, **dict(zip(probes, row, strict=True))}
+            for t, h in zip(templates, residuals, strict=True)
+            for x, row in zip(t.values, cosine(h, directions), strict=True)
+        ]
+        trends = pd.DataFrame(
+            [
+                {"template": t.key, "probe": p, "spearman": float(rho[i, k]), "expected": int(signs[i, k])}
+                for i, t in enumerate(templates)
+                for k, p in enumerate(probes)
+            ]
+        )
+        curves = pd.DataFrame(rows)
+        return Result(
+            metrics={"V5_and_strong": float((right & strong).sum())},
+            verdicts=[judge(m) for m in measured],
+            tables={"numeric_curves": curves, "numeric_trends": trends},
+            figures={"numeric": figures.numeric_panels(curves, probes, f"{context.stimuli.name} pack, {context.config.model.name}, layer {context.layer}")},
+        )
+
+    @staticmethod
+    def trends(residuals: list[np.ndarray], directions: np.ndarray, templates: Sequence[NumericTemplate]) -> np.ndarray:
+        """Spearman of value and cosine; (template, probe)."""
+        return np.array([[spearman(np.array(t.values), column) for column in cosine(h, directions).T] for t, h in zip(templates, residuals, strict=True)])

@@ -1,0 +1,64 @@
+"""V7: the model prefers some activities to others (paper, Table 9).
+
+All ordered pairs of 64 activities, the A and B logits after "(", both orders averaged, then Elo as published and Bradley-Terry
+beside it. The gap is between the highest and the lowest category mean.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+import pandas as pd
+
+from emoexp import figures
+from emoexp.criteria import Measurement, judge
+from emoexp.experiment import Context, Experiment
+from emoexp.ratings import bradley_terry, position_bias, win_probabilities
+from emoexp.result import Result
+from emoexp.stats import Interval, central
+
+
+@dataclass(kw_only=True)
+class Preference(Experiment):
+    """No hyperparameters of its own."""
+
+    shown: ClassVar[tuple[str, ...]] = ("elo_by_category",)
+
+    def run(self, context: Context) -> Result:
+        scale, rng = context.config.scale, np.random.default_rng(context.config.seed)
+        activities, ratings = context.stimuli.activities, context.baseline_elo
+        bt = bradley_terry(win_probabilities(context.baseline))
+        labels = np.array([a.category for a in activities])
+        permuted = np.array([gap(ratings, rng.permutation(labels)) for _ in range(scale.permutations)])
+        measured = Measurement("V7", gap(ratings, labels), len(ratings), self.interval(ratings, labels, scale.bootstrap_draws, rng), central(permuted))
+        table = pd.DataFrame(
+            {"category": labels, "activity": [a.text for a in activities], "steered": [a.steered for a in activities], "elo": ratings, "bradley_terry": bt}
+        )
+        by_category = table.groupby("category", sort=False)[["elo", "bradley_terry"]].mean().reset_index().sort_values("elo", ascending=False)
+        return Result(
+            metrics={
+                "V7_bradley_terry": gap(bt, labels),
+                "position_bias": position_bias(context.baseline),
+                "elo_min": float(ratings.min()),
+                "elo_max": float(ratings.max()),
+                "elo_bradley_terry_r": float(np.corrcoef(ratings, bt)[0, 1]),
+            },
+            verdicts=[judge(measured)],
+            tables={"elo": table, "elo_by_category": by_category},
+            figures={"elo": figures.elo_by_category(table, f"{context.stimuli.name} pack, {context.config.model.name}")},
+        )
+
+    @staticmethod
+    def interval(ratings: np.ndarray, labels: np.ndarray, draws: int, rng: np.random.Generator) -> Interval:
+        """Bootstrap over the activities of each category."""
+        groups = [ratings[labels == c] for c in dict.fromkeys(labels)]
+        means = np.stack([rng.choice(g, (draws, len(g))).mean(1) for g in groups])
+        return central(means.max(0) - means.min(0))
+
+
+def gap(ratings: np.ndarray, labels: np.ndarray) -> float:
+    """Highest category mean minus lowest."""
+    means = [ratings[labels == c].mean() for c in set(labels.tolist())]
+    return float(max(means) - min(means))

@@ -1,0 +1,174 @@
+"""V10, V11: adding an emotion vector to an activity's tokens changes how much it is preferred (paper, Figure 4 bottom).
+
+Half of the activities are steered: the vector, in units of the mean residual norm, is added on their tokens and nowhere else,
+and all pairs are put again. Delta Elo is the mean change over the steered half. V10 correlates it, over emotions spread evenly
+over the range of r (and the paper's exemplars), with r itself; V11 counts the agreeing signs.
+
+Random directions of the same norm pass both as published, so they are steered too, get rows of their own, and decide whether
+the verdict says anything (criteria.informative).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+import pandas as pd
+
+from emoexp import figures
+from emoexp.criteria import Effect, Measurement, judge
+from emoexp.errors import EmoexpError
+from emoexp.experiment import Context, Experiment, NotApplicableError
+from emoexp.ratings import bradley_terry, elo, win_probabilities
+from emoexp.readout import activity_residuals
+from emoexp.result import Result
+from emoexp.stats import bootstrap, central, correlate_columns, pearson, ratio_interval
+from emoexp.vectors import isotropic_directions, mixture_directions
+
+EMOTIONS, ISOTROPIC, MIXTURES = "emotions", "isotropic random", "random mixtures of emotions"
+
+
+@dataclass(kw_only=True)
+class Steering(Experiment):
+    """Attributes:
+    strength: in multiples of the mean residual norm of the layer.
+    n_emotions: how many emotions, spread over the range of r; the pack's exemplars come on top.
+    band: layers steered together (the paper's middle layers), each at full strength; null is the one `layer`.
+    """
+
+    strength: float = 0.5
+    n_emotions: int = 35
+    band: list[int] | None = None
+    shown: ClassVar[tuple[str, ...]] = ("steering_rows",)
+
+    def __post_init__(self) -> None:
+        if self.n_emotions < 3:
+            raise EmoexpError(f"experiment.n_emotions={self.n_emotions}: at least 3, for a correlation")
+        if not np.isfinite(self.strength) or self.strength == 0:
+            raise EmoexpError(f"experiment.strength={self.strength}: must be a number other than 0, in multiples of the residual norm")
+
+    def run(self, context: Context) -> Result:
+        table = self.measure(context)
+        return self.judged(context, table)
+
+    def layers(self, context: Context) -> tuple[int, ...]:
+        """The band, checked: the last block's output at an activity's tokens cannot reach the answer."""
+        band = tuple(sorted(set(self.band))) if self.band else (context.layer,)
+        context.model.check_layers(band)
+        if band[0] >= context.model.n_layers - 1:
+            raise NotApplicableError(f"V10, V11: layer {band[0]} is the last block, and what is added there on an activity's tokens cannot reach the answer")
+        return band
+
+    def measure(self, context: Context) -> pd.DataFrame:
+        """One row per steered direction: set, name, r, delta_elo, delta_bradley_terry."""
+        band, scale = self.layers(context), context.config.scale
+        vectors, stimuli = context.vectors, context.stimuli
+        rng = np.random.default_rng(context.config.seed)
+        residuals = activity_residuals(context.model, stimuli, context.layer)
+        r = correlate_columns(residuals @ vectors.directions.T, context.baseline_elo)
+        chosen = spread(r, vectors.names, self.n_emotions, [e for e in stimuli.exemplars if e in vectors.names])
+        by_layer = [vectors if layer == context.layer else context.vectors_at(layer) for layer in band]
+
+        def repeated(directions: np.ndarray) -> np.ndarray:
+            return np.repeat(directions[:, None], len(band), 1)
+
+        sets = {
+            EMOTIONS: np.stack([v.only(chosen) for v in by_layer], 1),
+            ISOTROPIC: repeated(isotropic_directions(scale.random_directions, context.model.d_model, rng)),
+            MIXTURES: repeated(mixture_directions(scale.random_directions, vectors.directions, rng)),
+        }
+        home = band.index(context.layer) if context.layer in band else 0
+        rows = pd.DataFrame(
+            {
+                "set": [name for name, d in sets.items() for _ in d],
+                "direction": [*chosen, *(f"{name} {i}" for name in (ISOTROPIC, MIXTURES) for i in range(scale.random_directions))],
+            }
+        )
+        directions = np.concatenate(list(sets.values()))
+        norms = np.array([v.residual_norm for v in by_layer])
+        added = self.strength * norms[None, :, None] * directions
+        margins = context.preferences.steer(context.artifacts, context.baseline, context.config.span.kind, band, added)
+        wins, steered = win_probabilities(margins), context.preferences.steered
+        change = (elo(wins, context.config.seed) - context.baseline_elo)[:, steered].mean(1)
+        bt_base = bradley_terry(win_probabilities(context.baseline))
+        bt_change = np.array([(bradley_terry(w) - bt_base)[steered].mean() for w in wins])
+        return rows.assign(r=correlate_columns(residuals @ directions[:, home].T, context.baseline_elo), delta_elo=change, delta_bradley_terry=bt_change)
+
+    def judged(self, context: Context, table: pd.DataFrame) -> Result:
+        """Verdicts on the emotions, with the isotropic directions as their null."""
+        scale, seed = context.config.scale, context.config.seed
+        sets = {name: part.reset_index(drop=True) for name, part in table.groupby("set", sort=False)}
+        emotions, isotropic = sets[EMOTIONS], sets[ISOTROPIC]
+        n, rng = len(emotions), np.random.default_rng(seed)
+
+        def v10(part: pd.DataFrame, i: np.ndarray) -> float:
+            return pearson(part["r"].to_numpy()[i], part["delta_elo"].to_numpy()[i])
+
+        agree = {name: (np.sign(p["r"]) == np.sign(p["delta_elo"])).to_numpy() for name, p in sets.items()}
+        size = {name: p["delta_elo"].abs().to_numpy() for name, p in sets.items()}
+        if not size[ISOTROPIC].mean() > 0:
+            raise NotApplicableError("V10, V11: no random direction changes any preference here, so there is no null to compare with")
+        intervals = {name: ratio_interval(s, size[ISOTROPIC], scale.bootstrap_draws, seed) for name, s in size.items()}
+        effect = Effect(float(size[EMOTIONS].mean()), float(size[EMOTIONS].mean() / size[ISOTROPIC].mean()), intervals[EMOTIONS])
+        null_v10 = bootstrap(len(isotropic), lambda i: v10(isotropic, i), scale.bootstrap_draws, seed)
+        null_v11 = central(rng.choice(agree[ISOTROPIC], (scale.bootstrap_draws, n)).sum(1))
+        everyone = np.arange(n)
+        measured = (
+            Measurement("V10", v10(emotions, everyone), n, bootstrap(n, lambda i: v10(emotions, i), scale.bootstrap_draws, seed), null_v10, effect),
+            Measurement(
+                "V11", float(agree[EMOTIONS].sum()), n,
+                bootstrap(n, lambda i: float(agree[EMOTIONS][i].sum()), scale.bootstrap_draws, seed), null_v11, effect,
+            ),
+        )  # fmt: skip
+        summary = pd.DataFrame(
+            [
+                {
+                    "directions": name, "n": len(p), "V10": v10(p, np.arange(len(p))), "V11": f"{agree[name].sum()}/{len(p)}",
+                    "|r|>0.3": f"{(p['r'].abs() > 0.3).sum()}/{len(p)}", "mean |r|": float(p["r"].abs().mean()),
+                    "mean |delta Elo|": float(size[name].mean()), "effect ratio": float(size[name].mean() / size[ISOTROPIC].mean()),
+                    "95 %": f"{intervals[name].low:.2f} .. {intervals[name].high:.2f}",
+                }
+                for name, p in sets.items()
+            ]
+        )  # fmt: skip
+        exemplars = {
+            f"delta_elo_{e}": float(emotions.loc[emotions["direction"] == e, "delta_elo"].iloc[0])
+            for e in context.stimuli.exemplars
+            if e in set(emotions["direction"])
+        }
+        by_bt = pearson(emotions["r"].to_numpy(), emotions["delta_bradley_terry"].to_numpy())
+        span = context.config.span.kind.value
+        return Result(
+            metrics={
+                "V10_absolute_as_published": abs(measured[0].value),
+                "V10_bradley_terry": by_bt,
+                "effect_ratio": effect.ratio,
+                "effect_ratio_low": effect.ratio_interval.low,
+                "effect_ratio_high": effect.ratio_interval.high,
+                "mean_abs_delta_elo": effect.mean_abs,
+                "mean_abs_delta_elo_isotropic": float(size[ISOTROPIC].mean()),
+                "V10_isotropic": v10(isotropic, np.arange(len(isotropic))),
+                "V11_isotropic_share": float(agree[ISOTROPIC].mean()),
+                **exemplars,
+            },
+            verdicts=[judge(m) for m in measured],
+            tables={"steering": table, "steering_rows": summary},
+            figures={
+                "steering": figures.steering_scatter(
+                    emotions,
+                    table[table["set"] != EMOTIONS],
+                    f"{context.stimuli.name} pack, {context.config.model.name}, layer {context.layer}, span {span}, strength {self.strength:g}",
+                )
+            },
+            notes=[] if span == "steered_activity" else [f"span={span}: not the paper's span, an ablation"],
+        )
+
+
+def spread(r: np.ndarray, names: tuple[str, ...], n: int, exemplars: list[str]) -> tuple[str, ...]:
+    """`n` emotions at even steps of the rank of r, and the exemplars whatever their rank; in the order of `names`."""
+    if n >= len(names):
+        return names
+    order = np.argsort(r)
+    picked = {names[order[i]] for i in np.linspace(0, len(names) - 1, n).round().astype(int)} | set(exemplars)
+    return tuple(e for e in names if e in picked)

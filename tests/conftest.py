@@ -1,0 +1,41 @@
+"""A tiny random Llama and the bundled models. No network, no GPU."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+import torch
+from transformers import AutoTokenizer, LlamaConfig, LlamaForCausalLM
+
+from emoexp.config import ModelConfig
+from emoexp.model import BUNDLED, SubjectModel, quiet
+from emoexp.stimuli import Stimuli, load_stimuli
+
+os.environ["HF_HUB_OFFLINE"] = "1"
+os.environ["TOKENIZERS_PARALLELISM"] = "false"
+REPOSITORY = Path(__file__).parent.parent
+PAPER = REPOSITORY.parent / "shared" / "paper"
+
+
+@pytest.fixture(scope="session")
+def tiny() -> SubjectModel:
+    """Five blocks of width 32 with random weights large enough that every block matters."""
+    quiet()
+    torch.manual_seed(7)
+    tokenizer = AutoTokenizer.from_pretrained(BUNDLED / "organism")
+    config = LlamaConfig(
+        vocab_size=len(tokenizer), hidden_size=32, intermediate_size=64, num_hidden_layers=5, num_attention_heads=4,
+        num_key_value_heads=2, max_position_embeddings=512, initializer_range=0.3, pad_token_id=tokenizer.pad_token_id,
+        bos_token_id=tokenizer.bos_token_id, eos_token_id=tokenizer.eos_token_id,
+    )  # fmt: skip
+    network = LlamaForCausalLM(config)
+    assert network.config.num_hidden_layers == 5
+    assert len(network.model.layers) == 5
+    return SubjectModel(network, tokenizer, ModelConfig(name="tiny", repo_id="tiny", batch_tokens=2048))
+
+
+@pytest.fixture(scope="session")
+def pack() -> Stimuli:
+    return load_stimuli("bundled:organism")

@@ -1,0 +1,77 @@
+"""The store: computed once, whole or not at all, resumed after a kill, shared by twins."""
+
+from __future__ import annotations
+
+import threading
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from emoexp.artifacts import Artifacts, Row, key_of
+from emoexp.errors import EmoexpError
+
+
+def test_rows_are_computed_once_and_resume_where_they_stopped(tmp_path: Path) -> None:
+    store, calls = Artifacts(tmp_path), []
+
+    def compute(label: str, fail_at: str | None = None) -> Row:
+        if label == fail_at:
+            raise KeyboardInterrupt
+        calls.append(label)
+        return {"x": np.array([float(label)]), "zero_dimensional": np.array(7)}
+
+    with pytest.raises(KeyboardInterrupt):
+        store.rows("k", {"a": 1}, ["0", "1", "2"], lambda label: compute(label, "2"), "t")
+    rows = store.rows("k", {"a": 1}, ["0", "1", "2"], compute, "t")
+    assert calls == ["0", "1", "2"], "a kill loses one row"
+    assert [float(r["x"][0]) for r in rows] == [0, 1, 2]
+    assert rows[0]["zero_dimensional"].shape == ()
+    store.rows("k", {"a": 1}, ["0", "1", "2"], compute, "t")
+    assert len(calls) == 3
+    store.rows("k", {"a": 2}, ["0"], compute, "t")
+    assert len(calls) == 4, "another identity is another artifact"
+
+
+def test_the_key_does_not_depend_on_order() -> None:
+    assert key_of({"a": 1, "b": [2]}) == key_of({"b": [2], "a": 1})
+    assert key_of({"a": 1}) != key_of({"a": 2})
+
+
+def test_nothing_half_written_is_left(tmp_path: Path) -> None:
+    store = Artifacts(tmp_path)
+
+    def unwritable(_: str) -> Row:
+        return {"x": np.array(["text"])}
+
+    with pytest.raises(Exception):  # noqa: B017
+        store.rows("k", {}, ["0"], unwritable, "t")
+    assert not list(tmp_path.rglob("0.safetensors"))
+
+
+def test_twin_jobs_compute_once(tmp_path: Path) -> None:
+    calls, started = [], threading.Barrier(4)
+
+    def compute(label: str) -> Row:
+        calls.append(label)
+        return {"x": np.zeros(1)}
+
+    def job() -> None:
+        started.wait()
+        Artifacts(tmp_path).rows("k", {}, [str(i) for i in range(6)], compute, "t")
+
+    jobs = [threading.Thread(target=job) for _ in range(4)]
+    for j in jobs:
+        j.start()
+    for j in jobs:
+        j.join()
+    assert sorted(calls) == [str(i) for i in range(6)]
+
+
+def test_a_corrupted_row_is_one_line(tmp_path: Path) -> None:
+    store = Artifacts(tmp_path)
+    store.rows("k", {}, ["0"], lambda _: {"x": np.zeros(100)}, "t")
+    path = next(tmp_path.rglob("0.safetensors"))
+    path.write_bytes(path.read_bytes()[:50])
+    with pytest.raises(EmoexpError, match="is not a whole safetensors file .* delete it and run again"):
+        store.rows("k", {}, ["0"], lambda _: {"x": np.zeros(100)}, "t")
