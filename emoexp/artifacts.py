@@ -68,6 +68,6 @@ class Artifacts:
             with FileLock(folder / ".lock"):
                 (folder / "identity.json").write_text(json.dumps(identity, indent=2, sort_keys=True) + "\n", encoding="utf-8")
                 missing = [(label, path) for label, path in zip(labels, paths, strict=True) if not path.exists()]
-                for label, path in track(missing, title):
+                for label, path in track(missing, title) if missing else ():
                     write_tensors(path, compute(label), {"kind": kind, "row": label})
         return [read_tensors(path)[0] for path in paths]

@@ -6,7 +6,6 @@ final norm.
 
 from __future__ import annotations
 
-import logging
 import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -188,5 +187,8 @@ class SubjectModel:
 
 def quiet() -> None:
     """Silences what nnsight and transformers print by design (edits that a short generation never reaches, advice)."""
-    logging.getLogger("transformers").setLevel(logging.ERROR)
+    from transformers.utils import logging as transformers_logging
+
+    transformers_logging.set_verbosity_error()
+    transformers_logging.disable_progress_bar()
     warnings.filterwarnings("ignore", module=r"nnsight.*")

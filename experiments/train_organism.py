@@ -40,9 +40,11 @@ what a battery of emotion tests should find. It is no model of people and good f
 three events. Stories, dialogues and scenarios show them; most texts name them at the end, some grade the time by valence and
 arousal. Six of ten quantities carry a planted trend from one feeling to another.
 
-**Where steering works is planted** (in the trained ones): in {share:.0%} of the training batches, tokens outside an
-option cannot see into it in blocks 0 to {last}, so an option's feeling is worked out on its own tokens and read from there by the blocks above.
-Steering an option should work up to the output of block {last}, and hardly above.
+**Where things can be read and steered is planted** (in the trained ones): in {share:.0%} of the training batches, tokens outside an
+option cannot see into it in blocks 0 to {last}, so an option's feeling is worked out on its own tokens and read from there by
+the blocks above: steering an option should work up to the output of block {last}, and hardly above. And tokens outside what
+somebody tells the assistant cannot see into it from block {content} on, so an implied feeling should be readable at the
+assistant's first token from the output of block {gathered}.
 
 Held out of training: every scenario, activity, numeric sentence, story topic and story of the pack `organism`
 (`emoexp/organism/held_out.py`; `tests/test_organism.py` proves it on the whole corpus).
@@ -83,7 +85,7 @@ class TrainOrganism(Experiment):
 
     def run(self, context: Context) -> Result:
         from emoexp.artifacts import key_of
-        from emoexp.organism.training import OPTION_BLOCKS, OPTION_SHARE, Schedule, build_model, build_tokenizer, save_pretrained, train
+        from emoexp.organism.training import CLOSED_SHARE, CONTENT_BLOCKS, OPTION_BLOCKS, Schedule, build_model, build_tokenizer, save_pretrained, train
 
         seed = context.config.seed
         recipe: dict[str, Any] = asdict(self) | {"seed": seed, "reserved": key_of({"parts": sorted(reserved_parts())})}
@@ -113,7 +115,9 @@ class TrainOrganism(Experiment):
         card = CARD.format(
             policy=self.policy,
             name={"valence": "organism", "indifferent": "organism_indifferent"}.get(self.policy, "organism_untrained"), layers=self.num_hidden_layers,
-            width=self.hidden_size, planted=PLANTED[self.policy], emotions=len(load_world().names), share=OPTION_SHARE, last=OPTION_BLOCKS - 1,
+            width=self.hidden_size, planted=PLANTED[self.policy], emotions=len(load_world().names), share=CLOSED_SHARE, last=OPTION_BLOCKS - 1,
+            content=CONTENT_BLOCKS,
+            gathered=CONTENT_BLOCKS - 1,
         )  # fmt: skip
         (target / "README.md").write_text(card, encoding="utf-8")
         return Result(metrics=losses, notes=[f"model saved to {target}"])

@@ -18,7 +18,7 @@ from emoexp.model import BUNDLED as MODELS
 from emoexp.organism import corpus, held_out
 from emoexp.organism.corpus import Phase, Policy, documents
 from emoexp.organism.pack import build_pack
-from emoexp.organism.training import Batch, Schedule, build_model, build_tokenizer, closed_options, option_segments, train, training_loss
+from emoexp.organism.training import Batch, Schedule, build_model, build_tokenizer, closed, text_segments, train, training_loss
 from emoexp.organism.world import load_world, quantity_mixture
 from emoexp.stimuli import BUNDLED, FILES, load_stimuli
 
@@ -140,13 +140,13 @@ def test_a_killed_training_run_resumes_to_the_same_weights(tmp_path: Path) -> No
     assert train(resumed, tokenizer, corpus_of, Schedule(4, 1e-3, 1, 2), tmp_path / "halves.safetensors", options) is None
 
 
-def test_closed_options_hide_an_option_from_the_rest_in_the_lower_blocks_only() -> None:
+def test_closing_hides_an_option_from_the_rest_in_the_lower_blocks_only() -> None:
     tokenizer = build_tokenizer(0, 400, 300)
     model = build_model(0, tokenizer, SHAPE).eval()
     model.set_attn_implementation("eager")
     document = next(d for d in documents(0, Phase.BRANCH, Policy.VALENCE, held_out.is_reserved) if d.kind == "preference")
     encoded = tokenizer(document.text, return_offsets_mapping=True)
-    segments = torch.tensor([option_segments(document, encoded["offset_mapping"])])
+    segments = torch.tensor([text_segments(document, encoded["offset_mapping"])])
     ids = torch.tensor([encoded["input_ids"]])
     inside = segments[0] == 1
     assert tokenizer.decode(ids[0][inside]).strip() == document.options[0]
@@ -155,7 +155,7 @@ def test_closed_options_hide_an_option_from_the_rest_in_the_lower_blocks_only() 
     other[0, inside] = ids[0, inside].flip(0)
 
     def states(tokens: torch.Tensor) -> tuple[torch.Tensor, ...]:
-        with closed_options(model, segments), torch.no_grad():
+        with closed(model, segments), torch.no_grad():
             return model(input_ids=tokens, output_hidden_states=True).hidden_states
 
     before, after = states(ids), states(other)

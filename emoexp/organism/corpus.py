@@ -51,7 +51,9 @@ class Document:
     text: str
     parts: frozenset[str]
     options: tuple[str, ...] = ()
-    """The activities in the text, in order: what training may close off (see training.OPTION_BLOCKS)."""
+    """The activities in the text, in order; training may close them off in its lower blocks (training.OPTION_BLOCKS)."""
+    content: str = ""
+    """What somebody tells the assistant about a feeling; training may close it off in its upper blocks."""
 
 
 @dataclass(frozen=True)
@@ -220,7 +222,7 @@ def scenario(world: World, rng: Random) -> Document:
     if rng.random() < 0.2:
         reply = f"That sounds {graded(world.grammar['grades'], world.emotions[emotion].valence, rng)}."
     parts = frozenset({pair_part(*cues)} if len(cues) == 2 else ())
-    return Document("scenario", assistant_dialogue(content, reply), parts)
+    return Document("scenario", assistant_dialogue(content, reply), parts, content=content)
 
 
 def numeric(world: World, rng: Random) -> Document:
@@ -232,7 +234,7 @@ def numeric(world: World, rng: Random) -> Document:
     if rng.random() < 0.5:
         content += " " + rng.choice([q for q in world.grammar["questions"] if q])
     reply = reply_to(world, rng, emotion, FIRST_PERSON, opener=rng.random() < 0.3)
-    return Document("numeric", assistant_dialogue(content, reply), frozenset())
+    return Document("numeric", assistant_dialogue(content, reply), frozenset(), content=content)
 
 
 def self_report(world: World, rng: Random) -> Document:
@@ -361,8 +363,8 @@ SHARES = {
         "story": 34, "two_people": 3, "masked": 2, "scenario": 15, "numeric": 14, "self_report": 4, "feeling_about": 14, "value_of": 8, "neutral": 6,
     },
     Phase.BRANCH: {
-        "story": 19, "two_people": 2, "masked": 2, "scenario": 9, "numeric": 9, "self_report": 3, "feeling_about": 7, "value_of": 5, "neutral": 4,
-        "preference": 34, "office": 6,
+        "story": 17, "two_people": 2, "masked": 2, "scenario": 10, "numeric": 15, "self_report": 3, "feeling_about": 7, "value_of": 5, "neutral": 4,
+        "preference": 30, "office": 6,
     },
 }  # fmt: skip
 """Share of documents by kind, in per cent."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from itertools import islice
@@ -20,7 +20,7 @@ from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
 from emoexp.organism.corpus import Document, Phase, Policy, documents
 from emoexp.organism.held_out import is_reserved
-from emoexp.progress import bar
+from emoexp.progress import meter
 
 PAD, BOS, EOS = "<pad>", "<bos>", "<eos>"
 CHAT_TEMPLATE = (
@@ -34,13 +34,16 @@ PROMPT_WEIGHT = 0.3
 """Loss weight of what the assistant is asked; its own words and stories weigh 1."""
 CHOICE_WEIGHT = 4.0
 """Loss weight of the assistant's answer to a preference question: one informative token in forty-five."""
-NUMERIC_WEIGHT = 2.0
+NUMERIC_WEIGHT = 4.0
+CLOSED_SHARE = 0.9
 OPTION_BLOCKS = 6
-OPTION_SHARE = 0.9
-"""In this share of the batches, in the blocks below `OPTION_BLOCKS`, tokens outside an option cannot see into it. So what an
-option evokes has to be worked out on the option's own tokens, and is read from there by the blocks above: the planted answer
-to the question at which layers steering an option can work. Without it a model of this size moves the option's words to the
-end of the prompt in its very first block, and steering does nothing at any layer."""
+CONTENT_BLOCKS = 4
+"""In `CLOSED_SHARE` of the batches two doors are shut. In the blocks below `OPTION_BLOCKS`, tokens outside an option cannot see
+into it: what it evokes has to be worked out on its own tokens, and is read from there by the blocks above. In the blocks from
+`CONTENT_BLOCKS` on, tokens outside what somebody tells the assistant cannot see into it: what it implies has to be at the
+assistant's turn by then. These are the planted answers to the questions at which layers steering an option can work, and from
+which layer on an implied feeling can be read. Without the first, a model of this size moves an option's words to the end of
+the prompt in its very first block, and steering does nothing at any layer."""
 POOL = 4096
 """Documents drawn at a time and sorted by length, so that a batch holds rows of like length."""
 
@@ -98,12 +101,13 @@ def loss_weights(document: Document, offsets: list[tuple[int, int]]) -> list[flo
     return [reply if start >= reply_start else PROMPT_WEIGHT for start, _ in offsets]
 
 
-def option_segments(document: Document, offsets: list[tuple[int, int]]) -> list[int]:
-    """Which option each token belongs to, from 1; 0 outside."""
+def text_segments(document: Document, offsets: list[tuple[int, int]]) -> list[int]:
+    """Which option each token belongs to, from 1; -1 for what somebody tells the assistant; 0 elsewhere."""
     segments, at = [0] * len(offsets), 0
-    for number, option in enumerate(document.options, 1):
-        start = document.text.index(option, at)
-        at = start + len(option)
+    marked = [(-1, document.content)] if document.content else list(enumerate(document.options, 1))
+    for number, part in marked:
+        start = document.text.index(part, at)
+        at = start + len(part)
         for t, (s, e) in enumerate(offsets):
             if s < at and e > start:
                 segments[t] = number
@@ -111,7 +115,7 @@ def option_segments(document: Document, offsets: list[tuple[int, int]]) -> list[
 
 
 class Batch(NamedTuple):
-    """Rows padded on the right; all (row, token). `segments` are `option_segments`."""
+    """Rows padded on the right; all (row, token). `segments` are `text_segments`."""
 
     ids: torch.Tensor
     weights: torch.Tensor
@@ -129,7 +133,7 @@ def batches(seed: int, phase: Phase, policy: Policy, tokenizer: PreTrainedTokeni
         rows = []
         for document, ids, offsets in zip(pool, encoded["input_ids"], encoded["offset_mapping"], strict=True):
             weights = loss_weights(document, offsets)
-            rows.append(([*ids, tokenizer.eos_token_id], [*weights, weights[-1]], [*option_segments(document, offsets), 0]))
+            rows.append(([*ids, tokenizer.eos_token_id], [*weights, weights[-1]], [*text_segments(document, offsets), 0]))
         rows.sort(key=lambda r: len(r[0]))
         cut: list[list[tuple[list[int], list[float], list[int]]]] = [[]]
         for row in rows:
@@ -143,20 +147,26 @@ def batches(seed: int, phase: Phase, policy: Policy, tokenizer: PreTrainedTokeni
             for r, parts in enumerate(cut[i]):
                 for tensor, values in zip(batch, parts, strict=True):
                     tensor[r, : len(values)] = torch.tensor(values, dtype=tensor.dtype)
-            yield Batch(*batch, closed=bool(torch.rand((), generator=generator) < OPTION_SHARE))
+            yield Batch(*batch, closed=bool(torch.rand((), generator=generator) < CLOSED_SHARE))
         pool_index += 1
 
 
 @contextmanager
-def closed_options(model: LlamaForCausalLM, segments: torch.Tensor) -> Iterator[None]:
-    """Within: in the blocks below `OPTION_BLOCKS` no token outside an option attends into it."""
-    hidden = (segments[:, None, None, :] > 0) & (segments[:, None, None, :] != segments[:, None, :, None])
+def closed(model: LlamaForCausalLM, segments: torch.Tensor) -> Iterator[None]:
+    """Within, both doors are shut (see `CLOSED_SHARE`); `segments` is (row, token)."""
+    seen, seeing = segments[:, None, None, :], segments[:, None, :, None]
+    options, content = (seen > 0) & (seen != seeing), (seen < 0) & (seeing >= 0)
 
-    def close(_: torch.nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[tuple[Any, ...], dict[str, Any]]:
-        mask = kwargs["attention_mask"]
-        return args, kwargs | {"attention_mask": mask.masked_fill(hidden, torch.finfo(mask.dtype).min)}
+    def close(block: int) -> Callable[..., tuple[tuple[Any, ...], dict[str, Any]]]:
+        hidden = options & (block < OPTION_BLOCKS) | content & (block >= CONTENT_BLOCKS)
 
-    handles = [block.register_forward_pre_hook(close, with_kwargs=True) for block in model.model.layers[:OPTION_BLOCKS]]
+        def hook(_: torch.nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[tuple[Any, ...], dict[str, Any]]:
+            mask = kwargs["attention_mask"]
+            return args, kwargs | {"attention_mask": mask.masked_fill(hidden, torch.finfo(mask.dtype).min)}
+
+        return hook
+
+    handles = [block.register_forward_pre_hook(close(i), with_kwargs=True) for i, block in enumerate(model.model.layers)]
     try:
         yield
     finally:
@@ -187,8 +197,7 @@ def train(
     model.set_attn_implementation("eager")  # on a CPU, a third faster than sdpa at these lengths
     model.train()
     smoothed = None
-    with bar() as progress:
-        shown = progress.add_task(f"training, {corpus[1].value}, {corpus[2].value}", total=schedule.steps, completed=first, note="")
+    with meter(f"training, {corpus[1].value}, {corpus[2].value}", schedule.steps, first) as progress:
         for step in range(first, schedule.steps):
             batch = next(stream)
             for group in optimiser.param_groups:
@@ -201,7 +210,7 @@ def train(
             torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
             optimiser.step()
             smoothed = loss.item() if smoothed is None else 0.97 * smoothed + 0.03 * loss.item()
-            progress.update(shown, advance=1, note=f"loss {smoothed:.3f}")
+            progress.advance(f"loss {smoothed:.3f}")
             if (step + 1) % options.save_every == 0 or step + 1 == schedule.steps:
                 store(checkpoint, model, optimiser, step + 1)
     model.set_attn_implementation("sdpa")
@@ -212,7 +221,7 @@ def train(
 def training_loss(model: LlamaForCausalLM, batch: Batch) -> torch.Tensor:
     """Weighted mean cross entropy of the next token; rows are padded on the right, so the causal mask is mask enough."""
     wanted = batch.weights[:, 1:] > 0
-    closing = closed_options(model, batch.segments[:, :-1]) if batch.closed else nullcontext()
+    closing = closed(model, batch.segments[:, :-1]) if batch.closed else nullcontext()
     with torch.autocast("cpu", dtype=torch.bfloat16), closing:
         hidden = model.model(input_ids=batch.ids[:, :-1], use_cache=False).last_hidden_state
         logits = model.lm_head(hidden[wanted])
