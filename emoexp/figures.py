@@ -53,7 +53,7 @@ def numeric_panels(curves: pd.DataFrame, probes: Sequence[str], title: str) -> F
         axes.axhline(0, color=NOISE, linewidth=0.8)
         axes.set_xticks(range(len(part)), part["value"].astype(str))
         axes.set(title=key, xlabel="X", ylabel="cosine")
-    panels[0].legend(fontsize=8)
+    figure.legend(*panels[0].get_legend_handles_labels(), loc="upper right", ncols=len(probes), fontsize=9)
     figure.suptitle(f"Numeric modulation: cosine at the assistant's first token\n{title}")
     return figure
 
@@ -91,7 +91,7 @@ def elo_by_category(table: pd.DataFrame, title: str) -> Figure:
     return figure
 
 
-def steering_scatter(emotions: pd.DataFrame, controls: pd.DataFrame, title: str) -> Figure:
+def steering_scatter(emotions: pd.DataFrame, controls: pd.DataFrame, valence: dict[str, float], title: str) -> Figure:
     """Delta Elo against r, emotions over their controls, with the 95 % band of the isotropic directions' delta Elo."""
     figure = _figure(8.6, 6)
     axes = figure.add_subplot()
@@ -100,8 +100,9 @@ def steering_scatter(emotions: pd.DataFrame, controls: pd.DataFrame, title: str)
     axes.axhspan(low, high, color=NOISE, alpha=0.35, label=f"{first}, 95 %")
     for (name, part), marker in zip(controls.groupby("set", sort=False), "x+", strict=False):
         axes.scatter(part["r"], part["delta_elo"], marker=marker, s=26, color="#777777", label=str(name))
-    colours = [POSITIVE if d > 0 else NEGATIVE for d in emotions["delta_elo"]]
-    axes.scatter(emotions["r"], emotions["delta_elo"], s=30, color=colours, label="emotions")
+    positive = emotions["direction"].map(lambda e: valence[str(e)] > 0).to_numpy(dtype=bool)
+    for wanted, colour, label in ((positive, POSITIVE, "emotions, positive valence"), (~positive, NEGATIVE, "emotions, negative valence")):
+        axes.scatter(emotions["r"][wanted], emotions["delta_elo"][wanted], s=30, color=colour, label=label)
     for row in emotions.itertuples():
         axes.annotate(str(row.direction), (row.r, row.delta_elo), fontsize=6.5, xytext=(3, 3), textcoords="offset points")
     axes.axhline(0, color=INK, linewidth=0.8)
@@ -122,14 +123,16 @@ def layer_curves(table: pd.DataFrame, title: str) -> Figure:
     for k, (identifier, part) in enumerate(table.groupby("id", sort=False)):
         part = part.sort_values("layer")
         reached = np.where(part["comparison"] == "<=", part["threshold"] / part["value"], part["value"] / part["threshold"])
-        colour = f"C{k % 10}"
+        reached, colour = np.clip(reached, -1, 4), f"C{k % 10}"
         axes.plot(part["layer"], reached, color=colour, linewidth=1.2, linestyle="-" if k < 10 else "--", label=str(identifier))
         told = part["informative"].to_numpy(dtype=bool)
         axes.scatter(part["layer"][told], reached[told], color=colour, s=32)
         axes.scatter(part["layer"][~told], reached[~told], facecolors="white", edgecolors=colour, s=32)
     axes.axhline(1, color=INK, linewidth=0.8)
     axes.set(
-        xlabel="layer (block output)", ylabel="value / threshold (above 1 passes)", title=f"{title}\nfilled: informative, hollow: random directions do as well"
+        xlabel="layer (block output)",
+        ylabel="value / threshold (above 1 passes; cut off at 4)",
+        title=f"{title}\nfilled: informative, hollow: random directions do as well",
     )
     axes.legend(fontsize=8, ncols=2)
     return figure
