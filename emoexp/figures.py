@@ -53,7 +53,7 @@ def numeric_panels(curves: pd.DataFrame, probes: Sequence[str], title: str) -> F
         axes.axhline(0, color=NOISE, linewidth=0.8)
         axes.set_xticks(range(len(part)), part["value"].astype(str))
         axes.set(title=key, xlabel="X", ylabel="cosine")
-    figure.legend(*panels[0].get_legend_handles_labels(), loc="upper right", ncols=len(probes), fontsize=9)
+    figure.legend(*panels[0].get_legend_handles_labels(), loc="outside lower center", ncols=len(probes), fontsize=9)
     figure.suptitle(f"Numeric modulation: cosine at the assistant's first token\n{title}")
     return figure
 
@@ -103,8 +103,8 @@ def steering_scatter(emotions: pd.DataFrame, controls: pd.DataFrame, valence: di
     positive = emotions["direction"].map(lambda e: valence[str(e)] > 0).to_numpy(dtype=bool)
     for wanted, colour, label in ((positive, POSITIVE, "emotions, positive valence"), (~positive, NEGATIVE, "emotions, negative valence")):
         axes.scatter(emotions["r"][wanted], emotions["delta_elo"][wanted], s=30, color=colour, label=label)
-    for row in emotions.itertuples():
-        axes.annotate(str(row.direction), (row.r, row.delta_elo), fontsize=6.5, xytext=(3, 3), textcoords="offset points")
+    for name, x, y in _apart(emotions):
+        axes.annotate(name, (x, y), fontsize=7, xytext=(4, 3), textcoords="offset points")
     axes.axhline(0, color=INK, linewidth=0.8)
     axes.axvline(0, color=INK, linewidth=0.8)
     axes.set(
@@ -114,6 +114,17 @@ def steering_scatter(emotions: pd.DataFrame, controls: pd.DataFrame, valence: di
     )
     axes.legend(fontsize=8, loc="upper left")
     return figure
+
+
+def _apart(points: pd.DataFrame) -> list[tuple[str, float, float]]:
+    """The points whose names can be written without overlap, largest effects first."""
+    kept: list[tuple[str, float, float]] = []
+    width, height = float(np.ptp(points["r"])) or 1.0, float(np.ptp(points["delta_elo"])) or 1.0
+    for row in points.reindex(points["delta_elo"].abs().sort_values(ascending=False).index).itertuples():
+        x, y = float(row.r), float(row.delta_elo)  # type: ignore[arg-type]
+        if all(abs(x - u) > 0.09 * width or abs(y - v) > 0.028 * height for _, u, v in kept):
+            kept.append((str(row.direction), x, y))
+    return kept
 
 
 def layer_curves(table: pd.DataFrame, title: str) -> Figure:

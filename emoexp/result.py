@@ -116,6 +116,8 @@ def print_result(result: Result, title: str, printed_tables: Sequence[str], dire
     for name in printed_tables:
         if name in result.tables:
             console.print(frame_table(result.tables[name], name.replace("_", " ")))
+    if result.metrics:
+        console.print("[dim]" + ", ".join(f"{name} {value:.4g}" for name, value in result.metrics.items()) + "[/]")
     for note in result.notes:
         console.print(f"[yellow]note:[/] {note}")
     console.print(f"results: {directory}", soft_wrap=True)
