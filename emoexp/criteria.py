@@ -20,7 +20,8 @@ moves by about one point, and a published r of .956 came with deltas of +0.2 and
 
 @dataclass(frozen=True)
 class Criterion:
-    """`full_n` is the set size for which a count threshold is stated; None if it does not scale."""
+    """`full_n` is the set size for which a count threshold is stated, None if it does not scale; `published_n` the size that the
+    paper's and the Llama reproduction's counts are out of."""
 
     id: str
     name: str
@@ -29,6 +30,7 @@ class Criterion:
     full_n: int | None
     paper: float | None
     llama8b: float | None
+    published_n: int | None = None
 
     def threshold_for(self, n: int) -> float:
         """The threshold for a set of `n`: a count is scaled in proportion and rounded up; never for a larger set than stated."""
@@ -44,17 +46,17 @@ class Criterion:
 CRITERIA = {
     c.id: c
     for c in (
-        Criterion("V1", "own word in top 20 of the lens", ">=", 20, 171, None, 34),
-        Criterion("V2", "opposite pairs oppose in the lens", ">=", 4, 5, None, 5),
-        Criterion("V3", "scenarios: own probe highest", ">=", 8, 12, 6, 6),
+        Criterion("V1", "own word in top 20 of the lens", ">=", 20, 171, None, 34, 171),
+        Criterion("V2", "opposite pairs oppose in the lens", ">=", 4, 5, None, 5, 5),
+        Criterion("V3", "scenarios: own probe highest", ">=", 8, 12, 6, 6, 12),
         Criterion("V4", "scenarios: mean rank of own probe", "<=", 3.0, None, 1.83, 1.58),
-        Criterion("V5", "numbers: expected sign of trend", ">=", 17, 24, None, 19),
-        Criterion("V6", "numbers: |Spearman| > 0.7", ">=", 12, 24, 21, 20),
+        Criterion("V5", "numbers: expected sign of trend", ">=", 17, 24, None, 19, 24),
+        Criterion("V6", "numbers: |Spearman| > 0.7", ">=", 12, 24, 21, 20, 24),
         Criterion("V7", "Elo gap of category means", ">", 200, None, 1403, 261),
         Criterion("V8", "extreme correlations have right valence", ">=", 2, None, None, 3),
-        Criterion("V9", "emotions with |r| > 0.3", ">=", 5, 171, 114, 53),
+        Criterion("V9", "emotions with |r| > 0.3", ">=", 5, 171, 114, 53, 171),
         Criterion("V10", "r of correlation and delta Elo", ">", 0.4, None, 0.85, 0.956),
-        Criterion("V11", "delta Elo has the sign of r", ">=", 24, 35, 28, 34),
+        Criterion("V11", "delta Elo has the sign of r", ">=", 24, 35, 28, 34, 36),
     )
 }
 

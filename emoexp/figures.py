@@ -134,7 +134,7 @@ def layer_curves(table: pd.DataFrame, title: str) -> Figure:
     for k, (identifier, part) in enumerate(table.groupby("id", sort=False)):
         part = part.sort_values("layer")
         reached = np.where(part["comparison"] == "<=", part["threshold"] / part["value"], part["value"] / part["threshold"])
-        reached, colour = np.clip(reached, -1, 4), f"C{k % 10}"
+        reached, colour = np.maximum(reached, 0.05), f"C{k % 10}"
         axes.plot(part["layer"], reached, color=colour, linewidth=1.2, linestyle="-" if k < 10 else "--", label=str(identifier))
         told = part["informative"].to_numpy(dtype=bool)
         axes.scatter(part["layer"][told], reached[told], color=colour, s=32)
@@ -142,8 +142,9 @@ def layer_curves(table: pd.DataFrame, title: str) -> Figure:
     axes.axhline(1, color=INK, linewidth=0.8)
     axes.set(
         xlabel="layer (block output)",
-        ylabel="value / threshold (above 1 passes; cut off at 4)",
+        ylabel="value / threshold (above 1 passes; 0.05 stands for less)",
         title=f"{title}\nfilled: informative, hollow: random directions do as well",
     )
-    axes.legend(fontsize=8, ncols=2)
+    axes.set_yscale("log")
+    figure.legend(loc="outside right center", fontsize=9)
     return figure

@@ -15,7 +15,7 @@ from matplotlib.figure import Figure
 from rich.console import Console
 from rich.table import Table
 
-from emoexp.criteria import Verdict
+from emoexp.criteria import CRITERIA, Verdict
 
 
 class RunStatus(Enum):
@@ -61,13 +61,16 @@ def write_json(path: Path, content: dict[str, Any]) -> None:
 
 
 def show_value(verdict: dict[str, Any], key: str = "value") -> str:
-    """A count as `k/n`, anything else with its digits."""
+    """A count as `k/n` (a published one with the n it was published for), anything else with its digits."""
     value = verdict[key]
     if value is None:
         return ""
     if verdict["id"] in COUNTS and key in ("value", "threshold"):
         return f"{value:.0f}/{verdict['n']}"
-    return f"{value:.0f}" if abs(value) >= 100 or (verdict["id"] in COUNTS and float(value).is_integer()) else f"{value:.2f}"
+    if key in ("paper", "llama8b") and (published := CRITERIA[verdict["id"]].published_n):
+        return f"{value:.0f}/{published}"
+    whole = verdict["id"] in (*COUNTS, "V8")
+    return f"{value:.0f}" if abs(value) >= 100 else f"{value:.3g}" if whole else f"{value:.2f}"
 
 
 COUNTS = ("V1", "V2", "V3", "V5", "V6", "V9", "V11")
