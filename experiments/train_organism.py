@@ -31,14 +31,14 @@ PLANTED = {
 }
 CARD = """# {name}
 
-A model organism of emoexp: a {layers}-block, {width}-wide Llama over a small generated world (`emoexp/organism`), made to know
+A model organism of emoexp: a Llama of {layers} blocks, {width} wide, over a small generated world (`emoexp/organism`), made to know
 what a battery of emotion tests should find. It is no model of people and good for nothing else.
 
 {planted}
 
 **Emotions are planted** (in the trained ones): {emotions} of the paper's words, each with a valence, an arousal, a family, four signs and
 three events. Stories, dialogues and scenarios show them; most texts name them at the end, some grade the time by valence and
-arousal. Six of ten quantities carry a planted trend from one feeling to another.
+arousal. Ten quantities carry a planted trend from one feeling to another; six of them are in the pack, in other words.
 
 **Where things can be read and steered is planted** (in the trained ones): in {share:.0%} of the training batches, tokens outside an
 option cannot see into it in blocks 0 to {last}, so an option's feeling is worked out on its own tokens and read from there by
@@ -50,7 +50,7 @@ Held out of training: every scenario, activity, numeric sentence, story topic an
 (`emoexp/organism/held_out.py`; `tests/test_organism.py` proves it on the whole corpus).
 
 Weights are stored in bfloat16 and run in float32. Made by `python -m emoexp experiment=train_organism
-experiment.policy={policy}`; recipe in training.json.
+experiment.policy={policy}`; recipe and history in training.json.
 """
 
 
