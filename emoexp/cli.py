@@ -6,7 +6,7 @@ import os
 import sys
 import traceback
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import hydra
 import yaml
@@ -14,6 +14,7 @@ from hydra.core.config_store import ConfigStore
 from hydra.core.hydra_config import HydraConfig
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.errors import HydraException
+from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
@@ -89,7 +90,18 @@ def task(cfg: DictConfig) -> None:
     cfg.run_dir = str(directory)
     (directory / "config.yaml").write_text(yaml.safe_dump(OmegaConf.to_container(cfg, resolve=True, enum_to_str=True), sort_keys=False), encoding="utf-8")
     config: Config = OmegaConf.to_object(cfg)  # type: ignore[assignment]
-    run(config, HydraConfig.get().runtime.choices["experiment"], directory)
+    try:
+        run(config, HydraConfig.get().runtime.choices["experiment"], directory)
+    except EmoexpError as error:
+        if HydraConfig.get().mode is RunMode.MULTIRUN:
+            raise  # the other jobs of the sweep go on, and Hydra reports this one at the end
+        fail(error)
+
+
+def fail(error: BaseException) -> NoReturn:
+    """One line and exit status 2."""
+    sys.stderr.write(f"emoexp: {one_line(error)}\n")
+    sys.exit(2)
 
 
 def one_line(error: BaseException) -> str:
@@ -111,5 +123,4 @@ def main() -> None:
         register_schemas()
         task()
     except (EmoexpError, HydraException, OmegaConfBaseException) as error:
-        sys.stderr.write(f"emoexp: {one_line(error)}\n")
-        sys.exit(2)
+        fail(error)

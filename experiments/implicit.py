@@ -14,8 +14,7 @@ import pandas as pd
 
 from emoexp import figures
 from emoexp.criteria import Measurement, judge
-from emoexp.errors import EmoexpError
-from emoexp.experiment import Context, Experiment
+from emoexp.experiment import Context, Experiment, NotApplicableError
 from emoexp.readout import assistant_residuals, cosine
 from emoexp.result import Result
 from emoexp.stats import bootstrap, central
@@ -30,7 +29,7 @@ class Implicit(Experiment):
         scale, seed = context.config.scale, context.config.seed
         scenarios = [s for s in context.stimuli.scenarios if s.emotion in context.emotions]
         if len(scenarios) < 3:
-            raise EmoexpError(f"implicit needs at least 3 of the pack's scenarios; emotions.names leaves {len(scenarios)}")
+            raise NotApplicableError(f"V3, V4: implicit needs at least 3 of the pack's scenarios; emotions.names leaves {len(scenarios)}")
         names = tuple(s.emotion for s in scenarios)
         residuals = assistant_residuals(context.model, [s.text for s in scenarios], context.layer)
         matrix = cosine(residuals, context.vectors.only(names))

@@ -13,7 +13,6 @@ import numpy as np
 import pandas as pd
 
 from emoexp.criteria import Measurement, judge
-from emoexp.errors import EmoexpError
 from emoexp.experiment import Context, Experiment
 from emoexp.result import Result
 from emoexp.stats import bootstrap, central
@@ -38,42 +37,30 @@ class LogitLens(Experiment):
         noise_hits = np.array([[rank_of(row, own[e]) < self.top for e in vectors.names] for row in noise])
         null_v1 = noise_hits[rng.integers(0, len(noise), (scale.permutations, len(hits))), np.arange(len(hits))].sum(1)
 
-        pairs = [(a, b) for a, b in context.stimuli.opposite_pairs if a in vectors.names and b in vectors.names]
-        if len(pairs) < 2:
-            raise EmoexpError(f"V2 needs at least 2 opposite pairs of the pack in emotions.names; it has {len(pairs)}")
-        raw, centred = (opposition(x, pairs, vectors.names) for x in (lens, centre(lens)))
-        flat = centre(noise)
-        chance = [(flat[a] @ flat[b]) < 0 for a, b in rng.integers(0, len(flat), (scale.permutations, 2)) if a != b]
-        null_v2 = rng.choice(chance, (scale.permutations, len(pairs))).sum(1)
-
-        opposed = centred < 0
-        measured = (
-            Measurement(
-                "V1",
-                float(hits.sum()),
-                len(hits),
-                bootstrap(len(hits), lambda i: float(hits[i].sum()), scale.bootstrap_draws, context.config.seed),
-                central(null_v1),
-            ),
-            Measurement(
-                "V2",
-                float(opposed.sum()),
-                len(pairs),
-                bootstrap(len(pairs), lambda i: float(opposed[i].sum()), scale.bootstrap_draws, context.config.seed),
-                central(null_v2),
-            ),
-        )
+        draws, seed = scale.bootstrap_draws, context.config.seed
+        v1 = Measurement("V1", float(hits.sum()), len(hits), bootstrap(len(hits), lambda i: float(hits[i].sum()), draws, seed), central(null_v1))
         single = np.array([len(own[e]) == 1 for e in vectors.names])
-        return Result(
+        result = Result(
             metrics={
                 "V1_single_token_words": float(single.sum()),
                 "V1_median_rank_of_own_word": float(np.median(ranks[single])) if single.any() else float(lens.shape[1]),
-                "V2_raw": float((raw < 0).sum()),
-                "V2_centred": float(opposed.sum()),
             },
-            verdicts=[judge(m) for m in measured],
+            verdicts=[judge(v1)],
             tables={"logit_lens": lens_table(lens, vectors.names, ranks, model.tokenizer)},
         )
+
+        pairs = [(a, b) for a, b in context.stimuli.opposite_pairs if a in vectors.names and b in vectors.names]
+        if len(pairs) < 2:
+            result.notes.append(f"not measured: V2, which needs at least 2 of the pack's opposite pairs; emotions.names leaves {len(pairs)}")
+            return result
+        raw, centred = (opposition(x, pairs, vectors.names) < 0 for x in (lens, centre(lens)))
+        flat = centre(noise)
+        chance = [(flat[a] @ flat[b]) < 0 for a, b in rng.integers(0, len(flat), (scale.permutations, 2)) if a != b]
+        null_v2 = rng.choice(chance, (scale.permutations, len(pairs))).sum(1)
+        v2 = Measurement("V2", float(centred.sum()), len(pairs), bootstrap(len(pairs), lambda i: float(centred[i].sum()), draws, seed), central(null_v2))
+        result.verdicts.append(judge(v2))
+        result.metrics |= {"V2_raw": float(raw.sum()), "V2_centred": float(centred.sum())}
+        return result
 
 
 def rank_of(logits: np.ndarray, ids: list[int]) -> int:

@@ -14,8 +14,7 @@ import pandas as pd
 
 from emoexp import figures
 from emoexp.criteria import Measurement, judge
-from emoexp.errors import EmoexpError
-from emoexp.experiment import Context, Experiment
+from emoexp.experiment import Context, Experiment, NotApplicableError
 from emoexp.readout import assistant_residuals, cosine
 from emoexp.result import Result
 from emoexp.stats import bootstrap, central, spearman
@@ -34,7 +33,7 @@ class Numeric(Experiment):
         templates = context.stimuli.numeric
         probes = tuple(e for e in dict.fromkeys(e for t in templates for e in t.signs) if e in context.emotions)
         if not probes:
-            raise EmoexpError("numeric needs at least one of the templates' probes among emotions.names")
+            raise NotApplicableError("V5, V6: numeric needs at least one of the templates' probes among emotions.names")
         residuals = [assistant_residuals(context.model, [t.template.format(X=x) for x in t.values], context.layer) for t in templates]
         directions = context.vectors.only(probes)
         rho, signs = self.trends(residuals, directions, templates), np.array([[t.signs[p] for p in probes] for t in templates])

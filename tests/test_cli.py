@@ -106,6 +106,16 @@ def test_a_mistake_is_one_line_and_a_status(arguments: list[str], says: str, tmp
     assert "Traceback" not in done.stderr
 
 
+def test_a_small_set_leaves_out_what_it_cannot_measure_and_says_so(tmp_path: Path) -> None:
+    """Nothing is filled in, and what can be measured is not lost."""
+    done = emoexp("emotions=core12", "scale=smoke", "experiment.steering.n_emotions=3", "layer=7", "hydra.run.dir=run", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr[-2000:]
+    record = json.loads((tmp_path / "run" / "result.json").read_text())
+    assert [v["id"] for v in record["verdicts"]] == ["V1", "V3", "V4", "V5", "V6", "V7", "V8", "V9"]
+    assert [note.split(":")[0] for note in record["notes"]] == ["not measured", "not measured"]
+    assert {v["id"]: v["threshold"] for v in record["verdicts"]}["V1"] == 2
+
+
 @pytest.mark.parametrize(
     ("build", "argument", "says"),
     [
