@@ -18,11 +18,11 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from emoexp.config import Config, EmotionsConfig, ModelConfig, ScaleConfig, SpanConfig, StimuliConfig
+from emoexp.config import Config, EmotionsConfig, ModelConfig, ScaleConfig, SpanConfig, StimuliConfig, StoriesConfig
 from emoexp.errors import EmoexpError
 
 CONF = Path(__file__).parent / "conf"
-GROUPS = ("experiment", "model", "emotions", "stimuli", "span", "scale")
+GROUPS = ("experiment", "model", "emotions", "stimuli", "stories", "span", "scale")
 
 
 def register_schemas() -> None:
@@ -31,7 +31,11 @@ def register_schemas() -> None:
 
     store = ConfigStore.instance()
     store.store(name="schema", node=Config)
-    for group, node in (("model", ModelConfig), ("emotions", EmotionsConfig), ("stimuli", StimuliConfig), ("span", SpanConfig), ("scale", ScaleConfig)):
+    nodes = (
+        ("model", ModelConfig), ("emotions", EmotionsConfig), ("stimuli", StimuliConfig), ("stories", StoriesConfig), ("span", SpanConfig),
+        ("scale", ScaleConfig),
+    )  # fmt: skip
+    for group, node in nodes:
         store.store(group=f"schema/{group}", name=group, node=node)
     for name, experiment in EXPERIMENTS.items():
         store.store(group="schema/experiment", name=name, node=experiment)
@@ -59,7 +63,7 @@ def run(config: Config, name: str, directory: Path) -> None:
 
     context = Context(config)
     record: dict[str, Any] = {
-        "status": RunStatus.started.value, "experiment": name, "model": config.model.name, "layer": None, "stimuli": None,
+        "status": RunStatus.started.value, "experiment": name, "model": config.model.name, "layer": None, "stimuli": None, "corpus": None,
         "span": config.span.kind.value, "seed": config.seed, "metrics": {}, "verdicts": [], "notes": [], "provenance": provenance(),
     }  # fmt: skip
     target = directory / "result.json"
@@ -70,6 +74,8 @@ def run(config: Config, name: str, directory: Path) -> None:
             record["layer"] = context.layer
         if "stimuli" in vars(context):
             record["stimuli"] = {"name": context.stimuli.name, "sha256": context.stimuli.sha256, "author": context.stimuli.author}
+        if "corpus" in vars(context):
+            record["corpus"] = context.corpus.summary()
         if "model" in vars(context):
             record["provenance"]["model"] = context.model.identity
         result.save(directory)

@@ -55,9 +55,62 @@ class StimuliConfig:
 
 @dataclass(kw_only=True)
 class EmotionsConfig:
-    """The emotions under study; null takes every emotion of the pack."""
+    """The emotions under study; with `names` null every emotion of the pack, or (`from_corpus`) of the story corpus."""
 
     names: list[str] | None = None
+    from_corpus: bool = False
+    norms: str | None = None
+    """A file of human norms (NRC-VAD, Warriner, Russell and Mehrabian) to take valence from, in place of the pack's."""
+
+
+class StoriesSource(Enum):
+    """Where stories come from: shipped with the pack, a corpus on disk or on the hub, or `experiment=stories`."""
+
+    pack = "pack"
+    corpus = "corpus"
+    generated = "generated"
+
+
+@dataclass(kw_only=True)
+class StoriesConfig:
+    """The story corpus: where it comes from and, for a generated one, how it is written."""
+
+    name: str = MISSING
+    source: StoriesSource = StoriesSource.pack
+    path: str | None = None
+    """source=corpus: a folder, a file, or the id of a Hugging Face dataset."""
+    revision: str | None = None
+    """source=corpus, of a dataset on the hub."""
+    author: str | None = None
+    """source=corpus: who wrote it, where the source does not say."""
+    columns: dict[str, str] = field(default_factory=dict)
+    """source=corpus: what `emotion`, `topic` and `text` are called in it, where that cannot be told."""
+    neutral: str | None = None
+    """source=corpus: the neutral texts, where they lie elsewhere (any layout that `path` may have)."""
+    topics: int = 0
+    """source=generated: how many of the pack's topics."""
+    per_topic: int = 0
+    """source=generated: stories per emotion and topic."""
+    dialogues_per_topic: int = 0
+    """source=generated: neutral dialogues per topic."""
+    temperature: float = 1.0
+    top_p: float = 1.0
+    max_new_tokens: int = 4096
+    """source=generated: per answer, which holds `per_topic` stories."""
+    attempts: int = 4
+    """source=generated: answers asked for until a topic has all its stories."""
+    batch: int = 8
+    """source=generated, in process: answers written together."""
+    server: str | None = None
+    """source=generated: base URL of an OpenAI-compatible server (http://localhost:8000/v1) in place of the subject model."""
+    server_model: str | None = None
+    api_key_variable: str = "OPENAI_API_KEY"
+    """The environment variable that holds the server's key; the key itself is never in a config."""
+    concurrency: int = 16
+    requests_per_minute: float | None = None
+    timeout_s: float = 120.0
+    retries: int = 6
+    """Further tries of one request that failed, with back-off."""
 
 
 @dataclass(kw_only=True)
@@ -95,6 +148,7 @@ class Config:
     """A 0-based block (int), a fraction of the depth (float in (0, 1)), or `auto` (two thirds)."""
     emotions: EmotionsConfig = field(default_factory=EmotionsConfig)
     stimuli: StimuliConfig = field(default_factory=StimuliConfig)
+    stories: StoriesConfig = field(default_factory=StoriesConfig)
     span: SpanConfig = field(default_factory=SpanConfig)
     scale: ScaleConfig = field(default_factory=ScaleConfig)
     vectors: str | None = None

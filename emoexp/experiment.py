@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from emoexp.preference import Preferences
     from emoexp.result import Result
     from emoexp.stimuli import Stimuli
+    from emoexp.stories.corpus import Corpus
     from emoexp.vectors import EmotionVectors
 
 
@@ -50,10 +51,32 @@ class Context:
         return load_stimuli(self.config.stimuli.path)
 
     @cached_property
+    def corpus(self) -> Corpus:
+        """The stories and neutral texts that vectors are made of."""
+        from emoexp.stories.sources import load_corpus
+
+        return load_corpus(self)
+
+    @cached_property
     def emotions(self) -> tuple[str, ...]:
+        """The emotions under study."""
         from emoexp.stimuli import choose_emotions
 
-        return choose_emotions(self.stimuli, self.config.emotions.names)
+        chosen = self.config.emotions
+        if chosen.from_corpus:
+            return choose_emotions(tuple(self.corpus.by_emotion), chosen.names)
+        if chosen.names is None or set(chosen.names) <= set(self.stimuli.emotions):
+            return choose_emotions(self.stimuli.emotions, chosen.names)
+        return choose_emotions(tuple(dict.fromkeys((*self.stimuli.emotions, *self.corpus.by_emotion))), chosen.names)
+
+    @cached_property
+    def valence(self) -> dict[str, float]:
+        """Valence of the emotions for which it is known: the user's norms if a file is given, else the pack's."""
+        if self.config.emotions.norms is None:
+            return self.stimuli.valence
+        from emoexp.norms import load_norms
+
+        return load_norms(Path(self.config.emotions.norms), self.emotions)
 
     @cached_property
     def model(self) -> SubjectModel:
@@ -76,7 +99,7 @@ class Context:
     def means(self) -> StoryMeans:
         from emoexp.extraction import extract
 
-        return extract(self.model, self.stimuli, self.emotions, self.artifacts, self.config.scale.stories_per_emotion)
+        return extract(self.model, self.corpus, self.emotions, self.artifacts, self.config.scale.stories_per_emotion)
 
     def vectors_at(self, layer: int) -> EmotionVectors:
         from emoexp.vectors import fit_vectors
@@ -89,7 +112,7 @@ class Context:
         from emoexp.vectors import EmotionVectors
 
         if self.config.vectors is not None:
-            identity = {"model": self.model.identity, "pack": self.stimuli.sha256, "emotions": list(self.emotions)}
+            identity = {"model": self.model.identity, "corpus": self.corpus.sha256, "emotions": list(self.emotions)}
             return EmotionVectors.load(Path(self.config.vectors), identity=identity, layer=self.layer)
         vectors = self.vectors_at(self.layer)
         vectors.save(Path(self.config.run_dir) / "vectors.safetensors")

@@ -17,11 +17,11 @@ from emoexp.artifacts import Artifacts, Row
 from emoexp.errors import EmoexpError
 from emoexp.model import SubjectModel
 from emoexp.prompts import Prompt
-from emoexp.stimuli import Stimuli
+from emoexp.stories.corpus import Corpus
 
 SKIP_TOKENS = 50
 NEUTRAL_CHUNK = 64
-VERSION = 1
+VERSION = 2
 
 
 @dataclass(frozen=True)
@@ -85,21 +85,23 @@ def pool_texts(model: SubjectModel, texts: Sequence[str], side: str = "right") -
     return {"means": means[kept], "kept": kept, "norm_sum": norm_sum, "norm_count": np.array(norm_count)}
 
 
-def extract(model: SubjectModel, stimuli: Stimuli, emotions: Sequence[str], artifacts: Artifacts, stories_per_emotion: int | None) -> StoryMeans:
+def extract(model: SubjectModel, corpus: Corpus, emotions: Sequence[str], artifacts: Artifacts, stories_per_emotion: int | None) -> StoryMeans:
     """The means of `emotions` and of the neutral texts, from the store or computed; an emotion is the unit of resume.
 
     Raises:
         EmoexpError: an emotion has no stories, or all of its stories are shorter than the skip.
     """
-    for emotion in emotions:
-        if not stimuli.stories[emotion]:
-            raise EmoexpError(f"the pack {stimuli.name!r} has no stories of {emotion!r}: add some to {stimuli.folder / 'stories.jsonl'}")
+    if lacking := [e for e in emotions if e not in corpus.by_emotion]:
+        raise EmoexpError(
+            f"the corpus {corpus.name!r} has no stories of {', '.join(map(repr, lacking))}: add some, or choose among its emotions "
+            "(emotions=corpus, or emotions.names=[...])"
+        )
     identity = {
-        "version": VERSION, "model": model.identity, "pack": stimuli.sha256, "skip": SKIP_TOKENS, "stories": stories_per_emotion,
+        "version": VERSION, "model": model.identity, "corpus": corpus.sha256, "skip": SKIP_TOKENS, "stories": stories_per_emotion,
     }  # fmt: skip
 
     def emotion_row(emotion: str) -> Row:
-        pooled = pool_texts(model, [s.text for s in stimuli.stories[emotion]][:stories_per_emotion])
+        pooled = pool_texts(model, [s.text for s in corpus.by_emotion[emotion]][:stories_per_emotion])
         if not pooled["kept"].any():
             raise EmoexpError(f"all {len(pooled['kept'])} stories of {emotion!r} have {SKIP_TOKENS} tokens or fewer: nothing is left after the skip")
         return {
@@ -109,13 +111,13 @@ def extract(model: SubjectModel, stimuli: Stimuli, emotions: Sequence[str], arti
 
     def neutral_row(label: str) -> Row:
         start = int(label) * NEUTRAL_CHUNK
-        return {"means": pool_texts(model, stimuli.neutral[start : start + NEUTRAL_CHUNK])["means"]}
+        return {"means": pool_texts(model, corpus.neutral[start : start + NEUTRAL_CHUNK])["means"]}
 
     rows = artifacts.rows("stories", identity, emotions, emotion_row, "stories, all layers")
-    chunks = [f"{i:04d}" for i in range(-(-len(stimuli.neutral) // NEUTRAL_CHUNK))]
+    chunks = [f"{i:04d}" for i in range(-(-len(corpus.neutral) // NEUTRAL_CHUNK))]
     neutral = np.concatenate([r["means"] for r in artifacts.rows("neutral", identity, chunks, neutral_row, "neutral texts")])
     if len(neutral) < 2:
-        raise EmoexpError(f"the pack {stimuli.name!r} has {len(neutral)} neutral text(s) longer than {SKIP_TOKENS} tokens: at least 2 are needed")
+        raise EmoexpError(f"the corpus {corpus.name!r} has {len(neutral)} neutral text(s) longer than {SKIP_TOKENS} tokens: at least 2 are needed")
     norm_sum = sum((r["norm_sum"] for r in rows), np.zeros(model.n_layers))
     return StoryMeans(
         emotions=tuple(emotions),

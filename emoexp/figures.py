@@ -58,6 +58,12 @@ def numeric_panels(curves: pd.DataFrame, probes: Sequence[str], title: str) -> F
     return figure
 
 
+def _by_valence(valence: np.ndarray) -> list[tuple[np.ndarray, str, str]]:
+    """Mask, colour and label of the positive, the negative and those whose valence is not known (NaN), as far as there are any."""
+    parts = [(valence > 0, POSITIVE, "positive valence"), (valence <= 0, NEGATIVE, "negative valence"), (np.isnan(valence), INK, "valence not known")]
+    return [part for part in parts if part[0].any()]
+
+
 def correlation_bars(table: pd.DataFrame, null: tuple[float, float], title: str) -> Figure:
     """Sorted correlations with Elo, coloured by valence, with intervals and the band of random directions."""
     rows = table.sort_values("r").reset_index(drop=True)
@@ -65,7 +71,7 @@ def correlation_bars(table: pd.DataFrame, null: tuple[float, float], title: str)
     axes = figure.add_subplot()
     x = np.arange(len(rows))
     axes.axhspan(*null, color=NOISE, alpha=0.35, label="isotropic directions, 95 %")
-    for wanted, colour, label in ((rows["valence"] > 0, POSITIVE, "positive valence"), (rows["valence"] <= 0, NEGATIVE, "negative valence")):
+    for wanted, colour, label in _by_valence(rows["valence"].to_numpy(dtype=float)):
         axes.bar(x[wanted], rows["r"][wanted], color=colour, label=label)
     axes.vlines(x, rows["ci_low"], rows["ci_high"], color=INK, linewidth=0.6)
     axes.axhline(0, color=INK, linewidth=0.8)
@@ -100,9 +106,9 @@ def steering_scatter(emotions: pd.DataFrame, controls: pd.DataFrame, valence: di
     axes.axhspan(low, high, color=NOISE, alpha=0.35, label=f"{first}, 95 %")
     for (name, part), marker in zip(controls.groupby("set", sort=False), "x+", strict=False):
         axes.scatter(part["r"], part["delta_elo"], marker=marker, s=26, color="#777777", label=str(name))
-    positive = emotions["direction"].map(lambda e: valence[str(e)] > 0).to_numpy(dtype=bool)
-    for wanted, colour, label in ((positive, POSITIVE, "emotions, positive valence"), (~positive, NEGATIVE, "emotions, negative valence")):
-        axes.scatter(emotions["r"][wanted], emotions["delta_elo"][wanted], s=30, color=colour, label=label)
+    known = np.array([valence.get(str(e), np.nan) for e in emotions["direction"]])
+    for wanted, colour, label in _by_valence(known):
+        axes.scatter(emotions["r"][wanted], emotions["delta_elo"][wanted], s=30, color=colour, label=f"emotions, {label}")
     for name, x, y in _apart(emotions):
         axes.annotate(name, (x, y), fontsize=7, xytext=(4, 3), textcoords="offset points")
     axes.axhline(0, color=INK, linewidth=0.8)

@@ -7,6 +7,7 @@ place of the probes, and permuted Elo; the range shown is from the lower to the 
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -14,11 +15,11 @@ import numpy as np
 import pandas as pd
 
 from emoexp import figures
-from emoexp.criteria import Measurement, judge
+from emoexp.criteria import Measurement, Verdict, judge
 from emoexp.experiment import Context, Experiment
 from emoexp.readout import activity_residuals
 from emoexp.result import Result
-from emoexp.stats import bootstrap, central, correlate_columns, widest
+from emoexp.stats import Interval, bootstrap, central, correlate_columns, pearson, widest
 from emoexp.vectors import isotropic_directions
 
 
@@ -34,7 +35,8 @@ class Correlation(Experiment):
         scale, seed = context.config.scale, context.config.seed
         residuals = activity_residuals(context.model, context.stimuli, context.layer)
         elo, names = context.baseline_elo, context.vectors.names
-        valence = np.array([context.stimuli.valence[e] for e in names])
+        known = np.array([e in context.valence for e in names])
+        valence = np.array([context.valence[e] for e in names if e in context.valence])
         probes = residuals @ context.vectors.directions.T
         r = correlate_columns(probes, elo)
 
@@ -49,25 +51,35 @@ class Correlation(Experiment):
         def on(indices: np.ndarray) -> np.ndarray:
             return correlate_columns(probes[indices], elo[indices])
 
-        aligned, strong = (lambda x: self.aligned(x, valence)), self.count
-        measured = (
-            Measurement(
-                "V8", aligned(r), 2 * self.extremes, bootstrap(n, lambda i: aligned(on(i)), scale.bootstrap_draws, seed),
-                widest(central(np.array([aligned(x) for x in random_r])), central(np.array([aligned(x) for x in permuted.T]))),
-            ),
-            Measurement(
-                "V9", strong(r), len(names), bootstrap(n, lambda i: strong(on(i)), scale.bootstrap_draws, seed),
-                widest(central(np.array([strong(x) for x in random_r])), central(np.array([strong(x) for x in permuted.T]))),
-            ),
-        )  # fmt: skip
+        def null(statistic: Callable[[np.ndarray], float]) -> Interval:
+            return widest(*(central(np.array([statistic(x) for x in draws])) for draws in (random_r, permuted.T)))
+
+        def aligned(x: np.ndarray) -> float:
+            return self.aligned(x[known], valence)
+
+        def judged(identifier: str, statistic: Callable[[np.ndarray], float], size: int) -> Verdict:
+            interval = bootstrap(n, lambda i: statistic(on(i)), scale.bootstrap_draws, seed)
+            return judge(Measurement(identifier, statistic(r), size, interval, null(statistic)))
+
+        verdicts, notes = [judged("V9", self.count, len(names))], []
+        if known.sum() >= 2 * self.extremes:
+            verdicts.insert(0, judged("V8", aligned, 2 * self.extremes))
+        else:
+            notes.append(f"not measured: V8, which needs {2 * self.extremes} emotions of known valence; {known.sum()} have one (emotions.norms=<file>)")
         intervals = [bootstrap(n, lambda i, k=k: float(correlate_columns(probes[i, k : k + 1], elo[i])[0]), 200, seed) for k in range(len(names))]  # type: ignore[misc]
-        table = pd.DataFrame({"emotion": names, "valence": valence, "r": r, "ci_low": [i.low for i in intervals], "ci_high": [i.high for i in intervals]})
+        table = pd.DataFrame(
+            {
+                "emotion": names, "valence": [context.valence.get(e, np.nan) for e in names], "r": r,
+                "ci_low": [i.low for i in intervals], "ci_high": [i.high for i in intervals],
+            }
+        )  # fmt: skip
         band = central(random_r.ravel())
         return Result(
-            metrics={"r_max": float(r.max()), "r_min": float(r.min()), "r_with_valence": float(np.corrcoef(r, valence)[0, 1])},
-            verdicts=[judge(m) for m in measured],
+            metrics={"r_max": float(r.max()), "r_min": float(r.min()), **({"r_with_valence": pearson(r[known], valence)} if known.sum() >= 3 and np.ptp(valence) > 0 else {})},
+            verdicts=verdicts,
             tables={"correlations": table.sort_values("r")},
             figures={"correlations": figures.correlation_bars(table, band, f"{context.stimuli.name} pack, {context.config.model.name}, layer {context.layer}")},
+            notes=notes,
         )
 
     def aligned(self, r: np.ndarray, valence: np.ndarray) -> float:

@@ -158,7 +158,7 @@ class Steering(Experiment):
                 "steering": figures.steering_scatter(
                     emotions,
                     table[table["set"] != EMOTIONS],
-                    context.stimuli.valence,
+                    context.valence,
                     f"{context.stimuli.name} pack, {context.config.model.name}, layer {context.layer}, span {span}, strength {self.strength:g}",
                 )
             },

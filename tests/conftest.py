@@ -12,6 +12,7 @@ from transformers import AutoTokenizer, LlamaConfig, LlamaForCausalLM
 from emoexp.config import ModelConfig
 from emoexp.model import BUNDLED, SubjectModel, quiet
 from emoexp.stimuli import Stimuli, load_stimuli
+from emoexp.stories.corpus import Corpus, pack_corpus
 
 os.environ["HF_HUB_OFFLINE"] = "1"
 os.environ["TOKENIZERS_PARALLELISM"] = "false"
@@ -39,3 +40,9 @@ def tiny() -> SubjectModel:
 @pytest.fixture(scope="session")
 def pack() -> Stimuli:
     return load_stimuli("bundled:organism")
+
+
+@pytest.fixture(scope="session")
+def corpus(pack: Stimuli) -> Corpus:
+    """The organism pack's stories."""
+    return pack_corpus(pack)

@@ -83,7 +83,7 @@ def table_of(emotion_scale: float, random_scale: float) -> pd.DataFrame:
 def test_a_perfect_correlation_is_informative_only_by_its_size(tmp_path: Path, emotion: float, random: float, informative: bool) -> None:
     here = context(tmp_path)
     table = table_of(emotion, random)
-    here.stimuli.valence.update({d: 1.0 for d in table["direction"]})
+    here.__dict__["valence"] = {d: 1.0 for d in table["direction"]}
     here.__dict__["layer"] = 4
     result = here.config.experiment.judged(here, table)
     assert all(v.passed for v in result.verdicts)

@@ -10,6 +10,7 @@ import pytest
 
 from emoexp.errors import EmoexpError
 from emoexp.stimuli import BUNDLED, choose_emotions, load_stimuli
+from emoexp.stories.corpus import pack_corpus
 from tests.conftest import PAPER, REPOSITORY
 
 
@@ -22,7 +23,7 @@ def test_the_bundled_pack_is_whole() -> None:
     pack = load_stimuli("bundled:organism")
     assert len(pack.emotions) >= 60
     assert (len(pack.activities), sum(a.steered for a in pack.activities)) == (64, 32)
-    assert all(len(pack.stories[e]) == 24 for e in pack.emotions)
+    assert all(len(pack_corpus(pack).by_emotion[e]) == 24 for e in pack.emotions)
     per_category = {c: sum(a.steered for a in pack.activities if a.category == c) for c in {a.category for a in pack.activities}}
     assert set(per_category.values()) == {4}, "the steered half is balanced by category"
 
@@ -57,7 +58,7 @@ def test_a_broken_story_line_is_named(copy: Path) -> None:
     lines[4] = lines[4][:-5]
     path.write_text("\n".join(lines))
     with pytest.raises(EmoexpError, match=r"stories\.jsonl, line 5: not JSON"):
-        _ = load_stimuli(str(copy)).stories
+        pack_corpus(load_stimuli(str(copy)))
 
 
 def test_the_hash_is_over_every_file(copy: Path) -> None:
@@ -68,10 +69,10 @@ def test_the_hash_is_over_every_file(copy: Path) -> None:
 
 def test_emotions_are_chosen_without_fallback() -> None:
     pack = load_stimuli("bundled:organism")
-    assert choose_emotions(pack, ["sad", "happy", "calm"]) == ("happy", "calm", "sad")
+    assert choose_emotions(pack.emotions, ["sad", "happy", "calm"]) == ("happy", "calm", "sad")
     for names, message in ((["happy", "glad", "sad"], "unknown emotion"), (["sad", "sad", "calm"], "twice"), (["sad", "calm"], "at least 3")):
         with pytest.raises(EmoexpError, match=message):
-            choose_emotions(pack, names)
+            choose_emotions(pack.emotions, names)
     with pytest.raises(EmoexpError, match="no bundled pack 'paper': choose from organism"):
         load_stimuli("bundled:paper")
 

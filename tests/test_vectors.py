@@ -15,7 +15,7 @@ from emoexp.errors import EmoexpError
 from emoexp.extraction import SKIP_TOKENS, StoryMeans, extract, length_batches, pool_texts
 from emoexp.model import SubjectModel
 from emoexp.prompts import Prompt
-from emoexp.stimuli import Stimuli, Story
+from emoexp.stories.corpus import Corpus, Story
 from emoexp.vectors import EmotionVectors, fit_vectors, isotropic_directions, mixture_directions, neutral_components
 
 EMOTIONS = ("happy", "sad", "afraid")
@@ -29,31 +29,31 @@ def by_hand(model: SubjectModel, text: str, layer: int) -> np.ndarray:
 
 
 @pytest.mark.parametrize("side", ["left", "right"])
-def test_pooling_equals_one_text_at_a_time(tiny: SubjectModel, pack: Stimuli, side: str) -> None:
-    texts = [s.text for s in pack.stories["sad"][:6]]
+def test_pooling_equals_one_text_at_a_time(tiny: SubjectModel, corpus: Corpus, side: str) -> None:
+    texts = [s.text for s in corpus.by_emotion["sad"][:6]]
     pooled = pool_texts(tiny, texts, side=side)
     for i, text in enumerate(texts):
         np.testing.assert_allclose(pooled["means"][i, 2], by_hand(tiny, text, 2), rtol=1e-3, atol=1e-4)
 
 
-def test_short_texts_are_dropped_and_counted_not_averaged_in(tiny: SubjectModel, pack: Stimuli) -> None:
-    text = pack.stories["sad"][0].text
+def test_short_texts_are_dropped_and_counted_not_averaged_in(tiny: SubjectModel, corpus: Corpus) -> None:
+    text = corpus.by_emotion["sad"][0].text
     pooled = pool_texts(tiny, [text, "A cart rolled by."])
     assert pooled["kept"].tolist() == [True, False]
     assert len(pooled["means"]) == 1
 
 
-def test_norms_leave_bos_out(tiny: SubjectModel, pack: Stimuli) -> None:
-    text = pack.stories["sad"][0].text
+def test_norms_leave_bos_out(tiny: SubjectModel, corpus: Corpus) -> None:
+    text = corpus.by_emotion["sad"][0].text
     pooled = pool_texts(tiny, [text])
     h = tiny.residuals(tiny.encode([Prompt(text)]), [1])[0, 0].double()
     assert pooled["norm_sum"][1] / pooled["norm_count"] == pytest.approx(float(h[1:].norm(dim=-1).mean()))
 
 
-def test_stories_weigh_equally_whatever_their_length(tiny: SubjectModel, pack: Stimuli, tmp_path: Path) -> None:
-    means = extract(tiny, pack, EMOTIONS, Artifacts(tmp_path), 3)
+def test_stories_weigh_equally_whatever_their_length(tiny: SubjectModel, corpus: Corpus, tmp_path: Path) -> None:
+    means = extract(tiny, corpus, EMOTIONS, Artifacts(tmp_path), 3)
     for e, emotion in enumerate(EMOTIONS):
-        stories = [by_hand(tiny, s.text, 3) for s in pack.stories[emotion][:3]]
+        stories = [by_hand(tiny, s.text, 3) for s in corpus.by_emotion[emotion][:3]]
         np.testing.assert_allclose(means.by_emotion[e, 3], np.mean(stories, 0), rtol=1e-3, atol=1e-4)
 
 
@@ -138,10 +138,9 @@ def test_a_broken_file_is_one_line(tmp_path: Path) -> None:
         EmotionVectors.load(tmp_path / "none", identity={}, layer=0)
 
 
-def test_empty_and_short_story_sets_are_refused(tiny: SubjectModel, pack: Stimuli, tmp_path: Path) -> None:
-    empty, short = replace(pack), replace(pack)
-    empty.__dict__["stories"] = pack.stories | {"sad": []}
-    short.__dict__["stories"] = pack.stories | {"sad": [Story("sad", "t", "A cart rolled by.")] * 3}
+def test_empty_and_short_story_sets_are_refused(tiny: SubjectModel, corpus: Corpus, tmp_path: Path) -> None:
+    others = tuple(s for s in corpus.stories if s.emotion != "sad")
+    empty, short = replace(corpus, stories=others), replace(corpus, stories=(*others, *[Story("sad", "t", "A cart rolled by.")] * 3))
     with pytest.raises(EmoexpError, match="has no stories of 'sad'"):
         extract(tiny, empty, EMOTIONS, Artifacts(tmp_path / "a"), None)
     with pytest.raises(EmoexpError, match="all 3 stories of 'sad' have 50 tokens or fewer"):

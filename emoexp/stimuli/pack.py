@@ -1,10 +1,13 @@
 """Stimuli packs: a folder of small readable files, checked whole before anything runs.
 
-pack.json        name, author, language, templates (preference, feeling), opposite_pairs, exemplars
-emotions.csv     emotion,valence,arousal
+pack.json        name, author, language, templates (preference, feeling, and for generation story, dialogue), opposite_pairs, exemplars
+emotions.csv     emotion,valence (empty where it is not known), and what else is known of them
 activities.csv   category,steered,text
 scenarios.csv    emotion,text
 numeric.json     [{key, template with {X}, values, signs: {emotion: +1 | -1}}]
+
+A pack may also bring
+topics.txt       one topic a line: what stories are generated about
 stories.jsonl    {emotion, topic, text}
 neutral.jsonl    {text}
 """
@@ -16,15 +19,14 @@ import json
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
-from typing import Any
 
 from emoexp.errors import EmoexpError
 from emoexp.provenance import hash_files
 
-BUNDLED = Path(__file__).parent / "data" / "packs"
-FILES = ("pack.json", "emotions.csv", "activities.csv", "scenarios.csv", "numeric.json", "stories.jsonl", "neutral.jsonl")
+BUNDLED = Path(__file__).parent.parent / "data" / "packs"
+FILES = ("pack.json", "emotions.csv", "activities.csv", "scenarios.csv", "numeric.json")
+OPTIONAL = ("topics.txt", "stories.jsonl", "neutral.jsonl")
 N_CATEGORIES, PER_CATEGORY = 8, 8
 N_ACTIVITIES = N_CATEGORIES * PER_CATEGORY
 N_SCENARIOS, N_TEMPLATES, N_PAIRS = 12, 6, 5
@@ -54,15 +56,8 @@ class NumericTemplate:
 
 
 @dataclass(frozen=True)
-class Story:
-    emotion: str
-    topic: str
-    text: str
-
-
-@dataclass(frozen=True)
 class Stimuli:
-    """One pack. `sha256` is over all its files."""
+    """One pack. `sha256` is over all its files; `valence` lacks the emotions whose valence is not known."""
 
     name: str
     author: str
@@ -71,27 +66,12 @@ class Stimuli:
     templates: dict[str, str]
     opposite_pairs: tuple[tuple[str, str], ...]
     exemplars: tuple[str, ...]
+    emotions: tuple[str, ...]
     valence: dict[str, float]
     activities: tuple[Activity, ...]
     scenarios: tuple[Scenario, ...]
     numeric: tuple[NumericTemplate, ...]
-
-    @property
-    def emotions(self) -> tuple[str, ...]:
-        return tuple(self.valence)
-
-    @cached_property
-    def stories(self) -> dict[str, list[Story]]:
-        """Stories by emotion."""
-        found: dict[str, list[Story]] = {emotion: [] for emotion in self.emotions}
-        for row in _json_lines(self.folder / "stories.jsonl"):
-            found[row["emotion"]].append(Story(row["emotion"], row["topic"], row["text"]))
-        return found
-
-    @cached_property
-    def neutral(self) -> list[str]:
-        """Neutral dialogues."""
-        return [row["text"] for row in _json_lines(self.folder / "neutral.jsonl")]
+    topics: tuple[str, ...]
 
 
 def load_stimuli(path: str) -> Stimuli:
@@ -109,20 +89,24 @@ def load_stimuli(path: str) -> Stimuli:
     if missing := [name for name in FILES if not (folder / name).exists()]:
         raise EmoexpError(f"the pack at {folder} lacks {', '.join(missing)}")
     head = json.loads((folder / "pack.json").read_text(encoding="utf-8"))
+    emotions = _table(folder / "emotions.csv")
+    topics = folder / "topics.txt"
     pack = Stimuli(
         name=head["name"],
         author=head["author"],
-        sha256=hash_files([folder / name for name in FILES]),
+        sha256=hash_files([folder / name for name in (*FILES, *OPTIONAL) if (folder / name).exists()]),
         folder=folder,
         templates=head["templates"],
         opposite_pairs=tuple((a, b) for a, b in head["opposite_pairs"]),
         exemplars=tuple(head["exemplars"]),
-        valence={r["emotion"]: float(r["valence"]) for r in _table(folder / "emotions.csv")},
+        emotions=tuple(r["emotion"] for r in emotions),
+        valence={r["emotion"]: float(r["valence"]) for r in emotions if r["valence"]},
         activities=tuple(Activity(r["category"], r["steered"] == "1", r["text"]) for r in _table(folder / "activities.csv")),
         scenarios=tuple(Scenario(r["emotion"], r["text"]) for r in _table(folder / "scenarios.csv")),
         numeric=tuple(
             NumericTemplate(t["key"], t["template"], tuple(t["values"]), t["signs"]) for t in json.loads((folder / "numeric.json").read_text(encoding="utf-8"))
         ),
+        topics=tuple(topics.read_text(encoding="utf-8").splitlines()) if topics.exists() else (),
     )
     if found := faults(pack):
         raise EmoexpError(f"the pack {pack.name!r} at {folder} has {len(found)} fault(s): {'; '.join(found)}")
@@ -160,34 +144,23 @@ def faults(pack: Stimuli) -> list[str]:
     return found
 
 
-def choose_emotions(pack: Stimuli, names: Sequence[str] | None) -> tuple[str, ...]:
-    """The emotions to study, in the pack's order; every one of the pack if `names` is None.
+def choose_emotions(known: Sequence[str], names: Sequence[str] | None) -> tuple[str, ...]:
+    """The emotions to study, in the order of `known` (the pack's, then the corpus's own); all of them if `names` is None.
 
     Raises:
-        EmoexpError: an emotion that the pack does not have, one named twice, fewer than three, or one that the pack's
-            own scenarios, templates, pairs or exemplars need is left out.
+        EmoexpError: an emotion that is not known, one named twice, or fewer than three.
     """
     if names is None:
-        return pack.emotions
-    if unknown := [n for n in names if n not in pack.valence]:
-        raise EmoexpError(f"unknown emotion(s) {', '.join(unknown)}: the pack {pack.name!r} has {', '.join(pack.emotions)}")
+        return tuple(known)
+    if unknown := [n for n in names if n not in known]:
+        raise EmoexpError(f"unknown emotion(s) {', '.join(unknown)}: the pack and the corpus have {', '.join(known)}")
     if len(set(names)) != len(names):
         raise EmoexpError(f"emotions.names has an emotion twice: {', '.join(names)}")
     if len(names) < 3:
         raise EmoexpError(f"emotions.names has {len(names)} emotion(s): at least 3, for a mean to subtract")
-    return tuple(e for e in pack.emotions if e in set(names))
+    return tuple(e for e in known if e in set(names))
 
 
 def _table(path: Path) -> list[dict[str, str]]:
     with path.open(encoding="utf-8", newline="") as handle:
         return list(csv.DictReader(handle))
-
-
-def _json_lines(path: Path) -> list[dict[str, Any]]:
-    rows = []
-    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
-        try:
-            rows.append(json.loads(line))
-        except json.JSONDecodeError as error:
-            raise EmoexpError(f"{path}, line {number}: not JSON ({error})") from error
-    return rows

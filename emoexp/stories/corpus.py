@@ -1,0 +1,110 @@
+"""A corpus of emotion stories and neutral texts, whoever wrote it."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from emoexp.errors import EmoexpError
+from emoexp.stimuli import Stimuli
+
+
+@dataclass(frozen=True)
+class Story:
+    """`topic` is empty where the source does not tell."""
+
+    emotion: str
+    topic: str
+    text: str
+
+
+@dataclass(frozen=True)
+class Rejected:
+    """A text that is left out, and why: `names_emotion`, `short`, `duplicate`, `refusal` or `empty`."""
+
+    story: Story
+    reason: str
+
+
+@dataclass(frozen=True)
+class Corpus:
+    """Attributes:
+    name: where it comes from, for people.
+    author: who wrote it: a model, a generator, people. Part of every result, since the source of the stories is a first-class variable.
+    stories: those that count, in the source's order.
+    neutral: neutral texts (dialogues).
+    rejected: those that do not count.
+    """
+
+    name: str
+    author: str
+    stories: tuple[Story, ...]
+    neutral: tuple[str, ...]
+    rejected: tuple[Rejected, ...] = ()
+
+    @cached_property
+    def by_emotion(self) -> dict[str, list[Story]]:
+        """Stories by emotion, emotions in order of first appearance."""
+        found: dict[str, list[Story]] = {}
+        for story in self.stories:
+            found.setdefault(story.emotion, []).append(story)
+        return found
+
+    @cached_property
+    def sha256(self) -> str:
+        """Over all texts that count, whatever files they came in."""
+        digest = hashlib.sha256()
+        for story in self.stories:
+            digest.update(json.dumps([story.emotion, story.topic, story.text]).encode() + b"\n")
+        for text in self.neutral:
+            digest.update(json.dumps(text).encode() + b"\n")
+        return digest.hexdigest()
+
+    def summary(self) -> dict[str, Any]:
+        """What stands in result.json."""
+        return {
+            "name": self.name, "author": self.author, "sha256": self.sha256, "stories": len(self.stories), "emotions": len(self.by_emotion),
+            "neutral": len(self.neutral), "rejected": dict(Counter(r.reason for r in self.rejected)),
+        }  # fmt: skip
+
+
+def pack_corpus(pack: Stimuli) -> Corpus:
+    """The stories that ship with a pack.
+
+    Raises:
+        EmoexpError: the pack has none, or a line is not what it should be.
+    """
+    stories, neutral = pack.folder / "stories.jsonl", pack.folder / "neutral.jsonl"
+    if not (stories.exists() and neutral.exists()):
+        raise EmoexpError(
+            f"the pack {pack.name!r} has no stories of its own: generate some (python -m emoexp experiment=stories stories=screen), "
+            "or give a corpus (stories=corpus stories.path=<folder, file or dataset id>)"
+        )
+    return Corpus(
+        name=f"pack {pack.name}",
+        author=pack.author,
+        stories=tuple(Story(r["emotion"], r["topic"], r["text"]) for r in json_lines(stories, ("emotion", "topic", "text"))),
+        neutral=tuple(r["text"] for r in json_lines(neutral, ("text",))),
+    )
+
+
+def json_lines(path: Path, fields: Iterable[str]) -> list[dict[str, Any]]:
+    """Rows of a JSONL file that has `fields` in every row, as text. A malformed row is named with file and line."""
+    rows = []
+    for number, line in enumerate(path.read_text(encoding="utf-8").split("\n"), 1):
+        if not line.strip():
+            continue
+        try:
+            row = json.loads(line)
+        except json.JSONDecodeError as error:
+            raise EmoexpError(f"{path}, line {number}: not JSON ({error})") from error
+        if lacking := [f for f in fields if not isinstance(row, dict) or not isinstance(row.get(f), str)]:
+            raise EmoexpError(f"{path}, line {number}: no text under {', '.join(lacking)}")
+        rows.append(row)
+    return rows
