@@ -30,6 +30,26 @@ class PromptFormat(Enum):
     chat = "chat"
 
 
+class Quantization(Enum):
+    """Weights as bitsandbytes holds them; activations stay in `dtype`."""
+
+    none = "none"
+    int8 = "int8"
+    nf4 = "nf4"
+
+
+@dataclass(kw_only=True)
+class ModulesConfig:
+    """Where the parts of the network are, for an architecture that emoexp does not know; null looks them up."""
+
+    layers: str | None = None
+    """The decoder blocks, a ModuleList: `model.layers`."""
+    norm: str | None = None
+    """The final norm: `model.norm`."""
+    unembedding: str | None = None
+    """The linear map to logits: `lm_head`."""
+
+
 @dataclass(kw_only=True)
 class ModelConfig:
     """Where the subject model comes from and how it is run."""
@@ -38,11 +58,25 @@ class ModelConfig:
     repo_id: str = MISSING
     """A hub id, a folder, or `bundled:<name>` for a model that ships with emoexp."""
     revision: str | None = None
-    dtype: str = "float32"
-    device: str = "cpu"
+    dtype: str = "auto"
+    """float32, bfloat16, float16, or `auto`: the one that the checkpoint was saved in."""
+    device: str = "auto"
+    """cpu, cuda, cuda:1, mps, or `auto`: a GPU if there is one."""
+    device_map: str | None = None
+    """`auto`, `balanced` or `sequential` shard the layers over all devices (transformers and accelerate)."""
+    tensor_parallel: bool = False
+    """Shard every weight over the processes of a torchrun launch (transformers' tp_plan=auto)."""
+    quantization: Quantization = Quantization.none
+    attention: str | None = None
+    """Attention implementation (eager, sdpa, flash_attention_2, ...); null is transformers' choice."""
     format: PromptFormat = PromptFormat.plain
+    modules: ModulesConfig = field(default_factory=ModulesConfig)
     batch_tokens: int = 8192
     """Padded tokens per forward pass; changes speed and memory, not results."""
+    check_memory: bool = True
+    """Refuse to load what the estimate says does not fit."""
+    remote: bool = False
+    """Run on NDIF's servers (needs an NDIF_API_KEY); the weights are not downloaded."""
     trust_remote_code: bool = False
 
 

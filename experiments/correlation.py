@@ -74,8 +74,11 @@ class Correlation(Experiment):
             }
         )  # fmt: skip
         band = central(random_r.ravel())
+        metrics = {"r_max": float(r.max()), "r_min": float(r.min())}
+        if known.sum() >= 3 and np.ptp(valence) > 0:
+            metrics["r_with_valence"] = pearson(r[known], valence)
         return Result(
-            metrics={"r_max": float(r.max()), "r_min": float(r.min()), **({"r_with_valence": pearson(r[known], valence)} if known.sum() >= 3 and np.ptp(valence) > 0 else {})},
+            metrics=metrics,
             verdicts=verdicts,
             tables={"correlations": table.sort_values("r")},
             figures={"correlations": figures.correlation_bars(table, band, f"{context.stimuli.name} pack, {context.config.model.name}, layer {context.layer}")},
