@@ -80,7 +80,8 @@ class SubjectModel:
             raise EmoexpError(f"model.repo_id={config.repo_id!r} could not be loaded: {reason}") from error
         if tokenizer.pad_token_id is None:
             tokenizer.pad_token = tokenizer.eos_token
-        return cls(network.to(config.device), tokenizer, config)
+        device = ("cuda" if torch.cuda.is_available() else "cpu") if config.device == "auto" else config.device
+        return cls(network.to(device), tokenizer, config)
 
     @property
     def n_layers(self) -> int:
