@@ -5,10 +5,12 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import numpy as np
 from filelock import FileLock
@@ -34,19 +36,32 @@ def write_tensors(path: Path, tensors: Row, metadata: Mapping[str, str]) -> None
     os.replace(temporary, path)
 
 
-def read_tensors(path: Path) -> tuple[Row, dict[str, str]]:
-    """Tensors and metadata of a safetensors file.
+@contextmanager
+def opened(path: Path) -> Iterator[Any]:
+    """A safetensors file to read from.
 
     Raises:
-        EmoexpError: the file is missing, cut short or not safetensors.
+        EmoexpError: the file is missing, cut short, not safetensors, or lacks what is asked of it.
     """
     try:
         with safe_open(path, "np") as handle:
-            return {name: handle.get_tensor(name) for name in handle.keys()}, dict(handle.metadata() or {})  # noqa: SIM118
+            yield handle
     except FileNotFoundError as error:
         raise EmoexpError(f"{path} does not exist") from error
     except (SafetensorError, OSError) as error:
         raise EmoexpError(f"{path} is not a whole safetensors file ({error}): delete it and run again") from error
+
+
+def read_tensors(path: Path, names: Sequence[str] | None = None) -> tuple[Row, dict[str, str]]:
+    """Tensors (only those of `names`, if given) and metadata of a safetensors file. Raises as `opened` does."""
+    with opened(path) as handle:
+        return {name: handle.get_tensor(name) for name in names or handle.keys()}, dict(handle.metadata() or {})
+
+
+def read_layer(path: Path, name: str, layer: int) -> np.ndarray:
+    """One layer of a tensor (x, layer, ...), without reading the others; (x, ...). Raises as `opened` does."""
+    with opened(path) as handle:
+        return np.asarray(handle.get_slice(name)[:, layer])
 
 
 @dataclass(frozen=True)
@@ -55,19 +70,25 @@ class Artifacts:
 
     root: Path
 
-    def rows(self, kind: str, identity: Mapping[str, Any], labels: Sequence[str], compute: Callable[[str], Row], title: str) -> list[Row]:
+    def path(self, kind: str, identity: Mapping[str, Any], label: str) -> Path:
+        """The file of one row; what cannot stand in a file name is percent-encoded."""
+        return self.root / kind / key_of(identity) / f"{quote(label, safe=' ')}.safetensors"
+
+    def rows(
+        self, kind: str, identity: Mapping[str, Any], labels: Sequence[str], compute: Callable[[str], Row], title: str, *, names: Sequence[str] | None = None
+    ) -> list[Row]:
         """The rows of an artifact in the order of `labels`, computing those that are missing.
 
         A row is the unit of loss when a run is killed. `identity` must hold all that changes the values and nothing that
-        does not. A second job waits for the first and then reads.
+        does not. A second job waits for the first and then reads. `names` are the tensors to read of each row; null is all.
         """
-        folder = self.root / kind / key_of(identity)
-        folder.mkdir(parents=True, exist_ok=True)
-        paths = [folder / f"{label}.safetensors" for label in labels]
+        paths = [self.path(kind, identity, label) for label in labels]
         if not all(p.exists() for p in paths):
+            folder = self.root / kind / key_of(identity)
+            folder.mkdir(parents=True, exist_ok=True)
             with FileLock(folder / ".lock"):
                 (folder / "identity.json").write_text(json.dumps(identity, indent=2, sort_keys=True) + "\n", encoding="utf-8")
                 missing = [(label, path) for label, path in zip(labels, paths, strict=True) if not path.exists()]
                 for label, path in track(missing, title) if missing else ():
                     write_tensors(path, compute(label), {"kind": kind, "row": label})
-        return [read_tensors(path)[0] for path in paths]
+        return [read_tensors(path, names)[0] for path in paths]

@@ -2,18 +2,22 @@
 
 A story's mean is over its tokens from the 50th on (positions within the text; BOS is not counted); an emotion's is over its
 stories with equal weight. A story with no token left is dropped and counted, never averaged in as zeros.
+
+Stories are streamed: a batch's means are added to the sums of their groups and forgotten, so memory does not grow with the
+number of stories. Story i of an emotion, in the corpus's order, belongs to group i modulo 16: a corpus lists its stories topic by
+topic, so topics spread over the groups, and group g holds the same topics for every emotion where all are told about the same.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 
-from emoexp.artifacts import Artifacts, Row
+from emoexp.artifacts import Artifacts, Row, read_layer, read_tensors
 from emoexp.errors import EmoexpError
 from emoexp.model import SubjectModel
 from emoexp.prompts import Prompt
@@ -21,7 +25,12 @@ from emoexp.stories.corpus import Corpus
 
 SKIP_TOKENS = 50
 NEUTRAL_CHUNK = 64
-VERSION = 2
+GROUPS = 16
+"""Groups of stories whose means are kept by emotion, for split halves; fewer where there are fewer stories."""
+FLOAT64_DEVICES = ("cpu", "cuda")
+VERSION = 3
+SUMMED = ("mean", "n", "n_short", "norm_sum", "norm_count")
+"""The tensors of an emotion's row that StoryMeans needs; its groups are 16 times as large."""
 
 
 @dataclass(frozen=True)
@@ -46,6 +55,40 @@ class StoryMeans:
     n_short: int
     identity: dict[str, Any]
 
+    def summary(self) -> dict[str, int]:
+        """What stands in result.json: the stories that the vectors are made of, and those too short for the skip."""
+        return {
+            "stories": int(self.n_stories.sum()), "stories_per_emotion_min": int(self.n_stories.min()),
+            "stories_per_emotion_max": int(self.n_stories.max()), "n_short": self.n_short, "neutral": len(self.neutral),
+        }  # fmt: skip
+
+
+@dataclass(frozen=True)
+class StoryGroups:
+    """Means of groups of stories at one layer.
+
+    Attributes:
+        emotions: names, in the order of `means`.
+        means: (emotion, group, d_model), float32; an empty group is zeros and must be weighed by its count.
+        counts: stories in each group; (emotion, group).
+        layer: the 0-based block.
+    """
+
+    emotions: tuple[str, ...]
+    means: np.ndarray
+    counts: np.ndarray
+    layer: int
+
+
+class Pooled(NamedTuple):
+    """One batch of texts: `kept`, indices of those that have tokens left, and their means (text, layer, d_model) in float64;
+    the sum of norms (layer,) and the count over all tokens of all its texts."""
+
+    kept: list[int]
+    means: np.ndarray
+    norm_sum: np.ndarray
+    norm_count: int
+
 
 def length_batches(lengths: Sequence[int], batch_tokens: int) -> list[list[int]]:
     """Indices sorted by length and cut so that no padded batch exceeds `batch_tokens` (one text at the least)."""
@@ -57,32 +100,66 @@ def length_batches(lengths: Sequence[int], batch_tokens: int) -> list[list[int]]
     return batches
 
 
-def pool_texts(model: SubjectModel, texts: Sequence[str], side: str = "right") -> Row:
-    """Per text and layer the float64 mean over tokens 50 onward, and the norms over all tokens of the text.
+def summing_device(device: torch.device) -> torch.device:
+    """Where to add up in float64: the device itself, or the CPU where it has no float64 (mps)."""
+    return device if device.type in FLOAT64_DEVICES else torch.device("cpu")
 
-    Returns:
-        means (text, layer, d_model) of the texts that have tokens left, kept (text,) bool, norm_sum (layer,), norm_count ().
+
+def pool_batches(model: SubjectModel, texts: Sequence[str], side: str = "right") -> Iterator[Pooled]:
+    """The texts' means over tokens 50 onward, batch by batch in order of length.
+
+    Raises:
+        EmoexpError: the model's activations are not numbers.
     """
     layers = list(range(model.n_layers))
     prompts = [Prompt(text) for text in texts]
     lengths = [len(model.tokenizer(p.text)["input_ids"]) for p in prompts]
-    means = np.zeros((len(texts), model.n_layers, model.d_model))
-    kept = np.zeros(len(texts), dtype=bool)
-    norm_sum, norm_count = np.zeros(model.n_layers), 0
     for batch in length_batches(lengths, model.config.batch_tokens):
         encoding = model.encode([prompts[i] for i in batch], side=side)
         residuals = model.residuals(encoding, layers)
-        text = encoding.is_text.to(residuals.device)
-        late = text & (encoding.text_positions >= SKIP_TOKENS).to(residuals.device)
+        device = summing_device(residuals.device)
+        text = encoding.is_text.to(device)
+        late = text & (encoding.text_positions >= SKIP_TOKENS).to(device)
         counts = late.sum(1).double()
-        kept[batch] = (counts > 0).cpu().numpy()
+        means, norm_sum = np.zeros((len(batch), model.n_layers, model.d_model)), np.zeros(model.n_layers)
         for layer in layers:
-            h = residuals[layer].double()
+            h = residuals[layer].to(device).double()
             sums = torch.einsum("rtd,rt->rd", h, late.double())
-            means[batch, layer] = (sums / counts.clamp(min=1)[:, None]).cpu().numpy()
-            norm_sum[layer] += float(h.norm(dim=-1)[text].sum())
-        norm_count += int(encoding.is_text.sum())
-    return {"means": means[kept], "kept": kept, "norm_sum": norm_sum, "norm_count": np.array(norm_count)}
+            means[:, layer] = (sums / counts.clamp(min=1)[:, None]).cpu().numpy()
+            norm_sum[layer] = float(h.norm(dim=-1)[text].sum())
+        if not (np.isfinite(means).all() and np.isfinite(norm_sum).all()):
+            raise EmoexpError("the model's activations are not numbers: if it runs in float16, use model.dtype=bfloat16 or float32")
+        kept = (counts > 0).cpu().numpy()
+        yield Pooled([i for i, keep in zip(batch, kept, strict=True) if keep], means[kept], norm_sum, int(encoding.is_text.sum()))
+
+
+def pool_texts(model: SubjectModel, texts: Sequence[str], side: str = "right") -> np.ndarray:
+    """The mean of each text that has tokens left, in the order of `texts`; (text, layer, d_model), float64. Memory grows with the texts."""
+    means = {i: mean for batch in pool_batches(model, texts, side) for i, mean in zip(batch.kept, batch.means, strict=True)}
+    return np.stack([means[i] for i in sorted(means)]) if means else np.zeros((0, model.n_layers, model.d_model))
+
+
+def pool_stories(model: SubjectModel, texts: Sequence[str]) -> Row:
+    """Sums over the stories of an emotion, streamed: peak memory is one batch and the sums, however many stories there are.
+
+    Returns:
+        mean (layer, d_model), equal weight per story; n and n_short (); groups (group, layer, d_model) in float32, zeros where
+        group_n (group,) is 0; norm_sum (layer,) and norm_count (). With n = 0, mean and groups are zeros.
+    """
+    n_groups = min(GROUPS, len(texts))
+    sums, counts = np.zeros((n_groups, model.n_layers, model.d_model)), np.zeros(n_groups, dtype=np.int64)
+    norm_sum, norm_count = np.zeros(model.n_layers), 0
+    for batch in pool_batches(model, texts):
+        for i, mean in zip(batch.kept, batch.means, strict=True):
+            sums[i % n_groups] += mean
+            counts[i % n_groups] += 1
+        norm_sum += batch.norm_sum
+        norm_count += batch.norm_count
+    n = int(counts.sum())
+    return {
+        "mean": sums.sum(0) / max(n, 1), "n": np.array(n), "n_short": np.array(len(texts) - n), "norm_sum": norm_sum, "norm_count": np.array(norm_count),
+        "groups": (sums / np.maximum(counts, 1)[:, None, None]).astype(np.float32), "group_n": counts,
+    }  # fmt: skip
 
 
 def extract(model: SubjectModel, corpus: Corpus, emotions: Sequence[str], artifacts: Artifacts, stories_per_emotion: int | None) -> StoryMeans:
@@ -101,19 +178,16 @@ def extract(model: SubjectModel, corpus: Corpus, emotions: Sequence[str], artifa
     }  # fmt: skip
 
     def emotion_row(emotion: str) -> Row:
-        pooled = pool_texts(model, [s.text for s in corpus.by_emotion[emotion]][:stories_per_emotion])
-        if not pooled["kept"].any():
-            raise EmoexpError(f"all {len(pooled['kept'])} stories of {emotion!r} have {SKIP_TOKENS} tokens or fewer: nothing is left after the skip")
-        return {
-            "mean": pooled["means"].mean(0), "n": np.array(int(pooled["kept"].sum())), "n_short": np.array(int((~pooled["kept"]).sum())),
-            "norm_sum": pooled["norm_sum"], "norm_count": pooled["norm_count"],
-        }  # fmt: skip
+        row = pool_stories(model, [s.text for s in corpus.by_emotion[emotion]][:stories_per_emotion])
+        if not row["n"]:
+            raise EmoexpError(f"all {row['n_short']} stories of {emotion!r} have {SKIP_TOKENS} tokens or fewer: nothing is left after the skip")
+        return row
 
     def neutral_row(label: str) -> Row:
         start = int(label) * NEUTRAL_CHUNK
-        return {"means": pool_texts(model, corpus.neutral[start : start + NEUTRAL_CHUNK])["means"]}
+        return {"means": pool_texts(model, corpus.neutral[start : start + NEUTRAL_CHUNK])}
 
-    rows = artifacts.rows("stories", identity, emotions, emotion_row, "stories, all layers")
+    rows = artifacts.rows("stories", identity, emotions, emotion_row, "stories, all layers", names=SUMMED)
     chunks = [f"{i:04d}" for i in range(-(-len(corpus.neutral) // NEUTRAL_CHUNK))]
     neutral = np.concatenate([r["means"] for r in artifacts.rows("neutral", identity, chunks, neutral_row, "neutral texts")])
     if len(neutral) < 2:
@@ -128,3 +202,15 @@ def extract(model: SubjectModel, corpus: Corpus, emotions: Sequence[str], artifa
         n_short=sum(int(r["n_short"]) for r in rows),
         identity=identity,
     )
+
+
+def load_groups(means: StoryMeans, artifacts: Artifacts, layer: int) -> StoryGroups:
+    """The groups of stories behind `means`, which `extract` left in `artifacts`; reads one layer of each row and nothing else."""
+    paths = [artifacts.path("stories", means.identity, emotion) for emotion in means.emotions]
+    counts = np.zeros((len(paths), GROUPS), dtype=np.int64)
+    groups = np.zeros((len(paths), GROUPS, means.by_emotion.shape[2]), dtype=np.float32)
+    for e, path in enumerate(paths):
+        held = read_tensors(path, ["group_n"])[0]["group_n"]
+        counts[e, : len(held)] = held
+        groups[e, : len(held)] = read_layer(path, "groups", layer)
+    return StoryGroups(means.emotions, groups, counts, layer)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -84,20 +84,29 @@ def fit_vectors(means: StoryMeans, layer: int, *, neutral_variance: float = NEUT
     Raises:
         EmoexpError: an emotion's vector vanishes, so that it has no direction.
     """
-    centred = means.by_emotion[:, layer] - means.by_emotion[:, layer].mean(0)
     components = neutral_components(means.neutral[:, layer], neutral_variance)
-    cleaned = centred - centred @ components.T @ components
-    norms = np.linalg.norm(cleaned, axis=1)
-    if not np.all(norms > 1e-9):
-        raise EmoexpError(f"the vector of {means.emotions[int(norms.argmin())]!r} at layer {layer} is zero: its stories do not differ from the others'")
     return EmotionVectors(
         names=means.emotions,
-        directions=cleaned / norms[:, None],
+        directions=directions_of(means.by_emotion[:, layer], components, means.emotions),
         layer=layer,
         residual_norm=float(means.residual_norm[layer]),
         n_neutral_components=len(components),
         identity={**means.identity, "emotions": list(means.emotions), "neutral_variance": neutral_variance},
     )
+
+
+def directions_of(means: np.ndarray, components: np.ndarray, names: Sequence[str]) -> np.ndarray:
+    """Emotions' means at one layer, centred over the emotions, without the neutral components, unit norm; (emotion, d_model).
+
+    Raises:
+        EmoexpError: an emotion's vector vanishes, so that it has no direction.
+    """
+    centred = means - means.mean(0)
+    cleaned = centred - centred @ components.T @ components
+    norms = np.linalg.norm(cleaned, axis=1)
+    if not np.all(norms > 1e-9):
+        raise EmoexpError(f"the vector of {names[int(norms.argmin())]!r} is zero: its stories do not differ from the others'")
+    return np.asarray(cleaned / norms[:, None])
 
 
 def neutral_components(neutral: np.ndarray, variance: float) -> np.ndarray:

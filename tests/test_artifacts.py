@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from emoexp.artifacts import Artifacts, Row, key_of
+from emoexp.artifacts import Artifacts, Row, key_of, read_layer, read_tensors, write_tensors
 from emoexp.errors import EmoexpError
 
 
@@ -75,3 +75,30 @@ def test_a_corrupted_row_is_one_line(tmp_path: Path) -> None:
     path.write_bytes(path.read_bytes()[:50])
     with pytest.raises(EmoexpError, match="is not a whole safetensors file .* delete it and run again"):
         store.rows("k", {}, ["0"], lambda _: {"x": np.zeros(100)}, "t")
+
+
+def test_only_what_is_asked_for_is_read(tmp_path: Path) -> None:
+    store = Artifacts(tmp_path)
+    row = {"small": np.arange(2.0), "large": np.arange(24.0).reshape(2, 3, 4)}
+    assert store.rows("k", {}, ["0"], lambda _: row, "t", names=["small"])[0].keys() == {"small"}
+    assert store.rows("k", {}, ["0"], lambda _: row, "t")[0].keys() == {"small", "large"}
+    path = store.path("k", {}, "0")
+    np.testing.assert_array_equal(read_layer(path, "large", 1), row["large"][:, 1])
+    with pytest.raises(EmoexpError, match="is not a whole safetensors file .*other.* delete it"):
+        read_tensors(path, ["other"])
+    with pytest.raises(EmoexpError, match="does not exist"):
+        read_layer(tmp_path / "none", "large", 1)
+
+
+def test_one_layer_is_read_from_a_file_whose_other_layers_are_far_larger_than_what_comes_back(tmp_path: Path) -> None:
+    write_tensors(tmp_path / "x", {"groups": np.ones((2, 50, 8), np.float32)}, {})
+    layer = read_layer(tmp_path / "x", "groups", 7)
+    assert (layer.shape, layer.dtype, layer.base is None or layer.base.nbytes == layer.nbytes) == ((2, 8), np.float32, True)
+
+
+def test_a_label_may_hold_what_a_file_name_may_not(tmp_path: Path) -> None:
+    store = Artifacts(tmp_path)
+    rows = store.rows("k", {}, ["at ease", "and/or", ".."], lambda label: {"x": np.array(len(label))}, "t")
+    assert [int(r["x"]) for r in rows] == [7, 6, 2]
+    assert store.path("k", {}, "at ease").name == "at ease.safetensors"
+    assert {p.parent for p in tmp_path.rglob("*.safetensors")} == {store.path("k", {}, "and/or").parent}

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import weakref
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,7 +14,19 @@ import torch
 
 from emoexp.artifacts import Artifacts
 from emoexp.errors import EmoexpError
-from emoexp.extraction import SKIP_TOKENS, StoryMeans, extract, length_batches, pool_texts
+from emoexp.extraction import (
+    GROUPS,
+    SKIP_TOKENS,
+    Pooled,
+    StoryMeans,
+    extract,
+    length_batches,
+    load_groups,
+    pool_batches,
+    pool_stories,
+    pool_texts,
+    summing_device,
+)
 from emoexp.model import SubjectModel
 from emoexp.prompts import Prompt
 from emoexp.stories.corpus import Corpus, Story
@@ -33,21 +47,91 @@ def test_pooling_equals_one_text_at_a_time(tiny: SubjectModel, corpus: Corpus, s
     texts = [s.text for s in corpus.by_emotion["sad"][:6]]
     pooled = pool_texts(tiny, texts, side=side)
     for i, text in enumerate(texts):
-        np.testing.assert_allclose(pooled["means"][i, 2], by_hand(tiny, text, 2), rtol=1e-3, atol=1e-4)
+        np.testing.assert_allclose(pooled[i, 2], by_hand(tiny, text, 2), rtol=1e-3, atol=1e-4)
 
 
 def test_short_texts_are_dropped_and_counted_not_averaged_in(tiny: SubjectModel, corpus: Corpus) -> None:
     text = corpus.by_emotion["sad"][0].text
-    pooled = pool_texts(tiny, [text, "A cart rolled by."])
-    assert pooled["kept"].tolist() == [True, False]
-    assert len(pooled["means"]) == 1
+    assert len(pool_texts(tiny, ["A cart rolled by.", text])) == 1
+    assert pool_texts(tiny, ["A cart rolled by."]).shape == (0, 5, 32)
+    row = pool_stories(tiny, [text, "A cart rolled by.", text])
+    assert (int(row["n"]), int(row["n_short"])) == (2, 1)
+    np.testing.assert_allclose(row["mean"], pool_texts(tiny, [text])[0], atol=1e-5)
 
 
 def test_norms_leave_bos_out(tiny: SubjectModel, corpus: Corpus) -> None:
     text = corpus.by_emotion["sad"][0].text
-    pooled = pool_texts(tiny, [text])
+    row = pool_stories(tiny, [text])
     h = tiny.residuals(tiny.encode([Prompt(text)]), [1])[0, 0].double()
-    assert pooled["norm_sum"][1] / pooled["norm_count"] == pytest.approx(float(h[1:].norm(dim=-1).mean()))
+    assert row["norm_sum"][1] / row["norm_count"] == pytest.approx(float(h[1:].norm(dim=-1).mean()))
+
+
+def test_streamed_sums_equal_the_whole_batch_and_groups_reproduce_the_mean(tiny: SubjectModel, corpus: Corpus) -> None:
+    texts = [s.text for s in corpus.by_emotion["sad"]]
+    texts.insert(3, "A cart rolled by.")  # the fourth story is dropped, and moves no other into another group
+    assert len(texts) > GROUPS, "some groups must have more stories than others"
+    row, each = pool_stories(tiny, texts), pool_texts(tiny, texts)
+    np.testing.assert_allclose(row["mean"], each.mean(0), rtol=0, atol=1e-12)
+    assert row["groups"].dtype == np.float32
+    assert row["group_n"].tolist() == [len(range(g, len(texts), GROUPS)) - (g == 3) for g in range(GROUPS)]
+    assert len(set(row["group_n"].tolist())) > 1
+    np.testing.assert_allclose(np.average(row["groups"], axis=0, weights=row["group_n"]), row["mean"], rtol=1e-5, atol=1e-5)
+    np.testing.assert_allclose(row["groups"][5], each[[4, 20]].mean(0), rtol=1e-5, atol=1e-5)  # one less than the index, for the dropped one
+
+
+def test_a_group_without_a_story_counts_none(tiny: SubjectModel, corpus: Corpus) -> None:
+    row = pool_stories(tiny, [corpus.by_emotion["sad"][0].text, "A cart rolled by."])
+    assert row["group_n"].tolist() == [1, 0]
+
+
+def test_extraction_never_holds_more_than_a_batch(tiny: SubjectModel, corpus: Corpus, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Structural: whatever the number of stories, what a batch returned is gone when the next but one is made."""
+    held: list[weakref.ref[np.ndarray]] = []
+    most: dict[int, int] = {}
+
+    def watched(model: SubjectModel, texts: list[str], side: str = "right") -> Iterator[Pooled]:
+        for batch in pool_batches(model, texts, side):
+            alive = [r() for r in held]
+            rows = len(batch.means) + sum(len(a) for a in alive if a is not None)
+            del alive
+            held.append(weakref.ref(batch.means))
+            most[len(texts)] = max(most.get(len(texts), 0), rows)
+            yield batch
+
+    monkeypatch.setattr("emoexp.extraction.pool_batches", watched)
+    monkeypatch.setattr(tiny.config, "batch_tokens", 600)
+    texts = [s.text for s in corpus.by_emotion["sad"][:8]]
+    tensors = [pool_stories(tiny, texts * k) for k in (2, 8)]
+    assert {k: v.nbytes for k, v in tensors[0].items()} == {k: v.nbytes for k, v in tensors[1].items()}, "what is kept does not grow"
+    assert len(held) > 10
+    assert most[64] <= 2 * 600 // SKIP_TOKENS
+    most.clear()
+    pool_texts(tiny, texts * 8)  # keeps every text, and so shows that the count can fail
+    assert most[64] > 2 * 600 // SKIP_TOKENS
+
+
+def test_sums_are_in_float64_on_a_device_that_has_it() -> None:
+    assert summing_device(torch.device("cuda", 1)) == torch.device("cuda", 1)
+    assert summing_device(torch.device("mps")) == torch.device("cpu")
+
+
+def test_activations_that_are_not_numbers_are_refused(tiny: SubjectModel, corpus: Corpus, monkeypatch: pytest.MonkeyPatch) -> None:
+    residuals = tiny.residuals
+    monkeypatch.setattr(tiny, "residuals", lambda *arguments: residuals(*arguments) * float("inf"))
+    with pytest.raises(EmoexpError, match="activations are not numbers: if it runs in float16, use model.dtype=bfloat16"):
+        pool_stories(tiny, [corpus.by_emotion["sad"][0].text])
+
+
+def test_groups_are_read_at_one_layer_and_the_counts_are_told(tiny: SubjectModel, corpus: Corpus, tmp_path: Path) -> None:
+    store = Artifacts(tmp_path)
+    short = replace(corpus, stories=(Story("sad", "t", "A cart rolled by."), *corpus.stories))
+    means = extract(tiny, short, EMOTIONS, store, 5)
+    groups = load_groups(means, store, 3)
+    assert (groups.emotions, groups.layer, groups.means.shape) == (EMOTIONS, 3, (3, GROUPS, 32))
+    assert groups.counts[:, :6].tolist() == [[1, 1, 1, 1, 1, 0], [0, 1, 1, 1, 1, 0], [1, 1, 1, 1, 1, 0]]
+    weighted = (groups.means * groups.counts[:, :, None]).sum(1) / groups.counts.sum(1)[:, None]
+    np.testing.assert_allclose(weighted, means.by_emotion[:, 3], rtol=1e-5, atol=1e-5)
+    assert means.summary() == {"stories": 14, "stories_per_emotion_min": 4, "stories_per_emotion_max": 5, "n_short": 1, "neutral": len(corpus.neutral)}
 
 
 def test_stories_weigh_equally_whatever_their_length(tiny: SubjectModel, corpus: Corpus, tmp_path: Path) -> None:
