@@ -17,6 +17,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from emoexp.architectures import Unembedding, check, compare, find_paths, walk
 from emoexp.config import ModelConfig
 from emoexp.errors import EmoexpError
 from emoexp.prompts import Encoding, Prompt, encode
@@ -52,20 +53,28 @@ def resolve_repo(config: ModelConfig) -> str:
 
 
 class SubjectModel:
-    """A causal language model under study. Whatever its dtype, residuals and logits come back as float32."""
+    """A causal language model under study. Whatever its dtype, residuals and logits come back as float32.
 
-    def __init__(self, network: Any, tokenizer: Any, config: ModelConfig) -> None:
+    Raises:
+        EmoexpError: a part of the architecture is not found, or is not what it was taken for.
+    """
+
+    def __init__(self, network: Any, tokenizer: Any, config: ModelConfig, dtype: str | None = None) -> None:
         from nnsight.modeling.transformers import TransformersModel
 
         self.config, self.network, self.tokenizer = config, network.eval().requires_grad_(False), tokenizer
+        self.dtype = dtype or str(network.dtype).removeprefix("torch.")
+        if not tokenizer.is_fast:
+            raise EmoexpError(f"{config.repo_id}: its tokenizer has no offsets (not a fast one), so spans cannot be marked")
+        self.paths = find_paths(network, config.modules)
         self.traced = TransformersModel(network, tokenizer=tokenizer, task="text-generation")
-        if not isinstance(getattr(getattr(network, "model", None), "layers", None), torch.nn.ModuleList):
-            raise EmoexpError(f"{type(network).__name__}: no decoder blocks at model.layers; only Llama-like models so far")
-        self.blocks = self.traced.model.layers
+        self.blocks = walk(self.traced, self.paths.layers)
+        self.unembedding = Unembedding(network, self.paths)
+        self._check()
 
     @classmethod
     def load(cls, config: ModelConfig) -> Self:
-        """The model and tokenizer of `config`, through transformers' Auto classes; safetensors only."""
+        """The model and tokenizer of `config`."""
         from transformers import AutoModelForCausalLM, AutoTokenizer
 
         if config.dtype not in DTYPES:
@@ -83,9 +92,40 @@ class SubjectModel:
         device = ("cuda" if torch.cuda.is_available() else "cpu") if config.device == "auto" else config.device
         return cls(network.to(device), tokenizer, config)
 
+    @torch.no_grad()
+    def _check(self) -> None:
+        """A tiny forward: block outputs are the hidden states, and final norm and unembedding give the model's own logits."""
+        encoding = self.encode([Prompt("Human: What time is it?\n\nAssistant:")])
+        shape = (1, encoding.ids.shape[1], self.d_model)
+        seen: dict[int, Any] = {}
+        hooks = [
+            block.register_forward_hook(lambda _m, _i, output, layer=layer: seen.__setitem__(layer, output))
+            for layer, block in enumerate(walk(self.network, self.paths.layers))
+        ]
+        theirs = self.network(**self.inputs(encoding), use_cache=False, output_hidden_states=True)
+        for hook in hooks:
+            hook.remove()
+        self.tuples = isinstance(seen[0], tuple)
+        if wrong := [layer for layer, h in seen.items() if (h[0] if self.tuples else h).shape != shape]:
+            raise EmoexpError(f"{self.config.name}: block {wrong[0]} at {self.paths.layers} does not put out a residual stream of shape {shape}")
+        ours, hidden = self.residuals(encoding, range(self.n_layers)), theirs.hidden_states
+        if len(hidden) != self.n_layers + 1:
+            raise EmoexpError(f"{self.config.name}: {len(hidden)} hidden states for {self.n_layers} blocks at {self.paths.layers}; name the decoder blocks")
+        found = [compare(f"the output of block {i} is not hidden state {i + 1}", ours[i], hidden[i + 1]) for i in range(self.n_layers - 1)]
+        final = walk(self.network, self.paths.norm)(ours[-1].to(hidden[-1]))
+        found.append(compare(f"{self.paths.norm} of the last block's output is not the last hidden state", final, hidden[-1]))
+        found.append(compare("final norm and unembedding do not give the model's logits", self.unembedding.logits(final), theirs.logits))
+        check(self.config.name, found, self.network.dtype)
+
     @property
     def n_layers(self) -> int:
-        return len(self.network.model.layers)
+        return len(walk(self.network, self.paths.layers))
+
+    @property
+    def deepest_reach(self) -> int:
+        """The last block whose output on an earlier token can still reach the last one: some block above it must make keys and
+        values of its own. That is the last block but one, and lower where the upper blocks reuse keys and values (Gemma-4 E4B)."""
+        return self.n_layers - 2 - int(getattr(self.network.config.get_text_config(), "num_kv_shared_layers", None) or 0)
 
     @property
     def d_model(self) -> int:
@@ -118,13 +158,23 @@ class SubjectModel:
         saved = {}
         with self.traced.trace(**self.inputs(encoding), use_cache=False) as tracer:
             for layer in sorted(layers):
-                saved[layer] = self.blocks[layer].output.save()
+                saved[layer] = self.read(layer).save()
             tracer.stop()
         return torch.stack([saved[layer].float() for layer in layers])
 
+    def read(self, layer: int, traced: Any = None) -> Any:
+        """Within a trace: the residual stream at the output of `layer`."""
+        output = (self.blocks if traced is None else walk(traced, self.paths.layers))[layer].output
+        return output[0] if self.tuples else output
+
+    def write(self, layer: int, residual: Any, traced: Any = None) -> None:
+        """Within a trace: puts `residual` in place of the output of `layer`."""
+        block = (self.blocks if traced is None else walk(traced, self.paths.layers))[layer]
+        block.output = (residual, *block.output[1:]) if self.tuples else residual
+
     @torch.no_grad()
-    def next_token_logits(self, encoding: Encoding, steering: Steering | None = None) -> Tensor:
-        """Logits after the last token of each row, by a full forward; (row, vocabulary). The exact path that fast ones are tested against.
+    def final_residuals(self, encoding: Encoding, steering: Steering | None = None) -> Tensor:
+        """The last token's residual after the final norm, by a full forward; (row, d_model). The exact path that fast ones are tested against.
 
         Rows must end at the same place: left padding.
         """
@@ -132,12 +182,24 @@ class SubjectModel:
             raise ValueError("next-token logits need left padding")
         steered = sorted(steering.vectors) if steering else []
         self.check_layers(steered)
-        with self.traced.trace(**self.inputs(encoding), use_cache=False, logits_to_keep=1):
+        saved = dict[str, Tensor]()
+        with self.traced.trace(**self.inputs(encoding), use_cache=False) as tracer:
             for layer in steered:
-                added = steering.addition(layer).to(self.device)  # type: ignore[union-attr]
-                self.blocks[layer].output = self.blocks[layer].output + added.to(self.blocks[layer].output.dtype)
-            logits = self.traced.output.logits.save()
-        return logits[:, -1].float()
+                added = steering.addition(layer)  # type: ignore[union-attr]
+                residual = self.read(layer)
+                self.write(layer, residual + added.to(residual))
+            saved["final"] = walk(self.traced, self.paths.norm).output.save()
+            tracer.stop()
+        return saved["final"][:, -1].float()
+
+    def next_token_logits(self, encoding: Encoding, steering: Steering | None = None) -> Tensor:
+        """Logits after the last token of each row of a left-padded encoding; (row, vocabulary)."""
+        return self.unembedding.logits(self.final_residuals(encoding, steering))
+
+    def margins(self, encoding: Encoding, options: tuple[int, int], steering: Steering | None = None) -> Tensor:
+        """logit(first option) - logit(second) after the last token of each row; (row,), on the CPU."""
+        pair = self.unembedding.logits(self.final_residuals(encoding, steering), list(options))
+        return (pair[:, 0] - pair[:, 1]).cpu()
 
     @torch.no_grad()
     def generate(self, encoding: Encoding, *, max_new_tokens: int, seed: int, temperature: float = 0.0, steering: Steering | None = None) -> list[str]:
@@ -158,32 +220,33 @@ class SubjectModel:
         """A copy of the traced model that steers at every step of a generation, and stops when the generation stops."""
         layers = sorted(steering.vectors)
         self.check_layers(layers)
-        prompt = {layer: steering.addition(layer).to(self.device) for layer in layers}
-        step = {layer: steering.vectors[layer][:, None, :].to(self.device) for layer in layers}
+        prompt = {layer: steering.addition(layer) for layer in layers}
+        step = {layer: steering.vectors[layer][:, None, :] for layer in layers}
         with self.traced.edit() as (tracer, edited):
             for _ in tracer.iter[:]:
                 for layer in layers:
-                    output = edited.model.layers[layer].output
-                    added = prompt[layer] if output.shape[1] == prompt[layer].shape[1] else step[layer]
-                    edited.model.layers[layer].output = output + added.to(output.dtype)
+                    residual = self.read(layer, edited)
+                    added = prompt[layer] if residual.shape[1] == prompt[layer].shape[1] else step[layer]
+                    self.write(layer, residual + added.to(residual), edited)
         return edited
 
     @torch.no_grad()
     def unembed(self, directions: np.ndarray) -> np.ndarray:
-        """Directions through the final norm's gain and the unembedding (logit lens); (n, d_model) -> (n, vocabulary)."""
-        vectors = torch.as_tensor(directions, dtype=torch.float32, device=self.device)
-        gain = self.network.model.norm.weight.float()
-        return (vectors * gain @ self.network.get_output_embeddings().weight.float().T).cpu().numpy().astype(np.float64)
+        """Directions through the final norm and the unembedding (logit lens), as far as that is linear; (n, d_model) -> (n, vocabulary)."""
+        return self.unembedding.lens(torch.as_tensor(directions, dtype=torch.float32)).cpu().numpy().astype(np.float64)
 
     @cached_property
     def identity(self) -> dict[str, Any]:
-        """What changes the model's numbers: repository, revision, dtype and, for a folder, the hash of its weights."""
+        """What changes the model's numbers: repository, revision, dtype, quantization and, for a folder, the hash of its files."""
         from emoexp.provenance import hash_files
 
         repo = Path(resolve_repo(self.config))
-        weights = hash_files(sorted(repo.glob("*.safetensors"))) if repo.is_dir() else None
+        kept = [p for pattern in ("*.safetensors", "config.json", "tokenizer*") for p in sorted(repo.glob(pattern))]
+        files = hash_files(kept) if repo.is_dir() else None
         revision = self.config.revision or getattr(self.network.config, "_commit_hash", None)
-        return {"repo_id": self.config.repo_id, "revision": revision, "dtype": self.config.dtype, "weights": weights}
+        return {
+            "repo_id": self.config.repo_id, "revision": revision, "dtype": self.dtype, "quantization": self.config.quantization.value, "files": files,
+        }  # fmt: skip
 
 
 def quiet() -> None:

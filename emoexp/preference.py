@@ -6,6 +6,7 @@ Which tokens are steered is decided here, pair by pair, from the marks that the 
 from __future__ import annotations
 
 import hashlib
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -17,11 +18,12 @@ from torch import Tensor
 
 from emoexp.artifacts import Artifacts, Row
 from emoexp.config import SteeringSpan
-from emoexp.model import SubjectModel
+from emoexp.model import Steering, SubjectModel
 from emoexp.prompts import Encoding, Prompt, ask, fill, option_ids, token_mask
-from emoexp.replay import Band, PrefixReplay
+from emoexp.replay import Band, PrefixReplay, replay_fault
 from emoexp.stimuli import Stimuli
 
+log = logging.getLogger(__name__)
 VERSION = 1
 
 
@@ -75,11 +77,38 @@ class Preferences:
     def identity(self) -> dict[str, Any]:
         return {"version": VERSION, "model": self.model.identity, "pack": self.stimuli.sha256, "format": self.model.config.format.value}
 
-    def replay(self, i: int, others: Sequence[int], band: Band) -> tuple[PrefixReplay, list[Prompt], Encoding]:
-        """The prompts that open with activity i, run unsteered."""
+    def encoded(self, i: int, others: Sequence[int]) -> tuple[list[Prompt], Encoding]:
+        """The prompts that open with activity i."""
         prompts = [self.prompt(i, j) for j in others]
-        encoding = self.model.encode(prompts)
-        return PrefixReplay(self.model, encoding, self.options, band), prompts, encoding
+        return prompts, self.model.encode(prompts)
+
+    def replays(self, band: Band) -> bool:
+        """Whether the fast path is exact for this model and band: tried on the longest and the shortest prompts, once."""
+        if band not in self._tried:
+            order = sorted(range(self.n), key=lambda k: len(self.stimuli.activities[k].text))
+            fault = replay_fault(self.model, self.encoded(order[-1], [order[0], order[1], order[-3], order[-2]])[1], self.options, band)
+            self._tried[band] = fault is None
+            if fault is not None:
+                where = f"layers {', '.join(map(str, band))}" if band else "the unsteered preferences"
+                log.warning("%s: no prefix replay at %s (%s); full forwards instead, which are slower and exact", self.model.config.name, where, fault)
+        return self._tried[band]
+
+    @cached_property
+    def _tried(self) -> dict[Band, bool]:
+        return {}
+
+    def _unsteered(self, i: int, others: Sequence[int]) -> np.ndarray:
+        """Unsteered margins of the pairs that open with i; (other,)."""
+        _, encoding = self.encoded(i, others)
+        if self.replays(()):
+            return PrefixReplay(self.model, encoding, self.options).unsteered.numpy()
+        return np.concatenate([self.model.margins(encoding.rows(part), self.options).numpy() for part in self._chunks(encoding, 1)])
+
+    def _chunks(self, encoding: Encoding, directions: int) -> list[list[int]]:
+        """Rows in parts that make a batch of `batch_tokens` when each is steered in so many directions."""
+        n, width = encoding.ids.shape
+        size = max(1, self.model.config.batch_tokens // (width * directions))
+        return [list(range(n))[start : start + size] for start in range(0, n, size)]
 
     def baseline(self, artifacts: Artifacts) -> np.ndarray:
         """Unsteered margins logit(A) - logit(B), layer-independent; (i, j), the diagonal 0."""
@@ -88,7 +117,7 @@ class Preferences:
             i = int(label)
             others = [j for j in range(self.n) if j != i]
             margins = np.zeros(self.n, dtype=np.float32)
-            margins[others] = self.replay(i, others, ())[0].unsteered.numpy()
+            margins[others] = self._unsteered(i, others)
             return {"margins": margins}
 
         rows = artifacts.rows("preferences", self.identity, self._labels(), row, "preferences, unsteered")
@@ -126,17 +155,29 @@ class Preferences:
     def _steer_prefix(self, i: int, span: SteeringSpan, band: Band, vectors: Tensor) -> np.ndarray:
         """Steered margins of the pairs that open with i; (direction, affected other)."""
         others = self._affected(i)
-        replay, prompts, encoding = self.replay(i, others, band)
+        prompts, encoding = self.encoded(i, others)
         mask = torch.zeros_like(encoding.mask)
         for r, j in enumerate(others):
             if names := marks(span, (bool(self.steered[i]), bool(self.steered[j]))):
-                mask[r] = token_mask([prompts[r]], names, encoding.row(r))[0]
+                mask[r] = token_mask([prompts[r]], names, encoding.rows([r]))[0]
         if not mask.any():
-            return np.repeat(replay.unsteered.numpy()[None], len(vectors), 0)
+            return np.repeat(self._unsteered(i, others)[None], len(vectors), 0)
+        return (self._replayed if self.replays(band) else self._in_full)(encoding, mask, band, vectors).numpy()
+
+    def _replayed(self, encoding: Encoding, mask: Tensor, band: Band, vectors: Tensor) -> Tensor:
+        """Steered margins through the replay; (direction, row)."""
+        replay = PrefixReplay(self.model, encoding, self.options, band)
         prefix_masks = torch.stack([m[keep][: replay.n_prefix] for m, keep in zip(mask, encoding.mask, strict=True)])
         if not bool((prefix_masks == prefix_masks[0]).all()):
             raise AssertionError("pairs that share a prefix must steer the same tokens of it")
         suffix_mask = mask[:, -replay.width :] & replay.mask[:, replay.n_prefix :].cpu()
         chunk = max(1, self.model.config.batch_tokens // (replay.n * replay.width))
-        found = [replay.margins(prefix_masks[0], suffix_mask, v) for v in vectors.split(chunk)]
-        return torch.cat(found).numpy()
+        return torch.cat([replay.margins(prefix_masks[0], suffix_mask, v) for v in vectors.split(chunk)])
+
+    def _in_full(self, encoding: Encoding, mask: Tensor, band: Band, vectors: Tensor) -> Tensor:
+        """Steered margins through full forwards; (direction, row)."""
+        k, found = len(vectors), []
+        for part in self._chunks(encoding, k):
+            steering = Steering({layer: vectors[:, b].repeat_interleave(len(part), 0) for b, layer in enumerate(band)}, mask[part].repeat(k, 1))
+            found.append(self.model.margins(encoding.rows(part * k), self.options, steering).view(k, len(part)))
+        return torch.cat(found, 1)

@@ -82,9 +82,9 @@ class Encoding:
     starts: Tensor
     ends: Tensor
 
-    def row(self, index: int) -> Encoding:
-        """One row, still padded."""
-        return Encoding(*(t[index : index + 1] for t in (self.ids, self.mask, self.starts, self.ends)))
+    def rows(self, indices: list[int]) -> Encoding:
+        """Some rows (also repeated), still padded."""
+        return Encoding(*(t[indices] for t in (self.ids, self.mask, self.starts, self.ends)))
 
     @property
     def positions(self) -> Tensor:

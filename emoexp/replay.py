@@ -2,7 +2,8 @@
 
 Steering at layer l can change only the tokens from the steered span on, in the blocks after l. So the prompts that open with
 the same first activity run once unsteered; each steered direction then replays only the upper blocks, on the suffix alone,
-against the prefix's keys and values. Exact: tested against `SubjectModel.next_token_logits`.
+against the prefix's keys and values. It is exact where an architecture's attention and cache allow it, and whether they do is
+measured, not assumed: `Preferences` compares it with full forwards before it is used, and takes these where they differ.
 """
 
 from __future__ import annotations
@@ -13,7 +14,8 @@ import torch
 from torch import Tensor
 from transformers import DynamicCache
 
-from emoexp.model import SubjectModel
+from emoexp.architectures import walk
+from emoexp.model import Steering, SubjectModel
 from emoexp.prompts import Encoding
 
 Band = tuple[int, ...]
@@ -43,8 +45,7 @@ class PrefixReplay:
         self.lengths = [len(row) - self.n_prefix for row in rows]
         self.width = max(self.lengths)
         self.n = len(rows)
-        head = model.network.get_output_embeddings().weight.float()
-        self.contrast = head[options[0]] - head[options[1]]
+        self.options = list(options)
         self.prefix_ids = torch.tensor([rows[0][: self.n_prefix]], device=model.device)
         self.suffix_ids = encoding.ids[:, -self.width :].to(model.device)
         real = torch.tensor([[c >= self.width - n for c in range(self.width)] for n in self.lengths])
@@ -58,24 +59,24 @@ class PrefixReplay:
         first, saved = self.band[:1], dict[str, Tensor]()
         with traced.trace(input_ids=self.prefix_ids, past_key_values=self.prefix_cache, use_cache=True) as tracer:
             for layer in first:
-                saved["prefix"] = self.model.blocks[layer].output.save()
-            saved["last"] = traced.model.norm.output.save()
+                saved["prefix"] = self.model.read(layer).save()
+            saved["last"] = walk(traced, self.model.paths.norm).output.save()
             tracer.stop()
         cache = self._expanded(self.prefix_cache, self.n, first=0)
         with traced.trace(
             input_ids=self.suffix_ids, attention_mask=self.mask.long(), position_ids=self.positions, past_key_values=cache, use_cache=True
         ) as tracer:
             for layer in first:
-                saved["suffix"] = self.model.blocks[layer].output.save()
-            saved["last"] = traced.model.norm.output.save()
+                saved["suffix"] = self.model.read(layer).save()
+            saved["last"] = walk(traced, self.model.paths.norm).output.save()
             tracer.stop()
         self.unsteered = self._margin(saved["last"])
         if first:
             self.prefix_residual, self.suffix_residual = saved["prefix"], saved["suffix"]
 
     def _margin(self, final: Tensor) -> Tensor:
-        """Two rows of the unembedding are all that a margin needs."""
-        return (final[:, -1].float() @ self.contrast).cpu()
+        pair = self.model.unembedding.logits(final[:, -1], self.options)
+        return (pair[:, 0] - pair[:, 1]).cpu()
 
     def _expanded(self, cache: DynamicCache, rows: int, first: int) -> DynamicCache:
         """`cache` for `rows` rows, as views; blocks below `first` are skipped, so theirs is a placeholder of the right length."""
@@ -109,8 +110,8 @@ class PrefixReplay:
                 for layer in range(first):
                     blocks[layer].skip(start)
                 for i, layer in enumerate(self.band[1:], 1):
-                    blocks[layer].output = blocks[layer].output + spot * vectors[:, i : i + 1]
-                saved["last"] = traced.model.norm.output.save()
+                    self.model.write(layer, self.model.read(layer) + spot * vectors[:, i : i + 1])
+                saved["last"] = walk(traced, self.model.paths.norm).output.save()
                 tracer.stop()
         rows = k * self.n
         spot = suffix_mask.to(self.model.device)[None, :, :, None]
@@ -126,7 +127,32 @@ class PrefixReplay:
             for layer in range(first):
                 blocks[layer].skip(start)
             for i, layer in enumerate(self.band[1:], 1):
-                blocks[layer].output = blocks[layer].output + added[i]
-            saved["last"] = traced.model.norm.output.save()
+                self.model.write(layer, self.model.read(layer) + added[i])
+            saved["last"] = walk(traced, self.model.paths.norm).output.save()
             tracer.stop()
         return self._margin(saved["last"]).view(k, self.n)
+
+
+AGREEMENT = {torch.float32: 1e-3, torch.float16: 0.05, torch.bfloat16: 0.5}
+"""Largest difference of margins between a replay and full forwards that rounding explains, by the model's dtype. A replay that does
+not apply (a sliding window shorter than the prompt, keys and values shared between layers) is off by whole logits."""
+
+
+def replay_fault(model: SubjectModel, encoding: Encoding, options: tuple[int, int], band: Band) -> str | None:
+    """Why replay must not be used for prompts like these, or None: it is compared with full forwards, unsteered and steered."""
+    try:
+        replay = PrefixReplay(model, encoding, options, band)
+        pairs = [(replay.unsteered, model.margins(encoding, options))]
+        if band:
+            size = model.residuals(encoding, band).norm(dim=-1)[:, encoding.mask].mean(1).cpu()
+            vectors = torch.randn(2, len(band), model.d_model, generator=torch.Generator().manual_seed(0)) * (size / model.d_model**0.5)[:, None]
+            whole = encoding.mask.clone()
+            whole[:, -1] = False
+            prefix = torch.ones(replay.n_prefix, dtype=torch.bool)
+            fast = replay.margins(prefix, whole[:, -replay.width :] & replay.mask[:, replay.n_prefix :].cpu(), vectors)
+            steerings = [Steering({layer: v[None, b] for b, layer in enumerate(band)}, whole) for v in vectors]
+            pairs += [(fast[k], model.margins(encoding, options, steering)) for k, steering in enumerate(steerings)]
+    except Exception as error:  # whatever it is that an architecture does not allow, full forwards do
+        return f"{type(error).__name__}: {' '.join(str(error).split())[-160:]}"
+    off = max(float((fast - slow).abs().max() / slow.abs().max().clamp(min=1)) for fast, slow in pairs)
+    return None if off <= AGREEMENT[model.network.dtype] else f"margins would be off by {off:.2g} of their size"

@@ -53,11 +53,14 @@ class Steering(Experiment):
         return self.judged(context, table)
 
     def layers(self, context: Context) -> tuple[int, ...]:
-        """The band, checked: the last block's output at an activity's tokens cannot reach the answer."""
+        """The band, checked: what is added on an activity's tokens must be able to reach the answer."""
         band = tuple(sorted(set(self.band))) if self.band else (context.layer,)
         context.model.check_layers(band)
-        if band[0] >= context.model.n_layers - 1:
-            raise NotApplicableError(f"V10, V11: layer {band[0]} is the last block, and what is added there on an activity's tokens cannot reach the answer")
+        if band[0] > (deepest := context.model.deepest_reach):
+            raise NotApplicableError(
+                f"V10, V11: what is added at layer {band[0]} on an activity's tokens cannot reach the answer, since no block above it makes "
+                f"keys and values of its own; choose a layer up to {deepest}"
+            )
         return band
 
     def measure(self, context: Context) -> pd.DataFrame:

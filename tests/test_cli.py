@@ -91,7 +91,7 @@ def pack_with(tmp_path: Path, change: str) -> str:
         (["layer=middle"], "layer='middle' is not a layer"),
         (["experiment.steering.strenght=1"], "strenght"),
         (["experiment=steering", "experiment.strength=0"], "experiment.strength=0.0"),
-        (["experiment=steering", "layer=7"], "layer 7 is the last block"),
+        (["experiment=steering", "layer=7"], "added at layer 7 on an activity's tokens cannot reach the answer"),
         (["nonsense=1"], "nonsense"),
         (["scale.null_draws=3"], "scale.null_draws=3 is too few"),
         (["model=custom", "model.repo_id=/nowhere/at/all"], "model.repo_id='/nowhere/at/all' could not be loaded"),
