@@ -18,7 +18,8 @@ import torch
 from torch import Tensor
 
 from emoexp.architectures import Unembedding, check, compare, find_paths, walk
-from emoexp.config import ModelConfig
+from emoexp.chat import DATE, template_hash
+from emoexp.config import ModelConfig, PromptFormat
 from emoexp.errors import EmoexpError
 from emoexp.prompts import Encoding, Prompt, encode
 
@@ -234,6 +235,13 @@ class SubjectModel:
     def unembed(self, directions: np.ndarray) -> np.ndarray:
         """Directions through the final norm and the unembedding (logit lens), as far as that is linear; (n, d_model) -> (n, vocabulary)."""
         return self.unembedding.lens(torch.as_tensor(directions, dtype=torch.float32)).cpu().numpy().astype(np.float64)
+
+    @cached_property
+    def format_identity(self) -> dict[str, str]:
+        """What changes the prompts: the format and, for a chat, the template and the date that it is given."""
+        if self.config.format is PromptFormat.plain:
+            return {"format": self.config.format.value}
+        return {"format": self.config.format.value, "template": template_hash(self.tokenizer), "date": DATE.date().isoformat()}
 
     @cached_property
     def identity(self) -> dict[str, Any]:

@@ -75,7 +75,7 @@ class Preferences:
 
     @cached_property
     def identity(self) -> dict[str, Any]:
-        return {"version": VERSION, "model": self.model.identity, "pack": self.stimuli.sha256, "format": self.model.config.format.value}
+        return {"version": VERSION, "model": self.model.identity, "pack": self.stimuli.sha256, **self.model.format_identity}
 
     def encoded(self, i: int, others: Sequence[int]) -> tuple[list[Prompt], Encoding]:
         """The prompts that open with activity i."""

@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from emoexp.chat import chat_of
 from emoexp.config import PromptFormat
 from emoexp.errors import EmoexpError
 
@@ -56,21 +57,8 @@ def ask(content: Prompt, style: PromptFormat, tokenizer: Any, prefill: str = "")
     if style is PromptFormat.plain:
         head = "Human: "
         return content.shifted(len(head), head, f"\n\nAssistant:{' ' + prefill if prefill else ''}", special_tokens=True)
-    if not getattr(tokenizer, "chat_template", None):
-        raise EmoexpError("model.format=chat, but the tokenizer has no chat template: use model.format=plain")
-
-    def render(text: str) -> str:
-        turns = [{"role": "user", "content": text}]
-        return str(tokenizer.apply_chat_template(turns, tokenize=False, add_generation_prompt=True))
-
-    probes = render("x"), render("y")
-    start = next(i for i, (a, b) in enumerate(zip(*probes, strict=True)) if a != b)
-    rendered = render(content.text)
-    if rendered[start : start + len(content.text)] != content.text:
-        raise EmoexpError("the chat template changes what it is given, so spans cannot be marked: use model.format=plain")
-    tail = rendered[start + len(content.text) :]
-    gap = " " if prefill and not tail[-1:].isspace() else ""
-    return content.shifted(start, rendered[:start], tail + gap + prefill, special_tokens=False)
+    chat = chat_of(tokenizer, content.text)
+    return content.shifted(len(chat.head), chat.head, chat.reply + prefill if prefill else chat.turn, special_tokens=False)
 
 
 @dataclass(frozen=True)
@@ -175,3 +163,15 @@ def option_ids(tokenizer: Any, prompt: Prompt) -> tuple[int, int]:
     if found[0] == found[1]:
         raise EmoexpError("the tokenizer gives A and B the same id after '('")
     return found[0], found[1]
+
+
+def word_ids(tokenizer: Any, word: str) -> list[int]:
+    """The ids of `word` where it follows another word, as it would in a sentence (a SentencePiece tokenizer writes it differently by itself).
+
+    Raises:
+        EmoexpError: the tokenizer merges the word with the one before it.
+    """
+    before, both = (tokenizer(text, add_special_tokens=False)["input_ids"] for text in ("feeling", f"feeling {word}"))
+    if both[: len(before)] != before:
+        raise EmoexpError(f"the tokenizer does not read {word!r} after another word as tokens of its own")
+    return list(both[len(before) :])

@@ -14,6 +14,7 @@ import pandas as pd
 
 from emoexp.criteria import Measurement, judge
 from emoexp.experiment import Context, Experiment
+from emoexp.prompts import word_ids
 from emoexp.result import Result
 from emoexp.stats import bootstrap, central
 from emoexp.vectors import isotropic_directions
@@ -31,7 +32,7 @@ class LogitLens(Experiment):
         rng = np.random.default_rng(context.config.seed)
         lens = model.unembed(vectors.directions)
         noise = model.unembed(isotropic_directions(scale.null_draws, model.d_model, rng))
-        own = {e: model.tokenizer(f" {e}", add_special_tokens=False)["input_ids"] for e in vectors.names}
+        own = {e: word_ids(model.tokenizer, e) for e in vectors.names}
         ranks = np.array([rank_of(lens[i], own[e]) for i, e in enumerate(vectors.names)])
         hits = ranks < self.top
         noise_hits = np.array([[rank_of(row, own[e]) < self.top for e in vectors.names] for row in noise])

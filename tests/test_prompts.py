@@ -49,8 +49,11 @@ def test_a_template_that_rewrites_its_content_is_refused(tiny: SubjectModel) -> 
     class Shouting:
         chat_template = "yes"
 
+        def get_chat_template(self) -> str:
+            return self.chat_template
+
         def apply_chat_template(self, turns: list[dict[str, str]], **_: object) -> str:
-            return "<user>" + turns[0]["content"].upper() + "</user>"
+            return "".join(f"<{t['role']}>" + t["content"].upper() for t in turns)
 
     with pytest.raises(EmoexpError, match="changes what it is given"):
         ask(Prompt("The road was dry."), PromptFormat.chat, Shouting())
