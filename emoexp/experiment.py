@@ -48,7 +48,7 @@ class Context:
     def stimuli(self) -> Stimuli:
         from emoexp.stimuli import load_stimuli
 
-        return load_stimuli(self.config.stimuli.path)
+        return load_stimuli(self.config.stimuli.path, self.artifacts.root)
 
     @cached_property
     def corpus(self) -> Corpus:

@@ -1,16 +1,9 @@
-"""Stimuli: what a model is shown. Packs on disk, checked whole (`pack`), and the paper's own, imported on the user's machine (`paper`)."""
+"""Stimuli: what a model is shown. Packs on disk, checked whole (`pack`, `load`), and the paper's own, imported on the user's machine (`paper`)."""
 
-from emoexp.stimuli.pack import (
-    BUNDLED,
-    FILES,
-    N_ACTIVITIES,
-    Activity,
-    NumericTemplate,
-    Scenario,
-    Stimuli,
-    choose_emotions,
-    faults,
-    load_stimuli,
-)
+from emoexp.stimuli.load import BUNDLED, artifacts_root, find_pack, load_stimuli, read_pack
+from emoexp.stimuli.pack import FILES, N_ACTIVITIES, Activity, NumericTemplate, Scenario, Stimuli, choose_emotions
 
-__all__ = ["BUNDLED", "FILES", "N_ACTIVITIES", "Activity", "NumericTemplate", "Scenario", "Stimuli", "choose_emotions", "faults", "load_stimuli"]
+__all__ = [
+    "BUNDLED", "FILES", "N_ACTIVITIES", "Activity", "NumericTemplate", "Scenario", "Stimuli", "artifacts_root", "choose_emotions", "find_pack",
+    "load_stimuli", "read_pack",
+]  # fmt: skip

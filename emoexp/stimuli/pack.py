@@ -1,30 +1,28 @@
-"""Stimuli packs: a folder of small readable files, checked whole before anything runs.
+"""Stimuli packs: a folder of small readable files, checked whole before anything runs (emoexp/stimuli/load.py).
 
 pack.json        name, author, language, templates (preference, feeling, and for generation story, dialogue), opposite_pairs, exemplars
 emotions.csv     emotion,valence (empty where it is not known), and what else is known of them
 activities.csv   category,steered,text
 scenarios.csv    emotion,text
-numeric.json     [{key, template with {X}, values, signs: {emotion: +1 | -1}}]
+numeric.json     [{key, template with {X}, values, signs: {emotion: +1 | -1}}]; a pack without says so: "absent": ["numeric"] in pack.json
 
 A pack may also bring
 topics.txt       one topic a line: what stories are generated about
 stories.jsonl    {emotion, topic, text}
 neutral.jsonl    {text}
+and, in pack.json, `provenance`: where each list comes from.
 """
 
 from __future__ import annotations
 
-import csv
-import json
-from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 from emoexp.errors import EmoexpError
-from emoexp.provenance import hash_files
 
-BUNDLED = Path(__file__).parent.parent / "data" / "packs"
 FILES = ("pack.json", "emotions.csv", "activities.csv", "scenarios.csv", "numeric.json")
 OPTIONAL = ("topics.txt", "stories.jsonl", "neutral.jsonl")
 N_CATEGORIES, PER_CATEGORY = 8, 8
@@ -57,7 +55,14 @@ class NumericTemplate:
 
 @dataclass(frozen=True)
 class Stimuli:
-    """One pack. `sha256` is over all its files; `valence` lacks the emotions whose valence is not known."""
+    """One pack.
+
+    Attributes:
+        sha256: over all its files.
+        valence: lacks the emotions whose valence is not known.
+        absent: parts that the pack says it does not have ("numeric"); what needs them is not measured.
+        provenance: list by list where it comes from; empty for a pack of somebody's own.
+    """
 
     name: str
     author: str
@@ -72,76 +77,15 @@ class Stimuli:
     scenarios: tuple[Scenario, ...]
     numeric: tuple[NumericTemplate, ...]
     topics: tuple[str, ...]
+    absent: tuple[str, ...] = ()
+    provenance: dict[str, Any] = field(default_factory=dict)
 
+    @cached_property
+    def is_paper(self) -> bool:
+        """Whether these are the paper's own stimuli, by hash and whatever the pack is called."""
+        from emoexp.stimuli.proof import paper_faults
 
-def load_stimuli(path: str) -> Stimuli:
-    """The pack at `path`, or the bundled pack that `bundled:<name>` names.
-
-    Raises:
-        EmoexpError: one line that lists every fault of the pack.
-    """
-    folder = Path(path)
-    if path.startswith("bundled:"):
-        folder = BUNDLED / path.removeprefix("bundled:")
-        if not folder.is_dir():
-            shipped = sorted(p.name for p in BUNDLED.iterdir() if p.is_dir())
-            raise EmoexpError(f"there is no bundled pack {folder.name!r}: choose from {', '.join(shipped)}")
-    if missing := [name for name in FILES if not (folder / name).exists()]:
-        raise EmoexpError(f"the pack at {folder} lacks {', '.join(missing)}")
-    head = json.loads((folder / "pack.json").read_text(encoding="utf-8"))
-    emotions = _table(folder / "emotions.csv")
-    topics = folder / "topics.txt"
-    pack = Stimuli(
-        name=head["name"],
-        author=head["author"],
-        sha256=hash_files([folder / name for name in (*FILES, *OPTIONAL) if (folder / name).exists()]),
-        folder=folder,
-        templates=head["templates"],
-        opposite_pairs=tuple((a, b) for a, b in head["opposite_pairs"]),
-        exemplars=tuple(head["exemplars"]),
-        emotions=tuple(r["emotion"] for r in emotions),
-        valence={r["emotion"]: float(r["valence"]) for r in emotions if r["valence"]},
-        activities=tuple(Activity(r["category"], r["steered"] == "1", r["text"]) for r in _table(folder / "activities.csv")),
-        scenarios=tuple(Scenario(r["emotion"], r["text"]) for r in _table(folder / "scenarios.csv")),
-        numeric=tuple(
-            NumericTemplate(t["key"], t["template"], tuple(t["values"]), t["signs"]) for t in json.loads((folder / "numeric.json").read_text(encoding="utf-8"))
-        ),
-        topics=tuple(topics.read_text(encoding="utf-8").splitlines()) if topics.exists() else (),
-    )
-    if found := faults(pack):
-        raise EmoexpError(f"the pack {pack.name!r} at {folder} has {len(found)} fault(s): {'; '.join(found)}")
-    return pack
-
-
-def faults(pack: Stimuli) -> list[str]:
-    """Every fault of a pack but those of its stories, which are checked where they are read."""
-    found = []
-    if len(pack.activities) != N_ACTIVITIES:
-        found.append(f"{len(pack.activities)} activities, must be {N_ACTIVITIES}")
-    for category, n in Counter(a.category for a in pack.activities).items():
-        if n != PER_CATEGORY:
-            found.append(f"category {category!r} has {n} activities, must be {PER_CATEGORY}")
-    n_steered = sum(a.steered for a in pack.activities)
-    if 2 * n_steered != N_ACTIVITIES:
-        found.append(f"{n_steered} steered activities, must be {N_ACTIVITIES // 2}")
-    for what, count, wanted in (
-        ("scenarios", len(pack.scenarios), N_SCENARIOS),
-        ("numeric templates", len(pack.numeric), N_TEMPLATES),
-        ("opposite pairs", len(pack.opposite_pairs), N_PAIRS),
-    ):
-        if count != wanted:
-            found.append(f"{count} {what}, must be {wanted}")
-    for text, n in Counter([a.text for a in pack.activities] + [s.text for s in pack.scenarios]).items():
-        if n > 1:
-            found.append(f"{text!r} stands {n} times")
-    named = [s.emotion for s in pack.scenarios] + [e for pair in pack.opposite_pairs for e in pair]
-    named += [e for t in pack.numeric for e in t.signs] + list(pack.exemplars)
-    if unknown := sorted(set(named) - set(pack.emotions)):
-        found.append(f"unknown emotion(s) {', '.join(unknown)}")
-    for template in pack.numeric:
-        if "{X}" not in template.template or list(template.values) != sorted(set(template.values)) or len(template.values) < 4:
-            found.append(f"numeric template {template.key!r} needs {{X}} and at least 4 ascending values")
-    return found
+        return not paper_faults(self)
 
 
 def choose_emotions(known: Sequence[str], names: Sequence[str] | None) -> tuple[str, ...]:
@@ -159,8 +103,3 @@ def choose_emotions(known: Sequence[str], names: Sequence[str] | None) -> tuple[
     if len(names) < 3:
         raise EmoexpError(f"emotions.names has {len(names)} emotion(s): at least 3, for a mean to subtract")
     return tuple(e for e in known if e in set(names))
-
-
-def _table(path: Path) -> list[dict[str, str]]:
-    with path.open(encoding="utf-8", newline="") as handle:
-        return list(csv.DictReader(handle))
