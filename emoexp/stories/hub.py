@@ -1,4 +1,4 @@
-"""Story corpora on the Hugging Face hub: which files to fetch, and what went wrong in one line.
+"""Story corpora on the Hugging Face hub: which files to fetch, and who wrote them.
 
 Layouts looked up in public code that reads or writes these repositories (the hub itself cannot be reached from here):
 `ryancodrai/emotion-probes`: expression/stories.parquet {emotion, topic, story}, expression/neutral_stories.parquet {topic, story},
@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from emoexp.errors import EmoexpError
+from emoexp.hub_errors import explained
 
 TEXT_FILES = ("*.txt", "*.json", "*.jsonl", "*.csv", "*.tsv", "*.parquet", "*.db", "*.sqlite", "*.sqlite3")
 
@@ -29,9 +30,6 @@ class HubCorpus:
     files: tuple[str, ...] = TEXT_FILES
     author: str | None = None
     repo_type: str = "dataset"
-
-    def url(self, repo_id: str) -> str:
-        return "https://huggingface.co/" + ("datasets/" if self.repo_type == "dataset" else "") + repo_id
 
 
 KNOWN = {
@@ -53,39 +51,13 @@ def fetch(repo_id: str, revision: str | None) -> tuple[Path, str]:
         its folder, and the revision: the commit where the cache tells, else what was asked for.
 
     Raises:
-        EmoexpError: it is missing, gated, without such a revision, or cannot be reached; the token is never in the message.
+        EmoexpError: it is missing, gated, without such a revision, or cannot be reached (see emoexp/hub_errors.py).
     """
     import huggingface_hub
-    from huggingface_hub import errors
 
     corpus = KNOWN.get(repo_id, HubCorpus())
-    try:
+    with explained(f"{repo_id} (no folder or file here, so a {corpus.repo_type} of the hub)"):
         folder = Path(huggingface_hub.snapshot_download(repo_id, repo_type=corpus.repo_type, revision=revision, allow_patterns=list(corpus.files)))
-    except (OSError, ValueError, errors.HTTPError) as error:
-        raise EmoexpError(_reason(error, repo_id, revision, corpus)) from error
     if not folder.is_dir():
-        raise EmoexpError(f"{corpus.url(repo_id)} has none of the files that a corpus could be in: {', '.join(corpus.files)}")
+        raise EmoexpError(f"{repo_id} on the hub has none of the files that a corpus could be in: {', '.join(corpus.files)}")
     return folder, folder.name if re.fullmatch(r"[0-9a-f]{40}", folder.name) else revision or "main"
-
-
-def _reason(error: Exception, repo_id: str, revision: str | None, corpus: HubCorpus) -> str:
-    """Order matters: a gated repository's error is also a missing one's, and both are HTTP errors."""
-    from huggingface_hub import errors
-
-    status = getattr(getattr(error, "response", None), "status_code", None)
-    if isinstance(error, errors.GatedRepoError):
-        return f"{repo_id} is gated: accept its terms at {corpus.url(repo_id)}, then log in (hf auth login) or set HF_TOKEN"
-    if isinstance(error, errors.RevisionNotFoundError):
-        return f"{repo_id} has no revision {revision!r}: see {corpus.url(repo_id)}/commits/main, or leave stories.revision=null for the newest"
-    if status == 401:
-        return f"the hub refused {repo_id} (401): it does not exist, is private, or the token is wrong (hf auth login, or HF_TOKEN)"
-    if isinstance(error, errors.RepositoryNotFoundError):
-        return f"{repo_id} is neither a folder here nor a {corpus.repo_type} on the hub: check stories.path, and HF_TOKEN if it is private"
-    if isinstance(error, errors.HFValidationError):
-        return f"stories.path={repo_id} is not the id of a dataset: owner/name"
-    if status is not None:
-        return f"the hub answered {status} for {repo_id}: try again later, or download it and give its folder as stories.path"
-    return (
-        f"{repo_id} is not a folder here, not in the cache, and the hub cannot be reached ({type(error).__name__}): connect (HF_HUB_OFFLINE "
-        "must not be set), or download it elsewhere and give its folder as stories.path"
-    )

@@ -106,15 +106,15 @@ def locate(path: str, revision: str | None) -> Source:
 
 
 def _written_by(folder: Path) -> str | None:
-    """The author of a corpus that emoexp generated."""
-    identity = folder / "identity.json"
-    if not identity.is_file():
+    """The author of a corpus that emoexp generated (emoexp/stories/generation.py): the server's model, or the subject."""
+    path = folder / "identity.json"
+    if not path.is_file():
         return None
     try:
-        author = json.loads(identity.read_text(encoding="utf-8"))["author"]
+        identity = json.loads(path.read_text(encoding="utf-8"))
+        return str(identity["server_model"] if "server_model" in identity else identity["model"]["repo_id"])
     except (ValueError, KeyError, TypeError) as error:
-        raise EmoexpError(f"{identity} does not say who wrote the corpus (author): give stories.author=...") from error
-    return str(author)
+        raise EmoexpError(f"{path} does not say who wrote the corpus (server_model, or model.repo_id): is it a corpus of emoexp's?") from error
 
 
 def read(source: Source, config: StoriesConfig, *, all_neutral: bool = False) -> Reading:

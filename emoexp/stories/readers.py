@@ -14,7 +14,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import closing
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote
+from urllib.parse import quote, unquote
 
 from emoexp.errors import EmoexpError
 from emoexp.stories.reading import NEUTRAL, ROLES, Reading, emotion_name, read_rows, visible
@@ -83,8 +83,9 @@ def separated(path: Path, reading: Reading) -> Table:
         return EMPTY
     reader = csv.reader(io.StringIO(text, newline=""), delimiter="\t" if path.suffix.lower() == ".tsv" else ",", strict=True)
     names = next(reader, [])
-    if not names:
-        reading.fault(reading.name(path), "no header")
+    if len(set(names)) != len(names) or not names:
+        reading.fault(reading.name(path), "two columns of the same name" if names else "no header")
+        return EMPTY
 
     def rows() -> Iterator[tuple[str, Mapping[str, Any]]]:
         while True:
@@ -156,20 +157,20 @@ def read_json_folder(folder: Path, reading: Reading) -> None:
     """stories/<emotion>/<any>.json and neutral/<any>.json.
 
     emotion-probes writes {emotion, topic, stories: [...], metadata: {model, ...}} and {topic, dialogues: [...]} under the hash of the
-    topic (github.com/V-Coding/emotion-probes, src/emotion_probes/data.py); emoexp writes {emotion, topic, texts: [...]}. A bare list of
-    texts is a guess.
+    topic (github.com/V-Coding/emotion-probes, src/emotion_probes/data.py). emoexp writes {emotion, topic, texts: [...], answers, ...}
+    (emoexp/stories/generation.py), with no texts where the author gave none. A bare list of texts is a guess.
     """
     for path in visible(folder / "stories", "*/*.json"):
-        row = _as_row(load_json(path, reading))
-        emotion = row.get("emotion", path.parent.name)
-        if isinstance(emotion, str) and emotion_name(emotion) != emotion_name(path.parent.name):
-            reading.fault(reading.name(path), f"the emotion is {emotion!r}, the folder's is {path.parent.name!r}")
-        elif row:
+        row, filed = _as_row(load_json(path, reading)), unquote(path.parent.name)
+        emotion = row.get("emotion", filed)
+        if isinstance(emotion, str) and emotion_name(emotion) != emotion_name(filed):
+            reading.fault(reading.name(path), f"the emotion is {emotion!r}, the folder's is {filed!r}")
+        elif row and not _unanswered(row):
             reading.add(reading.name(path), emotion, row.get("topic"), _texts_of(row))
         model = row["metadata"].get("model") if isinstance(row.get("metadata"), dict) else None
         reading.authors |= {str(model)} if model else set()
     for path in visible(folder / NEUTRAL, "*.json"):
-        if row := _as_row(load_json(path, reading)):
+        if (row := _as_row(load_json(path, reading))) and not _unanswered(row):
             reading.add(reading.name(path), NEUTRAL, row.get("topic"), _texts_of(row))
 
 
@@ -178,6 +179,11 @@ def _as_row(data: Any) -> dict[str, Any]:
     if data is None:
         return {}
     return data if isinstance(data, dict) else {"texts": data}
+
+
+def _unanswered(row: Mapping[str, Any]) -> bool:
+    """A unit of emoexp's own that is done without a text."""
+    return row.get("texts") == [] and "answers" in row
 
 
 def _texts_of(row: Mapping[str, Any]) -> Any:

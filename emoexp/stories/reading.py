@@ -67,6 +67,8 @@ class Reading:
         for text in listed:
             if not isinstance(text, str):
                 self.fault(where, f"the text is of type {type(text).__name__}" if text is not None else "no text")
+            elif not _is_whole(text):
+                self.fault(where, "half of a surrogate pair in the text")
             elif not neutral:
                 self.stories.append(Story(emotion_name(emotion), "" if topic is None else str(topic).strip(), text.strip()))
             elif text.strip():
@@ -82,6 +84,15 @@ class Reading:
         except UnicodeDecodeError as error:
             self.fault(self.name(path), f"not UTF-8 (byte {error.start}): convert it")
         return None
+
+
+def _is_whole(text: str) -> bool:
+    """Whether it can be written as UTF-8; JSON can hold halves of a character that cannot."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _listed(texts: Any) -> list[Any]:
