@@ -6,6 +6,7 @@ from emoexp.experiments.implicit import Implicit
 from emoexp.experiments.logit_lens import LogitLens
 from emoexp.experiments.numeric import Numeric
 from emoexp.experiments.preference import Preference
+from emoexp.experiments.reliability import Reliability
 from emoexp.experiments.steering import Steering
 from emoexp.experiments.train_organism import TrainOrganism
 from emoexp.experiments.verify import Verify
@@ -17,6 +18,7 @@ EXPERIMENTS: dict[str, type[Experiment]] = {
     "preference": Preference,
     "correlation": Correlation,
     "steering": Steering,
+    "reliability": Reliability,
     "verify": Verify,
     "train_organism": TrainOrganism,
 }
