@@ -95,7 +95,7 @@ class Reader:
                 else:
                     rows.append((where, row))
         except csv.Error as error:
-            self.fault(f"{name}, line {reader.line_num}: not CSV ({error})")
+            self.fault(f"{name}, after line {reader.line_num}: not CSV ({error})")
         return rows
 
     def head(self) -> dict[str, Any]:
