@@ -93,7 +93,8 @@ def test_columns_by_name_and_neutral_elsewhere(expected: dict[bool, Corpus], tmp
     for number, row in enumerate(FLAT_NEUTRAL):
         put(folder / f"{number}.txt", row["text"])
     for neutral in (folder, put_lines(tmp_path / "n.jsonl", renamed(FLAT_NEUTRAL, emotion="", text="dialogue"))):
-        assert import_corpus(config(path, columns=names, neutral=str(neutral))).sha256 == expected[True].sha256
+        corpus = import_corpus(config(path, columns=names, neutral=str(neutral)))
+        assert (corpus.sha256, corpus.name) == (expected[True].sha256, f"{path}, neutral {neutral}")
     with pytest.raises(EmoexpError, match="no column 'nope'"):
         import_corpus(config(path, columns={**names, "text": "nope"}))
     with pytest.raises(EmoexpError, match="stories.columns has txt"):
@@ -179,7 +180,7 @@ def test_what_is_no_corpus(tmp_path: Path) -> None:
         import_corpus(config(tmp_path / "void"))
     with pytest.raises(EmoexpError, match="is not one .txt file"):
         import_corpus(config(put(tmp_path / "a.txt", "x")))
-    with pytest.raises(EmoexpError, match="has no stories"):
+    with pytest.raises(EmoexpError, match="has no stories, only 4 neutral texts"):
         import_corpus(config(put_lines(tmp_path / "n.jsonl", FLAT_NEUTRAL)))
     with pytest.raises(EmoexpError, match="stories.revision=v1 is for a dataset on the hub"):
         import_corpus(config(tmp_path / "n.jsonl", revision="v1"))

@@ -59,11 +59,12 @@ def import_corpus(config: StoriesConfig) -> Corpus:
         raise EmoexpError(f"stories.columns has {', '.join(sorted(unknown))}: it says what {', '.join(ROLES)} are called, as {{text: body}}")
     source = locate(config.path, config.revision)
     reading = read(source, config)
-    neutral = reading.neutral
+    name, neutral = source.name, reading.neutral
     if config.neutral is not None:
-        neutral = read(locate(config.neutral, None), config, all_neutral=True).neutral
+        elsewhere = locate(config.neutral, None)
+        name, neutral = f"{name}, neutral {elsewhere.name}", read(elsewhere, config, all_neutral=True).neutral
     if not reading.stories:
-        raise EmoexpError(f"the corpus {source.name} has no stories")
+        raise EmoexpError(f"the corpus {source.name} has no stories, only {len(reading.neutral)} neutral texts")
     if not neutral:
         raise EmoexpError(
             f"the corpus {source.name} has no neutral texts: file them under the emotion {NEUTRAL!r}, or give them by stories.neutral=<folder, file or id>"
@@ -71,7 +72,7 @@ def import_corpus(config: StoriesConfig) -> Corpus:
     author = config.author or source.author or " + ".join(sorted(reading.authors))
     if not author:
         raise EmoexpError(f"the corpus {source.name} does not say who wrote it, which is part of every result: give stories.author=<model or people>")
-    return _sifted(source.name, author, reading.stories, neutral)
+    return _sifted(name, author, reading.stories, neutral)
 
 
 def _sifted(name: str, author: str, stories: list[Story], neutral: list[str]) -> Corpus:

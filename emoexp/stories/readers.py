@@ -133,7 +133,7 @@ def parquet(path: Path, reading: Reading) -> Table:
 def read_sqlite(path: Path, reading: Reading) -> None:
     """gemotions' store: table `stories_clean` (or `stories`, as the API answered, where there is no cleaned one) with emotion, topic,
     text, and table `dialogues` with topic, text, in the same file or another (generate_stories.py and generate_neutral.py of
-    dejanseo/gemotions, seen in a vendored copy on GitHub). Opened read-only."""
+    dejanseo/gemotions, in a vendored copy on GitHub, whose neutral.db this has read). Opened read-only."""
     path, label = path.resolve(), reading.name(path)
     waiting = path.with_name(path.name + "-wal")
     # The store is in WAL mode: opened plainly, sqlite would write files beside it. It may do so only if there is a log to read.
