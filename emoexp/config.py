@@ -145,6 +145,23 @@ class StoriesConfig:
     timeout_s: float = 120.0
     retries: int = 6
     """Further tries of one request that failed, with back-off."""
+    request: dict[str, Any] = field(default_factory=dict)
+    """Further fields of the request's body, for a server that wants others; null leaves one out ({seed: null})."""
+
+    def __post_init__(self) -> None:
+        for name, least in (("topics", 0), ("per_topic", 0), ("dialogues_per_topic", 0), ("temperature", 0), ("retries", 0)):
+            if getattr(self, name) < least:
+                raise EmoexpError(f"stories.{name}={getattr(self, name)} is too small: at least {least}")
+        for name in ("max_new_tokens", "attempts", "batch", "concurrency"):
+            if getattr(self, name) < 1:
+                raise EmoexpError(f"stories.{name}={getattr(self, name)} is too small: at least 1")
+        if not 0 < self.top_p <= 1:
+            raise EmoexpError(f"stories.top_p={self.top_p} is not a share of probability: above 0, at most 1")
+        for name in ("timeout_s", "requests_per_minute"):
+            if (value := getattr(self, name)) is not None and not value > 0:
+                raise EmoexpError(f"stories.{name}={value} must be above 0")
+        if (self.server is None) != (self.server_model is None):
+            raise EmoexpError("stories.server and stories.server_model go together: the base URL and the name of the model that it serves")
 
 
 @dataclass(kw_only=True)

@@ -8,6 +8,7 @@ from emoexp.experiments.numeric import Numeric
 from emoexp.experiments.preference import Preference
 from emoexp.experiments.reliability import Reliability
 from emoexp.experiments.steering import Steering
+from emoexp.experiments.stories import Stories
 from emoexp.experiments.train_organism import TrainOrganism
 from emoexp.experiments.verify import Verify
 
@@ -19,6 +20,7 @@ EXPERIMENTS: dict[str, type[Experiment]] = {
     "correlation": Correlation,
     "steering": Steering,
     "reliability": Reliability,
+    "stories": Stories,
     "verify": Verify,
     "train_organism": TrainOrganism,
 }
