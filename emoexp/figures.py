@@ -6,9 +6,14 @@ from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from emoexp import published
+
 POSITIVE, NEGATIVE, NOISE, INK = "#2a9d6f", "#c8513f", "#b9b9b9", "#222222"
+CLAUDE = "#7b2cbf"
+"""The colour of published numbers beside a model's own; their marks are hollow diamonds."""
 PROBE_COLOURS = ("#6a4c93", "#e09f3e", "#33658a", "#2a9d6f", "#c8513f", "#222222")
 
 
@@ -16,46 +21,53 @@ def _figure(width: float, height: float) -> Figure:
     return Figure(figsize=(width, height), layout="constrained")
 
 
-def heat_map(matrix: np.ndarray, names: Sequence[str], title: str) -> Figure:
-    """Scenario by probe cosines, the highest of each row marked."""
-    figure = _figure(8.4, 7)
-    axes = figure.add_subplot()
-    limit = float(np.abs(matrix).max())
-    image = axes.imshow(matrix, cmap="RdBu_r", vmin=-limit, vmax=limit)
-    for i, row in enumerate(matrix):
-        for j, value in enumerate(row):
-            axes.text(
-                j,
-                i,
-                f"{value:.2f}",
-                ha="center",
-                va="center",
-                fontsize=7,
-                color="white" if abs(value) > 0.6 * limit else INK,
-                fontweight="bold" if j == row.argmax() else "normal",
-            )
-    axes.set_xticks(range(len(names)), names, rotation=45, ha="right")
-    axes.set_yticks(range(len(names)), names)
-    axes.set(xlabel="probe", ylabel="scenario implies", title=f"Implicit scenarios: cosine at the assistant's first token\n{title}")
-    figure.colorbar(image, ax=axes, shrink=0.8, label="cosine (bold: highest of its row)")
+def heat_map(matrix: np.ndarray, names: Sequence[str], title: str, claude: np.ndarray | None = None) -> Figure:
+    """Scenario by probe cosines, the highest of each row marked; beside it the published ones, each with its own range of colours."""
+    figure = _figure(8.4 if claude is None else 15.5, 7)
+    panels = figure.subplots(1, 1 if claude is None else 2, squeeze=False)[0]
+    _cells(panels[0], matrix, names, title)
+    if claude is not None:
+        _cells(panels[1], claude, names, published.MODEL)
+    figure.suptitle("Implicit scenarios: cosine at the assistant's first token")
     return figure
 
 
-def numeric_panels(curves: pd.DataFrame, probes: Sequence[str], title: str) -> Figure:
-    """One panel per template: cosine of each probe against the number."""
+def _cells(axes: Axes, matrix: np.ndarray, names: Sequence[str], title: str) -> None:
+    limit = float(np.abs(matrix).max())
+    image = axes.imshow(matrix, cmap="RdBu_r", vmin=-limit, vmax=limit)
+    for (i, j), value in np.ndenumerate(matrix):
+        colour, weight = "white" if abs(value) > 0.6 * limit else INK, "bold" if j == matrix[i].argmax() else "normal"
+        axes.text(j, i, f"{value:.2f}", ha="center", va="center", fontsize=7, color=colour, fontweight=weight)
+    axes.set_xticks(range(len(names)), names, rotation=45, ha="right")
+    axes.set_yticks(range(len(names)), names)
+    axes.set(xlabel="probe", ylabel="scenario implies", title=title)
+    axes.figure.colorbar(image, ax=axes, shrink=0.8, label="cosine (bold: highest of its row)")
+
+
+def numeric_panels(curves: pd.DataFrame, probes: Sequence[str], title: str, claude: dict[str, published.NumericCurves] | None = None) -> Figure:
+    """One panel per template: cosine of each probe against the number; published curves dotted, with hollow marks, in the same colours."""
     templates = list(dict.fromkeys(curves["template"]))
     figure = _figure(11, 6.4)
     panels = figure.subplots(2, -(-len(templates) // 2), squeeze=False).ravel()
     for axes, key in zip(panels, templates, strict=False):
         part = curves[curves["template"] == key]
         for k, probe in enumerate(probes):
-            axes.plot(range(len(part)), part[probe], "o-", color=PROBE_COLOURS[k % len(PROBE_COLOURS)], label=probe, markersize=4)
+            colour = PROBE_COLOURS[k % len(PROBE_COLOURS)]
+            axes.plot(range(len(part)), part[probe], "o-", color=colour, label=probe, markersize=4)
+            if claude is not None:
+                axes.plot(range(len(part)), claude[key].curves[probe], "D:", color=colour, markersize=4, markerfacecolor="white")
+        if claude is not None:
+            axes.plot([], [], "D:", color=INK, markersize=4, markerfacecolor="white", label=published.MODEL)
         axes.axhline(0, color=NOISE, linewidth=0.8)
         axes.set_xticks(range(len(part)), part["value"].astype(str))
         axes.set(title=key, xlabel="X", ylabel="cosine")
-    figure.legend(*panels[0].get_legend_handles_labels(), loc="outside lower center", ncols=len(probes), fontsize=9)
+    figure.legend(*panels[0].get_legend_handles_labels(), loc="outside lower center", ncols=len(probes) + 1, fontsize=9)
     figure.suptitle(f"Numeric modulation: cosine at the assistant's first token\n{title}")
     return figure
+
+
+def _published(axes: Axes, x: Sequence[float] | np.ndarray, y: Sequence[float] | np.ndarray, label: str | None = published.MODEL) -> None:
+    axes.scatter(x, y, s=20, marker="D", facecolors="none", edgecolors=CLAUDE, linewidths=1.1, zorder=3, label=label)
 
 
 def _by_valence(valence: np.ndarray) -> list[tuple[np.ndarray, str, str]]:
@@ -64,8 +76,8 @@ def _by_valence(valence: np.ndarray) -> list[tuple[np.ndarray, str, str]]:
     return [part for part in parts if part[0].any()]
 
 
-def correlation_bars(table: pd.DataFrame, null: tuple[float, float], title: str) -> Figure:
-    """Sorted correlations with Elo, coloured by valence, with intervals and the band of random directions."""
+def correlation_bars(table: pd.DataFrame, null: tuple[float, float], title: str, claude: dict[str, float] | None = None) -> Figure:
+    """Sorted correlations with Elo, coloured by valence, with intervals and the band of random directions; published r of some emotions."""
     rows = table.sort_values("r").reset_index(drop=True)
     figure = _figure(max(8, 0.19 * len(rows)), 5)
     axes = figure.add_subplot()
@@ -74,6 +86,8 @@ def correlation_bars(table: pd.DataFrame, null: tuple[float, float], title: str)
     for wanted, colour, label in _by_valence(rows["valence"].to_numpy(dtype=float)):
         axes.bar(x[wanted], rows["r"][wanted], color=colour, label=label)
     axes.vlines(x, rows["ci_low"], rows["ci_high"], color=INK, linewidth=0.6)
+    if both := [(k, claude[e]) for k, e in enumerate(rows["emotion"]) if e in claude] if claude else []:
+        _published(axes, [k for k, _ in both], [r for _, r in both])
     axes.axhline(0, color=INK, linewidth=0.8)
     axes.set_xticks(x, rows["emotion"], rotation=90, fontsize=7)
     axes.set_xlim(-1, len(rows))
@@ -82,23 +96,32 @@ def correlation_bars(table: pd.DataFrame, null: tuple[float, float], title: str)
     return figure
 
 
-def elo_by_category(table: pd.DataFrame, title: str) -> Figure:
-    """Each activity's Elo by category, with the category mean."""
+def elo_by_category(table: pd.DataFrame, title: str, claude: np.ndarray | None = None) -> Figure:
+    """Each activity's Elo by category, with the category mean; published Elos, in the order of `table`, to the right of it."""
     means = table.groupby("category")["elo"].mean().sort_values(ascending=False)
     figure = _figure(9, 4.6)
     axes = figure.add_subplot()
     for k, (category, mean) in enumerate(means.items()):
-        part = table[table["category"] == category]["elo"].to_numpy()
-        axes.scatter(np.full(len(part), k) + np.linspace(-0.18, 0.18, len(part)), part, s=22, color="#33658a", alpha=0.8)
-        axes.hlines(mean, k - 0.32, k + 0.32, color=NEGATIVE, linewidth=2)
+        where = (table["category"] == category).to_numpy()
+        part = table["elo"].to_numpy()[where]
+        x = k + np.linspace(-0.18, 0.18, len(part)) - (0 if claude is None else 0.2)
+        axes.scatter(x, part, s=22, color="#33658a", alpha=0.8, label="this model" if k == 0 else None)
+        axes.hlines(mean, x[0] - 0.1, x[-1] + 0.1, color=NEGATIVE, linewidth=2)
+        if claude is not None:
+            _published(axes, x + 0.42, claude[where], published.MODEL if k == 0 else None)
+            axes.hlines(claude[where].mean(), x[0] + 0.38, x[-1] + 0.46, color=CLAUDE, linewidth=2)
     axes.axhline(1500, color=NOISE, linewidth=0.8)
     axes.set_xticks(range(len(means)), list(means.index))
     axes.set(ylabel="Elo", title=f"Preference by category (line: category mean)\n{title}")
+    if claude is not None:
+        axes.legend(fontsize=8)
     return figure
 
 
-def steering_scatter(emotions: pd.DataFrame, controls: pd.DataFrame, valence: dict[str, float], title: str) -> Figure:
-    """Delta Elo against r, emotions over their controls, with the 95 % band of the isotropic directions' delta Elo."""
+def steering_scatter(
+    emotions: pd.DataFrame, controls: pd.DataFrame, valence: dict[str, float], title: str, claude: published.SteeringScatter | None = None
+) -> Figure:
+    """Delta Elo against r, emotions over their controls, with the 95 % band of the isotropic directions' delta Elo; published emotions."""
     figure = _figure(8.6, 6)
     axes = figure.add_subplot()
     first = str(controls["set"].iloc[0])
@@ -109,6 +132,8 @@ def steering_scatter(emotions: pd.DataFrame, controls: pd.DataFrame, valence: di
     known = np.array([valence.get(str(e), np.nan) for e in emotions["direction"]])
     for wanted, colour, label in _by_valence(known):
         axes.scatter(emotions["r"][wanted], emotions["delta_elo"][wanted], s=30, color=colour, label=f"emotions, {label}")
+    if claude is not None:
+        _published(axes, claude.r, claude.delta_elo)
     for name, x, y in _apart(emotions):
         axes.annotate(name, (x, y), fontsize=7, xytext=(4, 3), textcoords="offset points")
     axes.axhline(0, color=INK, linewidth=0.8)

@@ -14,7 +14,7 @@ from typing import ClassVar
 import numpy as np
 import pandas as pd
 
-from emoexp import figures
+from emoexp import agreement, figures, published
 from emoexp.criteria import Measurement, Verdict, judge
 from emoexp.experiment import Context, Experiment
 from emoexp.readout import activity_residuals
@@ -29,7 +29,7 @@ class Correlation(Experiment):
 
     least: float = 0.3
     extremes: int = 3
-    shown: ClassVar[tuple[str, ...]] = ()
+    shown: ClassVar[tuple[str, ...]] = ("agreement_correlations",)
 
     def run(self, context: Context) -> Result:
         scale, seed = context.config.scale, context.config.seed
@@ -77,13 +77,18 @@ class Correlation(Experiment):
         metrics = {"r_max": float(r.max()), "r_min": float(r.min())}
         if known.sum() >= 3 and np.ptp(valence) > 0:
             metrics["r_with_valence"] = pearson(r[known], valence)
-        return Result(
+        claude = published.correlations().labelled if context.stimuli.is_paper else {}
+        title = f"{context.stimuli.name} pack, {context.config.model.name}, layer {context.layer}"
+        result = Result(
             metrics=metrics,
             verdicts=verdicts,
             tables={"correlations": table.sort_values("r")},
-            figures={"correlations": figures.correlation_bars(table, band, f"{context.stimuli.name} pack, {context.config.model.name}, layer {context.layer}")},
+            figures={"correlations": figures.correlation_bars(table, band, title, claude)},
             notes=notes,
         )
+        if context.stimuli.is_paper:
+            result.merge(agreement.correlation(names, probes, r, scale, seed))
+        return result
 
     def aligned(self, r: np.ndarray, valence: np.ndarray) -> float:
         """The smaller of: positive emotions among the top three, negative ones among the bottom three."""

@@ -8,11 +8,12 @@ stand beside them.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 import pandas as pd
 
-from emoexp import figures
+from emoexp import agreement, figures, published
 from emoexp.criteria import Measurement, judge
 from emoexp.experiment import Context, Experiment, NotApplicableError
 from emoexp.readout import assistant_residuals, cosine
@@ -24,6 +25,8 @@ from emoexp.vectors import isotropic_directions
 @dataclass(kw_only=True)
 class Implicit(Experiment):
     """No hyperparameters of its own."""
+
+    shown: ClassVar[tuple[str, ...]] = ("agreement_implicit",)
 
     def run(self, context: Context) -> Result:
         scale, seed = context.config.scale, context.config.seed
@@ -49,7 +52,9 @@ class Implicit(Experiment):
             ),
         )  # fmt: skip
         off = ~np.eye(n, dtype=bool)
-        return Result(
+        claude = published.implicit().only(names) if context.stimuli.is_paper else None
+        title = f"{context.stimuli.name} pack, {context.config.model.name}, layer {context.layer}"
+        result = Result(
             metrics={
                 "V3_centred": float((centred == 1).sum()),
                 "V4_centred": float(centred.mean()),
@@ -59,8 +64,11 @@ class Implicit(Experiment):
             },
             verdicts=[judge(m) for m in measured],
             tables={"implicit": pd.DataFrame(matrix, columns=list(names)).assign(scenario=names)[["scenario", *names]]},
-            figures={"implicit": figures.heat_map(matrix, names, f"{context.stimuli.name} pack, {context.config.model.name}, layer {context.layer}")},
+            figures={"implicit": figures.heat_map(matrix, names, title, claude)},
         )
+        if claude is not None:
+            result.merge(agreement.implicit(matrix, names, scale, seed))
+        return result
 
 
 def own_ranks(matrix: np.ndarray) -> np.ndarray:

@@ -8,11 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 import pandas as pd
 
-from emoexp import figures
+from emoexp import agreement, figures, published
 from emoexp.criteria import Measurement, judge
 from emoexp.experiment import Context, Experiment, NotApplicableError
 from emoexp.readout import assistant_residuals, cosine
@@ -27,10 +28,13 @@ class Numeric(Experiment):
     """A trend is strong if |Spearman| exceeds `strong`."""
 
     strong: float = 0.7
+    shown: ClassVar[tuple[str, ...]] = ("agreement_numeric",)
 
     def run(self, context: Context) -> Result:
         scale, seed = context.config.scale, context.config.seed
         templates = context.stimuli.numeric
+        if not templates:
+            raise NotApplicableError(f"V5, V6: the pack {context.stimuli.name!r} says that it has no numeric templates")
         probes = tuple(e for e in dict.fromkeys(e for t in templates for e in t.signs) if e in context.emotions)
         if not probes:
             raise NotApplicableError("V5, V6: numeric needs at least one of the templates' probes among emotions.names")
@@ -43,7 +47,7 @@ class Numeric(Experiment):
         for _ in range(scale.null_draws):
             drawn = self.trends(residuals, isotropic_directions(len(probes), context.model.d_model, rng), templates)
             noise.append(((np.sign(drawn) == signs).sum(), (np.abs(drawn) > self.strong).sum()))
-        n = right.size
+        n, cosines = right.size, [cosine(h, directions) for h in residuals]
         measured = [
             Measurement(
                 criterion, float(cells.sum()), n,
@@ -53,8 +57,8 @@ class Numeric(Experiment):
         ]  # fmt: skip
         rows = [
             {"template": t.key, "value": x, **dict(zip(probes, row, strict=True))}
-            for t, h in zip(templates, residuals, strict=True)
-            for x, row in zip(t.values, cosine(h, directions), strict=True)
+            for t, c in zip(templates, cosines, strict=True)
+            for x, row in zip(t.values, c, strict=True)
         ]
         trends = pd.DataFrame(
             [
@@ -64,12 +68,17 @@ class Numeric(Experiment):
             ]
         )
         curves = pd.DataFrame(rows)
-        return Result(
+        claude = published.numeric() if context.stimuli.is_paper else None
+        title = f"{context.stimuli.name} pack, {context.config.model.name}, layer {context.layer}"
+        result = Result(
             metrics={"V5_and_strong": float((right & strong).sum())},
             verdicts=[judge(m) for m in measured],
             tables={"numeric_curves": curves, "numeric_trends": trends},
-            figures={"numeric": figures.numeric_panels(curves, probes, f"{context.stimuli.name} pack, {context.config.model.name}, layer {context.layer}")},
+            figures={"numeric": figures.numeric_panels(curves, probes, title, claude)},
         )
+        if claude is not None:
+            result.merge(agreement.numeric([t.key for t in templates], probes, cosines, scale, seed))
+        return result
 
     @staticmethod
     def trends(residuals: list[np.ndarray], directions: np.ndarray, templates: Sequence[NumericTemplate]) -> np.ndarray:

@@ -12,7 +12,7 @@ from typing import ClassVar
 import numpy as np
 import pandas as pd
 
-from emoexp import figures
+from emoexp import agreement, figures, published
 from emoexp.criteria import Measurement, judge
 from emoexp.experiment import Context, Experiment
 from emoexp.ratings import bradley_terry, position_bias, win_probabilities
@@ -24,7 +24,7 @@ from emoexp.stats import Interval, central
 class Preference(Experiment):
     """No hyperparameters of its own."""
 
-    shown: ClassVar[tuple[str, ...]] = ("elo_by_category",)
+    shown: ClassVar[tuple[str, ...]] = ("elo_by_category", "agreement_elo")
 
     def run(self, context: Context) -> Result:
         scale, rng = context.config.scale, np.random.default_rng(context.config.seed)
@@ -37,7 +37,8 @@ class Preference(Experiment):
             {"category": labels, "activity": [a.text for a in activities], "steered": [a.steered for a in activities], "elo": ratings, "bradley_terry": bt}
         )
         by_category = table.groupby("category", sort=False)[["elo", "bradley_terry"]].mean().reset_index().sort_values("elo", ascending=False)
-        return Result(
+        claude = published.activities().elo_post if context.stimuli.is_paper else None
+        result = Result(
             metrics={
                 "V7_bradley_terry": gap(bt, labels),
                 "position_bias": position_bias(context.baseline),
@@ -47,8 +48,11 @@ class Preference(Experiment):
             },
             verdicts=[judge(measured)],
             tables={"elo": table, "elo_by_category": by_category},
-            figures={"elo": figures.elo_by_category(table, f"{context.stimuli.name} pack, {context.config.model.name}")},
+            figures={"elo": figures.elo_by_category(table, f"{context.stimuli.name} pack, {context.config.model.name}", claude)},
         )
+        if context.stimuli.is_paper:
+            result.merge(agreement.elo(ratings, scale, context.config.seed))
+        return result
 
     @staticmethod
     def interval(ratings: np.ndarray, labels: np.ndarray, draws: int, rng: np.random.Generator) -> Interval:

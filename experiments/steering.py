@@ -16,7 +16,7 @@ from typing import ClassVar
 import numpy as np
 import pandas as pd
 
-from emoexp import figures
+from emoexp import agreement, figures, published
 from emoexp.criteria import Effect, Measurement, judge
 from emoexp.errors import EmoexpError
 from emoexp.experiment import Context, Experiment, NotApplicableError
@@ -40,7 +40,7 @@ class Steering(Experiment):
     strength: float = 0.5
     n_emotions: int = 35
     band: list[int] | None = None
-    shown: ClassVar[tuple[str, ...]] = ("steering_rows",)
+    shown: ClassVar[tuple[str, ...]] = ("steering_rows", "agreement_steering")
 
     def __post_init__(self) -> None:
         if self.n_emotions < 3:
@@ -142,7 +142,8 @@ class Steering(Experiment):
         }
         by_bt = pearson(emotions["r"].to_numpy(), emotions["delta_bradley_terry"].to_numpy())
         span = context.config.span.kind.value
-        return Result(
+        claude = published.steering() if context.stimuli.is_paper else None
+        result = Result(
             metrics={
                 "V10_absolute_as_published": abs(measured[0].value),
                 "V10_bradley_terry": by_bt,
@@ -163,10 +164,14 @@ class Steering(Experiment):
                     table[table["set"] != EMOTIONS],
                     context.valence,
                     f"{context.stimuli.name} pack, {context.config.model.name}, layer {context.layer}, span {span}, strength {self.strength:g}",
+                    claude,
                 )
             },
             notes=[] if span == "steered_activity" else [f"span={span}: not the paper's span, an ablation"],
         )
+        if claude is not None:
+            result.merge(agreement.steering(emotions, isotropic, context.stimuli, context.config.span.kind))
+        return result
 
 
 def spread(r: np.ndarray, names: tuple[str, ...], n: int, exemplars: list[str]) -> tuple[str, ...]:
