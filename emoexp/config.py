@@ -61,11 +61,11 @@ class ModelConfig:
     dtype: str = "auto"
     """float32, bfloat16, float16, or `auto`: the one that the checkpoint was saved in."""
     device: str = "auto"
-    """cpu, cuda, cuda:1, mps, or `auto`: a GPU if there is one."""
+    """cpu, cuda, cuda:1, mps (not tried), or `auto`: the first NVIDIA or AMD GPU if there is one, else the CPU."""
     device_map: str | None = None
-    """`auto`, `balanced` or `sequential` shard the layers over all devices (transformers and accelerate)."""
+    """`auto`, `balanced`, `balanced_low_0` or `sequential` spread the layers over all GPUs (transformers and accelerate)."""
     tensor_parallel: bool = False
-    """Shard every weight over the processes of a torchrun launch (transformers' tp_plan=auto)."""
+    """Shard every weight over the processes of `torchrun --nproc-per-node N -m emoexp ...` (transformers' own plan)."""
     quantization: Quantization = Quantization.none
     attention: str | None = None
     """Attention implementation (eager, sdpa, flash_attention_2, ...); null is transformers' choice."""

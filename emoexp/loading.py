@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor, nn
 
 from emoexp.config import ModelConfig, Quantization
 from emoexp.errors import EmoexpError
@@ -279,13 +278,3 @@ def describe_placement(config: ModelConfig, network: Any, inputs: torch.device) 
         return f"{os.environ['WORLD_SIZE']} processes on {inputs.type}"
     placed = [str(d) if isinstance(d, str) else str(torch.device(d)) for d in (getattr(network, "hf_device_map", None) or {}).values()]
     return ", ".join(f"{d} ({placed.count(d)} modules)" for d in dict.fromkeys(placed)) if len(set(placed)) > 1 else str(inputs)
-
-
-def whole_weight(module: nn.Module) -> Tensor:
-    """A linear map's or norm's weight in full, whoever holds it: a tensor-parallel shard is gathered (all processes must call
-    this together), an offloaded one is fetched. Quantized weights are not: bitsandbytes leaves norms and unembedding alone."""
-    from accelerate.utils import align_module_device
-
-    with align_module_device(module):
-        weight = module.get_parameter("weight").detach()
-        return weight.full_tensor() if hasattr(weight, "full_tensor") else weight.clone() if hasattr(module, "_hf_hook") else weight
