@@ -6,7 +6,7 @@ import os
 import sys
 import traceback
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import hydra
 import yaml
@@ -20,6 +20,10 @@ from omegaconf.errors import OmegaConfBaseException
 
 from emoexp.config import Config, EmotionsConfig, ModelConfig, ScaleConfig, SpanConfig, StimuliConfig, StoriesConfig
 from emoexp.errors import EmoexpError
+
+if TYPE_CHECKING:
+    from emoexp.experiment import Context
+    from emoexp.result import Result
 
 CONF = Path(__file__).parent / "conf"
 GROUPS = ("experiment", "model", "emotions", "stimuli", "stories", "span", "scale")
@@ -70,24 +74,30 @@ def run(config: Config, name: str, directory: Path) -> None:
     write_json(target, record)
     try:
         result = config.experiment.run(context)
-        if "layer" in vars(context):
-            record["layer"] = context.layer
-        if "stimuli" in vars(context):
-            record["stimuli"] = {"name": context.stimuli.name, "sha256": context.stimuli.sha256, "author": context.stimuli.author}
-        if "corpus" in vars(context):
-            record["corpus"] = context.corpus.summary()
-        if "model" in vars(context):
-            record["provenance"]["model"] = context.model.identity
-        result.save(directory)
-        record |= {
-            "status": RunStatus.success.value, "metrics": result.metrics, "verdicts": [v.as_dict() for v in result.verdicts], "notes": result.notes,
-        }  # fmt: skip
-        write_json(target, record)
+        keep(record, result, context, directory)
+        write_json(target, record | {"status": RunStatus.success.value})
     except BaseException as error:
+        if (partial := getattr(error, "partial", None)) is not None:
+            keep(record, partial, context, directory)
         write_json(target, record | {"status": RunStatus.error.value, "error": f"{type(error).__name__}: {error}", "traceback": traceback.format_exc()})
         raise
     where = f"{name}: {config.model.name}" + (f", layer {record['layer']} of 0..{context.model.n_layers - 1}" if record["layer"] is not None else "")
     print_result(result, where + f", span {config.span.kind.value}", config.experiment.shown, directory)
+
+
+def keep(record: dict[str, Any], result: Result, context: Context, directory: Path) -> None:
+    """Puts what was found, and what it was found with, into the record; tables and figures into the directory."""
+    if "layer" in vars(context):
+        record["layer"] = context.layer
+    if "stimuli" in vars(context):
+        pack = context.stimuli
+        record["stimuli"] = {"name": pack.name, "sha256": pack.sha256, "author": pack.author, "is_paper": pack.is_paper, "provenance": pack.provenance}
+    if "corpus" in vars(context):
+        record["corpus"] = context.corpus.summary() | ({"used": context.means.summary()} if "means" in vars(context) else {})
+    if "model" in vars(context):
+        record["provenance"]["model"] = context.model.identity | context.model.format_identity
+    result.save(directory)
+    record |= {"metrics": result.metrics, "verdicts": [v.as_dict() for v in result.verdicts], "notes": result.notes}
 
 
 @hydra.main(version_base="1.3", config_path=str(CONF), config_name="config")

@@ -21,10 +21,8 @@ from emoexp.architectures import Unembedding, check, compare, find_paths, walk
 from emoexp.chat import DATE, template_hash
 from emoexp.config import ModelConfig, PromptFormat
 from emoexp.errors import EmoexpError
+from emoexp.loading import load_network, resolve_repo
 from emoexp.prompts import Encoding, Prompt, encode
-
-BUNDLED = Path(__file__).parent / "data" / "models"
-DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 
 
 @dataclass(frozen=True)
@@ -42,17 +40,6 @@ class Steering:
         return self.mask[:, :, None] * self.vectors[layer][:, None, :]
 
 
-def resolve_repo(config: ModelConfig) -> str:
-    """A hub id or folder; `bundled:<name>` becomes the folder it ships in."""
-    if not config.repo_id.startswith("bundled:"):
-        return config.repo_id
-    name = config.repo_id.removeprefix("bundled:")
-    if not (BUNDLED / name / "config.json").exists():
-        shipped = sorted(p.parent.name for p in BUNDLED.glob("*/config.json"))
-        raise EmoexpError(f"there is no bundled model {name!r}: choose from {', '.join(shipped) or 'none'}")
-    return str(BUNDLED / name)
-
-
 class SubjectModel:
     """A causal language model under study. Whatever its dtype, residuals and logits come back as float32.
 
@@ -60,11 +47,15 @@ class SubjectModel:
         EmoexpError: a part of the architecture is not found, or is not what it was taken for.
     """
 
-    def __init__(self, network: Any, tokenizer: Any, config: ModelConfig, dtype: str | None = None) -> None:
+    commit: str | None = None
+    """Of the hub's repository, where the model came from one."""
+
+    def __init__(self, network: Any, tokenizer: Any, config: ModelConfig, *, dtype: str | None = None, device: torch.device | None = None) -> None:
         from nnsight.modeling.transformers import TransformersModel
 
         self.config, self.network, self.tokenizer = config, network.eval().requires_grad_(False), tokenizer
         self.dtype = dtype or str(network.dtype).removeprefix("torch.")
+        self.device = device or torch.device(network.device)
         if not tokenizer.is_fast:
             raise EmoexpError(f"{config.repo_id}: its tokenizer has no offsets (not a fast one), so spans cannot be marked")
         self.paths = find_paths(network, config.modules)
@@ -76,22 +67,10 @@ class SubjectModel:
     @classmethod
     def load(cls, config: ModelConfig) -> Self:
         """The model and tokenizer of `config`."""
-        from transformers import AutoModelForCausalLM, AutoTokenizer
-
-        if config.dtype not in DTYPES:
-            raise EmoexpError(f"model.dtype={config.dtype!r} is unknown: choose from {', '.join(DTYPES)}")
-        options = {"revision": config.revision, "trust_remote_code": config.trust_remote_code}
-        repo = resolve_repo(config)
-        try:
-            tokenizer = AutoTokenizer.from_pretrained(repo, **options)
-            network = AutoModelForCausalLM.from_pretrained(repo, dtype=DTYPES[config.dtype], use_safetensors=True, **options)
-        except (OSError, ValueError) as error:
-            reason = str(error).strip().splitlines()[0]
-            raise EmoexpError(f"model.repo_id={config.repo_id!r} could not be loaded: {reason}") from error
-        if tokenizer.pad_token_id is None:
-            tokenizer.pad_token = tokenizer.eos_token
-        device = ("cuda" if torch.cuda.is_available() else "cpu") if config.device == "auto" else config.device
-        return cls(network.to(device), tokenizer, config)
+        loaded = load_network(config)
+        model = cls(loaded.network, loaded.tokenizer, config, dtype=loaded.dtype, device=loaded.device)
+        model.commit = loaded.commit
+        return model
 
     @torch.no_grad()
     def _check(self) -> None:
@@ -131,10 +110,6 @@ class SubjectModel:
     @property
     def d_model(self) -> int:
         return int(self.network.config.get_text_config().hidden_size)
-
-    @property
-    def device(self) -> torch.device:
-        return torch.device(self.network.device)
 
     def encode(self, prompts: Sequence[Prompt], side: str = "left") -> Encoding:
         return encode(prompts, self.tokenizer, side)
@@ -251,9 +226,9 @@ class SubjectModel:
         repo = Path(resolve_repo(self.config))
         kept = [p for pattern in ("*.safetensors", "config.json", "tokenizer*") for p in sorted(repo.glob(pattern))]
         files = hash_files(kept) if repo.is_dir() else None
-        revision = self.config.revision or getattr(self.network.config, "_commit_hash", None)
         return {
-            "repo_id": self.config.repo_id, "revision": revision, "dtype": self.dtype, "quantization": self.config.quantization.value, "files": files,
+            "repo_id": self.config.repo_id, "revision": self.commit or self.config.revision, "dtype": self.dtype,
+            "quantization": self.config.quantization.value, "files": files,
         }  # fmt: skip
 
 

@@ -38,6 +38,8 @@ class Stories(Experiment):
         notes = [f"the corpus lies in {plan.folder}", f"to use it: {command(context, 'verify')}"]
         if fewer:
             notes.insert(0, f"{fewer} of {len(plan.units)} answers have fewer texts than asked for, after {plan.stories.attempts} attempts each")
+        if lacking := [emotion for emotion in plan.emotions if emotion not in corpus.by_emotion]:
+            notes.insert(0, f"no story counts for {len(lacking)} of {len(plan.emotions)} emotions: {', '.join(lacking)}")
         return Result(
             metrics={name: float(value) for name, value in metrics.items()},
             tables={

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import ClassVar
 
+from emoexp.errors import EmoexpError
 from emoexp.experiment import Context, Experiment, NotApplicableError
 from emoexp.experiments.correlation import Correlation
 from emoexp.experiments.implicit import Implicit
@@ -25,7 +26,9 @@ class Verify(Experiment):
     preference: Preference = field(default_factory=Preference)
     correlation: Correlation = field(default_factory=Correlation)
     steering: Steering = field(default_factory=Steering)
-    shown: ClassVar[tuple[str, ...]] = ("steering_rows",)
+    shown: ClassVar[tuple[str, ...]] = (
+        "steering_rows", "agreement_elo", "agreement_implicit", "agreement_numeric", "agreement_correlations", "agreement_steering",
+    )  # fmt: skip
 
     def run(self, context: Context) -> Result:
         result = Result()
@@ -34,4 +37,7 @@ class Verify(Experiment):
                 result.merge(part.run(context))
             except NotApplicableError as reason:
                 result.notes.append(f"not measured: {reason}")
+            except EmoexpError as error:
+                error.partial = result  # what the other validations found is not lost
+                raise
         return result

@@ -10,7 +10,8 @@ import torch
 from transformers import AutoTokenizer, LlamaConfig, LlamaForCausalLM
 
 from emoexp.config import ModelConfig
-from emoexp.model import BUNDLED, SubjectModel, quiet
+from emoexp.loading import BUNDLED
+from emoexp.model import SubjectModel, quiet
 from emoexp.stimuli import Stimuli, load_stimuli
 from emoexp.stories.corpus import Corpus, pack_corpus
 

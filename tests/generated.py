@@ -13,7 +13,7 @@ from emoexp.stimuli import BUNDLED
 from emoexp.stories.units import plan_of
 
 NAMES = ["happy", "sad", "calm", "at ease"]
-N_TOPICS = 30
+N_TOPICS = 60
 Make = Callable[..., Context]
 
 

@@ -14,7 +14,8 @@ from transformers import AutoModelForCausalLM, AutoTokenizer, GraniteConfig, OPT
 from emoexp.architectures import Unembedding, find_paths, walk
 from emoexp.config import ModelConfig, ModulesConfig, SteeringSpan
 from emoexp.errors import EmoexpError
-from emoexp.model import BUNDLED, Steering, SubjectModel, quiet
+from emoexp.loading import BUNDLED
+from emoexp.model import Steering, SubjectModel, quiet
 from emoexp.preference import Preferences
 from emoexp.prompts import Prompt, ask, fill, token_mask
 from emoexp.stimuli import Stimuli

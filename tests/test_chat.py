@@ -8,7 +8,7 @@ from transformers import AutoTokenizer
 from emoexp.chat import chat_of, template_hash
 from emoexp.config import PromptFormat
 from emoexp.errors import EmoexpError
-from emoexp.model import BUNDLED
+from emoexp.loading import BUNDLED
 from emoexp.prompts import Prompt, ask, encode, fill
 
 LLAMA = (

@@ -94,7 +94,7 @@ def pack_with(tmp_path: Path, change: str) -> str:
         (["experiment=steering", "layer=7"], "added at layer 7 on an activity's tokens cannot reach the answer"),
         (["nonsense=1"], "nonsense"),
         (["scale.null_draws=3"], "scale.null_draws=3 is too few"),
-        (["model=custom", "model.repo_id=/nowhere/at/all"], "model.repo_id='/nowhere/at/all' could not be loaded"),
+        (["model=custom", "model.repo_id=/nowhere/at/all"], "model.repo_id='/nowhere/at/all' is not a folder, nor an id of the hub"),
     ],
 )  # fmt: skip
 def test_a_mistake_is_one_line_and_a_status(arguments: list[str], says: str, tmp_path: Path) -> None:
@@ -114,6 +114,17 @@ def test_a_small_set_leaves_out_what_it_cannot_measure_and_says_so(tmp_path: Pat
     assert [v["id"] for v in record["verdicts"]] == ["V1", "V3", "V4", "V5", "V6", "V7", "V8", "V9"]
     assert [note.split(":")[0] for note in record["notes"]] == ["not measured", "not measured"]
     assert {v["id"]: v["threshold"] for v in record["verdicts"]}["V1"] == 2
+
+
+def test_a_late_mistake_loses_nothing(tmp_path: Path) -> None:
+    """The steering's band is looked at last: what the other validations found stands in the result all the same."""
+    done = emoexp("emotions=core12", "scale=smoke", "experiment.steering.band=[99]", "hydra.run.dir=run", cwd=tmp_path)
+    assert done.returncode == 2
+    assert "layer=99 is out of range" in done.stderr
+    record = json.loads((tmp_path / "run" / "result.json").read_text())
+    assert record["status"] == "error"
+    assert [v["id"] for v in record["verdicts"]] == ["V1", "V3", "V4", "V5", "V6", "V7", "V8", "V9"]
+    assert (tmp_path / "run" / "implicit.csv").exists()
 
 
 @pytest.mark.parametrize(

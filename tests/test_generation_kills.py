@@ -59,7 +59,7 @@ def test_twenty_kills(tmp_path: Path) -> None:
     """kill -9 after a few requests and a random moment more; what a kill costs is at most the requests in flight."""
     write_pack(tmp_path / "pack")
     rng, least, in_flight, killed = random.Random(3), 4 * N_TOPICS, 4, 0
-    with FakeServer(delay=0.02) as server:
+    with FakeServer(delay=0.04) as server:
         for _ in range(20):
             process, seen, wanted = start(server, tmp_path), len(server.bodies), rng.randint(1, 5)
             while len(server.bodies) < seen + wanted and process.poll() is None:
@@ -75,8 +75,15 @@ def test_twenty_kills(tmp_path: Path) -> None:
 
 
 def test_twins_share_the_work(tmp_path: Path) -> None:
+    """Nobody is answered before both have asked: more is running than one alone may have in flight."""
     write_pack(tmp_path / "pack")
-    with FakeServer(delay=0.05) as server:
+
+    def script(_n: int, _prompt: str) -> None:
+        give_up = time.monotonic() + 60
+        while server.most_running <= 4 and time.monotonic() < give_up:
+            time.sleep(0.01)
+
+    with FakeServer(script, delay=0.02) as server:
         finish(*(start(server, tmp_path) for _ in range(2)))
     check_whole(server, tmp_path)
     assert len(server.bodies) == 4 * N_TOPICS

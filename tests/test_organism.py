@@ -14,7 +14,7 @@ import pytest
 import torch
 
 from emoexp.experiments.train_organism import TrainOrganism
-from emoexp.model import BUNDLED as MODELS
+from emoexp.loading import BUNDLED as MODELS
 from emoexp.organism import corpus, held_out
 from emoexp.organism.corpus import Phase, Policy, documents
 from emoexp.organism.pack import build_pack

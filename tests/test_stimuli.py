@@ -73,7 +73,7 @@ def test_emotions_are_chosen_without_fallback() -> None:
     for names, message in ((["happy", "glad", "sad"], "unknown emotion"), (["sad", "sad", "calm"], "twice"), (["sad", "calm"], "at least 3")):
         with pytest.raises(EmoexpError, match=message):
             choose_emotions(pack.emotions, names)
-    with pytest.raises(EmoexpError, match="no bundled pack 'paper': choose from organism"):
+    with pytest.raises(EmoexpError, match="no bundled pack 'paper': choose from emoexp, organism"):
         load_stimuli("bundled:paper")
 
 

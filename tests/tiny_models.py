@@ -57,9 +57,12 @@ ARCHITECTURES: dict[str, Callable[[], Any]] = {
 }  # fmt: skip
 
 
-def tiny_network(architecture: str) -> Any:
-    """Random weights, the same every time."""
+def tiny_network(architecture: str, window: int | None = None) -> Any:
+    """Random weights, the same every time; with another sliding window, if one is given."""
     config = ARCHITECTURES[architecture]()
+    text = config.get_text_config()
+    if window is not None and getattr(text, "sliding_window", None) is not None:
+        text.sliding_window = window
     torch.manual_seed(7)
     network = transformers.AutoModelForCausalLM.from_config(config)
     text = network.config.get_text_config()
