@@ -103,7 +103,7 @@ def test_an_answer_says_how_it_ended(tiny: SubjectModel) -> None:
     ],
 )
 def test_answers_are_split_at_their_marks(answer: str, texts: list[str]) -> None:
-    for template in ("Put a line\n\n<STORY>\n\nbefore each.", "like so:\n<NEW STORY>\n[story 1]\n<NEW STORY>"):
+    for template in ("Put a line\n\n<STORY>\n\nbefore each.", "each after\n<NEW STORY>\none\n<NEW STORY>"):
         assert split(answer, marker(template, "story")) == texts
 
 
