@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, fields
 from functools import reduce
-from typing import Any
+from typing import Any, Self
 
 import torch
 from torch import Tensor, nn
@@ -81,27 +81,58 @@ def _candidates(network: nn.Module, part: str) -> list[str]:
     return [n for n, m in outside if isinstance(m, nn.Linear)][:6]
 
 
+@dataclass
 class Unembedding:
     """Final norm and unembedding, in float32 whatever the model's dtype: options that tie in bfloat16 do not tie here.
 
     Attributes:
-        gain: what the final norm multiplies by; (d_model,).
-        centred: whether the final norm subtracts the mean (LayerNorm).
         weight: (vocabulary, d_model); bias: (vocabulary,) or None.
+        gain: what the final norm multiplies by; (d_model,), float32.
+        centred: whether the final norm subtracts the mean (LayerNorm).
         softcap: final logit soft-capping, c * tanh(logit / c); None where there is none.
         scale: what logits are multiplied by (Cohere, Granite).
     """
 
-    def __init__(self, network: Any, paths: Paths) -> None:
+    weight: Tensor
+    bias: Tensor | None
+    gain: Tensor
+    centred: bool
+    softcap: float | None
+    scale: float
+
+    @classmethod
+    def of(cls, network: Any, paths: Paths) -> Self:
+        """That of a network whose weights are here.
+
+        Raises:
+            EmoexpError: what is named as the final norm is none.
+        """
         norm, head = walk(network, paths.norm), walk(network, paths.unembedding)
-        text = network.config.get_text_config()
-        self.weight, self.bias = whole(head, "weight"), None if head.bias is None else whole(head, "bias").float()
-        self.softcap: float | None = getattr(text, "final_logit_softcapping", None)
-        self.scale = float(getattr(text, "logit_scale", None) or 1.0) / float(getattr(text, "logits_scaling", None) or 1.0)
+        weight = whole(head, "weight")
         try:
-            self.centred, self.gain = norm_parts(norm, self.weight.shape[1])
+            parameter = next(norm.parameters())
+            with torch.no_grad():
+                normed = norm(norm_probe(weight.shape[1]).to(parameter))
+            bias = None if getattr(head, "bias", None) is None else whole(head, "bias").float()
+            return cls.from_parts(network.config, weight, bias, normed)
         except (RuntimeError, StopIteration, NotImplementedError, TypeError) as error:
             raise EmoexpError(f"{type(network).__name__}: {paths.norm} does not work as a final norm; name it with model.modules.norm=<path>") from error
+
+    @classmethod
+    def from_parts(cls, config: Any, weight: Tensor, bias: Tensor | None, normed: Tensor) -> Self:
+        """From the unembedding's weights and what the final norm makes of `norm_probe`, not from how its weights are stored
+        (Gemma keeps its gain less 1)."""
+        text = config.get_text_config()
+        plus, minus, level = normed.float().cpu()
+        gain, offset = (plus - minus) / 2 * norm_probe(len(plus))[0], (plus + minus) / 2
+        return cls(
+            weight=weight,
+            bias=bias,
+            gain=gain,
+            centred=bool((level - offset).abs().max() < 0.5 * gain.abs().max()),
+            softcap=getattr(text, "final_logit_softcapping", None),
+            scale=float(getattr(text, "logit_scale", None) or 1.0) / float(getattr(text, "logits_scaling", None) or 1.0),
+        )
 
     def logits(self, final: Tensor, ids: list[int] | None = None) -> Tensor:
         """Logits of residuals after the final norm, of all tokens or of `ids`; (..., d_model) -> (..., vocabulary or id)."""
@@ -121,30 +152,21 @@ class Unembedding:
         return (directions * self.gain.to(self.weight.device)) @ self.weight.float().T
 
 
-def whole(module: nn.Module, name: str) -> Tensor:
-    """A parameter as one tensor, also where accelerate has put it elsewhere or torch has sharded it."""
-    tensor = getattr(module, name)
-    if tensor.is_meta:
-        from accelerate.utils import align_module_device
-
-        with align_module_device(module):
-            return getattr(module, name).detach().clone()
-    return tensor.full_tensor() if hasattr(tensor, "full_tensor") else tensor.detach()
-
-
-def norm_parts(norm: nn.Module, width: int) -> tuple[bool, Tensor]:
-    """Whether a norm centres, and its gain, from what it does and not from how its weights are stored (Gemma keeps gain - 1).
-
-    A norm maps a vector of alternating signs, which has mean 0 and mean square 1, to gain * signs + bias.
-    """
-    parameter = next(norm.parameters())
-    signs = torch.ones(width, dtype=torch.float32)
+def norm_probe(width: int) -> Tensor:
+    """Three vectors that tell what a norm does: alternating signs (mean 0, mean square 1) become gain * signs + bias, their
+    opposite -gain * signs + bias, and ones gain + bias, or just bias where the norm centres; (3, width)."""
+    signs = torch.ones(width)
     signs[1::2] = -1
-    with torch.no_grad():
-        plus, minus, level = (norm(x.to(parameter)[None])[0].float().cpu() for x in (signs, -signs, torch.ones(width)))
-    gain = (plus - minus) / 2 * signs
-    bias = (plus + minus) / 2
-    return bool((level - bias).abs().max() < 0.5 * gain.abs().max()), gain
+    return torch.stack([signs, -signs, torch.ones(width)])
+
+
+def whole(module: nn.Module, name: str) -> Tensor:
+    """A parameter as one tensor, also where accelerate has put it elsewhere or torch has sharded it (then all processes call this)."""
+    from accelerate.utils import align_module_device
+
+    with align_module_device(module):
+        tensor = getattr(module, name).detach()
+        return tensor.full_tensor() if hasattr(tensor, "full_tensor") else tensor.clone() if hasattr(module, "_hf_hook") else tensor
 
 
 @dataclass(frozen=True)

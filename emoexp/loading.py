@@ -92,8 +92,8 @@ def load_remote(config: ModelConfig) -> Remote:
     Raises:
         EmoexpError: no key, a setting that NDIF decides, or a checkpoint that cannot be had.
     """
-    from nnsight import CONFIG  # noqa: TID251 (nnsight builds a model without weights itself)
-    from nnsight.modeling.transformers import TransformersModel  # noqa: TID251
+    from nnsight import CONFIG
+    from nnsight.modeling.transformers import TransformersModel
     from transformers import AutoTokenizer
 
     check_settings(config)
@@ -233,7 +233,7 @@ def placement_options(config: ModelConfig, checkpoint: Any, device: str) -> dict
     """Where from_pretrained puts the weights; straight onto the device, so that no copy passes through the CPU's memory."""
     if not config.tensor_parallel:
         return {"device_map": config.device_map or {"": device}}
-    from nnsight.modeling.tp import check_tp_request  # noqa: TID251 (transformers itself shards by an impossible degree without a word)
+    from nnsight.modeling.tp import check_tp_request
     from transformers.distributed import DistributedConfig, parallel_utils, tensor_parallel
 
     # nnsight 0.8.1 looks for this function where transformers had it before 5.23.

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Self
+from typing import Any
 
 import numpy as np
 import torch
@@ -21,7 +21,7 @@ from emoexp.architectures import Unembedding, check, compare, find_paths, walk
 from emoexp.chat import DATE, template_hash
 from emoexp.config import ModelConfig, PromptFormat
 from emoexp.errors import EmoexpError
-from emoexp.loading import load_network, resolve_repo
+from emoexp.loading import DTYPES, load_network, resolve_repo
 from emoexp.prompts import Encoding, Prompt, encode
 
 
@@ -51,51 +51,63 @@ class SubjectModel:
     """Of the hub's repository, where the model came from one."""
 
     def __init__(self, network: Any, tokenizer: Any, config: ModelConfig, *, dtype: str | None = None, device: torch.device | None = None) -> None:
-        from nnsight.modeling.transformers import TransformersModel
-
         self.config, self.network, self.tokenizer = config, network.eval().requires_grad_(False), tokenizer
         self.dtype = dtype or str(network.dtype).removeprefix("torch.")
         self.device = device or torch.device(network.device)
         if not tokenizer.is_fast:
             raise EmoexpError(f"{config.repo_id}: its tokenizer has no offsets (not a fast one), so spans cannot be marked")
         self.paths = find_paths(network, config.modules)
-        self.traced = TransformersModel(network, tokenizer=tokenizer, task="text-generation")
+        self.traced = self.wrapped()
         self.blocks = walk(self.traced, self.paths.layers)
-        self.unembedding = Unembedding(network, self.paths)
-        self._check()
+        self.unembedding = self.read_unembedding()
+        self.check()
 
     @classmethod
-    def load(cls, config: ModelConfig) -> Self:
-        """The model and tokenizer of `config`."""
+    def load(cls, config: ModelConfig) -> SubjectModel:
+        """The model and tokenizer of `config`: here, or on NDIF."""
+        if config.remote:
+            from emoexp.remote import RemoteModel
+
+            return RemoteModel.connect(config)
         loaded = load_network(config)
         model = cls(loaded.network, loaded.tokenizer, config, dtype=loaded.dtype, device=loaded.device)
         model.commit = loaded.commit
         return model
 
+    def wrapped(self) -> Any:
+        """The network as nnsight traces it."""
+        from nnsight.modeling.transformers import TransformersModel
+
+        return TransformersModel(self.network, tokenizer=self.tokenizer, task="text-generation")
+
+    def read_unembedding(self) -> Unembedding:
+        return Unembedding.of(self.network, self.paths)
+
     @torch.no_grad()
-    def _check(self) -> None:
-        """A tiny forward: block outputs are the hidden states, and final norm and unembedding give the model's own logits."""
+    def check(self) -> None:
+        """A tiny forward: block outputs are the hidden states, and final norm and unembedding give the model's own logits.
+
+        Raises:
+            EmoexpError: they do not.
+        """
         encoding = self.encode([Prompt("Human: What time is it?\n\nAssistant:")])
         shape = (1, encoding.ids.shape[1], self.d_model)
-        seen: dict[int, Any] = {}
-        hooks = [
-            block.register_forward_hook(lambda _m, _i, output, layer=layer: seen.__setitem__(layer, output))
-            for layer, block in enumerate(walk(self.network, self.paths.layers))
-        ]
-        theirs = self.network(**self.inputs(encoding), use_cache=False, output_hidden_states=True)
-        for hook in hooks:
-            hook.remove()
-        self.tuples = isinstance(seen[0], tuple)
-        if wrong := [layer for layer, h in seen.items() if (h[0] if self.tuples else h).shape != shape]:
-            raise EmoexpError(f"{self.config.name}: block {wrong[0]} at {self.paths.layers} does not put out a residual stream of shape {shape}")
-        ours, hidden = self.residuals(encoding, range(self.n_layers)), theirs.hidden_states
-        if len(hidden) != self.n_layers + 1:
-            raise EmoexpError(f"{self.config.name}: {len(hidden)} hidden states for {self.n_layers} blocks at {self.paths.layers}; name the decoder blocks")
+        ours, (hidden, logits) = self.residuals(encoding, range(self.n_layers)), self.reference(encoding)
+        if ours.shape[1:] != shape or len(hidden) != self.n_layers + 1:
+            raise EmoexpError(
+                f"{self.config.name}: the {self.n_layers} blocks at {self.paths.layers} put out {tuple(ours.shape[1:])} where a residual stream is {shape}, "
+                f"and the model has {len(hidden) - 1} blocks; name the decoder blocks with model.modules.layers=<path>"
+            )
         found = [compare(f"the output of block {i} is not hidden state {i + 1}", ours[i], hidden[i + 1]) for i in range(self.n_layers - 1)]
-        final = walk(self.network, self.paths.norm)(ours[-1].to(hidden[-1]))
-        found.append(compare(f"{self.paths.norm} of the last block's output is not the last hidden state", final, hidden[-1]))
-        found.append(compare("final norm and unembedding do not give the model's logits", self.unembedding.logits(final), theirs.logits))
-        check(self.config.name, found, self.network.dtype)
+        final = self.final_residuals(encoding)
+        found.append(compare(f"what leaves {self.paths.norm} is not the last hidden state", final, hidden[-1][:, -1]))
+        found.append(compare("final norm and unembedding do not give the model's logits", self.unembedding.logits(final), logits[:, -1]))
+        check(self.config.name, found, DTYPES[self.dtype])
+
+    def reference(self, encoding: Encoding) -> tuple[Sequence[Tensor], Tensor]:
+        """Hidden states and logits as transformers gives them."""
+        theirs = self.network(**self.inputs(encoding), use_cache=False, output_hidden_states=True)
+        return theirs.hidden_states, theirs.logits
 
     @property
     def n_layers(self) -> int:
@@ -141,12 +153,12 @@ class SubjectModel:
     def read(self, layer: int, traced: Any = None) -> Any:
         """Within a trace: the residual stream at the output of `layer`."""
         output = (self.blocks if traced is None else walk(traced, self.paths.layers))[layer].output
-        return output[0] if self.tuples else output
+        return output[0] if isinstance(output, tuple) else output
 
     def write(self, layer: int, residual: Any, traced: Any = None) -> None:
         """Within a trace: puts `residual` in place of the output of `layer`."""
         block = (self.blocks if traced is None else walk(traced, self.paths.layers))[layer]
-        block.output = (residual, *block.output[1:]) if self.tuples else residual
+        block.output = (residual, *block.output[1:]) if isinstance(block.output, tuple) else residual
 
     @torch.no_grad()
     def final_residuals(self, encoding: Encoding, steering: Steering | None = None) -> Tensor:
@@ -228,7 +240,7 @@ class SubjectModel:
         files = hash_files(kept) if repo.is_dir() else None
         return {
             "repo_id": self.config.repo_id, "revision": self.commit or self.config.revision, "dtype": self.dtype,
-            "quantization": self.config.quantization.value, "files": files,
+            "quantization": self.config.quantization.value, "files": files, **({"remote": True} if self.config.remote else {}),
         }  # fmt: skip
 
 

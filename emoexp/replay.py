@@ -140,6 +140,8 @@ not apply (a sliding window shorter than the prompt, keys and values shared betw
 
 def replay_fault(model: SubjectModel, encoding: Encoding, options: tuple[int, int], band: Band) -> str | None:
     """Why replay must not be used for prompts like these, or None: it is compared with full forwards, unsteered and steered."""
+    if model.config.remote:
+        return "the model runs elsewhere"
     try:
         replay = PrefixReplay(model, encoding, options, band)
         pairs = [(replay.unsteered, model.margins(encoding, options))]

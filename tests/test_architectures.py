@@ -194,4 +194,5 @@ def test_the_lens_is_the_change_of_the_logits(subject: SubjectModel) -> None:
 
 def test_paths_are_found_by_the_table() -> None:
     assert find_paths(tiny_network("gemma3"), ModulesConfig()).layers == "model.language_model.layers"
-    assert isinstance(Unembedding(tiny_network("gpt2"), find_paths(tiny_network("gpt2"), ModulesConfig())).gain, torch.Tensor)
+    gpt2, llama = (Unembedding.of(network, find_paths(network, ModulesConfig())) for network in (tiny_network("gpt2"), tiny_network("llama")))
+    assert (gpt2.centred, llama.centred) == (True, False)
