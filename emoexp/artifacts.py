@@ -6,7 +6,7 @@ import hashlib
 import json
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,6 +18,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 
 from emoexp.errors import EmoexpError
+from emoexp.processes import agreed, rank, wait_for_all
 from emoexp.progress import track
 
 Row = dict[str, np.ndarray]
@@ -83,12 +84,16 @@ class Artifacts:
         does not. A second job waits for the first and then reads. `names` are the tensors to read of each row; null is all.
         """
         paths = [self.path(kind, identity, label) for label in labels]
-        if not all(p.exists() for p in paths):
+        if agreed(not all(p.exists() for p in paths)):
             folder = self.root / kind / key_of(identity)
             folder.mkdir(parents=True, exist_ok=True)
-            with FileLock(folder / ".lock"):
-                (folder / "identity.json").write_text(json.dumps(identity, indent=2, sort_keys=True) + "\n", encoding="utf-8")
-                missing = [(label, path) for label, path in zip(labels, paths, strict=True) if not path.exists()]
+            with FileLock(folder / ".lock") if rank() == 0 else nullcontext():
+                if rank() == 0:
+                    (folder / "identity.json").write_text(json.dumps(identity, indent=2, sort_keys=True) + "\n", encoding="utf-8")
+                missing = agreed([(label, path) for label, path in zip(labels, paths, strict=True) if not path.exists()])
                 for label, path in track(missing, title) if missing else ():
-                    write_tensors(path, compute(label), {"kind": kind, "row": label})
+                    row = compute(label)
+                    if rank() == 0:
+                        write_tensors(path, row, {"kind": kind, "row": label})
+            wait_for_all()
         return [read_tensors(path, names)[0] for path in paths]

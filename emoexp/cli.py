@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+import tempfile
 import traceback
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
@@ -20,6 +21,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from emoexp.config import Config, EmotionsConfig, ModelConfig, ScaleConfig, SpanConfig, StimuliConfig, StoriesConfig
 from emoexp.errors import EmoexpError
+from emoexp.processes import rank
 
 if TYPE_CHECKING:
     from emoexp.experiment import Context
@@ -105,10 +107,10 @@ def task(cfg: DictConfig) -> None:
     directory = Path(HydraConfig.get().runtime.output_dir).absolute()
     cfg.run_dir = str(directory)
     (directory / "config.yaml").write_text(yaml.safe_dump(OmegaConf.to_container(cfg, resolve=True, enum_to_str=True), sort_keys=False), encoding="utf-8")
-    config: Config = OmegaConf.to_object(cfg)  # type: ignore[assignment]
     try:
+        config: Config = OmegaConf.to_object(cfg)  # type: ignore[assignment]
         run(config, HydraConfig.get().runtime.choices["experiment"], directory)
-    except EmoexpError as error:
+    except (EmoexpError, OmegaConfBaseException) as error:
         if HydraConfig.get().mode is RunMode.MULTIRUN:
             raise  # the other jobs of the sweep go on, and Hydra reports this one at the end
         fail(error)
@@ -134,6 +136,9 @@ def main() -> None:
     """`python -m emoexp`: a user's mistake is one line and exit status 2."""
     os.environ.setdefault("HYDRA_FULL_ERROR", "1")
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+    if rank() > 0:  # of a torchrun launch: the first process writes the results and prints them
+        sys.argv.append(f"hydra.run.dir={tempfile.mkdtemp(prefix='emoexp-rank-')}")
+        sys.stdout = open(os.devnull, "w")  # noqa: SIM115 (for as long as the process lives)
     try:
         check_choices(sys.argv[1:])
         register_schemas()

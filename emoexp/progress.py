@@ -12,6 +12,8 @@ from typing import TypeVar
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
+from emoexp.processes import rank
+
 T = TypeVar("T")
 LINE_SECONDS = 30.0
 
@@ -28,7 +30,7 @@ class Meter:
         self.done += 1
         if self.display is not None and self.task is not None:
             self.display.update(self.task, advance=1, note=note)
-        elif time.monotonic() - self.printed > LINE_SECONDS or self.done == self.total:
+        elif rank() == 0 and (time.monotonic() - self.printed > LINE_SECONDS or self.done == self.total):
             self.printed = time.monotonic()
             spent = self.printed - self.started
             left = spent / (self.done - self.first) * (self.total - self.done)
@@ -41,7 +43,7 @@ class Meter:
 def meter(title: str, total: int, done: int = 0) -> Iterator[Meter]:
     """A Meter, shown for as long as the context lasts."""
     console = Console(stderr=True)
-    if not console.is_terminal:
+    if not console.is_terminal or rank() > 0:
         yield Meter(title, total, done, None)
         return
     columns = (

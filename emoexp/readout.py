@@ -22,7 +22,7 @@ def assistant_residuals(model: SubjectModel, texts: Sequence[str], layer: int) -
     encoding = model.encode(prompts)
     residuals = model.residuals(encoding, [layer])[0]
     rows = torch.arange(len(prompts), device=residuals.device)
-    return residuals[rows, encoding.last.to(residuals.device)].double().cpu().numpy()
+    return residuals[rows, encoding.last.to(residuals.device)].cpu().double().numpy()
 
 
 def activity_residuals(model: SubjectModel, stimuli: Stimuli, layer: int) -> np.ndarray:
@@ -34,7 +34,7 @@ def activity_residuals(model: SubjectModel, stimuli: Stimuli, layer: int) -> np.
     prompts = [ask(fill(stimuli.templates["feeling"], activity=a.text), model.config.format, model.tokenizer) for a in stimuli.activities]
     encoding = model.encode(prompts)
     mask = token_mask(prompts, ["activity"], encoding)
-    residuals = model.residuals(encoding, [layer])[0].double().cpu()
+    residuals = model.residuals(encoding, [layer])[0].cpu().double()
     return (torch.einsum("rtd,rt->rd", residuals, mask.double()) / mask.sum(1, keepdim=True)).numpy()
 
 
