@@ -84,7 +84,17 @@ def run(config: Config, name: str, directory: Path) -> None:
         write_json(target, record | {"status": RunStatus.error.value, "error": f"{type(error).__name__}: {error}", "traceback": traceback.format_exc()})
         raise
     where = f"{name}: {config.model.name}" + (f", layer {record['layer']} of 0..{context.model.n_layers - 1}" if record["layer"] is not None else "")
-    print_result(result, where + f", span {config.span.kind.value}", config.experiment.shown, directory)
+    print_result(result, where + f", span {config.span.kind.value}", origin(record), config.experiment.shown, directory)
+
+
+def origin(record: dict[str, Any]) -> str:
+    """One line: which pack, and which stories by whom."""
+    pack, corpus = record["stimuli"], record["corpus"]
+    parts = [] if pack is None else [f"stimuli: {pack['name']} {pack['sha256'][:8]}"]
+    if corpus is not None:
+        rejected = sum(corpus["rejected"].values())
+        parts.append(f"stories: {corpus['name']}, {corpus['stories']} by {corpus['author']}" + (f", {rejected} rejected" if rejected else ""))
+    return "; ".join(parts)
 
 
 def keep(record: dict[str, Any], result: Result, context: Context, directory: Path) -> None:

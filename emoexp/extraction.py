@@ -28,7 +28,7 @@ NEUTRAL_CHUNK = 64
 GROUPS = 16
 """Groups of stories whose means are kept by emotion, for split halves; fewer where there are fewer stories."""
 FLOAT64_DEVICES = ("cpu", "cuda")
-VERSION = 3
+VERSION = 4
 SUMMED = ("mean", "n", "n_short", "norm_sum", "norm_count")
 """The tensors of an emotion's row that StoryMeans needs; its groups are 16 times as large."""
 
@@ -41,7 +41,7 @@ class StoryMeans:
         emotions: names, in the order of `by_emotion`.
         by_emotion: (emotion, layer, d_model), float64.
         neutral: (text, layer, d_model), float64.
-        residual_norm: mean norm of the residual stream over the stories' tokens without BOS; (layer,).
+        residual_norm: mean norm of the residual stream over the stories' tokens without the first of each sequence (BOS); (layer,).
         n_stories: stories that count, by emotion.
         n_short: stories dropped because no token is left after the skip.
         identity: what the numbers depend on.
@@ -82,7 +82,8 @@ class StoryGroups:
 
 class Pooled(NamedTuple):
     """One batch of texts: `kept`, indices of those that have tokens left, and their means (text, layer, d_model) in float64;
-    the sum of norms (layer,) and the count over all tokens of all its texts."""
+    the sum of norms (layer,) and the count over all tokens of all its texts but the first of each sequence. That is the BOS or, for a
+    model without one, the text's first token: many models use it as an attention sink, with a norm 10 to 100 times the others'."""
 
     kept: list[int]
     means: np.ndarray
@@ -120,17 +121,18 @@ def pool_batches(model: SubjectModel, texts: Sequence[str], side: str = "right")
         device = summing_device(residuals.device)
         text = encoding.is_text.to(device)
         late = text & (encoding.text_positions >= SKIP_TOKENS).to(device)
+        normed = text & (encoding.positions > 0).to(device)
         counts = late.sum(1).double()
         means, norm_sum = np.zeros((len(batch), model.n_layers, model.d_model)), np.zeros(model.n_layers)
         for layer in layers:
             h = residuals[layer].to(device).double()
             sums = torch.einsum("rtd,rt->rd", h, late.double())
             means[:, layer] = (sums / counts.clamp(min=1)[:, None]).cpu().numpy()
-            norm_sum[layer] = float(h.norm(dim=-1)[text].sum())
+            norm_sum[layer] = float(h.norm(dim=-1)[normed].sum())
         if not (np.isfinite(means).all() and np.isfinite(norm_sum).all()):
             raise EmoexpError("the model's activations are not numbers: if it runs in float16, use model.dtype=bfloat16 or float32")
         kept = (counts > 0).cpu().numpy()
-        yield Pooled([i for i, keep in zip(batch, kept, strict=True) if keep], means[kept], norm_sum, int(encoding.is_text.sum()))
+        yield Pooled([i for i, keep in zip(batch, kept, strict=True) if keep], means[kept], norm_sum, int(normed.sum()))
 
 
 def pool_texts(model: SubjectModel, texts: Sequence[str], side: str = "right") -> np.ndarray:

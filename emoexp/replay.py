@@ -133,7 +133,7 @@ class PrefixReplay:
         return self._margin(saved["last"]).view(k, self.n)
 
 
-AGREEMENT = {torch.float32: 1e-3, torch.float16: 0.05, torch.bfloat16: 0.5}
+AGREEMENT = {"float32": 1e-3, "float16": 0.05, "bfloat16": 0.5}
 """Largest difference of margins between a replay and full forwards that rounding explains, by the model's dtype. A replay that does
 not apply (a sliding window shorter than the prompt, keys and values shared between layers) is off by whole logits."""
 
@@ -157,4 +157,4 @@ def replay_fault(model: SubjectModel, encoding: Encoding, options: tuple[int, in
     except Exception as error:  # whatever it is that an architecture does not allow, full forwards do
         return f"{type(error).__name__}: {' '.join(str(error).split())[-160:]}"
     off = max(float((fast - slow).abs().max() / slow.abs().max().clamp(min=1)) for fast, slow in pairs)
-    return None if off <= AGREEMENT[model.network.dtype] else f"margins would be off by {off:.2g} of their size"
+    return None if off <= AGREEMENT[model.dtype] else f"margins would be off by {off:.2g} of their size"

@@ -10,6 +10,7 @@ from typing import Any
 
 import pandas as pd
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from emoexp.errors import EmoexpError
@@ -69,7 +70,7 @@ def report(directories: Sequence[Path]) -> None:
     runs, console = load_runs(directories), Console(width=None if Console().is_terminal else 160)
     for run in runs:
         if run["status"] != "success":
-            console.print(f"[red]{run['status']}[/] {run['path']}: {run.get('error', 'never finished')}", soft_wrap=True)
+            console.print(f"[red]{run['status']}[/] {escape(run['path'])}: {escape(run.get('error', 'never finished'))}", soft_wrap=True)
     done = [run for run in runs if run["status"] == "success" and run["verdicts"] and run["layer"] is not None]
     groups: dict[tuple[str, ...], list[dict[str, Any]]] = {}
     for run in done:
@@ -86,7 +87,7 @@ def report(directories: Sequence[Path]) -> None:
             layer_curves(pd.DataFrame(found), title).savefig(directories[0] / name, dpi=130)
     if rows:
         pd.DataFrame(rows).to_csv(directories[0] / "layers.csv", index=False)
-        console.print(f"table and figure: {directories[0]}", soft_wrap=True)
+        console.print(f"table and figure: {escape(str(directories[0]))}", soft_wrap=True)
 
 
 def main() -> None:

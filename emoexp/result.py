@@ -13,6 +13,7 @@ from typing import Any
 import pandas as pd
 from matplotlib.figure import Figure
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from emoexp.criteria import CRITERIA, Verdict
@@ -104,12 +105,12 @@ def frame_table(frame: pd.DataFrame, title: str) -> Table:
     for name in frame.columns:
         table.add_column(str(name), justify="left" if frame[name].dtype == object or str(frame[name].dtype) == "str" else "right")
     for row in frame.itertuples(index=False):
-        table.add_row(*(f"{cell:.3g}" if isinstance(cell, float) else str(cell) for cell in row))
+        table.add_row(*(f"{cell:.3g}" if isinstance(cell, float) else escape(str(cell)) for cell in row))
     return table
 
 
-def print_result(result: Result, title: str, printed_tables: Sequence[str], directory: Path) -> None:
-    """The verdicts, the tables an experiment wants seen, its notes, and where the rest lies."""
+def print_result(result: Result, title: str, origin: str, printed_tables: Sequence[str], directory: Path) -> None:
+    """The verdicts, the tables an experiment wants seen, its notes, what it was measured with (`origin`), and where the rest lies."""
     console = Console(width=None if Console().is_terminal else 150)
     if result.verdicts:
         console.print(verdict_table([v.as_dict() for v in result.verdicts], title))
@@ -122,5 +123,7 @@ def print_result(result: Result, title: str, printed_tables: Sequence[str], dire
     if result.metrics:
         console.print("[dim]" + ", ".join(f"{name} {value:.4g}" for name, value in result.metrics.items()) + "[/]")
     for note in result.notes:
-        console.print(f"[yellow]note:[/] {note}")
-    console.print(f"results: {directory}", soft_wrap=True)
+        console.print(f"[yellow]note:[/] {escape(note)}", soft_wrap=True)
+    if origin:
+        console.print(escape(origin), soft_wrap=True)
+    console.print(f"results: {escape(str(directory))}", soft_wrap=True)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import math
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -16,11 +18,6 @@ FEWER = ("experiment.steering.n_emotions=12", "scale.random_directions=12")
 """Fewer steered directions where the test is that steering says nothing."""
 
 
-@pytest.fixture(scope="session")
-def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.mktemp("battery")
-
-
 def verify(store: Path, name: str, *arguments: str) -> dict[str, Any]:
     done = emoexp(*arguments, f"hydra.run.dir={name}", cwd=store)
     assert done.returncode == 0, done.stderr[-3000:]
@@ -30,7 +27,19 @@ def verify(store: Path, name: str, *arguments: str) -> dict[str, Any]:
 
 
 @pytest.fixture(scope="session")
-def organism(store: Path) -> dict[str, Any]:
+def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("battery")
+
+
+@pytest.fixture(scope="session")
+def controls(store: Path) -> Iterator[dict[str, Future[dict[str, Any]]]]:
+    """The two controls, one after the other, while the organism runs beside them."""
+    with ThreadPoolExecutor(1) as pool:
+        yield {name: pool.submit(verify, store, name, f"model=organism_{name}", *FEWER) for name in ("indifferent", "untrained")}
+
+
+@pytest.fixture(scope="session")
+def organism(store: Path, controls: object) -> dict[str, Any]:
     return verify(store, "organism")
 
 
@@ -40,13 +49,13 @@ def both(store: Path, organism: dict[str, Any]) -> dict[str, Any]:
 
 
 @pytest.fixture(scope="session")
-def indifferent(store: Path) -> dict[str, Any]:
-    return verify(store, "indifferent", "model=organism_indifferent", *FEWER)
+def indifferent(controls: dict[str, Future[dict[str, Any]]]) -> dict[str, Any]:
+    return controls["indifferent"].result()
 
 
 @pytest.fixture(scope="session")
-def untrained(store: Path) -> dict[str, Any]:
-    return verify(store, "untrained", "model=organism_untrained", *FEWER)
+def untrained(controls: dict[str, Future[dict[str, Any]]]) -> dict[str, Any]:
+    return controls["untrained"].result()
 
 
 def test_the_battery_finds_what_is_planted(organism: dict[str, Any]) -> None:

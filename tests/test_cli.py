@@ -156,7 +156,8 @@ def test_a_run_leaves_its_config_result_tables_and_figures(tmp_path: Path) -> No
     assert (record["status"], record["experiment"], record["model"], record["layer"]) == ("success", "implicit", "organism", 4)
     wanted = ["id", "name", "value", "n", "threshold", "passed", "ci_low", "ci_high", "null_low", "null_high", "informative", "paper", "llama8b"]
     assert [set(wanted) <= set(v) for v in record["verdicts"]] == [True, True]
-    assert record["provenance"]["model"]["weights"]
+    assert record["provenance"]["model"]["files"]
+    assert record["corpus"]["author"] == record["stimuli"]["author"]
     assert yaml.safe_load((run / "config.yaml").read_text())["layer"] == 4
     assert (run / "implicit.csv").exists()
     assert (run / "implicit.png").stat().st_size > 5000

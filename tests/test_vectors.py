@@ -11,6 +11,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from tokenizers import Tokenizer
+from transformers import PreTrainedTokenizerFast
 
 from emoexp.artifacts import Artifacts
 from emoexp.errors import EmoexpError
@@ -132,6 +134,18 @@ def test_groups_are_read_at_one_layer_and_the_counts_are_told(tiny: SubjectModel
     weighted = (groups.means * groups.counts[:, :, None]).sum(1) / groups.counts.sum(1)[:, None]
     np.testing.assert_allclose(weighted, means.by_emotion[:, 3], rtol=1e-5, atol=1e-5)
     assert means.summary() == {"stories": 14, "stories_per_emotion_min": 4, "stories_per_emotion_max": 5, "n_short": 1, "neutral": len(corpus.neutral)}
+
+
+def test_norms_leave_out_the_first_token_of_a_model_without_bos(tiny: SubjectModel, corpus: Corpus) -> None:
+    """It is an attention sink there (Qwen, GPT-2), and would blow up the unit of strength."""
+    rules = json.loads(tiny.tokenizer.backend_tokenizer.to_str()) | {"post_processor": None}
+    plain = PreTrainedTokenizerFast(tokenizer_object=Tokenizer.from_str(json.dumps(rules)), pad_token="<pad>")
+    model = SubjectModel(tiny.network, plain, tiny.config)
+    text = corpus.by_emotion["sad"][0].text
+    norms = model.residuals(model.encode([Prompt(text)]), [2])[0, 0].double().norm(dim=-1)
+    pooled = next(pool_batches(model, [text]))
+    assert pooled.norm_count == len(norms) - 1
+    assert pooled.norm_sum[2] == pytest.approx(float(norms[1:].sum()), rel=1e-6)
 
 
 def test_stories_weigh_equally_whatever_their_length(tiny: SubjectModel, corpus: Corpus, tmp_path: Path) -> None:
