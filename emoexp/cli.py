@@ -49,7 +49,7 @@ def register_schemas() -> None:
 
 def check_choices(arguments: list[str]) -> None:
     """One line for a group's unknown option, before Hydra composes anything."""
-    plain = [a for a in arguments if not a.startswith("-")]
+    plain = [a for a in arguments if "=" in a and not a.startswith("-")]
     for override in OverridesParser.create().parse_overrides(plain):
         if override.key_or_group not in GROUPS:
             continue
@@ -116,8 +116,9 @@ def keep(record: dict[str, Any], result: Result, context: Context, directory: Pa
 def task(cfg: DictConfig) -> None:
     directory = Path(HydraConfig.get().runtime.output_dir).absolute()
     cfg.run_dir = str(directory)
-    (directory / "config.yaml").write_text(yaml.safe_dump(OmegaConf.to_container(cfg, resolve=True, enum_to_str=True), sort_keys=False), encoding="utf-8")
     try:
+        whole = OmegaConf.to_container(cfg, resolve=True, enum_to_str=True, throw_on_missing=True)
+        (directory / "config.yaml").write_text(yaml.safe_dump(whole, sort_keys=False), encoding="utf-8")
         config: Config = OmegaConf.to_object(cfg)  # type: ignore[assignment]
         run(config, HydraConfig.get().runtime.choices["experiment"], directory)
     except (EmoexpError, OmegaConfBaseException) as error:

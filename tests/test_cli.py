@@ -39,6 +39,15 @@ def test_every_experiment_composes_with_every_model(experiment: str, model: str)
     assert config.model.name == model
 
 
+def test_a_model_of_the_hub_brings_stimuli_that_suit_it_and_the_user_has_the_last_word() -> None:
+    """The organism's pack is in the organisms' own language: it would measure nothing on a real model."""
+    register_schemas()
+    with initialize_config_dir(str(CONF.resolve()), version_base="1.3"):
+        default, chosen = (compose("config", ["model=llama8b", *more]) for more in ([], ["stimuli=paper", "emotions=core12", "stories=medium"]))
+    assert (default.stimuli.path, default.stories.name, len(default.emotions.names)) == ("bundled:emoexp", "screen", 30)
+    assert (chosen.stimuli.path, chosen.stories.name, len(chosen.emotions.names)) == ("imported:paper", "medium", 12)
+
+
 def test_every_experiment_has_its_file() -> None:
     assert {p.stem for p in (CONF / "experiment").glob("*.yaml")} == set(EXPERIMENTS)
     assert all((CONF / group).is_dir() for group in GROUPS)
@@ -94,6 +103,10 @@ def pack_with(tmp_path: Path, change: str) -> str:
         (["experiment=steering", "layer=7"], "added at layer 7 on an activity's tokens cannot reach the answer"),
         (["nonsense=1"], "nonsense"),
         (["scale.null_draws=3"], "scale.null_draws=3 is too few"),
+        (["model=custom"], "Missing mandatory value: model.repo_id"),
+        (["model=llama8b,organism"], "model=llama8b,organism"),
+        (["stories=screen"], "the pack 'organism' has no template for story and dialogue"),
+        (["stories.top_p=0"], "stories.top_p=0.0 is not a share of probability"),
         (["model=custom", "model.repo_id=/nowhere/at/all"], "model.repo_id='/nowhere/at/all' is not a folder, nor an id of the hub"),
     ],
 )  # fmt: skip
@@ -104,6 +117,7 @@ def test_a_mistake_is_one_line_and_a_status(arguments: list[str], says: str, tmp
     assert len(ours) == 1
     assert says in ours[0]
     assert "Traceback" not in done.stderr
+    assert "Error executing job" not in done.stderr
 
 
 def test_a_small_set_leaves_out_what_it_cannot_measure_and_says_so(tmp_path: Path) -> None:

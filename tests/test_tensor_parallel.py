@@ -15,7 +15,8 @@ from emoexp.loading import BUNDLED
 from tests.tiny_models import tiny_network
 
 ARGUMENTS = (
-    "-m", "emoexp", "experiment=implicit", "model=custom", "emotions=core12", "scale=smoke", "layer=3", "scale.stories_per_emotion=2",
+    "-m", "emoexp", "experiment=implicit", "model=custom", "stimuli=organism", "stories=pack", "emotions=core12", "scale=smoke", "layer=3",
+    "scale.stories_per_emotion=2",
 )  # fmt: skip
 
 
