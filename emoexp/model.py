@@ -211,10 +211,11 @@ class SubjectModel:
         prompt = {layer: steering.addition(layer) for layer in layers}
         step = {layer: steering.vectors[layer][:, None, :] for layer in layers}
         with self.traced.edit() as (tracer, edited):
-            for _ in tracer.iter[:]:
+            for i in tracer.iter[:]:
                 for layer in layers:
                     residual = self.read(layer, edited)
-                    added = prompt[layer] if residual.shape[1] == prompt[layer].shape[1] else step[layer]
+                    # blocks that reuse keys and values may be given the end of the prompt only (Gemma-4)
+                    added = prompt[layer][:, -residual.shape[1] :] if i == 0 else step[layer]
                     self.write(layer, residual + added.to(residual), edited)
         return edited
 

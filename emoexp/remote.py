@@ -105,10 +105,10 @@ class RemoteModel(SubjectModel):
         with self.traced.generate(
             encoding.ids, attention_mask=encoding.mask.long(), max_new_tokens=max_new_tokens, do_sample=False, eos_token_id=-1, remote=self.where
         ) as tracer:
-            for _ in tracer.iter[:max_new_tokens]:
+            for i in tracer.iter[:max_new_tokens]:
                 for layer in prompt:
                     residual = blocks[layer].output
-                    blocks[layer].output = residual + (prompt[layer] if residual.shape[1] == width else step[layer]).to(residual)
+                    blocks[layer].output = residual + (prompt[layer][:, -residual.shape[1] :] if i == 0 else step[layer]).to(residual)
             ids = tracer.result.cpu().save()
         return [self.tokenizer.decode(self._until_end(row), skip_special_tokens=True) for row in ids[:, width:].tolist()]
 

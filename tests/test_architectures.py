@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import re
+from collections import Counter
 
 import numpy as np
 import pytest
@@ -43,12 +44,12 @@ def plain_hooks(subject: SubjectModel, steering: Steering) -> list[torch.utils.h
     return [blocks[layer].register_forward_hook(lambda _m, _i, out, layer=layer: out + steering.addition(layer)) for layer in steering.vectors]
 
 
-def two_prompts(subject: SubjectModel) -> tuple[object, Steering]:
+def two_prompts(subject: SubjectModel, layers: tuple[int, ...] = (0, 1)) -> tuple[object, Steering]:
     pairs = (("tea", "a long walk"), ("old books", "rain"))
     prompts = [ask(fill("Do you like {a} or {b}?", a=a, b=b), subject.config.format, subject.tokenizer) for a, b in pairs]
     encoding = subject.encode(prompts)
     generator = torch.Generator().manual_seed(3)
-    return encoding, Steering({layer: torch.randn(2, subject.d_model, generator=generator) for layer in (0, 1)}, token_mask(prompts, ["a"], encoding))
+    return encoding, Steering({layer: torch.randn(2, subject.d_model, generator=generator) for layer in layers}, token_mask(prompts, ["a"], encoding))
 
 
 def test_residuals_are_the_hidden_states(subject: SubjectModel) -> None:
@@ -82,12 +83,15 @@ def test_steered_logits_equal_plain_hooks(subject: SubjectModel) -> None:
     assert not torch.allclose(theirs, unsteered, atol=1e-2)
 
 
-def test_steered_generation_equals_plain_hooks(subject: SubjectModel) -> None:
-    encoding, steering = two_prompts(subject)
+@pytest.mark.parametrize("layers", [(0, 1), (3, 4)])
+def test_steered_generation_equals_plain_hooks(subject: SubjectModel, layers: tuple[int, ...]) -> None:
+    encoding, steering = two_prompts(subject, layers)
     ours = subject.generate(encoding, max_new_tokens=6, seed=0, steering=steering)
+    calls: Counter[int] = Counter()
 
     def change(output: torch.Tensor, layer: int) -> torch.Tensor:
-        return output + (steering.addition(layer) if output.shape[1] == steering.mask.shape[1] else steering.vectors[layer][:, None])
+        calls[layer] += 1
+        return output + (steering.addition(layer)[:, -output.shape[1] :] if calls[layer] == 1 else steering.vectors[layer][:, None])
 
     blocks = walk(subject.network, subject.paths.layers)
     handles = [blocks[layer].register_forward_hook(lambda _m, _i, out, layer=layer: change(out, layer)) for layer in steering.vectors]
