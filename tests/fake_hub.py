@@ -123,10 +123,10 @@ def _tried(config: Any) -> dict[str, Any]:
         return {"loaded": type(loaded.network).__name__, "commit": loaded.commit}
     remote, oracle = load_remote(config), load_network(config)
     devices = sorted({p.device.type for p in remote.traced._module.parameters()})
-    ids = remote.tokenizer(["A cart rolled by."], return_tensors="pt")["input_ids"]
+    ids, traced = remote.tokenizer(["A cart rolled by."], return_tensors="pt")["input_ids"], remote.traced
     with torch.no_grad():
-        with remote.traced.trace(input_ids=ids, attention_mask=torch.ones_like(ids), remote="local") as tracer:
-            h = remote.traced.model.layers[1].output.save()
+        with traced.trace(input_ids=ids, attention_mask=torch.ones_like(ids), remote="local") as tracer:  # its body may name nothing of emoexp's
+            h = traced.model.layers[1].output.save()
             tracer.stop()
         wanted = oracle.network(input_ids=ids, output_hidden_states=True).hidden_states[2]
     return {"loaded": type(remote.traced._module).__name__, "devices": devices, "key": remote.traced.to_model_key(), "equal": torch.equal(h, wanted)}

@@ -16,7 +16,7 @@ import pytest
 from emoexp import published
 from emoexp.errors import EmoexpError
 from emoexp.prompts import fill
-from emoexp.stimuli import BUNDLED, load_stimuli, paper
+from emoexp.stimuli import BUNDLED, artifacts_root, load_stimuli, paper
 from emoexp.stimuli.__main__ import main
 from emoexp.stimuli.page import parse_page
 from emoexp.stimuli.proof import ListFingerprint, bare_words, hash_items, list_fingerprints, normalise
@@ -296,3 +296,11 @@ def test_the_artifacts_root_is_where_imports_go(tmp_path: Path, monkeypatch: pyt
 def test_the_commands_need_neither_torch_nor_hydra() -> None:
     code = "import sys, emoexp.stimuli.__main__ as m; sys.exit(m.main(['check', 'bundled:organism']) or bool({'torch', 'hydra'} & set(sys.modules)))"
     assert subprocess.run([sys.executable, "-c", code], check=False, capture_output=True).returncode == 0
+
+
+@pytest.mark.skipif(not (artifacts_root() / "packs" / "paper").is_dir(), reason="stimuli=paper has not been imported on this machine")
+def test_the_pack_on_this_machine_is_the_papers() -> None:
+    """What the user imported, proven once more, list by list."""
+    pack = load_stimuli("imported:paper")
+    assert pack.is_paper
+    assert (len(pack.emotions), len(pack.topics), len(pack.activities), len(pack.scenarios)) == (171, 100, 64, 12)

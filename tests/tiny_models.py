@@ -52,6 +52,7 @@ ARCHITECTURES: dict[str, Callable[[], Any]] = {
     "olmo2": _of("Olmo2"),
     "olmo3": _of("Olmo3", sliding_window=WINDOW, layer_types=SLIDING),
     "phi3": _of("Phi3"),
+    "falcon": _of("Falcon", "intermediate_size", "num_key_value_heads", ffn_hidden_size=48),
     "glm4": _of("Glm4", **HEAD),
     "gpt_oss": _of("GptOss", **HEAD, num_local_experts=4, sliding_window=WINDOW, layer_types=SLIDING),
 }  # fmt: skip
