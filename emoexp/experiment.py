@@ -82,6 +82,7 @@ class Context:
     def model(self) -> SubjectModel:
         from emoexp.model import SubjectModel, quiet
 
+        _ = self.stimuli  # a mistake there is told before the weights are loaded
         quiet()
         return SubjectModel.load(self.config.model)
 

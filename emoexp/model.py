@@ -148,7 +148,7 @@ class SubjectModel:
             for layer in sorted(layers):
                 saved[layer] = self.read(layer).save()
             tracer.stop()
-        return torch.stack([saved[layer].float() for layer in layers])
+        return torch.stack([saved[layer].to(self.device, torch.float32) for layer in layers])  # sharded layers lie on several devices
 
     def read(self, layer: int, traced: Any = None) -> Any:
         """Within a trace: the residual stream at the output of `layer`."""
@@ -246,9 +246,13 @@ class SubjectModel:
 
 
 def quiet() -> None:
-    """Silences what nnsight and transformers print by design (edits that a short generation never reaches, advice)."""
+    """Silences what nnsight, transformers and the hub print by design (edits that a short generation never reaches, advice, retries)."""
+    from huggingface_hub.utils import enable_progress_bars
+    from huggingface_hub.utils import logging as hub_logging
     from transformers.utils import logging as transformers_logging
 
+    hub_logging.set_verbosity_error()
     transformers_logging.set_verbosity_error()
     transformers_logging.disable_progress_bar()
+    enable_progress_bars()  # of downloads, which transformers has just switched off as well
     warnings.filterwarnings("ignore", module=r"nnsight.*")

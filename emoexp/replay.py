@@ -101,20 +101,21 @@ class PrefixReplay:
         """
         k, first = len(vectors), self.band[0] + 1
         traced, blocks = self.model.traced, self.model.blocks
-        vectors = vectors.to(self.model.device, self.suffix_residual.dtype)
+        vectors = vectors.to(self.suffix_residual)
         cache, saved = self.prefix_cache, dict[str, Tensor]()
         if bool(prefix_mask.any()) and first < self.model.n_layers:
-            spot = prefix_mask.to(self.model.device)[None, :, None]
+            spot = prefix_mask.to(vectors.device)[None, :, None]
             start, cache = self.prefix_residual + spot * vectors[:, :1], DynamicCache()
             with traced.trace(input_ids=self.prefix_ids.expand(k, -1), past_key_values=cache, use_cache=True) as tracer:
                 for layer in range(first):
                     blocks[layer].skip(start)
                 for i, layer in enumerate(self.band[1:], 1):
-                    self.model.write(layer, self.model.read(layer) + spot * vectors[:, i : i + 1])
+                    residual = self.model.read(layer)
+                    self.model.write(layer, residual + (spot * vectors[:, i : i + 1]).to(residual))
                 saved["last"] = walk(traced, self.model.paths.norm).output.save()
                 tracer.stop()
         rows = k * self.n
-        spot = suffix_mask.to(self.model.device)[None, :, :, None]
+        spot = suffix_mask.to(vectors.device)[None, :, :, None]
         added = [(spot * vectors[:, None, i : i + 1]).flatten(0, 1) for i in range(len(self.band))]
         start = self.suffix_residual.repeat(k, 1, 1) + added[0]
         with traced.trace(
@@ -127,7 +128,8 @@ class PrefixReplay:
             for layer in range(first):
                 blocks[layer].skip(start)
             for i, layer in enumerate(self.band[1:], 1):
-                self.model.write(layer, self.model.read(layer) + added[i])
+                residual = self.model.read(layer)
+                self.model.write(layer, residual + added[i].to(residual))
             saved["last"] = walk(traced, self.model.paths.norm).output.save()
             tracer.stop()
         return self._margin(saved["last"]).view(k, self.n)
