@@ -9,6 +9,7 @@ import json
 import netrc
 import os
 import re
+import shlex
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -116,27 +117,24 @@ def open_tracker(config: LoggerConfig, run: dict[str, Any]) -> Iterator[Tracker]
             `model`, `layer` as configured, and `config`, the resolved configuration.
 
     Raises:
-        EmoexpError: wandb is not installed, or the user wants `online` and that is not to be had.
+        EmoexpError: wandb is not installed, or `online` is wanted and not to be had.
     """
-    mode, why = ("disabled", "") if config.kind is LoggerKind.none or rank() > 0 else choose_mode(config)
+    mode, why = (cast(Mode, "disabled"), "") if config.kind is LoggerKind.none or rank() > 0 else choose_mode(config)
     if mode == "disabled":
         yield NullTracker()
         return
     tracker, why = start(config, run, mode, why)
-    directory = Path(tracker.run.settings.wandb_dir)
     try:
         yield tracker
-    except SystemExit:  # submitit's handler ends a preempted job so, once it is queued again
-        tracker.run.mark_preempting()
-        tracker.fail()
-        raise
-    except BaseException:
+    except BaseException as error:
+        if isinstance(error, SystemExit):  # submitit's handler ends a preempted job so, once it is queued again
+            tracker.run.mark_preempting()
         tracker.fail()
         raise
     finally:
         tracker.run.finish(exit_code=int(tracker.failed))
         if tracker.run.offline:
-            tell(f"kept offline ({why}); upload it with: wandb sync {directory}")
+            tell(f"kept offline ({why}); upload it with: wandb sync {shlex.quote(tracker.run.settings.wandb_dir)}")
 
 
 def start(config: LoggerConfig, run: Mapping[str, Any], mode: Mode, why: str) -> tuple[WandbTracker, str]:
@@ -187,7 +185,7 @@ def choose_mode(config: LoggerConfig) -> tuple[Mode, str]:
         return "offline", "logger.mode=offline"
     if config.mode is None and settings.mode != "online":  # WANDB_MODE, or `wandb offline` in this directory
         return cast(Mode, settings.mode), f"W&B's own mode is {settings.mode}"
-    if not has_key(settings.base_url, settings.api_key):
+    if not has_key():
         if config.mode is LoggerMode.online:
             raise EmoexpError("logger.mode=online needs a W&B key: set WANDB_API_KEY or run wandb login, or logger.mode=null")
         return "offline", "there is no W&B key"
@@ -196,12 +194,15 @@ def choose_mode(config: LoggerConfig) -> tuple[Mode, str]:
     return "online", ""
 
 
-def has_key(base_url: str, key_in_settings: str | None) -> bool:
+def has_key() -> bool:
     """Whether W&B would find a key where it looks (environment, settings, netrc). W&B itself asks at the terminal if not."""
-    if key_in_settings or os.environ.get("WANDB_API_KEY") or os.environ.get("WANDB_IDENTITY_TOKEN_FILE"):
+    import wandb
+
+    settings = wandb.setup().settings
+    if settings.api_key or os.environ.get("WANDB_API_KEY") or os.environ.get("WANDB_IDENTITY_TOKEN_FILE"):
         return True
     try:
-        return netrc.netrc(os.environ.get("NETRC", Path("~/.netrc").expanduser())).authenticators(urlsplit(base_url).netloc) is not None
+        return netrc.netrc(os.environ.get("NETRC", Path("~/.netrc").expanduser())).authenticators(urlsplit(settings.base_url).netloc) is not None
     except (OSError, netrc.NetrcParseError):
         return False
 
@@ -220,9 +221,8 @@ def mirror(tracker: Tracker, record: Mapping[str, Any], directory: Path) -> None
     """Shows a record and the tables and figures beside it. W&B's trouble is one line, since result.json is whole without it."""
     try:
         known = secrets()
-        origin = {k: v for k, v in record.items() if k not in FINDINGS}
-        whole = record["status"] == "success"
-        tracker.show(run_name(record["model"], record["layer"]), redact(origin, known), redact(summary(record), known), whole=whole)
+        origin = redact({k: v for k, v in record.items() if k not in FINDINGS}, known)
+        tracker.show(run_name(record["model"], record["layer"]), origin, redact(summary(record), known), whole=record["status"] == "success")
         tracker.attach(sorted(directory.glob("*.csv")), sorted(directory.glob("*.png")))
         if record["status"] == "error":
             tracker.fail()

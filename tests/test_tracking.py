@@ -8,6 +8,7 @@ import socket
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -225,11 +226,14 @@ def test_a_key_in_netrc_is_found(monkeypatch: pytest.MonkeyPatch, tmp_path: Path
     for variable in ("WANDB_API_KEY", "WANDB_IDENTITY_TOKEN_FILE"):
         monkeypatch.delenv(variable, raising=False)
     monkeypatch.setenv("NETRC", str(tmp_path / "netrc"))
-    assert not tracking.has_key("https://api.wandb.ai", None)
+    server = SimpleNamespace(api_key=None, base_url="https://api.wandb.ai")
+    monkeypatch.setattr("wandb.setup", lambda: SimpleNamespace(settings=server))
+    assert not tracking.has_key()
     (tmp_path / "netrc").write_text("machine api.wandb.ai login user password x\n")
     (tmp_path / "netrc").chmod(0o600)
-    assert tracking.has_key("https://api.wandb.ai", None)
-    assert not tracking.has_key("https://wandb.example.org", None)
+    assert tracking.has_key()
+    server.base_url = "https://wandb.example.org"
+    assert not tracking.has_key()
 
 
 def test_what_was_not_measured_has_no_key() -> None:
