@@ -79,3 +79,24 @@ def test_a_pipeline_on_the_drivers_own_core_is_refused(tmp_path: Path, environme
     done = subprocess.run((str(REPOSITORY / "slurm" / "pipeline.sh"), "layer=3"), cwd=tmp_path, capture_output=True, text=True, env=environment)
     assert done.returncode == 2
     assert done.stderr.startswith("pipeline.sh: no launcher=slurm")
+
+
+def test_a_driver_that_was_killed_is_started_again_and_its_jobs_do_not_run_twice(cluster: Cluster, environment: dict[str, str], tmp_path: Path) -> None:
+    """The second driver cancels what the first one left, then runs only what is not finished."""
+
+    def driver() -> str:
+        arguments = ("sbatch", "--parsable", str(REPOSITORY / "slurm" / "sweep.sbatch"), *SMALL, "launcher=slurm_cpu", "layer=3,4")
+        home = {"EMOEXP_HOME": str(REPOSITORY), "EMOEXP_SWEEP": "sweep"}
+        return subprocess.run(arguments, cwd=tmp_path, env=environment | cluster.environment | home, capture_output=True, text=True, check=True).stdout.strip()
+
+    first, end = driver(), time.monotonic() + 60
+    while not (tmp_path / "sweep" / ".submitit").exists() or "_" not in (left := cluster.ask("squeue", "-h", "-r", "-o", "%i")):
+        assert time.monotonic() < end, "the first driver has submitted nothing"
+        time.sleep(0.2)
+    cluster.ask("scancel", "--signal=KILL", "--full", first)
+    array = left[: left.index("_")].split()[-1]
+    second = driver()
+    assert ended(cluster, second, 1) == {"COMPLETED": 1}, (tmp_path / f"emoexp-sweep-{second}.log").read_text()[-2000:]
+    assert "COMPLETED" not in ended(cluster, first, 1)
+    assert ended(cluster, array, 2).total() == 2, "none of the first driver's jobs still runs"
+    assert {record["layer"]: record["status"] for record in records(tmp_path / "sweep").values()} == {3: "success", 4: "success"}
