@@ -1,3 +1,4 @@
+# shellcheck shell=bash
 # Sourced by each job, by the sweep driver, and by you on the login node: source slurm/env.sh
 # What is your site's alone goes to slurm/site.sh, which git ignores (README.md has an example).
 EMOEXP_HOME=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
