@@ -138,7 +138,7 @@ def open_tracker(config: LoggerConfig, run: dict[str, Any]) -> Iterator[Tracker]
 
 
 def start(config: LoggerConfig, run: Mapping[str, Any], mode: Mode, why: str) -> tuple[WandbTracker, str]:
-    """The W&B run, and why it is offline if it is. Without a wish for `online`, a server that gives out means offline."""
+    """The W&B run, and why it is offline if it is. Unless `online` is wanted, a server that refuses means offline."""
     import wandb
 
     directory = Path(run["directory"]).absolute()
@@ -159,14 +159,11 @@ def start(config: LoggerConfig, run: Mapping[str, Any], mode: Mode, why: str) ->
             name=run_name(run["model"], run["layer"]), id=run_id(directory), resume="allow", reinit="finish_previous",
             config=redact(run["config"], secrets()), settings=settings,
         )  # fmt: skip
-    except wandb.errors.AuthenticationError as error:
-        raise EmoexpError(f"W&B refuses the key ({one_line(error)}): log in again (wandb login), or logger.mode=offline") from error
-    except wandb.errors.CommError as error:
-        if config.mode is LoggerMode.online or mode == "offline":
-            raise EmoexpError(f"W&B cannot be reached ({one_line(error)}): try later, or logger.mode=offline") from error
-        return start(config, run, "offline", one_line(error))
     except wandb.Error as error:
-        raise EmoexpError(f"W&B refuses the run ({one_line(error)}): see logger.project and logger.entity, or logger=none") from error
+        if config.mode is LoggerMode.online or mode == "offline":
+            raise EmoexpError(f"W&B does not take the run ({one_line(error)}): see logger.project and logger.entity, or logger.mode=offline") from error
+        wandb.teardown()  # else the id counts as taken
+        return start(config, run, "offline", one_line(error))
     opened.define_metric("layer", hidden=True)
     for keys in BY_LAYER:
         opened.define_metric(keys, step_metric="layer")
@@ -180,7 +177,7 @@ def choose_mode(config: LoggerConfig) -> tuple[Mode, str]:
     except ImportError as error:
         raise EmoexpError("logger=wandb needs the package wandb: pip install 'emoexp[wandb]', or logger=none") from error
 
-    settings = wandb.setup().settings
+    settings = wandb.setup(settings=wandb.Settings(silent=True)).settings  # else it says where it found the key
     if config.mode is LoggerMode.offline:
         return "offline", "logger.mode=offline"
     if config.mode is None and settings.mode != "online":  # WANDB_MODE, or `wandb offline` in this directory
@@ -254,11 +251,7 @@ def summary(record: Mapping[str, Any]) -> dict[str, Any]:
         row |= {f"verdicts/{key}": sum(bool(v[key]) for v in verdicts) for key in ("passed", "informative")}
         row |= {"verdicts/both": sum(v["passed"] and v["informative"] for v in verdicts), "verdicts/n": len(verdicts)}
     row |= {f"metrics/{name}": value for name, value in record["metrics"].items()}
-    if record["notes"]:
-        row["notes"] = "\n".join(record["notes"])
-    if record.get("error"):
-        row["error"] = record["error"]
-    return row
+    return row | {"notes": "\n".join(record["notes"]), "error": record.get("error", "")}  # empty too: a rerun clears what stood there
 
 
 def run_name(model: str, layer: Any) -> str:

@@ -11,7 +11,8 @@ pytest.importorskip("wandb_workspaces", reason="the optional package wandb-works
 
 from emoexp.criteria import CRITERIA
 from emoexp.tracking import summary
-from tests.test_tracking import dead_server, python, record_of, verdict
+from tests.test_tracking import python, record_of, verdict
+from tests.test_tracking_modes import dead_server
 
 
 def test_the_dashboard_needs_no_network_to_be_looked_at(tmp_path: Path) -> None:
