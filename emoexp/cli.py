@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import os
 import sys
 import tempfile
 import traceback
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -19,6 +21,7 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
+from emoexp import runs
 from emoexp.config import Config, EmotionsConfig, ModelConfig, ScaleConfig, SpanConfig, StimuliConfig, StoriesConfig
 from emoexp.errors import EmoexpError
 from emoexp.processes import rank
@@ -61,30 +64,105 @@ def check_choices(arguments: list[str]) -> None:
                 raise EmoexpError(f"unknown {override.key_or_group} {choice!r}: choose from {', '.join(allowed)}")
 
 
-def run(config: Config, name: str, directory: Path) -> None:
-    """Runs one experiment and leaves config.yaml, result.json, tables and figures in `directory`."""
+def group_layers(arguments: list[str]) -> list[str]:
+    """`layers_per_job=4` turns a sweep over layers into one over lists of them, each of which loads its model once.
+
+    Raises:
+        EmoexpError: it is not a number, or there is no sweep over layers.
+    """
+    name = "layers_per_job="
+    if not (given := [a for a in arguments if a.startswith(name)]):
+        return arguments
+    size = given[-1].removeprefix(name)
+    swept = [a for a in arguments if a.startswith("layer=")]
+    if not size.isdigit() or int(size) < 1:
+        raise EmoexpError(f"layers_per_job={size}: must be a whole number, at least 1")
+    override = OverridesParser.create().parse_override(swept[-1]) if swept else None
+    if override is None or not override.is_sweep_override() or not {"-m", "--multirun"} & set(arguments):
+        raise EmoexpError("layers_per_job needs a sweep over layers: --multirun 'layer=range(10,30)' layers_per_job=5")
+    layers = [str(value) for value in override.sweep_string_iterator()]
+    jobs = ",".join(f"[{','.join(layers[i : i + int(size)])}]" for i in range(0, len(layers), int(size)))
+    return [*(a for a in arguments if not a.startswith((name, "layer="))), f"layer={jobs}"]
+
+
+def run(config: Config, name: str, directory: Path, context: Context | None = None) -> None:
+    """Runs one experiment and leaves config.yaml, result.json, tables and figures in `directory`.
+
+    Raises:
+        EmoexpError: a mistake of the user's; the record says so, and keeps what had been found.
+    """
     from emoexp.experiment import Context
     from emoexp.provenance import provenance
     from emoexp.result import RunStatus, print_result, write_json
 
-    context = Context(config)
+    context = context or Context(config)
     record: dict[str, Any] = {
-        "status": RunStatus.started.value, "experiment": name, "model": config.model.name, "layer": None, "stimuli": None, "corpus": None,
-        "span": config.span.kind.value, "seed": config.seed, "metrics": {}, "verdicts": [], "notes": [], "provenance": provenance(),
+        "status": RunStatus.started.value, "experiment": name, "model": config.model.name, "layer": None, "n_layers": None, "stimuli": None, "corpus": None,
+        "span": config.span.kind.value, "seed": config.seed, "metrics": {}, "verdicts": [], "notes": [],
+        "identity": runs.identity_of(name, as_plain(config)), "code": runs.code_hash(), "where": runs.whereabouts(), "started": runs.now(),
+        "provenance": provenance(),
     }  # fmt: skip
-    target = directory / "result.json"
+    target = directory / runs.RESULT
     write_json(target, record)
     try:
         result = config.experiment.run(context)
         keep(record, result, context, directory)
-        write_json(target, record | {"status": RunStatus.success.value})
+        write_json(target, record | {"status": RunStatus.success.value, "ended": runs.now()})
     except BaseException as error:
         if (partial := getattr(error, "partial", None)) is not None:
             keep(record, partial, context, directory)
-        write_json(target, record | {"status": RunStatus.error.value, "error": f"{type(error).__name__}: {error}", "traceback": traceback.format_exc()})
+        told = {"status": RunStatus.error.value, "error": f"{type(error).__name__}: {error}", "traceback": traceback.format_exc(), "ended": runs.now()}
+        write_json(target, record | told)
         raise
     where = f"{name}: {config.model.name}" + (f", layer {record['layer']} of 0..{context.model.n_layers - 1}" if record["layer"] is not None else "")
     print_result(result, where + f", span {config.span.kind.value}", origin(record), config.experiment.shown, directory)
+
+
+def as_plain(config: Config) -> dict[str, Any]:
+    """The config as it would stand in JSON."""
+    plain: dict[str, Any] = json.loads(json.dumps(asdict(config), default=lambda value: value.value))
+    return plain
+
+
+def run_once(config: Config, name: str, directory: Path, context: Context | None = None) -> None:
+    """`run`, unless the directory has the result of this very run already.
+
+    Raises:
+        EmoexpError: another process runs there, or it has the result of another run or of other code.
+    """
+    with runs.held(directory):
+        record = runs.read_record(directory)
+        if record.get("status") == "success" and not config.force:
+            if record["identity"] != runs.identity_of(name, as_plain(config)):
+                raise EmoexpError(f"{directory} has the result of another run: give another hydra.run.dir or hydra.sweep.dir, or force=true")
+            if record["code"] != runs.code_hash() and not config.code_drift:
+                raise EmoexpError(f"{directory} was computed with other code: force=true computes it again, code_drift=true keeps it")
+            sys.stderr.write(f"done already: {directory}\n")
+            return
+        run(config, name, directory, context)
+
+
+def run_layers(config: Config, name: str, directory: Path) -> None:
+    """One layer, or each of a list of them in a directory of its own, with the model loaded once. A layer that fails leaves the others alone.
+
+    Raises:
+        EmoexpError: some layer failed; it names them.
+    """
+    from emoexp.experiment import Context
+
+    if not isinstance(config.layer, list):
+        run_once(config, name, directory)
+        return
+    shared, failed = Context(replace(config, layer=config.layer[0])), []
+    for layer in config.layer:
+        place = directory / f"layer={layer}"
+        one = replace(config, layer=layer, run_dir=str(place))
+        try:
+            run_once(one, name, place, shared.at(one))
+        except EmoexpError as error:
+            failed.append(f"layer {layer}: {one_line(error)}")
+    if failed:
+        raise EmoexpError(f"{len(failed)} of {len(config.layer)} layers failed, the others are done: {'; '.join(failed)}")
 
 
 def origin(record: dict[str, Any]) -> str:
@@ -107,6 +185,7 @@ def keep(record: dict[str, Any], result: Result, context: Context, directory: Pa
     if "corpus" in vars(context):
         record["corpus"] = context.corpus.summary() | ({"used": context.means.summary()} if "means" in vars(context) else {})
     if "model" in vars(context):
+        record["n_layers"] = context.model.n_layers
         record["provenance"]["model"] = context.model.identity | context.model.format_identity
     result.save(directory)
     record |= {"metrics": result.metrics, "verdicts": [v.as_dict() for v in result.verdicts], "notes": result.notes}
@@ -114,16 +193,19 @@ def keep(record: dict[str, Any], result: Result, context: Context, directory: Pa
 
 @hydra.main(version_base="1.3", config_path=str(CONF), config_name="config")
 def task(cfg: DictConfig) -> None:
-    directory = Path(HydraConfig.get().runtime.output_dir).absolute()
+    job = HydraConfig.get()
+    directory, sweep = Path(job.runtime.output_dir).absolute(), job.mode is RunMode.MULTIRUN
     cfg.run_dir = str(directory)
     try:
         whole = OmegaConf.to_container(cfg, resolve=True, enum_to_str=True, throw_on_missing=True)
         (directory / "config.yaml").write_text(yaml.safe_dump(whole, sort_keys=False), encoding="utf-8")
         config: Config = OmegaConf.to_object(cfg)  # type: ignore[assignment]
-        run(config, HydraConfig.get().runtime.choices["experiment"], directory)
+        if sweep:
+            runs.refuse_drift(Path(job.sweep.dir).absolute(), config.code_drift)
+        run_layers(config, job.runtime.choices["experiment"], directory)
     except (EmoexpError, OmegaConfBaseException) as error:
-        if HydraConfig.get().mode is RunMode.MULTIRUN:
-            raise  # the other jobs of the sweep go on, and Hydra reports this one at the end
+        if sweep:  # the other jobs of the sweep go on, and Hydra reports this one at the end; a bare message survives any pickling
+            raise EmoexpError(one_line(error)) from None
         fail(error)
 
 
@@ -151,6 +233,7 @@ def main() -> None:
         sys.argv.append(f"hydra.run.dir={tempfile.mkdtemp(prefix='emoexp-rank-')}")
         sys.stdout = open(os.devnull, "w")  # noqa: SIM115 (for as long as the process lives)
     try:
+        sys.argv[1:] = group_layers(sys.argv[1:])
         check_choices(sys.argv[1:])
         register_schemas()
         task()

@@ -196,7 +196,7 @@ class Config:
     experiment: Any = MISSING
     model: ModelConfig = field(default_factory=ModelConfig)
     layer: Any = "auto"
-    """A 0-based block (int), a fraction of the depth (float in (0, 1)), or `auto` (two thirds)."""
+    """A 0-based block (int), a fraction of the depth (float in (0, 1)), or `auto` (two thirds); a list of them shares one loaded model."""
     emotions: EmotionsConfig = field(default_factory=EmotionsConfig)
     stimuli: StimuliConfig = field(default_factory=StimuliConfig)
     stories: StoriesConfig = field(default_factory=StoriesConfig)
@@ -206,10 +206,17 @@ class Config:
     """A vector file to use instead of extracting; refused if it is of another model, layer or pack."""
     artifacts: str = MISSING
     seed: int = 0
+    force: bool = False
+    """Compute again what is finished in the run's directory."""
+    code_drift: bool = False
+    """Let a sweep hold results of more than one version of the code."""
     run_dir: str = MISSING
 
     def __post_init__(self) -> None:
-        check_layer(self.layer)
+        if isinstance(self.layer, list) and (not self.layer or len(set(map(str, self.layer))) != len(self.layer)):
+            raise EmoexpError(f"layer={self.layer}: a list of layers names each once, and at least one")
+        for layer in self.layer if isinstance(self.layer, list) else [self.layer]:
+            check_layer(layer)
 
 
 def check_layer(layer: Any) -> None:

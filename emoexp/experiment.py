@@ -38,11 +38,23 @@ class Experiment(ABC):
     def run(self, context: Context) -> Result: ...
 
 
+SHARED = ("stimuli", "artifacts", "model", "preferences")
+"""What layers of one run share from the start: the rest is read from the store."""
+
+
 @dataclass
 class Context:
     """What experiments share; everything is made when it is first asked for, and then kept."""
 
     config: Config
+
+    def at(self, config: Config) -> Context:
+        """A context for another layer of the same run, sharing what does not depend on the layer."""
+        for name in SHARED:
+            getattr(self, name)
+        other = Context(config)
+        vars(other).update({name: vars(self)[name] for name in SHARED})
+        return other
 
     @cached_property
     def stimuli(self) -> Stimuli:

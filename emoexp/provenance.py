@@ -36,6 +36,12 @@ def git(*arguments: str) -> str | None:
     return done.stdout.strip()
 
 
+def gpus() -> list[str]:
+    """The names of the GPUs that torch sees; torch is not imported for it."""
+    torch = sys.modules.get("torch")
+    return [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())] if torch is not None else []
+
+
 def provenance() -> dict[str, Any]:
     """Commit and dirty flag, versions, command line, time."""
     from emoexp import __version__
@@ -48,6 +54,7 @@ def provenance() -> dict[str, Any]:
         "python": platform.python_version(),
         "packages": {name: version(name) for name in PACKAGES},
         "machine": platform.machine(),
+        "gpus": gpus(),
         "command": sys.argv[1:],
         "time": datetime.now(UTC).isoformat(timespec="seconds"),
     }
