@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import sys
 import tempfile
 import traceback
+from contextlib import ExitStack
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
@@ -22,7 +24,7 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from emoexp import runs
-from emoexp.config import Config, EmotionsConfig, ModelConfig, ScaleConfig, SpanConfig, StimuliConfig, StoriesConfig
+from emoexp.config import Config, EmotionsConfig, LoggerConfig, ModelConfig, ScaleConfig, SpanConfig, StimuliConfig, StoriesConfig
 from emoexp.errors import EmoexpError
 from emoexp.processes import rank
 
@@ -31,7 +33,7 @@ if TYPE_CHECKING:
     from emoexp.result import Result
 
 CONF = Path(__file__).parent / "conf"
-GROUPS = ("experiment", "model", "emotions", "stimuli", "stories", "span", "scale")
+GROUPS = ("experiment", "model", "emotions", "stimuli", "stories", "span", "scale", "launcher", "logger")
 
 
 def register_schemas() -> None:
@@ -42,7 +44,7 @@ def register_schemas() -> None:
     store.store(name="schema", node=Config)
     nodes = (
         ("model", ModelConfig), ("emotions", EmotionsConfig), ("stimuli", StimuliConfig), ("stories", StoriesConfig), ("span", SpanConfig),
-        ("scale", ScaleConfig),
+        ("scale", ScaleConfig), ("logger", LoggerConfig),
     )  # fmt: skip
     for group, node in nodes:
         store.store(group=f"schema/{group}", name=group, node=node)
@@ -62,6 +64,8 @@ def check_choices(arguments: list[str]) -> None:
         for choice in chosen:
             if isinstance(choice, str) and choice not in allowed:
                 raise EmoexpError(f"unknown {override.key_or_group} {choice!r}: choose from {', '.join(allowed)}")
+        if override.key_or_group == "launcher" and str(value).startswith(("slurm", "site_")) and shutil.which("srun") is None:
+            raise EmoexpError(f"launcher={value}: there is no srun here: start it on a cluster's login node, or take launcher=subprocess")
 
 
 def group_layers(arguments: list[str]) -> list[str]:
@@ -85,8 +89,8 @@ def group_layers(arguments: list[str]) -> list[str]:
     return [*(a for a in arguments if not a.startswith((name, "layer="))), f"layer={jobs}"]
 
 
-def run(config: Config, name: str, directory: Path, context: Context | None = None) -> None:
-    """Runs one experiment and leaves config.yaml, result.json, tables and figures in `directory`.
+def run(config: Config, name: str, directory: Path, context: Context | None = None, group: Path | None = None) -> None:
+    """Runs one experiment and leaves config.yaml, result.json, tables and figures in `directory`; `group` is the sweep that it is of.
 
     Raises:
         EmoexpError: a mistake of the user's; the record says so, and keeps what had been found.
@@ -94,6 +98,7 @@ def run(config: Config, name: str, directory: Path, context: Context | None = No
     from emoexp.experiment import Context
     from emoexp.provenance import provenance
     from emoexp.result import RunStatus, print_result, write_json
+    from emoexp.tracking import Tracker, group_of, mirror, open_tracker
 
     context = context or Context(config)
     record: dict[str, Any] = {
@@ -104,16 +109,26 @@ def run(config: Config, name: str, directory: Path, context: Context | None = No
     }  # fmt: skip
     target = directory / runs.RESULT
     write_json(target, record)
-    try:
-        result = config.experiment.run(context)
-        keep(record, result, context, directory)
-        write_json(target, record | {"status": RunStatus.success.value, "ended": runs.now()})
-    except BaseException as error:
-        if (partial := getattr(error, "partial", None)) is not None:
-            keep(record, partial, context, directory)
-        told = {"status": RunStatus.error.value, "error": f"{type(error).__name__}: {error}", "traceback": traceback.format_exc(), "ended": runs.now()}
-        write_json(target, record | told)
-        raise
+    told = {
+        "directory": directory, "group": group_of(group or directory.parent), "experiment": name, "model": config.model.name, "layer": config.layer,
+        "config": as_plain(config),
+    }  # fmt: skip
+    with ExitStack() as stack:
+        tracker = Tracker()
+        try:
+            tracker = stack.enter_context(open_tracker(config.logger, told))
+            result = config.experiment.run(context)
+            keep(record, result, context, directory)
+            record |= {"status": RunStatus.success.value, "ended": runs.now()}
+        except BaseException as error:
+            if (partial := getattr(error, "partial", None)) is not None:
+                keep(record, partial, context, directory)
+            found = f"{type(error).__name__}: {error}"
+            record |= {"status": RunStatus.error.value, "error": found, "traceback": traceback.format_exc(), "ended": runs.now()}
+            raise
+        finally:
+            write_json(target, record)
+            mirror(tracker, record, directory)
     where = f"{name}: {config.model.name}" + (f", layer {record['layer']} of 0..{context.model.n_layers - 1}" if record["layer"] is not None else "")
     print_result(result, where + f", span {config.span.kind.value}", origin(record), config.experiment.shown, directory)
 
@@ -124,7 +139,7 @@ def as_plain(config: Config) -> dict[str, Any]:
     return plain
 
 
-def run_once(config: Config, name: str, directory: Path, context: Context | None = None) -> None:
+def run_once(config: Config, name: str, directory: Path, context: Context | None = None, group: Path | None = None) -> None:
     """`run`, unless the directory has the result of this very run already.
 
     Raises:
@@ -139,7 +154,7 @@ def run_once(config: Config, name: str, directory: Path, context: Context | None
                 raise EmoexpError(f"{directory} was computed with other code: force=true computes it again, code_drift=true keeps it")
             sys.stderr.write(f"done already: {directory}\n")
             return
-        run(config, name, directory, context)
+        run(config, name, directory, context, group)
 
 
 def run_layers(config: Config, name: str, directory: Path) -> None:
@@ -158,7 +173,7 @@ def run_layers(config: Config, name: str, directory: Path) -> None:
         place = directory / f"layer={layer}"
         one = replace(config, layer=layer, run_dir=str(place))
         try:
-            run_once(one, name, place, shared.at(one))
+            run_once(one, name, place, shared.at(one), directory.parent)
         except EmoexpError as error:
             failed.append(f"layer {layer}: {one_line(error)}")
     if failed:
@@ -239,3 +254,7 @@ def main() -> None:
         task()
     except (EmoexpError, HydraException, OmegaConfBaseException) as error:
         fail(error)
+    except Exception as error:
+        if type(error).__module__.startswith("submitit."):  # sbatch refuses, or a job died without a word
+            fail(error)
+        raise

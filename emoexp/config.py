@@ -189,6 +189,28 @@ class ScaleConfig:
             raise EmoexpError(f"scale.stories_per_emotion={self.stories_per_emotion}: at least 2, or null for all")
 
 
+class LoggerKind(Enum):
+    none = "none"
+    wandb = "wandb"
+
+
+class LoggerMode(Enum):
+    online = "online"
+    offline = "offline"
+
+
+@dataclass(kw_only=True)
+class LoggerConfig:
+    """Where results are mirrored to. The key is W&B's own business (WANDB_API_KEY, `wandb login`) and never in a config."""
+
+    kind: LoggerKind = LoggerKind.none
+    project: str = "emoexp"
+    entity: str | None = None
+    """A W&B user or team; null is the key's own."""
+    mode: LoggerMode | None = None
+    """null: WANDB_MODE if it is set; else online with a key and a server that answers; else offline, and one line says why."""
+
+
 @dataclass(kw_only=True)
 class Config:
     """Everything a run depends on."""
@@ -202,6 +224,7 @@ class Config:
     stories: StoriesConfig = field(default_factory=StoriesConfig)
     span: SpanConfig = field(default_factory=SpanConfig)
     scale: ScaleConfig = field(default_factory=ScaleConfig)
+    logger: LoggerConfig = field(default_factory=LoggerConfig)
     vectors: str | None = None
     """A vector file to use instead of extracting; refused if it is of another model, layer or pack."""
     artifacts: str = MISSING

@@ -14,14 +14,13 @@ import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from enum import Enum
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, cast
 from urllib.parse import urlsplit
 
 import pandas as pd
 
-from emoexp.config import resolve_layer
+from emoexp.config import LoggerConfig, LoggerKind, LoggerMode, resolve_layer
 from emoexp.errors import EmoexpError
 from emoexp.processes import rank
 from emoexp.result import COUNTS
@@ -34,28 +33,6 @@ FINDINGS = ("status", "metrics", "verdicts", "notes", "error", "traceback")
 BY_LAYER = ("V*", "metrics/*", "verdicts/*")
 """Keys that W&B draws against `layer`: a run is one point, so steps would say nothing."""
 Mode = Literal["online", "offline", "disabled", "shared"]
-
-
-class LoggerKind(Enum):
-    none = "none"
-    wandb = "wandb"
-
-
-class LoggerMode(Enum):
-    online = "online"
-    offline = "offline"
-
-
-@dataclass(kw_only=True)
-class LoggerConfig:
-    """Where results are mirrored to. The key is W&B's own business (WANDB_API_KEY, `wandb login`) and never in a config."""
-
-    kind: LoggerKind = LoggerKind.none
-    project: str = "emoexp"
-    entity: str | None = None
-    """A W&B user or team; null is the key's own."""
-    mode: LoggerMode | None = None
-    """null: WANDB_MODE if it is set; else online with a key and a server that answers; else offline, and one line says why."""
 
 
 class Tracker:

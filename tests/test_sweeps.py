@@ -103,3 +103,13 @@ def test_layers_are_grouped() -> None:
     for wrong in (["layers_per_job=2"], ["--multirun", "layer=3", "layers_per_job=2"], ["--multirun", "layer=3,4", "layers_per_job=0"]):
         with pytest.raises(EmoexpError, match="layers_per_job"):
             group_layers(wrong)
+
+
+def test_a_run_is_mirrored_offline_and_says_how_to_upload_it(tmp_path: Path) -> None:
+    done = emoexp(*SMOKE, "layer=3", "logger=wandb", "logger.mode=offline", "hydra.run.dir=run", cwd=tmp_path, WANDB_MODE="offline")
+    assert done.returncode == 0, done.stderr[-2000:]
+    assert "wandb sync" in done.stdout + done.stderr
+    assert list((tmp_path / "run").glob("wandb/offline-run-*/*.wandb"))
+    plain = emoexp(*SMOKE, "layer=3", "hydra.run.dir=plain", cwd=tmp_path)
+    assert plain.returncode == 0
+    assert record(tmp_path / "plain")["identity"] == record(tmp_path / "run")["identity"], "a mirror changes no number"
