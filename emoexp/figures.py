@@ -158,24 +158,85 @@ def _apart(points: pd.DataFrame) -> list[tuple[str, float, float]]:
     return kept
 
 
-def layer_curves(table: pd.DataFrame, title: str) -> Figure:
-    """Share of each criterion's threshold reached, by layer: above 1 passes; filled markers are informative."""
-    figure = _figure(9, 5)
-    axes = figure.add_subplot()
-    for k, (identifier, part) in enumerate(table.groupby("id", sort=False)):
-        part = part.sort_values("layer")
-        reached = np.where(part["comparison"] == "<=", part["threshold"] / part["value"], part["value"] / part["threshold"])
-        reached, colour = np.maximum(reached, 0.05), f"C{k % 10}"
-        axes.plot(part["layer"], reached, color=colour, linewidth=1.2, linestyle="-" if k < 10 else "--", label=str(identifier))
-        told = part["informative"].to_numpy(dtype=bool)
-        axes.scatter(part["layer"][told], reached[told], color=colour, s=32)
-        axes.scatter(part["layer"][~told], reached[~told], facecolors="white", edgecolors=colour, s=32)
-    axes.axhline(1, color=INK, linewidth=0.8)
-    axes.set(
-        xlabel="layer (block output)",
-        ylabel="value / threshold (above 1 passes; 0.05 stands for less)",
-        title=f"{title}\nfilled: informative, hollow: random directions do as well",
-    )
-    axes.set_yscale("log")
-    figure.legend(loc="outside right center", fontsize=9)
+def _whole_layers(axes: Axes, layers: Sequence[int], two_thirds: int | None) -> None:
+    axes.set_xticks(layers[:: -(-len(layers) // 9)])
+    if two_thirds is not None and layers[0] <= two_thirds <= layers[-1]:
+        axes.axvline(two_thirds, color=NOISE, linewidth=0.9, linestyle=":", zorder=0)
+
+
+def _points(axes: Axes, part: pd.DataFrame) -> None:
+    """Values with their intervals: green passes, red fails, filled is informative."""
+    colour = np.where(part["passed"].to_numpy(dtype=bool), POSITIVE, NEGATIVE)
+    face = np.where(part["informative"].to_numpy(dtype=bool), colour, "white")
+    axes.vlines(part["layer"], part["ci_low"], part["ci_high"], colors=list(colour), linewidth=1.2, zorder=2)
+    axes.scatter(part["layer"], part["value"], s=26, c=list(face), edgecolors=list(colour), linewidths=1.2, zorder=3)
+
+
+def layer_curves(table: pd.DataFrame, title: str, two_thirds: int | None = None) -> Figure:
+    """One panel per criterion: value by layer with its interval, over its null band, with the threshold. `table` holds one verdict per layer."""
+    criteria = list(dict.fromkeys(table["id"]))
+    columns = min(4, len(criteria) + 1)
+    lines = -(-(len(criteria) + 1) // columns)  # one cell more, for the legend
+    figure = _figure(3.1 * columns, 2.5 * lines + 0.4)
+    panels = figure.subplots(lines, columns, squeeze=False).ravel()
+    for axes, identifier in zip(panels, criteria, strict=False):
+        part = table[table["id"] == identifier].sort_values("layer")
+        layers = [int(layer) for layer in part["layer"]]
+        axes.fill_between(layers, part["null_low"], part["null_high"], color=NOISE, alpha=0.35, linewidth=0)
+        if len(layers) == 1:  # a band of one layer has no width
+            axes.vlines(layers, part["null_low"], part["null_high"], color=NOISE, alpha=0.35, linewidth=12)
+        axes.plot(layers, part["threshold"], color=INK, linewidth=0.9, linestyle="--")
+        axes.plot(layers, part["value"], color="#8a8a8a", linewidth=1, zorder=1)
+        _points(axes, part)
+        _whole_layers(axes, layers, two_thirds)
+        axes.margins(y=0.12)
+        axes.set_title(f"{identifier} {part['name'].iloc[0]}", fontsize=8)
+        axes.tick_params(labelsize=7)
+        if part["comparison"].iloc[0] == "<=":
+            axes.invert_yaxis()  # up is better in every panel
+    for axes in panels[len(criteria) :]:
+        axes.set_axis_off()
+    mark = {"marker": "o", "linestyle": "none", "markersize": 6}
+    legend = panels[len(criteria)]
+    legend.plot([], [], color=POSITIVE, markerfacecolor=POSITIVE, label="passes, informative", **mark)
+    legend.plot([], [], color=POSITIVE, markerfacecolor="white", label="passes, so does noise", **mark)
+    legend.plot([], [], color=NEGATIVE, markerfacecolor=NEGATIVE, label="fails, beyond its null", **mark)
+    legend.plot([], [], color=NEGATIVE, markerfacecolor="white", label="fails", **mark)
+    legend.plot([], [], color=INK, linewidth=1.2, label="bar: 95 % interval")
+    legend.plot([], [], color=NOISE, linewidth=6, alpha=0.5, label="null, 95 %")
+    legend.plot([], [], color=INK, linewidth=0.9, linestyle="--", label="threshold")
+    legend.plot([], [], color=NOISE, linewidth=0.9, linestyle=":", label="two thirds of the depth")
+    legend.legend(fontsize=8, loc="center", frameon=False)
+    figure.suptitle(f"{title}: by layer (block output); up is better", fontsize=10)
+    return figure
+
+
+def detection_and_steering(detection: pd.DataFrame, sizes: pd.DataFrame, title: str, two_thirds: int | None = None) -> Figure:
+    """Scenarios whose own probe is highest (V3) by layer, the steering's effect ratio by layer, and one against the other."""
+    figure = _figure(12, 3.7)
+    seen, moved, both = figure.subplots(1, 3)
+    detection, sizes = detection.sort_values("layer"), sizes.sort_values("layer")
+    layers = [int(layer) for layer in detection["layer"]]
+    seen.fill_between(layers, detection["null_low"], detection["null_high"], color=NOISE, alpha=0.35, linewidth=0)
+    seen.plot(layers, detection["threshold"], color=INK, linewidth=0.9, linestyle="--")
+    seen.plot(layers, detection["value"], color="#8a8a8a", linewidth=1)
+    _points(seen, detection)
+    seen.set(xlabel="layer", ylabel=f"scenarios of {detection['n'].iloc[0]}", title="detects: V3 (threshold dashed, null grey)")
+    steered = [int(layer) for layer in sizes["layer"]]
+    moved.vlines(steered, sizes["effect_ratio_low"], sizes["effect_ratio_high"], color=PROBE_COLOURS[2], linewidth=1.2)
+    moved.plot(steered, sizes["effect_ratio"], "o-", color=PROBE_COLOURS[2], linewidth=1, markersize=5)
+    moved.axhline(1, color=INK, linewidth=0.9, linestyle="--")
+    moved.set(xlabel="layer", ylabel="effect ratio", title="drives: emotions over isotropic (1 dashed: no more)")
+    for axes in (seen, moved):
+        _whole_layers(axes, sorted({*layers, *steered}), two_thirds)
+    joined = detection[["layer", "value"]].merge(sizes[["layer", "effect_ratio"]], on="layer")
+    both.plot(joined["value"], joined["effect_ratio"], "o", color=PROBE_COLOURS[2], markersize=5)
+    for (value, ratio), same in joined.groupby(["value", "effect_ratio"]):
+        both.annotate(", ".join(str(layer) for layer in same["layer"]), (value, ratio), fontsize=8, xytext=(4, 3), textcoords="offset points")
+    both.axhline(1, color=INK, linewidth=0.9, linestyle="--")
+    both.set(xlabel="V3", ylabel="effect ratio", title="one against the other, by layer")
+    for axes in (seen, moved, both):
+        axes.title.set_fontsize(9)
+        axes.margins(0.1)
+    figure.suptitle(title, fontsize=10)
     return figure

@@ -1,0 +1,3 @@
+from emoexp.report import main
+
+main()

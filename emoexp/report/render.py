@@ -1,0 +1,56 @@
+"""The blocks of a report as one self-contained HTML page, or as Markdown with its figures beside it."""
+
+from __future__ import annotations
+
+import base64
+import io
+import re
+from collections.abc import Sequence
+from pathlib import Path
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+from emoexp.report.document import Block, Cell, FigureBlock, Heading, TableBlock, Text
+
+DPI = 120
+
+
+def png(block: FigureBlock) -> str:
+    buffer = io.BytesIO()
+    block.figure.savefig(buffer, format="png", dpi=DPI)
+    return base64.b64encode(buffer.getvalue()).decode()
+
+
+def html(title: str, blocks: Sequence[Block]) -> str:
+    """One page that needs no other file and no network; every text is escaped."""
+    environment = Environment(loader=FileSystemLoader(Path(__file__).parent), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+    environment.tests["heading"] = lambda block: isinstance(block, Heading)
+    environment.tests["words"] = lambda block: isinstance(block, Text)
+    environment.tests["cells"] = lambda block: isinstance(block, TableBlock)
+    return environment.get_template("report.html.j2").render(title=title, blocks=blocks, png=png)
+
+
+def escaped(text: str) -> str:
+    """Plain text for Markdown: nothing in it becomes markup, a link or a new column."""
+    return re.sub(r"([\\`*_\[\]<>|#~])", r"\\\1", " ".join(text.split()))
+
+
+def _row(cells: Sequence[Cell]) -> str:
+    return "| " + " | ".join(escaped(cell.text) for cell in cells) + " |"
+
+
+def markdown(title: str, blocks: Sequence[Block], folder: Path) -> str:
+    """Markdown; its figures are saved into `folder`."""
+    lines = [f"# {escaped(title)}"]
+    for block in blocks:
+        if isinstance(block, Heading):
+            lines.append(f"{'#' * block.level} {escaped(block.text)}")
+        elif isinstance(block, Text):
+            lines.append(escaped(block.text))
+        elif isinstance(block, TableBlock):
+            rule = "|" + "|".join(" :-- " if k < block.left else " --: " for k in range(len(block.columns))) + "|"
+            lines.append("\n".join([_row([Cell(c) for c in block.columns]), rule, *map(_row, block.rows)]))
+        else:
+            block.figure.savefig(folder / block.name, dpi=DPI)
+            lines.append(f"![{escaped(block.caption)}]({block.name})")
+    return "\n\n".join(lines) + "\n"

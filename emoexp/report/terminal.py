@@ -1,0 +1,55 @@
+"""The report in a terminal: what went wrong, then criteria down and layers across."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from emoexp.report.document import layer_words, marked
+from emoexp.report.groups import Part
+from emoexp.report.jobs import Jobs
+
+COLOURS = {"good": "green", "weak": "yellow"}
+
+
+def _cell(verdict: dict[str, Any] | None) -> str:
+    text, kind = marked(verdict)
+    return f"[{COLOURS[kind]}]{text}[/]" if kind in COLOURS else text
+
+
+def layer_table(part: Part) -> Table:
+    """V1 to V11 by layer, and the effect ratio below."""
+    caption = "* passes and is informative   ~ passes, but so does noise   plain: fails"
+    run = part.runs[-1]
+    title = f"{part.model}, span {run['span']}, seed {run['seed']}" + (f" [{part.group}]" if part.group else "")
+    table = Table(title=escape(title), title_justify="left", caption=caption, caption_justify="left")
+    table.add_column("layer")
+    layers = part.layers
+    for layer in layers:
+        table.add_column(str(layer), justify="right")
+    found = [part.at(layer) for layer in layers]
+    names = {v["id"]: v["name"] for at in found for v in at.values()}
+    for identifier in sorted(names, key=lambda v: int(v[1:])):
+        table.add_row(f"{identifier} {names[identifier]}", *(_cell(at.get(identifier)) for at in found))
+    if not part.sizes.empty:
+        sizes = {int(size["layer"]): size for size in part.sizes.to_dict("records")}
+        for name, key in (("effect ratio, emotions over isotropic", "effect_ratio"), ("mean |delta Elo|", "mean_abs_delta_elo")):
+            table.add_row(name, *(f"{sizes[layer][key]:.1f}" if layer in sizes else "-" for layer in layers))
+    table.add_row("passed", *(f"{sum(v['passed'] for v in at.values())}/{len(at)}" for at in found))
+    return table
+
+
+def show(console: Console, jobs: Jobs, all_parts: Sequence[Part], older: int) -> None:
+    """Failed, killed and missing jobs first; then one table per model and group."""
+    for trouble in jobs.troubles:
+        console.print(f"[red]{trouble.state}[/] {escape(trouble.job)}: {escape(trouble.why)} ({escape(trouble.path)})", soft_wrap=True)
+    console.print(escape(jobs.summary()), soft_wrap=True)
+    for part in all_parts:
+        console.print(layer_table(part))
+        console.print(escape(layer_words(part)), soft_wrap=True)
+    if older:
+        console.print(f"[yellow]note:[/] {older} pairs of runs measured the same thing: the newest stands", soft_wrap=True)
