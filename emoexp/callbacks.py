@@ -40,7 +40,7 @@ class Sweep(Callback):
     def on_multirun_end(self, config: DictConfig, **_: Any) -> None:
         from emoexp.report import report
 
-        report([Path(config.hydra.sweep.dir).absolute()])
+        report([Path(config.hydra.sweep.dir).absolute()], mix=True)
 
 
 def _leave_as_failed() -> None:
