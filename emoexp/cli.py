@@ -8,8 +8,10 @@ import shutil
 import sys
 import tempfile
 import traceback
+from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import asdict, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -121,8 +123,8 @@ def run(config: Config, name: str, directory: Path, context: Context | None = No
             keep(record, result, context, directory)
             record |= {"status": RunStatus.success.value, "ended": runs.now()}
         except BaseException as error:
-            if (partial := getattr(error, "partial", None)) is not None:
-                keep(record, partial, context, directory)
+            if (before := getattr(error, "partial", None)) is not None:
+                keep(record, before, context, directory)
             found = f"{type(error).__name__}: {error}"
             record |= {"status": RunStatus.error.value, "error": found, "traceback": traceback.format_exc(), "ended": runs.now()}
             raise
@@ -139,8 +141,8 @@ def as_plain(config: Config) -> dict[str, Any]:
     return plain
 
 
-def run_once(config: Config, name: str, directory: Path, context: Context | None = None, group: Path | None = None) -> None:
-    """`run`, unless the directory has the result of this very run already.
+def run_once(config: Config, name: str, directory: Path, make: Callable[[], Context] | None = None, group: Path | None = None) -> None:
+    """`run`, unless the directory has the result of this very run already; `make` gives the context, and is called only if it is needed.
 
     Raises:
         EmoexpError: another process runs there, or it has the result of another run or of other code.
@@ -154,7 +156,7 @@ def run_once(config: Config, name: str, directory: Path, context: Context | None
                 raise EmoexpError(f"{directory} was computed with other code: force=true computes it again, code_drift=true keeps it")
             sys.stderr.write(f"done already: {directory}\n")
             return
-        run(config, name, directory, context, group)
+        run(config, name, directory, make() if make else None, group)
 
 
 def run_layers(config: Config, name: str, directory: Path) -> None:
@@ -173,7 +175,7 @@ def run_layers(config: Config, name: str, directory: Path) -> None:
         place = directory / f"layer={layer}"
         one = replace(config, layer=layer, run_dir=str(place))
         try:
-            run_once(one, name, place, shared.at(one), directory.parent)
+            run_once(one, name, place, partial(shared.at, one), directory.parent)
         except EmoexpError as error:
             failed.append(f"layer {layer}: {one_line(error)}")
     if failed:

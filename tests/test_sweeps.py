@@ -80,6 +80,9 @@ def test_layers_of_one_job_give_the_numbers_of_single_runs(tmp_path: Path) -> No
     assert many.returncode == 2
     assert "1 of 3 layers failed, the others are done: layer 9: layer=9 is out of range" in many.stderr
     assert many.stderr.count("float32: 9.8 MB of weights") == 1, "the model is loaded once"
+    again = emoexp(*SMOKE, "layer=[4,3]", "hydra.run.dir=many", cwd=tmp_path)
+    assert again.stderr.count("done already") == 2
+    assert "MB of weights" not in again.stderr, "and not at all where all is done"
     for layer in (3, 4):
         alone = emoexp(*SMOKE, f"layer={layer}", f"hydra.run.dir=alone{layer}", cwd=tmp_path)
         assert alone.returncode == 0, alone.stderr[-2000:]
