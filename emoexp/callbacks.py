@@ -55,6 +55,4 @@ def expected_jobs(overrides: list[str], naming: DictConfig) -> list[str]:
     parser = OverridesParser.create()
     batches = BasicSweeper.split_arguments(parser.parse_overrides(overrides), None)
     jobs = [parser.parse_overrides(list(job)) for batch in batches for job in batch]
-    return [
-        get_overrides_dirname(overrides=job, exclude_keys=list(naming.exclude_keys), item_sep=naming.item_sep, kv_sep=naming.kv_sep) for job in jobs
-    ]
+    return [get_overrides_dirname(overrides=job, exclude_keys=list(naming.exclude_keys), item_sep=naming.item_sep, kv_sep=naming.kv_sep) for job in jobs]

@@ -116,9 +116,7 @@ def test_answers_are_split_at_their_marks(answer: str, texts: list[str]) -> None
         ({}, {"topics": N_TOPICS + 1}, f"stories.topics={N_TOPICS + 1}, but the pack 'organism' has {N_TOPICS} topics"),
     ],
 )
-def test_what_cannot_be_generated_is_one_line(
-    make: Make, tmp_path: Path, templates: dict[str, str | None], settings: dict[str, object], says: str
-) -> None:
+def test_what_cannot_be_generated_is_one_line(make: Make, tmp_path: Path, templates: dict[str, str | None], settings: dict[str, object], says: str) -> None:
     change_templates(tmp_path / "pack", **templates)
     with pytest.raises(EmoexpError) as caught:
         generate(make("http://127.0.0.1:9/v1", **settings))
@@ -147,8 +145,6 @@ def test_the_command_repeats_what_was_typed(make: Make, monkeypatch: pytest.Monk
     typed = ["emoexp", "experiment=implicit", "layer=4", "stories=paper", "+stories.request.seed=null", "emotions.names=[a b,c]", "hydra.run.dir=x", "seed=3"]
     monkeypatch.setattr(sys, "argv", typed)
     context = make("http://127.0.0.1:9/v1")
-    assert command(context, "stories") == (
-        "python -m emoexp experiment=stories stories=paper +stories.request.seed=null 'emotions.names=[a b,c]' seed=3"
-    )
+    assert command(context, "stories") == ("python -m emoexp experiment=stories stories=paper +stories.request.seed=null 'emotions.names=[a b,c]' seed=3")
     monkeypatch.setattr(sys, "argv", ["pytest"])
     assert command(context, "stories") == "python -m emoexp experiment=stories stories=screen"
