@@ -23,6 +23,7 @@ from emoexp.config import ModelConfig, PromptFormat
 from emoexp.errors import EmoexpError
 from emoexp.loading import DTYPES, load_network, resolve_repo
 from emoexp.prompts import Encoding, Prompt, encode
+from emoexp.sampling import OwnStreams
 
 
 @dataclass(frozen=True)
@@ -35,9 +36,28 @@ class Steering:
     vectors: Mapping[int, Tensor]
     mask: Tensor
 
-    def addition(self, layer: int) -> Tensor:
-        """What is added at `layer`; (row, token, d_model)."""
-        return self.mask[:, :, None] * self.vectors[layer][:, None, :]
+    def addition(self, layer: int, start: int = 0, end: int | None = None) -> Tensor:
+        """What is added at `layer` to tokens start..end-1; (row, token, d_model)."""
+        return self.mask[:, start:end, None] * self.vectors[layer][:, None, :]
+
+
+@dataclass(frozen=True)
+class Generated:
+    """What a generation said, by row.
+
+    Attributes:
+        ids: new tokens, without the one that ended the text.
+        ended: whether the row ended by itself; else it was cut at max_new_tokens.
+        texts: the ids as text, without special tokens.
+    """
+
+    ids: tuple[tuple[int, ...], ...]
+    ended: tuple[bool, ...]
+    texts: tuple[str, ...]
+
+
+LOGITS_AT_ONCE = 2**26
+"""Logits that are held at once where whole distributions are needed: 256 MB of float32."""
 
 
 class SubjectModel:
@@ -160,7 +180,6 @@ class SubjectModel:
         block = (self.blocks if traced is None else walk(traced, self.paths.layers))[layer]
         block.output = (residual, *block.output[1:]) if isinstance(block.output, tuple) else residual
 
-    @torch.no_grad()
     def final_residuals(self, encoding: Encoding, steering: Steering | None = None) -> Tensor:
         """The last token's residual after the final norm, by a full forward; (row, d_model). The exact path that fast ones are tested against.
 
@@ -168,6 +187,11 @@ class SubjectModel:
         """
         if not bool(encoding.mask[:, -1].all()):
             raise ValueError("next-token logits need left padding")
+        return self.normed(encoding, steering)[:, -1].float()
+
+    @torch.no_grad()
+    def normed(self, encoding: Encoding, steering: Steering | None = None) -> Tensor:
+        """The residual stream after the final norm, by a full forward; (row, token, d_model)."""
         steered = sorted(steering.vectors) if steering else []
         self.check_layers(steered)
         saved = dict[str, Tensor]()
@@ -178,7 +202,28 @@ class SubjectModel:
                 self.write(layer, residual + added.to(residual))
             saved["final"] = walk(self.traced, self.paths.norm).output.save()
             tracer.stop()
-        return saved["final"][:, -1].float()
+        return saved["final"]
+
+    @torch.no_grad()
+    def log_probs(self, encoding: Encoding, wanted: Tensor, steering: Steering | None = None) -> Tensor:
+        """Log-probability of each token where `wanted` (row, token) is true, given the tokens before it; NaN elsewhere; (row, token), on the CPU.
+
+        Raises:
+            ValueError: a wanted token has none before it.
+        """
+        wanted = wanted.to(encoding.ids.device)
+        if bool((wanted & ~encoding.mask).any()) or bool((wanted & (encoding.positions == 0)).any()):
+            raise ValueError("a first token, or padding, has no probability")
+        before = wanted[:, 1:]  # the residual at token t - 1 predicts token t
+        normed = self.normed(encoding, steering)[:, :-1][before.to(self.device)].float()
+        targets = encoding.ids[:, 1:][before].to(self.device)
+        rows = max(1, LOGITS_AT_ONCE // len(self.tokenizer))
+        found = [
+            self.unembedding.logits(h).log_softmax(-1).gather(1, t[:, None])[:, 0] for h, t in zip(normed.split(rows), targets.split(rows), strict=True)
+        ]
+        result = torch.full(wanted.shape, torch.nan)
+        result[wanted.cpu()] = torch.cat(found).cpu() if found else torch.empty(0)
+        return result
 
     def next_token_logits(self, encoding: Encoding, steering: Steering | None = None) -> Tensor:
         """Logits after the last token of each row of a left-padded encoding; (row, vocabulary)."""
@@ -190,33 +235,57 @@ class SubjectModel:
         return (pair[:, 0] - pair[:, 1]).cpu()
 
     @torch.no_grad()
-    def generate(self, encoding: Encoding, *, max_new_tokens: int, seed: int, temperature: float = 0.0, steering: Steering | None = None) -> list[str]:
-        """Continuations of left-padded rows; greedy at temperature 0. Steering acts where its mask is true in the prompt,
-        and on every generated token."""
-        options: dict[str, Any] = {"max_new_tokens": max_new_tokens, "do_sample": temperature > 0}
+    def generate(
+        self, encoding: Encoding, *, max_new_tokens: int, temperature: float = 0.0, top_p: float = 1.0, seeds: Sequence[int] | None = None,
+        steering: Steering | None = None, use_cache: bool = True,
+    ) -> Generated:
+        """Continuations of left-padded rows; greedy at temperature 0, else sampled with one seed per row, so that a row says the same in
+        any batch (but for rounding). Steering acts where its mask is true in the prompt, and on every generated token.
+        """  # fmt: skip
+        if not bool(encoding.mask[:, -1].all()):
+            raise ValueError("generation needs left padding")
+        options: dict[str, Any] = {
+            "max_new_tokens": max_new_tokens, "do_sample": False, "use_cache": use_cache, "pad_token_id": self.tokenizer.pad_token_id,
+        }  # fmt: skip
         if temperature > 0:
-            options |= {"temperature": temperature, "top_k": 0, "top_p": 1.0}
+            if seeds is None or len(seeds) != len(encoding.ids):
+                raise ValueError("sampling needs a seed for each row")
+            options["logits_processor"] = [OwnStreams(seeds, temperature, top_p)]
         arguments = {"input_ids": encoding.ids.to(self.device), "attention_mask": encoding.mask.long().to(self.device)}
-        torch.manual_seed(seed)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            traced = self.traced if steering is None else self._steered(steering)
-            result = traced.generate(arguments, **options)
-        return list(self.tokenizer.batch_decode(result[:, encoding.ids.shape[1] :], skip_special_tokens=True))
+            if steering is None:
+                result = self.network.generate(**arguments, **options)
+            else:
+                result = self._steered(steering, max_new_tokens).generate(arguments, **options)
+        return self.generated(result[:, encoding.ids.shape[1] :].tolist())
 
-    def _steered(self, steering: Steering) -> Any:
-        """A copy of the traced model that steers at every step of a generation, and stops when the generation stops."""
+    def generated(self, rows: Sequence[Sequence[int]]) -> Generated:
+        """New ids as they come from a generation, cut before the first that ends a text."""
+        eos = self.network.generation_config.eos_token_id
+        ends = {eos} if isinstance(eos, int) else set(eos or ())
+        lengths = [next((i for i, token in enumerate(row) if token in ends), len(row)) for row in rows]
+        ids = tuple(tuple(row[:n]) for row, n in zip(rows, lengths, strict=True))
+        ended = tuple(n < len(row) for row, n in zip(rows, lengths, strict=True))
+        return Generated(ids, ended, tuple(self.tokenizer.batch_decode([list(row) for row in ids], skip_special_tokens=True)))
+
+    def _steered(self, steering: Steering, max_new_tokens: int) -> Any:
+        """A copy of the traced model that steers at every step of a generation, and stops when the generation stops.
+
+        A block may put out the new token, the whole text (without a cache), or the end of the prompt only (Gemma-4's upper blocks,
+        which reuse keys and values): what it puts out always ends at the token that was read last.
+        """
         layers = sorted(steering.vectors)
         self.check_layers(layers)
-        prompt = {layer: steering.addition(layer) for layer in layers}
-        step = {layer: steering.vectors[layer][:, None, :] for layer in layers}
+        width = steering.mask.shape[1]
+        mask = torch.cat([steering.mask, steering.mask.new_ones(len(steering.mask), max_new_tokens)], 1)
+        whole = Steering(steering.vectors, mask)
         with self.traced.edit() as (tracer, edited):
             for i in tracer.iter[:]:
                 for layer in layers:
                     residual = self.read(layer, edited)
-                    # blocks that reuse keys and values may be given the end of the prompt only (Gemma-4)
-                    added = prompt[layer][:, -residual.shape[1] :] if i == 0 else step[layer]
-                    self.write(layer, residual + added.to(residual), edited)
+                    end = width + i
+                    self.write(layer, residual + whole.addition(layer, end - residual.shape[1], end).to(residual), edited)
         return edited
 
     @torch.no_grad()

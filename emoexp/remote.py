@@ -18,7 +18,7 @@ from emoexp.config import ModelConfig
 from emoexp.errors import EmoexpError
 from emoexp.hub_errors import explained
 from emoexp.loading import load_remote
-from emoexp.model import Steering, SubjectModel
+from emoexp.model import Generated, Steering, SubjectModel
 from emoexp.prompts import Encoding, Prompt
 
 
@@ -76,28 +76,38 @@ class RemoteModel(SubjectModel):
             tracer.stop()
         return torch.stack([saved[order.index(layer)] for layer in layers])
 
-    @torch.no_grad()
     def final_residuals(self, encoding: Encoding, steering: Steering | None = None) -> Tensor:
+        return self.fetch_normed(encoding, steering, slice(-1, None))[:, 0]
+
+    def normed(self, encoding: Encoding, steering: Steering | None = None) -> Tensor:
+        return self.fetch_normed(encoding, steering, slice(None))
+
+    @torch.no_grad()
+    def fetch_normed(self, encoding: Encoding, steering: Steering | None, tokens: slice) -> Tensor:
+        """`normed` of some tokens only: what is fetched crosses the network."""
         blocks, norm = self.blocks, walk(self.traced, self.paths.norm)
         added = {} if steering is None else {layer: steering.addition(layer) for layer in sorted(steering.vectors)}
         self.check_layers(added)
         with self.traced.trace(**self.inputs(encoding), use_cache=False, remote=self.where) as tracer:
             for layer in added:
                 blocks[layer].output = blocks[layer].output + added[layer].to(blocks[layer].output)
-            final = norm.output[:, -1].float().cpu().save()
+            final = norm.output[:, tokens].float().cpu().save()
             tracer.stop()
         return final
 
     @torch.no_grad()
-    def generate(self, encoding: Encoding, *, max_new_tokens: int, seed: int, temperature: float = 0.0, steering: Steering | None = None) -> list[str]:
+    def generate(
+        self, encoding: Encoding, *, max_new_tokens: int, temperature: float = 0.0, top_p: float = 1.0, seeds: Sequence[int] | None = None,
+        steering: Steering | None = None, use_cache: bool = True,
+    ) -> Generated:
         """Greedy continuations. They run to `max_new_tokens` there and are cut at the end token here, since a trace that ends before
         its last step is lost.
 
         Raises:
             EmoexpError: sampling is asked for; a server's random numbers cannot be seeded from here.
-        """
+        """  # fmt: skip
         if temperature > 0:
-            raise EmoexpError(f"model.remote=true samples with no seed of ours (seed={seed}): use temperature 0, or a model on this machine")
+            raise EmoexpError("model.remote=true samples with no seed of ours: use temperature 0, or a model on this machine")
         blocks, width = self.blocks, encoding.ids.shape[1]
         prompt = {} if steering is None else {layer: steering.addition(layer) for layer in sorted(steering.vectors)}
         step = {layer: steering.vectors[layer][:, None] for layer in prompt} if steering is not None else {}
@@ -110,10 +120,4 @@ class RemoteModel(SubjectModel):
                     residual = blocks[layer].output
                     blocks[layer].output = residual + (prompt[layer][:, -residual.shape[1] :] if i == 0 else step[layer]).to(residual)
             ids = tracer.result.cpu().save()
-        return [self.tokenizer.decode(self._until_end(row), skip_special_tokens=True) for row in ids[:, width:].tolist()]
-
-    def _until_end(self, ids: list[int]) -> list[int]:
-        """The ids up to the first end token."""
-        ends = self.network.generation_config.eos_token_id
-        stops = {ends} if isinstance(ends, int) else set(ends or ())
-        return ids[: next((i for i, token in enumerate(ids) if token in stops), len(ids))]
+        return self.generated(ids[:, width:].tolist())

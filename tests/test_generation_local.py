@@ -13,9 +13,10 @@ from emoexp.config import StoriesConfig
 from emoexp.errors import EmoexpError
 from emoexp.experiment import Context
 from emoexp.model import SubjectModel
+from emoexp.sampling import OwnStreams
 from emoexp.stories.generation import generate
 from emoexp.stories.server import Answer, Request
-from emoexp.stories.subject import OwnStreams, Subject
+from emoexp.stories.subject import Subject
 from emoexp.stories.units import command, marker, plan_of, split
 from tests.generated import N_TOPICS, NAMES, Make, change_templates, context_in, files, write_pack
 

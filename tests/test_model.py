@@ -101,33 +101,6 @@ def test_steering_changes_nothing_before_the_span(tiny: SubjectModel) -> None:
         assert not torch.equal(plain[row, first:], steered[row, first:])
 
 
-def test_generation_equals_transformers(tiny: SubjectModel) -> None:
-    encoding = tiny.encode([Prompt(t) for t in TEXTS])
-    ours = tiny.generate(encoding, max_new_tokens=8, seed=0)
-    theirs = tiny.network.generate(input_ids=encoding.ids, attention_mask=encoding.mask.long(), max_new_tokens=8, do_sample=False)
-    assert ours == tiny.tokenizer.batch_decode(theirs[:, encoding.ids.shape[1] :], skip_special_tokens=True)
-
-
-def test_steered_generation_equals_a_plain_hook_at_every_step(tiny: SubjectModel) -> None:
-    _, encoding, steering = steering_on(tiny, (2,))
-    ours = tiny.generate(encoding, max_new_tokens=8, seed=0, steering=steering)
-
-    def change(output: Tensor) -> Tensor:
-        return output + (steering.addition(2) if output.shape[1] == steering.mask.shape[1] else steering.vectors[2][:, None])
-
-    with hook(tiny, 2, change):
-        theirs = tiny.network.generate(input_ids=encoding.ids, attention_mask=encoding.mask.long(), max_new_tokens=8, do_sample=False)
-    assert ours == tiny.tokenizer.batch_decode(theirs[:, encoding.ids.shape[1] :], skip_special_tokens=True)
-    assert ours != tiny.generate(encoding, max_new_tokens=8, seed=0)
-
-
-def test_sampling_follows_its_seed(tiny: SubjectModel) -> None:
-    encoding = tiny.encode([Prompt(TEXTS[0])])
-    draws = [tiny.generate(encoding, max_new_tokens=12, seed=s, temperature=1.0)[0] for s in (1, 1, 2)]
-    assert draws[0] == draws[1]
-    assert draws[0] != draws[2]
-
-
 def test_unembedding_gives_the_models_own_logits(tiny: SubjectModel) -> None:
     """A direction's lens is the part of the logits that is linear in it, final norm's gain included."""
     encoding = tiny.encode([Prompt(TEXTS[0])])

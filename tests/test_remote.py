@@ -34,9 +34,9 @@ def test_a_remote_model_gives_the_same_numbers(pair: tuple[SubjectModel, RemoteM
     directions = np.random.default_rng(0).standard_normal((3, here.d_model))
     np.testing.assert_allclose(there.unembed(directions), here.unembed(directions))
     for how in (None, steering):
-        assert there.generate(encoding, max_new_tokens=6, seed=0, steering=how) == here.generate(encoding, max_new_tokens=6, seed=0, steering=how)
+        assert there.generate(encoding, max_new_tokens=6, steering=how) == here.generate(encoding, max_new_tokens=6, steering=how)
     with pytest.raises(EmoexpError, match="no seed of ours"):
-        there.generate(encoding, max_new_tokens=2, seed=0, temperature=1.0)
+        there.generate(encoding, max_new_tokens=2, seeds=[0, 1], temperature=1.0)
 
 
 def test_preferences_of_a_remote_model_go_through_full_forwards(pair: tuple[SubjectModel, RemoteModel], pack: Stimuli) -> None:
@@ -56,6 +56,6 @@ def test_continuations_are_cut_at_the_end_token(pair: tuple[SubjectModel, Remote
     third, kept = first[2], here.network.generation_config.eos_token_id
     here.network.generation_config.eos_token_id = third
     try:
-        assert there.generate(encoding, max_new_tokens=8, seed=0)[0] == here.tokenizer.decode(first[: first.index(third)], skip_special_tokens=True)
+        assert there.generate(encoding, max_new_tokens=8).texts[0] == here.tokenizer.decode(first[: first.index(third)], skip_special_tokens=True)
     finally:
         here.network.generation_config.eos_token_id = kept
