@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import copy
 import os
+from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -19,6 +21,7 @@ NF4_BYTES = 0.5 + 4 / 64
 """4 bits, and a float32 scale for every 64 of them (no double quantization)."""
 PROMPT_TOKENS = 16
 """The shortest prompt to reckon with: it bounds the rows of a batch, and a row has its logits."""
+CGROUPS, MEMBERSHIP = Path("/sys/fs/cgroup"), Path("/proc/self/cgroup")
 
 
 @dataclass(frozen=True)
@@ -114,9 +117,36 @@ def free_memory(config: ModelConfig, device: str) -> tuple[int, str]:
     if not device.startswith("cuda"):
         import psutil
 
-        return int(psutil.virtual_memory().available), device
+        available = int(psutil.virtual_memory().available)
+        free, limit = min(cgroup_limits(), default=(available, 0))
+        return (available, device) if free >= available else (free, f"{device} (a cgroup, as of a SLURM job, allows {gigabytes(limit)})")
     if config.device_map is not None or config.tensor_parallel:
         n = torch.cuda.device_count()
         n = min(n, int(os.environ.get("LOCAL_WORLD_SIZE", n))) if config.tensor_parallel else n
         return sum(torch.cuda.mem_get_info(i)[0] for i in range(n)), f"{n} GPU(s)"
     return torch.cuda.mem_get_info(torch.device(device))[0], device
+
+
+def cgroup_limits(mount: Path | None = None, membership: Path | None = None) -> Iterator[tuple[int, int]]:
+    """(free, limit) in bytes of each control group with a memory limit that this process is in, and of those above it; version 1 or 2.
+
+    The machine's free memory knows nothing of them, and a process that outgrows one is killed. Free is what is not in use, or is in use for
+    files only, which the kernel gives back. Inside a container the path that the kernel names is often not there: the mount itself is the group.
+    """
+    mount, membership = mount or CGROUPS, membership or MEMBERSHIP
+    if not membership.exists():  # not Linux
+        return
+    for line in membership.read_text(encoding="utf-8").splitlines():
+        _, controllers, path = line.split(":", 2)
+        if controllers and "memory" not in controllers.split(","):
+            continue
+        root = mount / "memory" if controllers else mount
+        limit_file, used_file, prefix = ("memory.limit_in_bytes", "memory.usage_in_bytes", "total_") if controllers else ("memory.max", "memory.current", "")
+        inside = root / path.lstrip("/")
+        for group in (inside, *(above for above in inside.parents if above.is_relative_to(root))):
+            if not (group / limit_file).exists() or (limit := (group / limit_file).read_text().strip()) == "max":
+                continue
+            stat = group / "memory.stat"  # which a sandbox may lack: then all that is in use counts as used
+            kept = dict(row.split() for row in stat.read_text().splitlines()) if stat.exists() else {}
+            files = sum(int(kept.get(f"{prefix}{name}_file", 0)) for name in ("active", "inactive"))
+            yield max(0, int(limit) - max(0, int((group / used_file).read_text()) - files)), int(limit)
