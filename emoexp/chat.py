@@ -60,9 +60,10 @@ def template_hash(tokenizer: Any) -> str:
     return hashlib.sha256(template_of(tokenizer).encode()).hexdigest()
 
 
-def render(tokenizer: Any, user: str, reply: str | None = None) -> str:
+def render(tokenizer: Any, user: str, reply: str | None = None, system: str | None = None) -> str:
     """The text of one exchange; without `reply`, up to the assistant's turn."""
-    turns = [{"role": "user", "content": user}] + ([] if reply is None else [{"role": "assistant", "content": reply}])
+    said = (("system", system), ("user", user), ("assistant", reply))
+    turns = [{"role": role, "content": content} for role, content in said if content is not None]
     options = {"chat_template": CLOCK + template_of(tokenizer), "enable_thinking": False, "thinking": False, "date_string": DATE.strftime("%d %b %Y")}
     return str(tokenizer.apply_chat_template(turns, tokenize=False, add_generation_prompt=reply is None, **options))
 
@@ -72,28 +73,36 @@ def first_difference(a: str, b: str) -> int:
     return next((i for i, (x, y) in enumerate(zip(a, b, strict=False)) if x != y), min(len(a), len(b)))
 
 
-def chat_of(tokenizer: Any, content: str) -> Chat:
-    """How the template writes a user's turn of `content`.
+def chat_of(tokenizer: Any, content: str, system: str | None = None) -> Chat:
+    """How the template writes a user's turn of `content`, after a `system` turn if there is one.
 
     Raises:
-        EmoexpError: there is no template, it changes what it is given, or it opens a thought that cannot be switched off.
+        EmoexpError: there is no template, it has no system turn, it changes what it is given, or it opens a thought that cannot be
+            switched off.
     """
-    chat = _frame(tokenizer, template_of(tokenizer))
-    if render(tokenizer, content) != chat.head + content + chat.turn_as_rendered:
+    chat = _frame(tokenizer, template_of(tokenizer), system)
+    if render(tokenizer, content, system=system) != chat.head + content + chat.turn_as_rendered:
         raise EmoexpError("the chat template changes what it is given, so spans cannot be marked: use model.format=plain")
     return chat
 
 
 @lru_cache(maxsize=8)
-def _frame(tokenizer: Any, template: str) -> Chat:
+def _frame(tokenizer: Any, template: str, system: str | None) -> Chat:
     """The template's own words around a user's, the same for all of them (which `chat_of` checks); `template` is only a key."""
-    rendered = render(tokenizer, "x")
-    start = first_difference(rendered, render(tokenizer, "y"))
+    try:
+        rendered = render(tokenizer, "x", system=system)
+    except Exception as error:  # Gemma 2's template raises its own error
+        if system is None:
+            raise
+        raise EmoexpError(f"the chat template takes no system turn ({error}): put its text into the user's turn, or use model.format=plain") from error
+    if system is not None and system.strip() not in rendered:
+        raise EmoexpError("the chat template leaves out the system turn: put its text into the user's turn, or use model.format=plain")
+    start = first_difference(rendered, render(tokenizer, "y", system=system))
     head, turn = rendered[:start], rendered[start + 1 :]
     if opened := OPEN_THOUGHT.search(turn):
         raise EmoexpError(f"the chat template opens a thought ({opened[0].strip()}) that cannot be switched off: use model.format=plain")
     try:
-        replies = [render(tokenizer, "x", letter) for letter in "xy"]
+        replies = [render(tokenizer, "x", letter, system) for letter in "xy"]
     except Exception as error:  # a template may refuse to end on an assistant's turn, and raises what it likes
         raise EmoexpError(f"the chat template cannot write an assistant's reply ({error}): use model.format=plain") from error
     if replies[0] == replies[1]:

@@ -14,6 +14,15 @@ TWO_THIRDS = 2 / 3
 """`layer=auto`: about two thirds of the way through (paper, "Finding and validating emotion vectors")."""
 
 
+class ReplySpan(Enum):
+    """What is steered along with a reply: nothing before it, the assistant's turn that it begins in (the paper's, for
+    self-report), or the whole prompt."""
+
+    generated = "generated"
+    turn = "turn"
+    all = "all"
+
+
 class SteeringSpan(Enum):
     """Which marks of a preference prompt are steered. The paper steers the steered activities' tokens only."""
 

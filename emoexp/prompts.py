@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from emoexp.chat import chat_of
-from emoexp.config import PromptFormat
+from emoexp.config import PromptFormat, ReplySpan
 from emoexp.errors import EmoexpError
 
 Range = tuple[int, int]
@@ -52,13 +52,20 @@ def fill(template: str, **parts: str) -> Prompt:
     return Prompt(text + rest, spans)
 
 
-def ask(content: Prompt, style: PromptFormat, tokenizer: Any, prefill: str = "") -> Prompt:
-    """`content` as a user's turn up to the assistant's first token, then `prefill` as the assistant's own start."""
+def ask(content: Prompt, style: PromptFormat, tokenizer: Any, prefill: str = "", system: str | None = None) -> Prompt:
+    """`content` as a user's turn up to the assistant's first token, then `prefill` as the assistant's own start.
+
+    The span "turn" is the start of the assistant's turn and the prefill. A plain prompt's `system` stands before "Human:".
+    """
     if style is PromptFormat.plain:
-        head = "Human: "
-        return content.shifted(len(head), head, f"\n\nAssistant:{' ' + prefill if prefill else ''}", special_tokens=True)
-    chat = chat_of(tokenizer, content.text)
-    return content.shifted(len(chat.head), chat.head, chat.reply + prefill if prefill else chat.turn, special_tokens=False)
+        head = f"{system}\n\nHuman: " if system else "Human: "
+        turn, special = f"Assistant:{' ' + prefill if prefill else ''}", True
+        asked = content.shifted(len(head), head, "\n\n" + turn, special_tokens=special)
+    else:
+        chat = chat_of(tokenizer, content.text, system)
+        turn, special = chat.reply + prefill if prefill else chat.turn, False
+        asked = content.shifted(len(chat.head), chat.head, turn, special_tokens=special)
+    return replace(asked, spans={**asked.spans, "turn": ((len(asked.text) - len(turn), len(asked.text)),)})
 
 
 @dataclass(frozen=True)
@@ -175,3 +182,11 @@ def word_ids(tokenizer: Any, word: str) -> list[int]:
     if both[: len(before)] != before:
         raise EmoexpError(f"the tokenizer does not read {word!r} after another word as tokens of its own")
     return list(both[len(before) :])
+
+
+def reply_mask(prompts: Sequence[Prompt], span: ReplySpan, encoding: Encoding) -> Tensor:
+    """Which tokens of prompts made by `ask` are steered along with the reply; (row, token). BOS never is."""
+    if span is ReplySpan.generated:
+        return torch.zeros_like(encoding.mask)
+    first = encoding.is_text if span is ReplySpan.all else token_mask(prompts, ["turn"], encoding)
+    return first.cumsum(1).bool() & encoding.mask

@@ -94,3 +94,16 @@ def test_a_template_that_refuses_replies_or_changes_words_is_refused() -> None:
 
 def test_the_template_is_part_of_the_identity() -> None:
     assert template_hash(Templated(GEMMA)) != template_hash(Templated(LLAMA))
+
+
+def test_a_system_turn_is_written_or_refused() -> None:
+    tokenizer = AutoTokenizer.from_pretrained(BUNDLED / "organism")
+    tokenizer.chat_template = "{% for m in messages %}<{{ m.role }}>{{ m.content }}{% endfor %}{% if add_generation_prompt %}<assistant>{% endif %}"
+    assert ask(Prompt("x y"), PromptFormat.chat, tokenizer, system="A clerk.").text == "<system>A clerk.<user>x y<assistant>"
+    assert ask(Prompt("x y"), PromptFormat.chat, tokenizer).text == "<user>x y<assistant>"
+    deaf = "{% for m in messages if m.role != 'system' %}<{{ m.role }}>{{ m.content }}{% endfor %}{% if add_generation_prompt %}<assistant>{% endif %}"
+    refusing = "{% for m in messages %}{% if m.role == 'system' %}{{ raise_exception('no system') }}{% endif %}" + tokenizer.chat_template[28:]
+    for template, says in ((deaf, "leaves out the system turn"), (refusing, "takes no system turn")):
+        tokenizer.chat_template = template
+        with pytest.raises(EmoexpError, match=says):
+            ask(Prompt("x y"), PromptFormat.chat, tokenizer, system="A clerk.")

@@ -5,10 +5,10 @@ from __future__ import annotations
 import pytest
 import torch
 
-from emoexp.config import PromptFormat
+from emoexp.config import PromptFormat, ReplySpan
 from emoexp.errors import EmoexpError
 from emoexp.model import SubjectModel
-from emoexp.prompts import Prompt, ask, encode, fill, token_mask
+from emoexp.prompts import Prompt, ask, encode, fill, reply_mask, token_mask
 
 TEXTS = [Prompt("A cart rolled by."), Prompt("The clock on the wall showed ten past. The road was dry.")]
 
@@ -95,3 +95,17 @@ def test_a_span_covers_tokens_that_straddle_its_edge(tiny: SubjectModel) -> None
     encoding = encode(prompts, tiny.tokenizer)
     mask = token_mask(prompts, ["a"], encoding)
     assert tiny.tokenizer.decode(encoding.ids[0][mask[0]]) == " Ida"
+
+
+def test_the_assistants_turn_is_a_span_and_what_is_steered_with_a_reply(tiny: SubjectModel) -> None:
+    asked = (("A cart rolled by.", ""), ("The road was dry. What comes next?", "I feel"))
+    prompts = [ask(Prompt(text), PromptFormat.plain, tiny.tokenizer, prefill) for text, prefill in asked]
+    encoding = tiny.encode(prompts)
+    assert not reply_mask(prompts, ReplySpan.generated, encoding).any()
+    turns = reply_mask(prompts, ReplySpan.turn, encoding)
+    said = [tiny.tokenizer.decode(encoding.ids[r][turns[r]]).strip() for r in range(2)]
+    assert said == ["Assistant:", "Assistant: I feel"]
+    whole = reply_mask(prompts, ReplySpan.all, encoding)
+    assert torch.equal(whole, encoding.is_text), "every token but BOS"
+    system = ask(Prompt("What comes next?"), PromptFormat.plain, tiny.tokenizer, system="A clerk reads.")
+    assert system.text == "A clerk reads.\n\nHuman: What comes next?\n\nAssistant:"
