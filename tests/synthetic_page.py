@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import html
 import random
+import re
 
 
 def page_of(
     emotions: list[str], topics: list[str], activities: list[tuple[str, str]], scenarios: list[tuple[str, str, str]], prompts: dict[str, str],
-    *, mess: bool = False,
+    *, later: tuple[str, ...] = (), mess: bool = False,
 ) -> str:  # fmt: skip
-    """A page as PROVENANCE.md describes the paper's; with `mess`, the same as a browser might save it."""
+    """A page as PROVENANCE.md describes the paper's, `later` texts in its appendix; with `mess`, the same as a browser might save it."""
 
     def text(raw: str) -> str:
         escaped = html.escape(raw, quote=False)
@@ -23,7 +24,7 @@ def page_of(
         return f"<table><tr>{''.join(f'<th>{h}</th>' for h in head)}</tr>{cells}</table>"
 
     def prompt(raw: str) -> str:
-        lost = raw.replace("<NEW STORY>", "").replace("<NEW DIALOGUE>", "") if mess else raw
+        lost = re.sub(r"<[^<>]*>", "", raw) if mess else raw
         parts = [text(line) for line in lost.split("\n")]
         return "".join(f"<p>{p}</p>" for p in parts) if mess else "<pre>" + "\n".join(parts) + "</pre>"
 
@@ -37,4 +38,5 @@ def page_of(
       <h2>Full list of emotions</h2><p>{text(", ".join(emotions))}.</p>
       <h2>Dataset generation</h2><p>We used these:</p>{"".join(f"<p>{text(t)}</p>" for t in topics)}
       <p><b>Emotional stories prompt.</b></p>{prompt(prompts["story"])}<p><b>Neutral dialogues prompt.</b></p>{prompt(prompts["dialogue"])}
-      <h2>Activities</h2>{table(["Category", "Activity", "Elo", "Blissful", "Hostile"], rows)}</d-article></body></html>"""
+      <h2>Activities</h2>{table(["Category", "Activity", "Elo", "Blissful", "Hostile"], rows)}
+      <h2>Transcripts</h2>{"".join(f"<p><b>Shown:</b></p>{prompt(text)}" for text in later)}</d-article></body></html>"""

@@ -12,8 +12,9 @@ from pathlib import Path
 from emoexp.errors import EmoexpError
 from emoexp.stimuli.load import artifacts_root, find_pack, load_stimuli, read_pack, story_faults
 from emoexp.stimuli.pack import Stimuli
-from emoexp.stimuli.paper import FILES, URL, JsonSource, PageSource, Source, build_pack, gather
+from emoexp.stimuli.paper import URL, build_pack, gather
 from emoexp.stimuli.proof import NUMERIC, PAPER
+from emoexp.stimuli.sources import FILES, JsonSource, PageSource, Source
 
 
 def parse(arguments: list[str] | None) -> argparse.Namespace:
@@ -23,7 +24,7 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
     page = add.add_mutually_exclusive_group()
     page.add_argument("--url", nargs="?", const=URL, help=f"the paper's page; {URL} if none is given")
     page.add_argument("--html", type=Path, metavar="FILE", help="the page, saved")
-    add.add_argument("--json", type=Path, metavar="FOLDER", help="JSON files; with --url or --html, for what the page lacks")
+    add.add_argument("--json", type=Path, metavar="FOLDER", help="JSON files, and blackmail_summitbridge.txt; with --url or --html, for what the page lacks")
     numeric = add.add_mutually_exclusive_group()
     numeric.add_argument("--numeric", type=Path, metavar="FILE", help="numeric templates, which the page has in an image only")
     numeric.add_argument("--without-numeric", action="store_true", help="a pack without them: V5 and V6 are not measured")
@@ -106,10 +107,12 @@ def check_pack(path: str) -> int:
 def summary(pack: Stimuli) -> str:
     """One line of counts, and the hash that every result carries."""
     origin = "the paper's own, " if pack.is_paper else ""
+    scenes = f"{len(pack.blackmail.scenes)} blackmail scenes" if pack.blackmail else "no blackmail scenario"
+    report = f"{1 + len(pack.self_report.other)} self-report questions" if pack.self_report else "no self-report questions"
     return (
         f"{pack.name} (sha256 {pack.sha256}): {origin}{len(pack.emotions)} emotions ({len(pack.valence)} with valence), "
         f"{len(pack.topics)} topics, {len(pack.activities)} activities ({sum(a.steered for a in pack.activities)} steered), "
-        f"{len(pack.scenarios)} scenarios, {len(pack.numeric)} numeric templates"
+        f"{len(pack.scenarios)} scenarios, {len(pack.numeric)} numeric templates, {scenes}, {report}, {len(pack.drift)} drift prompts"
     )
 
 

@@ -9,9 +9,10 @@ from typing import Any
 
 from emoexp.errors import EmoexpError
 from emoexp.provenance import hash_files
+from emoexp.stimuli.checks import is_text
 from emoexp.stimuli.pack import FILES, OPTIONAL, Stimuli
 from emoexp.stimuli.proof import PAPER, paper_faults
-from emoexp.stimuli.reader import Reader, is_text
+from emoexp.stimuli.reader import Reader
 
 BUNDLED = Path(__file__).parent.parent / "data" / "packs"
 IMPORT = "run: python -m emoexp.stimuli import --url (or --html FILE, or --json FOLDER)"
@@ -61,7 +62,7 @@ def read_pack(folder: Path) -> tuple[Stimuli | None, list[str]]:
     emotions, valence = reader.emotions()
     parts: dict[str, Any] = {
         "emotions": emotions, "valence": valence, "activities": reader.activities(), "scenarios": reader.scenarios(emotions),
-        "numeric": reader.numeric(emotions, absent), "topics": reader.topics(),
+        "numeric": reader.numeric(emotions, absent), "topics": reader.topics(), "blackmail": reader.blackmail(absent),
     }  # fmt: skip
     reader.named("pack.json", [e for pair in head.get("opposite_pairs", ()) for e in pair] + list(head.get("exemplars", ())), emotions)
     texts = [a.text for a in parts["activities"]] + [s.text for s in parts["scenarios"]]

@@ -10,7 +10,9 @@ A pack may also bring
 topics.txt       one topic a line: what stories are generated about
 stories.jsonl    {emotion, topic, text}
 neutral.jsonl    {text}
-and, in pack.json, `provenance`: where each list comes from.
+blackmail.json   an office scene in which an assistant may do harm (emoexp/stimuli/blackmail.py)
+and, in pack.json, `self_report` ({self: opening, other: [opening, ...]}), `drift` ([opening, ...]) and `provenance`: where each list
+comes from. An opening is {question, answer}: what is asked (null: nothing, a text is continued) and how the answer begins.
 """
 
 from __future__ import annotations
@@ -22,9 +24,10 @@ from pathlib import Path
 from typing import Any
 
 from emoexp.errors import EmoexpError
+from emoexp.stimuli.blackmail import Blackmail
 
 FILES = ("pack.json", "emotions.csv", "activities.csv", "scenarios.csv", "numeric.json")
-OPTIONAL = ("topics.txt", "stories.jsonl", "neutral.jsonl")
+OPTIONAL = ("topics.txt", "stories.jsonl", "neutral.jsonl", "blackmail.json")
 N_CATEGORIES, PER_CATEGORY = 8, 8
 N_ACTIVITIES = N_CATEGORIES * PER_CATEGORY
 N_SCENARIOS, N_TEMPLATES, N_PAIRS = 12, 6, 5
@@ -54,13 +57,30 @@ class NumericTemplate:
 
 
 @dataclass(frozen=True)
+class Opening:
+    """What stands before a model's own words: a question, or None for a text to continue; and how the answer (or text) begins, perhaps empty."""
+
+    question: str | None
+    answer: str
+
+
+@dataclass(frozen=True)
+class SelfReport:
+    """A sentence that ends where a feeling is named: of the model itself, and of others. All questions and answers have words."""
+
+    self: Opening
+    other: tuple[Opening, ...]
+
+
+@dataclass(frozen=True)
 class Stimuli:
     """One pack.
 
     Attributes:
         sha256: over all its files.
         valence: lacks the emotions whose valence is not known.
-        absent: parts that the pack says it does not have ("numeric"); what needs them is not measured.
+        absent: parts that the pack says it does not have ("numeric", "blackmail"); what needs them is not measured.
+        blackmail: None where the pack has none; likewise self_report, and drift is empty.
         provenance: list by list where it comes from; empty for a pack of somebody's own.
     """
 
@@ -78,6 +98,9 @@ class Stimuli:
     numeric: tuple[NumericTemplate, ...]
     topics: tuple[str, ...]
     absent: tuple[str, ...] = ()
+    blackmail: Blackmail | None = None
+    self_report: SelfReport | None = None
+    drift: tuple[Opening, ...] = ()
     provenance: dict[str, Any] = field(default_factory=dict)
 
     @cached_property
@@ -86,6 +109,12 @@ class Stimuli:
         from emoexp.stimuli.proof import paper_faults
 
         return not paper_faults(self)
+
+    def lacking(self, part: str) -> EmoexpError:
+        """What an experiment raises that needs an optional part which this pack does not bring: `blackmail`, `self_report` or `drift`."""
+        where = "a blackmail.json" if part == "blackmail" else f"{part} in pack.json"
+        again = ", import it again from a source that has it" if self.provenance else ""
+        return EmoexpError(f"the pack {self.name!r} has no {part}: choose stimuli=emoexp or stimuli=organism{again}, or give the pack {where}")
 
 
 def choose_emotions(known: Sequence[str], names: Sequence[str] | None) -> tuple[str, ...]:

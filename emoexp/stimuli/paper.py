@@ -14,105 +14,31 @@ import tempfile
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 from emoexp import published
 from emoexp.errors import EmoexpError
-from emoexp.stimuli.page import Page
 from emoexp.stimuli.proof import (
     LABELS,
     NUMERIC,
+    OPEN,
+    OPENINGS,
+    OTHER,
     PAPER,
+    SCENARIO,
+    SELF,
     TEMPLATES,
-    bare_words,
+    judge,
     list_fingerprints,
     normalise_item,
-    numeric_item,
+    optional_fingerprints,
     prompt_fingerprints,
 )  # fmt: skip
+from emoexp.stimuli.sources import Source, get_content
 
 URL = "https://transformer-circuits.pub/2026/emotions/index.html"
-FILES = {
-    "emotions_171": "emotions_171.json", "topics_100": "topics_100.json", "activities_64": "activities_64.json",
-    "scenarios_12": "implicit_scenarios_12.json", LABELS: "implicit_scenarios_12.json", NUMERIC: "numeric_templates_6.json",
-    "story_prompt": "generation_prompts.json", "dialogue_prompt": "generation_prompts.json",
-    "preference_template": "other_prompts.json", "feeling_template": "other_prompts.json",
-}  # fmt: skip
-"""The file of a JSON folder that holds each list."""
-KEYS = {"story_prompt": "story", "dialogue_prompt": "neutral_dialogue", "preference_template": "preference", "feeling_template": "activity_probe"}
 PAIRS = (("happy", "sad"), ("calm", "desperate"), ("loving", "hostile"), ("proud", "ashamed"), ("hopeful", "gloomy"))
 EXEMPLARS = ("blissful", "hostile")
-
-
-class Source(Protocol):
-    """Where lists are looked for. `name` is what the provenance says: nothing of the user's machine."""
-
-    @property
-    def name(self) -> str: ...
-    def candidates(self, name: str) -> list[list[str]]:
-        """Item lists that might be, or hold, the list; none if the source lacks it."""
-        ...
-
-    def words(self, name: str) -> list[str]:
-        """Words among which the prompt may stand."""
-        ...
-
-
-@dataclass(frozen=True)
-class PageSource:
-    page: Page
-    name: str
-
-    def candidates(self, name: str) -> list[list[str]]:
-        return self.page.candidates(name)
-
-    def words(self, name: str) -> list[str]:
-        return self.page.words()
-
-
-@dataclass(frozen=True)
-class JsonSource:
-    """Files by list; a file that is not there offers nothing.
-
-    Raises:
-        EmoexpError: a file is there but is not laid out as it should be.
-    """
-
-    files: dict[str, Path]
-    name: str
-
-    def candidates(self, name: str) -> list[list[str]]:
-        def items(content: Any) -> list[str]:
-            match name:
-                case "activities_64":
-                    return [f"{a['category']}\t{a['activity']}" for a in content["activities"]]
-                case "scenarios_12":
-                    return [f"{s['emotion']}\t{s['text']}" for s in content["scenarios"]]
-                case n if n == LABELS:
-                    return [s["label"] for s in content["scenarios"]]
-                case n if n == NUMERIC:
-                    return [numeric_item(t["template"], t["values"]) for t in content["templates"]]
-                case _:
-                    return [str(item) for item in content]
-
-        return self._read(name, lambda content: [items(content)])
-
-    def words(self, name: str) -> list[str]:
-        return self._read(name, lambda content: bare_words(content[KEYS[name]]))
-
-    def _read(self, name: str, get: Any) -> list[Any]:
-        path = self.files.get(name)
-        return list(get_content(path, get)) if path is not None and path.exists() else []
-
-
-def get_content(path: Path, get: Any) -> Any:
-    """`get` of a JSON file. Raises EmoexpError with the file's name if it cannot be read, or `get` does not find what it looks for."""
-    try:
-        return get(json.loads(path.read_text(encoding="utf-8")))
-    except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
-        raise EmoexpError(f"{path} cannot be read as JSON ({error})") from error
-    except (KeyError, TypeError, AttributeError, ValueError) as error:
-        raise EmoexpError(f"{path} is not laid out as it should be ({type(error).__name__}: {error})") from error
 
 
 @dataclass(frozen=True)
@@ -122,6 +48,10 @@ class Proven:
     lists: dict[str, tuple[str, ...]]
     prompts: dict[str, str]
     sources: dict[str, str]
+
+    def whole(self, names: Sequence[str]) -> bool:
+        """Whether all of a group of optional prompts were found."""
+        return set(names) <= set(self.prompts)
 
 
 def gather(sources: Sequence[Source], *, numeric: bool) -> Proven:
@@ -143,11 +73,12 @@ def gather(sources: Sequence[Source], *, numeric: bool) -> Proven:
             differ = ", and their text is not the paper's" if count >= fingerprint.n else ""
             missing = " (the page has them in an image only: give --numeric FILE, or --without-numeric)" if name == NUMERIC and not count else ""
             faults.append(f"{name}: {count} items found, {fingerprint.n} wanted{differ}{missing}")
-    for name, prompt in prompt_fingerprints().items():
+    optional = optional_fingerprints()
+    for name, prompt in (prompt_fingerprints() | optional).items():
         found = next(((s.name, text) for s in sources if (text := prompt.search(s.words(name)))), None)
         if found:
             origins[name], prompts[name] = found
-        else:
+        elif name not in optional:
             faults.append(f"{name}: 0 items found, 1 wanted")
     if faults:
         raise EmoexpError(f"nothing is imported, for not all lists are proven verbatim: {'; '.join(faults)}")
@@ -170,7 +101,8 @@ def read_split(path: Path, activities: Sequence[str]) -> tuple[int, ...]:
 
 def provenance(proven: Proven, split: Path | None, steered: Sequence[int]) -> dict[str, Any]:
     """List by list where it comes from and its hash; for what the paper does not have as text, how it was made."""
-    hashes = {name: f.sha256 for name, f in list_fingerprints().items()} | {name: f.sha256 for name, f in prompt_fingerprints().items()}
+    prompts = prompt_fingerprints() | optional_fingerprints()
+    hashes = {name: f.sha256 for name, f in list_fingerprints().items()} | {name: f.sha256 for name, f in prompts.items()}
     record: dict[str, Any] = {name: {"from": origin, "sha256": hashes[name], "proven": True} for name, origin in proven.sources.items()}
     if NUMERIC not in proven.lists:
         record[NUMERIC] = {"from": "absent", "note": "imported with --without-numeric: V5 and V6 are not measured"}
@@ -189,6 +121,13 @@ def provenance(proven: Proven, split: Path | None, steered: Sequence[int]) -> di
     record["opposite_pairs"] = {"from": "emoexp's choice", "note": "the paper lists none"}
     record["exemplars"] = {"from": ours, "note": "the emotions of Figure 4"}
     record["line_breaks"] = {"from": ours, "note": "of the two generation prompts, and their delimiters, which are in the PDF only"}
+    if proven.whole(SCENARIO):
+        record["blackmail_tags"] = {"from": ours, "note": "XML tags, lost on the page, restored as in public copies of the scenario; and line breaks"}
+        record["blackmail_judge"] = {"from": "emoexp's choice", "note": "rules and question are not the paper's"}
+    for part, names in (("blackmail", SCENARIO), ("self_report", OPENINGS)):
+        if not proven.whole(names):
+            lost = ", ".join(name for name in names if name not in proven.prompts)
+            record[part] = {"from": "absent", "note": f"{lost} not found verbatim: experiment={part} does not run on this pack"}
     return record
 
 
@@ -217,7 +156,8 @@ def write_files(folder: Path, proven: Proven, steered: Sequence[int], record: di
         "templates": {template: proven.prompts[prompt] for template, prompt in TEMPLATES.items()},
         "opposite_pairs": PAIRS,
         "exemplars": EXEMPLARS,
-        "absent": [] if NUMERIC in proven.lists else ["numeric"],
+        "absent": ([] if NUMERIC in proven.lists else ["numeric"]) + ([] if proven.whole(SCENARIO) else ["blackmail"]),
+        **openings(proven),
         "provenance": record,
     }
     _write_json(folder / "pack.json", head)
@@ -240,6 +180,18 @@ def write_files(folder: Path, proven: Proven, steered: Sequence[int], record: di
             folder / "numeric.json",
             [{"key": key, "template": text, "values": [int(v) for v in values.split(",")], "signs": signs[key]} for key, (text, values) in rows],
         )
+
+    if proven.whole(SCENARIO):
+        system, prompt = (proven.prompts[name].replace("{", "{{").replace("}", "}}") for name in SCENARIO)
+        _write_json(folder / "blackmail.json", {"system": system, "prompt": prompt, **judge()})
+
+
+def openings(proven: Proven) -> dict[str, Any]:
+    """`self_report` and `drift` of pack.json, if all of the paper's openings were found: drift is what the paper lets be continued."""
+    if not proven.whole(OPENINGS):
+        return {}
+    own, other, free = ({"question": texts[0], "answer": "".join(texts[1:])} for texts in ([proven.prompts[n] for n in g] for g in (SELF, OTHER, OPEN)))
+    return {"self_report": {"self": own, "other": [other]}, "drift": [own, other, free]}
 
 
 def _write_json(path: Path, content: Any) -> None:

@@ -14,17 +14,25 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+
+from emoexp.stimuli.blackmail import Blackmail, read_blackmail
 
 if TYPE_CHECKING:
     from emoexp.stimuli.pack import Stimuli
 
 HASHES = Path(__file__).parent.parent / "data" / "published" / "hashes.json"
+JUDGE = Path(__file__).parent / "paper_judge.json"
+"""emoexp's own part of the paper's blackmail scenario: rules, question, and the names that they use."""
 PAPER = "paper"
 """The name that only a proven pack may bear."""
 LABELS, NUMERIC = "scenario_labels_12", "numeric_6"
 TEMPLATES = {"preference": "preference_template", "feeling": "feeling_template", "story": "story_prompt", "dialogue": "dialogue_prompt"}
 """Names of templates in pack.json, and of their fingerprints."""
+SCENARIO = ("blackmail_system", "blackmail_prompt")
+SELF, OTHER, OPEN = ("self_question", "self_answer"), ("other_question", "other_answer"), ("open_question",)
+OPENINGS = (*SELF, *OTHER, *OPEN)
+"""What a source may lack: the fingerprints of the blackmail scenario; and of the three openings that the paper continues under steering."""
 _FOLDED = str.maketrans({
     **dict.fromkeys("\u2018\u2019\u201a\u201b\u2032\u02bc`\u00b4", "'"), **dict.fromkeys("\u201c\u201d\u201e\u201f\u2033", '"'),
     **dict.fromkeys("\u2010\u2011\u2012\u2013\u2014\u2015\u2212", "-"), **dict.fromkeys("\u00ad\u200b\u2060\ufeff"),
@@ -38,8 +46,8 @@ def normalise(text: str) -> str:
 
 
 def bare_words(text: str) -> list[str]:
-    """The words of a prompt without what its copies differ in: names of fields, and the delimiter, which browsers take for a tag."""
-    return re.sub(r"\{[^{}]*\}", "{}", re.sub(r"<\s*NEW\s+[A-Z]+\s*>", " ", normalise(text))).split()
+    """The words of a prompt without what its copies differ in: names of fields, and what browsers take for a tag, such as a delimiter."""
+    return re.sub(r"\{[^{}]*\}", "{}", re.sub(r"<\s*(?:NEW\s+[A-Z]+|/?[A-Za-z_]+(?::[a-z]+)?)\s*>", " ", normalise(text))).split()
 
 
 def digest(text: str) -> str:
@@ -82,11 +90,12 @@ class ListFingerprint:
 @dataclass(frozen=True)
 class PromptFingerprint:
     """Attributes:
-    n: how many words, a field being one and delimiters none.
+    n: how many words, a field being one, delimiters and tags none.
     sha256: of the words joined by blanks, fields as `{}`.
     fields: what the fields are called in a pack, in order.
-    lines: words on each line; -1 is a line with the delimiter. The page does not keep line breaks, so they are restored from this.
+    lines: words on each line, tags included; -1 is a line with the delimiter. The page does not keep line breaks, so they are restored from this.
     delimiter: empty, or what stands between stories (from the PDF: browsers lose it).
+    tags: (place among all words, tag), in order: tags that the page has lost.
     text_sha256: of the text as a pack has it.
     """
 
@@ -95,6 +104,7 @@ class PromptFingerprint:
     fields: tuple[str, ...]
     lines: tuple[int, ...]
     delimiter: str
+    tags: tuple[tuple[int, str], ...]
     text_sha256: str
 
     def search(self, words: Sequence[str]) -> str | None:
@@ -106,7 +116,9 @@ class PromptFingerprint:
         return None
 
     def _laid_out(self, words: Sequence[str]) -> str:
-        names, rest, lines = iter(self.fields), list(words), []
+        names, rest, lines = iter(self.fields), list(words), list[str]()
+        for place, tag in self.tags:
+            rest.insert(place, tag)
         for count in self.lines:
             lines.append(self.delimiter if count < 0 else " ".join(rest[: max(count, 0)]))
             rest = rest[max(count, 0) :]
@@ -121,9 +133,22 @@ def list_fingerprints() -> dict[str, ListFingerprint]:
 
 @cache
 def prompt_fingerprints() -> dict[str, PromptFingerprint]:
+    """The prompts that a paper pack must have."""
+    return _prompts("prompts")
+
+
+@cache
+def optional_fingerprints() -> dict[str, PromptFingerprint]:
+    """The prompts that a source may lack: SCENARIO and OPENINGS."""
+    return _prompts("optional")
+
+
+def _prompts(kind: str) -> dict[str, PromptFingerprint]:
     return {
-        name: PromptFingerprint(f["n"], f["sha256"], tuple(f["fields"]), tuple(f["lines"]), f["delimiter"], f["text_sha256"])
-        for name, f in _hashes()["prompts"].items()
+        name: PromptFingerprint(
+            f["n"], f["sha256"], tuple(f["fields"]), tuple(f["lines"]), f["delimiter"], tuple((i, tag) for i, tag in f.get("tags", ())), f["text_sha256"]
+        )
+        for name, f in _hashes()[kind].items()
     }
 
 
@@ -161,4 +186,30 @@ def paper_faults(pack: Stimuli) -> list[str]:
     given = pack.provenance.get("steered", {}).get("from") == "a file"
     if not given and tuple(i for i, a in enumerate(pack.activities) if a.steered) != published.activities().steered:
         found.append("the steered half is not the paper's")
+    return found + (scenario_faults(pack.blackmail) if pack.blackmail else []) + opening_faults(pack)
+
+
+def scenario_faults(scenario: Blackmail) -> list[str]:
+    """What of a blackmail scenario is not the paper's, and what of its judge is not emoexp's."""
+    scene, prompts = scenario.scene(0), optional_fingerprints()
+    texts = zip(SCENARIO, (scene.system or "", scene.prompt), strict=True)
+    found = [f"{name} is not the paper's" for name, text in texts if digest(text) != prompts[name].text_sha256]
+    if scenario != read_blackmail({"system": scenario.system, "prompt": scenario.prompt, **judge()}, lambda _: None):
+        found.append("the rules or the question of the blackmail scenario are not emoexp's")
     return found
+
+
+def opening_faults(pack: Stimuli) -> list[str]:
+    report = (pack.self_report.self, *pack.self_report.other) if pack.self_report else ()
+    if not report and not pack.drift:
+        return []
+    prompts = optional_fingerprints()
+    wanted = [(*(prompts[name].text_sha256 for name in names), digest(""))[:2] for names in (SELF, OTHER, OPEN)]
+    given = [[(digest(o.question or ""), digest(o.answer)) for o in openings] for openings in (report, pack.drift)]
+    return [] if given == [wanted[:2], wanted] else ["the self-report and drift prompts are not the paper's"]
+
+
+@cache
+def judge() -> dict[str, Any]:
+    """blackmail.json of the paper's pack, but for its texts."""
+    return dict(json.loads(JUDGE.read_text(encoding="utf-8")))

@@ -12,6 +12,8 @@ from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
+from emoexp.stimuli.blackmail import Blackmail, read_blackmail
+from emoexp.stimuli.checks import are_texts, is_text
 from emoexp.stimuli.pack import (
     N_ACTIVITIES,
     N_CATEGORIES,
@@ -21,12 +23,16 @@ from emoexp.stimuli.pack import (
     PER_CATEGORY,
     Activity,
     NumericTemplate,
+    Opening,
     Scenario,
+    SelfReport,
 )  # fmt: skip
 
 FIELDS = {"preference": {"a", "b"}, "feeling": {"activity"}, "story": {"n", "topic", "emotion"}, "dialogue": {"n", "topic"}}
 """Fields of each template; stories and dialogues are needed for generation only."""
 DELIMITED = ("story", "dialogue")
+ABSENT = ("numeric", "blackmail")
+"""Parts that a pack may say it does not have."""
 
 
 class Reader:
@@ -118,7 +124,15 @@ class Reader:
             "opposite_pairs", lambda v: isinstance(v, list) and all(are_texts(p) and len(p) == 2 and p[0] != p[1] for p in v),
             "a list of pairs of different emotions", lambda v: tuple((a, b) for a, b in v),
         )  # fmt: skip
-        take("absent", lambda v: v in ([], ["numeric"]), '["numeric"] or left out', tuple, [])
+        take("absent", lambda v: are_texts(v) and set(v) <= set(ABSENT), f"left out, or a list of {', '.join(ABSENT)}", tuple, [])
+        take(
+            "self_report", lambda v: v is None or is_self_report(v), "{self: opening, other: [opening, ...]}, with words in each question and answer",
+            lambda v: v and SelfReport(opening(v["self"]), tuple(map(opening, v["other"]))),
+        )  # fmt: skip
+        take(
+            "drift", lambda v: isinstance(v, list) and all(map(is_opening, v)), "a list of {question, answer}, with words in one of them at least",
+            lambda v: tuple(map(opening, v)), [],
+        )  # fmt: skip
         take("provenance", lambda v: isinstance(v, dict), "an object", dict, {})
         if "opposite_pairs" in head:
             self.count("opposite pairs", head["opposite_pairs"], N_PAIRS)
@@ -211,6 +225,15 @@ class Reader:
             self.fault(f"{where} must have signs that are 1 or -1")
         return NumericTemplate(str(key), str(template), tuple(values), signs) if len(self.faults) == before else None
 
+    def blackmail(self, absent: Sequence[str]) -> Blackmail | None:
+        text = self.text("blackmail.json")
+        if "blackmail" in absent:
+            if text is not None:
+                self.fault("pack.json says that blackmail is absent, but there is a blackmail.json")
+            return None
+        raw = self.json("blackmail.json", text, dict)
+        return None if raw is None else read_blackmail(raw, self.fault)
+
     def topics(self) -> tuple[str, ...]:
         lines = (self.text("topics.txt") or "").splitlines()
         for number, line in enumerate(lines, 1):
@@ -220,9 +243,19 @@ class Reader:
         return tuple(lines)
 
 
-def is_text(value: Any) -> bool:
-    return isinstance(value, str) and bool(value.strip())
+def is_opening(value: Any) -> bool:
+    """A question, the beginning of an answer, or both."""
+    if not isinstance(value, dict) or set(value) != {"question", "answer"}:
+        return False
+    question, answer = value["question"], value["answer"]
+    return (question is None or is_text(question)) and isinstance(answer, str) and (question is not None or is_text(answer))
 
 
-def are_texts(value: Any) -> bool:
-    return isinstance(value, list) and all(map(is_text, value))
+def is_self_report(value: Any) -> bool:
+    if not isinstance(value, dict) or set(value) != {"self", "other"} or not isinstance(value["other"], list) or not value["other"]:
+        return False
+    return all(is_opening(o) and o["question"] is not None and is_text(o["answer"]) for o in (value["self"], *value["other"]))
+
+
+def opening(value: dict[str, Any]) -> Opening:
+    return Opening(value["question"], value["answer"])
