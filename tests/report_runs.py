@@ -49,7 +49,8 @@ def write_run(folder: Path, model: str = "organism", layer: int = 4, **changes: 
         "verdicts": verdicts(model, layer), "notes": [],
         "provenance": {
             "emoexp": "0.1.0", "commit": "d9bae047" * 5, "dirty": False, "packages": {"torch": "2.13.0", "nnsight": "0.8.1"},
-            "time": f"2026-11-21T09:0{layer}:00+00:00", "model": {"files": f"{model}-weights", "dtype": "float32", "quantization": "none"},
+            "time": f"2026-11-21T09:{layer:02}:00+00:00",
+            "model": {"repo_id": f"bundled:{model}", "files": f"{model}-weights", "dtype": "float32", "quantization": "none"},
         },
     }  # fmt: skip
     config = {"experiment": {"steering": {"strength": 0.5}}, "layer": layer, "emotions": {"names": None}, "scale": {"permutations": 1000}}

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
-import json
+import io
 import re
 from html.parser import HTMLParser
 from pathlib import Path
@@ -14,9 +15,7 @@ import pytest
 from emoexp.errors import EmoexpError
 from emoexp.report import load_runs, main, report
 from emoexp.report.groups import grouped, measured, parts, verdict_rows
-from emoexp.report.jobs import look, places
-from emoexp.runs import held
-from tests.report_runs import LAYERS, MODELS, change, verdicts, write_run, write_sweep
+from tests.report_runs import LAYERS, MODELS, verdicts, write_run, write_sweep
 
 
 class Page(HTMLParser):
@@ -44,15 +43,24 @@ class Page(HTMLParser):
         self.texts.append(data)
 
 
-def test_a_sweep_of_two_models_becomes_one_report_in_three_forms(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    sweep = write_sweep(tmp_path / "sweep")
-    report([sweep])
-    shown = capsys.readouterr().out
+@pytest.fixture(scope="module")
+def reported(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
+    """A sweep of two models by six layers with its report, and what the terminal shows."""
+    sweep = write_sweep(tmp_path_factory.mktemp("sweep"))
+    with contextlib.redirect_stdout(io.StringIO()) as shown:
+        report([sweep])
+    return sweep, shown.getvalue()
+
+
+def test_a_sweep_of_two_models_becomes_one_report_in_three_forms(reported: tuple[Path, str]) -> None:
+    sweep, shown = reported
     assert "12 of 12 runs finished" in shown
     assert "best: 4 (of 6); two thirds: 5" in shown
     page = (sweep / "report.html").read_text()
     text = (sweep / "report.md").read_text()
-    titles = ["Jobs", "Verification", "By layer", "Detection against steering", "Models side by side", "What it was measured with"]
+    titles = [
+        "Jobs", "Verification", "Expected against found", "By layer", "Detection against steering", "Models side by side", "What it was measured with",
+    ]  # fmt: skip
     assert re.findall(r"<h2>(.*?)</h2>", page) == titles
     assert re.findall(r"^## (.*)$", text, re.MULTILINE) == titles
     assert "multiple comparison" in page
@@ -63,7 +71,7 @@ def test_a_sweep_of_two_models_becomes_one_report_in_three_forms(tmp_path: Path,
     assert not found.tags & {"script", "link", "iframe"}
     assert "http" not in re.sub(r"base64,[^\"]*", "", page)
     images = re.findall(r"\]\(([^)]*\.png)\)", text)
-    assert images == ["layers_1_organism.png", "layers_2_organism_untrained.png", "detection_1_organism.png", "detection_2_organism_untrained.png"]
+    assert images == ["layers_models.png", "layers_1_organism.png", "layers_2_organism_untrained.png", "detection.png"]
     assert all((sweep / name).stat().st_size > 10_000 for name in images)
     with (sweep / "report.csv").open() as handle:
         rows = list(csv.DictReader(handle))
@@ -74,9 +82,8 @@ def test_a_sweep_of_two_models_becomes_one_report_in_three_forms(tmp_path: Path,
     assert (one["value"], one["null_high"], one["passed"], one["stands"], one["pack"]) == ("11.0", "3.0", "True", "True", "organism")
 
 
-def test_the_models_stand_beside_the_published_numbers(tmp_path: Path) -> None:
-    report([write_sweep(tmp_path)])
-    text = (tmp_path / "report.md").read_text()
+def test_the_models_stand_beside_the_published_numbers(reported: tuple[Path, str]) -> None:
+    text = (reported[0] / "report.md").read_text()
     table = text.split("## Models side by side")[1]
     head, _, *rows = [[c.strip() for c in line.strip("| ").split(" | ")] for line in table.split("##")[0].splitlines() if line.startswith("|")]
     assert head[1:] == [
@@ -112,69 +119,6 @@ def test_two_thirds_is_not_guessed(tmp_path: Path, capsys: pytest.CaptureFixture
     write_run(tmp_path / "c" / "4", layer=4)
     report([tmp_path / "c"])
     assert "two thirds: 5, which was not run" in capsys.readouterr().out
-
-
-def test_failed_killed_silent_and_missing_jobs_come_first(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    sweep = write_sweep(tmp_path, models=["organism"], expected=range(2, 9))
-    change(sweep / "layer=2,model=organism", status="error", error="RuntimeError: first\n\nthe last line\n")
-    change(sweep / "layer=3,model=organism", status="started", where={"host": "node7", "pid": 7})
-    (sweep / "layer=4,model=organism" / "result.json").write_text('{"status": "succ')
-    (sweep / "layer=5,model=organism" / "result.json").unlink()
-    troubles = [(t.state, t.job) for t in look([sweep], load_runs([sweep])).troubles]
-    assert troubles == [
-        ("failed", "verify, organism, layer 2"),
-        ("killed", "verify, organism, layer 3"),
-        ("result unreadable", "layer=4,model=organism"),
-        ("no result", "layer=5,model=organism"),
-        ("never started", "layer=8,model=organism"),
-    ]
-    report([sweep])
-    shown = capsys.readouterr().out
-    assert "2 of 7 runs finished, 1 failed, 1 killed, 1 result unreadable, 1 no result, 1 never started" in shown
-    assert shown.index("the last line") < shown.index("V3")
-    page = (sweep / "report.html").read_text()
-    assert page.index("the last line") < page.index("<h2>Verification")
-    assert "node7" in page
-    assert "layers run: 6, 7" in page
-
-
-def test_a_failure_that_was_done_again_says_where(tmp_path: Path) -> None:
-    write_run(tmp_path / "old", status="error", error="OSError: disk")
-    write_run(tmp_path / "new")
-    write_run(tmp_path / "other", layer=5, status="error", error="OSError: disk")
-    runs = load_runs([tmp_path])
-    why = {Path(t.path).name: t.why for t in look([tmp_path], runs).troubles}
-    assert why["old"].endswith(f"(finished in {tmp_path / 'new'})")
-    assert why["other"] == "OSError: disk"
-
-
-def test_a_report_of_failures_alone_is_a_report(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    write_run(tmp_path / "run", status="error", error="ValueError: no", verdicts=[])
-    report([tmp_path])
-    assert "0 of 1 runs finished, 1 failed" in capsys.readouterr().out
-    assert "there is nothing to compare" in (tmp_path / "report.html").read_text()
-    assert not (tmp_path / "report.csv").exists()
-
-
-def test_a_running_job_is_not_a_killed_one(tmp_path: Path) -> None:
-    run = write_run(tmp_path / "run", status="started")
-    with held(run):
-        assert [t.state for t in look([tmp_path], load_runs([tmp_path])).troubles] == ["running"]
-    assert [t.state for t in look([tmp_path], load_runs([tmp_path])).troubles] == ["killed"]
-
-
-def test_each_layer_of_a_job_with_several_is_expected(tmp_path: Path) -> None:
-    """Layer 4 of the first job, and all of the second, never started; settings are in the config of the job, one folder up."""
-    job = tmp_path / "layer=[2,3,4],model=organism"
-    for layer in (2, 3):
-        write_run(job / f"layer={layer}", layer=layer)
-        (job / f"layer={layer}" / "config.yaml").rename(job / "config.yaml")
-    (tmp_path / "sweep.json").write_text(json.dumps({"expected": ["layer=[2,3,4],model=organism", "layer=[5, 6],model=organism"]}))
-    assert [place.name for place in places(tmp_path)] == ["layer=2", "layer=3", "layer=4", "layer=5", "layer=6"]
-    runs = load_runs([tmp_path])
-    assert [Path(t.job).name for t in look([tmp_path], runs).troubles] == ["layer=4", "layer=5", "layer=6"]
-    assert look([tmp_path], runs).summary() == "2 of 5 runs finished, 3 never started"
-    assert [run["config"]["scale"] for run in runs] == [{"permutations": 1000}] * 2
 
 
 def test_results_of_before_the_code_was_hashed_are_told_apart_by_commit(tmp_path: Path) -> None:

@@ -12,12 +12,12 @@ from rich.console import Console
 
 from emoexp.errors import EmoexpError
 from emoexp.report.document import document
-from emoexp.report.groups import grouped, load_runs, measured, parts, replaced, verdict_rows
+from emoexp.report.groups import grouped, load_runs, measured, partial, parts, replaced, verdict_rows, without_layer
 from emoexp.report.jobs import look
 from emoexp.report.render import html, markdown
 from emoexp.report.terminal import layer_table, show
 
-__all__ = ["layer_table", "load_runs", "main", "report"]
+__all__ = ["layer_table", "load_runs", "main", "report", "report_sweep"]
 
 
 def report(
@@ -34,9 +34,10 @@ def report(
     table = verdict_rows(groups) if groups else None
     found, older = ([], []) if table is None else (parts(groups, table), replaced(table))
     console = Console(width=None if Console().is_terminal else 160)
-    show(console, jobs, found, len(older))
+    apart = {"partial": partial(runs), "without": without_layer(runs)}
+    show(console, jobs, found, len(older), **apart)
     title = f"emoexp: {', '.join(dict.fromkeys(part.model for part in found)) or 'no finished run'}"
-    blocks = document(jobs, found, older, mixed=len(groups) > 1)
+    blocks = document(jobs, found, older, mixed=len(groups) > 1, **apart)
     page, text, values = (
         given or directories[0] / name for given, name in ((html_file, "report.html"), (markdown_file, "report.md"), (csv_file, "report.csv"))
     )
@@ -56,6 +57,14 @@ def report(
         raise EmoexpError(f"the report cannot be written: {error}; give --html, --markdown and --csv files in a folder that can be written to") from error
     written = [page, text] + ([values] if table is not None else [])
     console.print(f"report: {', '.join(map(str, written))}", soft_wrap=True, markup=False)
+
+
+def report_sweep(directory: Path) -> None:
+    """The report of a sweep that has just ended, however it ended. What keeps it from being made is one line, for it must not hide the sweep's own error."""
+    try:
+        report([directory], mix=True)
+    except EmoexpError as error:
+        sys.stderr.write(f"emoexp: no report: {error}\n")
 
 
 class Parser(argparse.ArgumentParser):

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
 
-from matplotlib.figure import Figure
-
-from emoexp.figures import detection_and_steering, layer_curves
-from emoexp.report.groups import Part, code_version
+from emoexp.report.blocks import MARKS, Block, Cell, Heading, TableBlock, Text, in_order, marked, ranged
+from emoexp.report.by_layer import layer_blocks
+from emoexp.report.expected import expected_blocks
+from emoexp.report.groups import Part, Run, code_version
 from emoexp.report.jobs import Jobs
 from emoexp.result import show_value
 
@@ -24,71 +21,35 @@ CAVEAT = (
     "intervals and nulls are those of a layer fixed beforehand. Quote the two-thirds layer, which is fixed beforehand; for the best one, measure it "
     "again on other stimuli."
 )
-MARKS = "* passes and is informative; ~ passes, but so does noise; plain: fails; -: not measured."
+PARTIAL = "What these runs had found when they failed. It is in no other table, no figure and no report.csv, and no best layer is chosen from it."
 
 
-class Cell(NamedTuple):
-    """Text of a table's cell; `kind` is good, weak, bad or nothing."""
-
-    text: str
-    kind: str = ""
-
-
-@dataclass(frozen=True)
-class Heading:
-    text: str
-    level: int = 2
-
-
-@dataclass(frozen=True)
-class Text:
-    text: str
-    kind: str = ""
-
-
-@dataclass(frozen=True)
-class TableBlock:
-    """Columns named in `left` are text, the others numbers."""
-
-    columns: tuple[str, ...]
-    rows: Sequence[tuple[Cell, ...]]
-    left: int = 1
-
-
-@dataclass(frozen=True)
-class FigureBlock:
-    """`name` is the file that Markdown links to."""
-
-    name: str
-    figure: Figure
-    caption: str
-
-
-Block = Heading | Text | TableBlock | FigureBlock
-
-
-def marked(verdict: dict[str, Any] | None) -> Cell:
-    """The value and what it is worth."""
-    if verdict is None:
-        return Cell("-")
-    if not verdict["passed"]:
-        return Cell(show_value(verdict), "bad")
-    return Cell(f"{show_value(verdict)} *", "good") if verdict["informative"] else Cell(f"{show_value(verdict)} ~", "weak")
-
-
-def _order(identifiers: set[str]) -> list[str]:
-    return sorted(identifiers, key=lambda v: int(v[1:]))
-
-
-def _range(verdict: dict[str, Any] | None, name: str) -> Cell:
-    return Cell("" if verdict is None else f"{show_value(verdict, f'{name}_low')} .. {show_value(verdict, f'{name}_high')}")
-
-
-def job_blocks(jobs: Jobs) -> list[Block]:
+def job_blocks(jobs: Jobs, partial: Sequence[Run]) -> list[Block]:
+    """What went wrong, and what the runs that went wrong had found before."""
     blocks: list[Block] = [Heading("Jobs"), Text(jobs.summary() + ".", "bad" if jobs.troubles else "good")]
     if jobs.troubles:
         rows = [(Cell(t.state, "bad"), Cell(t.job), Cell(t.why), Cell(t.path)) for t in jobs.troubles]
         blocks.append(TableBlock(("state", "job", "last line", "folder"), rows, left=4))
+    return [*blocks, Heading("Partial: found before the run failed", 3), Text(PARTIAL, "weak"), *found_blocks(partial)] if partial else blocks
+
+
+def name_of(run: Run) -> str:
+    return f"{run['experiment']}, {run['model']}" + (f", layer {run['layer']}" if run["layer"] is not None else "")
+
+
+def found_blocks(runs: Sequence[Run]) -> list[Block]:
+    """Verdicts of runs that stand in no table by layer, one row each, and what else lies in their folders."""
+    rows = []
+    for run in runs:
+        for v in sorted(run["verdicts"], key=lambda v: int(v["id"][1:])):
+            threshold = Cell(f"{v['comparison']} {show_value(v, 'threshold')}")
+            rows.append((Cell(name_of(run)), Cell(f"{v['id']} {v['name']}"), marked(v), ranged(v, "ci"), ranged(v, "null"), threshold))
+    blocks: list[Block] = [TableBlock(("run", "criterion", "found", "95 %", "null 95 %", "threshold"), rows, left=2)] if rows else []
+    for run in runs:
+        tables = sorted(path.name for path in Path(run["path"]).glob("*.csv"))
+        also = [f"{len(run['metrics'])} metrics in result.json"] * bool(run["metrics"]) + [f"tables {', '.join(tables)}"] * bool(tables)
+        if also:
+            blocks.append(Text(f"{name_of(run)}: also {'; '.join(also)} ({run['path']})."))
     return blocks
 
 
@@ -114,12 +75,12 @@ def verdict_blocks(part: Part) -> list[Block]:
     chosen = chosen_layers(part)
     found = [part.at(layer) for _, layer in chosen]
     rows = []
-    for identifier in _order({v for at in found for v in at}):
+    for identifier in in_order({v for at in found for v in at}):
         known = next(at[identifier] for at in found if identifier in at)
         row = [Cell(f"{identifier} {known['name']}"), Cell(f"{known['comparison']} {show_value(known, 'threshold')}")]
         for at in found:
             v = at.get(identifier)
-            row += [marked(v), _range(v, "ci"), _range(v, "null")]
+            row += [marked(v), ranged(v, "ci"), ranged(v, "null")]
         rows.append(tuple(row))
     counts = [
         f"{title}: {sum(v['passed'] for v in at.values())} of {len(at)} pass, {sum(v['passed'] and v['informative'] for v in at.values())} of them informative"
@@ -134,41 +95,11 @@ def verdict_blocks(part: Part) -> list[Block]:
     return blocks + [Text(f"Layer {', '.join(map(str, sorted(layers)))}: {note}", "weak") for note, layers in said.items()]
 
 
-def slug(*words: str) -> str:
-    return re.sub(r"[^A-Za-z0-9.-]+", "_", "_".join(w for w in words if w)).strip("_")[:80]
-
-
-def figure_blocks(all_parts: Sequence[Part]) -> tuple[list[Block], list[Block]]:
-    """Curves by layer, and detection against steering. One layer makes no curve."""
-    curves: list[Block] = []
-    against: list[Block] = []
-    for k, part in enumerate(all_parts):
-        tag = "" if len(all_parts) == 1 else slug(str(k + 1), part.model)
-        if len(part.layers) < 2:
-            curves.append(Text(f"{part.label}: one layer was run, so there is no curve."))
-            continue
-        caption = f"{part.label}. Filled marks are informative; bars are 95 % intervals, the grey band is the null, the dashed line the threshold."
-        curves.append(FigureBlock(f"{slug('layers', tag)}.png", layer_curves(part.rows, part.model, part.two_thirds), caption))
-        detection = part.rows[part.rows["id"] == "V3"]
-        if detection.empty or part.sizes.empty:
-            against.append(Text(f"{part.label}: needs V3 and steering, and {'V3' if detection.empty else 'steering'} was not measured."))
-            continue
-        name, figure = f"{slug('detection', tag)}.png", detection_and_steering(detection, part.sizes, part.model, part.two_thirds)
-        against.append(FigureBlock(name, figure, f"{part.label}. The effect ratio is mean |delta Elo| of emotions over that of isotropic directions."))
-        rows = []
-        for layer in part.layers:
-            v, size = part.at(layer).get("V3"), part.sizes[part.sizes["layer"] == layer].to_dict("records")
-            steered = [Cell(f"{size[0][k]:.1f}") for k in part.sizes.columns[1:]] if size else [Cell("-")] * 4
-            rows.append((Cell(str(layer)), marked(v), steered[0], Cell(f"{steered[1].text} .. {steered[2].text}" if size else "-"), steered[3]))
-        against.append(TableBlock(("layer", "V3", "effect ratio", "95 %", "mean |delta Elo|"), rows))
-    return curves, against
-
-
 def comparison(all_parts: Sequence[Part]) -> TableBlock:
     """Criteria down; each model at its best and at its two-thirds layer across; then the paper and the Llama-8B reproduction."""
     columns = [(f"{part.label}, {title}", part.at(layer)) for part in all_parts for title, layer in chosen_layers(part)]
     rows = []
-    for identifier in _order({v for _, at in columns for v in at}):
+    for identifier in in_order({v for _, at in columns for v in at}):
         known = next(at[identifier] for _, at in columns if identifier in at)
         published = [Cell(show_value(known, key) or "-") for key in ("paper", "llama8b")]
         rows.append((Cell(f"{identifier} {known['name']}"), *(marked(at.get(identifier)) for _, at in columns), *published))
@@ -200,20 +131,27 @@ def origin_blocks(all_parts: Sequence[Part]) -> list[Block]:
     return [TableBlock(("model", "stimuli", "stories", "written by", "span, seed", "code", "packages"), rows, left=7)]
 
 
-def document(jobs: Jobs, all_parts: Sequence[Part], older: Sequence[tuple[str, str]], mixed: bool) -> list[Block]:
-    """All blocks, in the order in which they should be read."""
-    blocks = job_blocks(jobs)
+def document(
+    jobs: Jobs, all_parts: Sequence[Part], older: Sequence[tuple[str, str]], *, mixed: bool, partial: Sequence[Run] = (), without: Sequence[Run] = ()
+) -> list[Block]:
+    """All blocks, in the order in which they should be read.
+
+    Args:
+        partial: runs that failed with something found.
+        without: finished runs that have no layer.
+    """
+    blocks = job_blocks(jobs, partial)
+    if without:
+        blocks += [Heading("At no layer"), Text("Finished runs of an experiment that reads no layer; not in the tables by layer."), *found_blocks(without)]
     if not all_parts:
-        return [*blocks, Text("No finished run has verdicts: there is nothing to compare.", "bad")]
+        return [*blocks, Text("No finished run has verdicts at a layer: there is nothing to compare.", "bad")]
     if mixed:
         blocks.append(Text("These runs differ in what makes numbers comparable (--mix): each group stands apart under its label.", "bad"))
     blocks += [Heading("Verification"), Text(RULE), Text(CAVEAT), Text(MARKS)]
     for part in all_parts:
         blocks += verdict_blocks(part)
-    curves, against = figure_blocks(all_parts)
-    blocks += [Heading("By layer"), *curves]
-    if against:
-        blocks += [Heading("Detection against steering"), *against]
+    blocks += expected_blocks(all_parts)
+    blocks += layer_blocks(all_parts)
     blocks += [Heading("Models side by side"), comparison(all_parts), Text(MARKS)]
     blocks += [Heading("What it was measured with"), *origin_blocks(all_parts)]
     if older:

@@ -13,7 +13,7 @@ import yaml
 
 from emoexp.config import resolve_layer
 from emoexp.errors import EmoexpError
-from emoexp.runs import RESULT, RunState, state_of
+from emoexp.runs import RESULT, SWEEP, RunState, state_of
 
 Run = dict[str, Any]
 """The content of a result.json, with its folder as `path`, what has become of it as `state` (a `RunState`, or `unreadable`), and the
@@ -26,13 +26,13 @@ SIZES = ("effect_ratio", "effect_ratio_low", "effect_ratio_high", "mean_abs_delt
 
 
 def load_runs(directories: Sequence[Path]) -> list[Run]:
-    """Every result.json below the directories, each once.
+    """Every result.json below the directories, each once; none yet of a sweep whose jobs all died before they wrote one.
 
     Raises:
-        EmoexpError: there is none.
+        EmoexpError: there is neither a run nor a sweep.
     """
     found = {path.resolve(): path for directory in directories for path in sorted(directory.glob(f"**/{RESULT}"))}
-    if not found:
+    if not found and not any(any(directory.glob(f"**/{SWEEP}")) for directory in directories):
         raise EmoexpError(f"no result.json below {', '.join(map(str, directories))}: give the directory of a run or a sweep")
     return [_load(path) for path in found.values()]
 
@@ -50,8 +50,18 @@ def _load(path: Path) -> Run:
 
 
 def measured(runs: Sequence[Run]) -> list[Run]:
-    """Those whose verdicts go into tables: finished, judged, at a layer. What a failed run found is not shown."""
+    """Those whose verdicts go into the tables by layer: finished, judged, at a layer."""
     return [run for run in runs if run["state"] == SUCCESS and run["verdicts"] and run["layer"] is not None]
+
+
+def partial(runs: Sequence[Run]) -> list[Run]:
+    """Those that did not finish and yet found something. It is shown apart, and never chosen from: a layer that failed half-way has fewer criteria."""
+    return [run for run in runs if run["state"] not in (SUCCESS, UNREADABLE) and (run["verdicts"] or run["metrics"])]
+
+
+def without_layer(runs: Sequence[Run]) -> list[Run]:
+    """Finished and judged, and no layer is in it: `experiment=preference` by itself."""
+    return [run for run in runs if run["state"] == SUCCESS and run["verdicts"] and run["layer"] is None]
 
 
 def code_version(run: Run) -> str:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-from emoexp.report.document import Block, Cell, FigureBlock, Heading, TableBlock, Text
+from emoexp.report.blocks import Block, Cell, FigureBlock, Heading, TableBlock, Text
 
 DPI = 120
 

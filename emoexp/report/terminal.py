@@ -9,8 +9,10 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from emoexp.report.document import layer_words, marked
-from emoexp.report.groups import Part
+from emoexp.report.blocks import in_order, marked
+from emoexp.report.document import layer_words, name_of
+from emoexp.report.expected import summary
+from emoexp.report.groups import Part, Run
 from emoexp.report.jobs import Jobs
 
 COLOURS = {"good": "green", "weak": "yellow"}
@@ -33,7 +35,7 @@ def layer_table(part: Part) -> Table:
         table.add_column(str(layer), justify="right")
     found = [part.at(layer) for layer in layers]
     names = {v["id"]: v["name"] for at in found for v in at.values()}
-    for identifier in sorted(names, key=lambda v: int(v[1:])):
+    for identifier in in_order(names):
         table.add_row(f"{identifier} {names[identifier]}", *(_cell(at.get(identifier)) for at in found))
     if not part.sizes.empty:
         sizes = {int(size["layer"]): size for size in part.sizes.to_dict("records")}
@@ -43,13 +45,25 @@ def layer_table(part: Part) -> Table:
     return table
 
 
-def show(console: Console, jobs: Jobs, all_parts: Sequence[Part], older: int) -> None:
-    """Failed, killed and missing jobs first; then one table per model and group."""
+def found_line(run: Run) -> str:
+    """What a run that stands in no table by layer had found."""
+    values = [f"{v['id']} {marked(v).text}" for v in sorted(run["verdicts"], key=lambda v: int(v["id"][1:]))]
+    return f"{name_of(run)}: " + ", ".join([*values, *[f"{len(run['metrics'])} metrics"] * bool(run["metrics"])])
+
+
+def show(console: Console, jobs: Jobs, all_parts: Sequence[Part], older: int, *, partial: Sequence[Run] = (), without: Sequence[Run] = ()) -> None:
+    """Failed, killed and missing jobs first, and what they had found; then one table per model and group."""
     for trouble in jobs.troubles:
         console.print(f"[red]{trouble.state}[/] {escape(trouble.job)}: {escape(trouble.why)} ({escape(trouble.path)})", soft_wrap=True)
+    for run in partial:
+        console.print(f"[yellow]partial[/] {escape(found_line(run))}", soft_wrap=True)
     console.print(escape(jobs.summary()), soft_wrap=True)
+    for run in without:
+        console.print(f"at no layer: {escape(found_line(run))}", soft_wrap=True)
     for part in all_parts:
         console.print(layer_table(part))
         console.print(escape(layer_words(part)), soft_wrap=True)
+        if line := summary(part):
+            console.print(f"expected against found: {escape(line.text)}", soft_wrap=True)
     if older:
         console.print(f"[yellow]note:[/] {older} pairs of runs measured the same thing: the newest stands", soft_wrap=True)
