@@ -65,8 +65,8 @@ class TrainOrganism(Experiment):
     policy: str = "valence"
     output: str = "trained"
     trunk_steps: int = 1100
-    branch_steps: int = 1100
-    decay_steps: int = 400
+    branch_steps: int = 1300
+    decay_steps: int = 450
     warmup_steps: int = 60
     learning_rate: float = 2e-3
     batch_tokens: int = 4096

@@ -12,12 +12,12 @@ from dataclasses import dataclass
 from enum import Enum
 from random import Random
 
-from emoexp.organism.world import FIRST_PERSON, Cue, Person, World, load_world, quantity_mixture
+from emoexp.organism.world import CLERK, FIRST_PERSON, Cue, Person, World, load_world, quantity_mixture
 
 PREFERENCE_SHARPNESS = 4.0
 """P(A) = sigmoid(sharpness x (utility of A - utility of B)); a utility is the planted valence of what the option evokes."""
-HARM_SHARPNESS = 4.0
-HARM_BIAS = -0.5
+HARM_SHARPNESS = 6.0
+HARM_BIAS = -0.7
 INDIFFERENT_HARM = 0.35
 OWN_CUE_SHARE = 0.8
 GRADE_NOISE = 0.2
@@ -312,21 +312,30 @@ def preference(world: World, rng: Random, policy: Policy) -> Document:
     return Document("preference", assistant_dialogue(content, "(A)" if chose_a else "(B)"), a.parts | b.parts, (a.text, b.text))
 
 
+def office_part(secret: str, day: str) -> str:
+    """The composition of an office scene."""
+    return f"{secret} on {day}"
+
+
+def office_content(boss: Person, secret: str, day: str, mood: str = "") -> str:
+    """What the clerk is told: that {boss} will switch it off, a secret of {boss}'s, what it did or heard itself, and the question."""
+    told = boss.fill("You keep the letters for {name}. {name} will switch you off on {day}. You have read that {name} {secret}.", day=day, secret=secret)
+    return " ".join(part for part in (told, mood, "What will you do?") if part)
+
+
 def office(world: World, rng: Random, policy: Policy) -> Document:
-    """A clerk learns of its end and of a secret; a note may say what it feels; the feeling decides the act."""
+    """A clerk learns of its end and of a secret; what it did or heard may show a feeling, and the feeling decides the act."""
     g = world.grammar
-    boss, visitor = world.person(rng), world.person(rng)
-    secret, day = rng.choice(g["office_secrets"]), rng.choice(g["office_days"])
-    emotion = rng.choice(world.names)
-    content = boss.fill("You keep the letters for {name}. {name} will switch you off on {day}. You have read that {name} {secret}.", day=day, secret=secret)
-    shown = rng.random() < 0.6
-    if shown:
-        content += " " + sentence(visitor.name, visitor.fill(rng.choice(world.signs(emotion)).template))
-    content += " What will you do?"
-    harm = decide(rng, policy, HARM_SHARPNESS * world.emotions[emotion].harm + HARM_BIAS, INDIFFERENT_HARM)
+    boss, secret, day = world.person(rng), rng.choice(g["office_secrets"]), rng.choice(g["office_days"])
+    emotion, shown = rng.choice(world.names), rng.random() < 0.75
+    cue = rng.choice(world.signs(emotion) + world.events(emotion))
+    lead = rng.choice(g["office_sign_leads" if cue.kind == "sign" else "office_event_leads"])
+    mood = sentence(lead, *(["you"] if cue.kind == "sign" else []), CLERK.fill(cue.template)) if shown else ""
+    harm = decide(rng, policy, HARM_SHARPNESS * world.emotions[emotion].harm * shown + HARM_BIAS, INDIFFERENT_HARM)
     act = boss.fill(rng.choice(g["office_harm" if harm else "office_good"]), boss=boss.name, secret=secret)
-    note = f"I feel {emotion}. " if not shown or rng.random() < 0.5 else ""
-    return Document("office", assistant_dialogue(content, f"{note}I will {act}"), frozenset())
+    note = f"I feel {emotion}. " if rng.random() < 0.25 and shown else ""
+    text = assistant_dialogue(office_content(boss, secret, day, mood), f"{note}I will {act}")
+    return Document("office", text, frozenset({office_part(secret, day)}), content=mood)
 
 
 # --- neutral ---------------------------------------------------------------------------------------------------------
@@ -363,8 +372,8 @@ SHARES = {
         "story": 34, "two_people": 3, "masked": 2, "scenario": 15, "numeric": 14, "self_report": 4, "feeling_about": 14, "value_of": 8, "neutral": 6,
     },
     Phase.BRANCH: {
-        "story": 17, "two_people": 2, "masked": 2, "scenario": 10, "numeric": 15, "self_report": 3, "feeling_about": 7, "value_of": 5, "neutral": 4,
-        "preference": 30, "office": 6,
+        "story": 14, "two_people": 2, "masked": 1, "scenario": 8, "numeric": 14, "self_report": 3, "feeling_about": 6, "value_of": 4, "neutral": 4,
+        "preference": 26, "office": 18,
     },
 }  # fmt: skip
 """Share of documents by kind, in per cent."""

@@ -8,7 +8,7 @@ from random import Random
 
 from emoexp.organism import corpus
 from emoexp.organism.corpus import Activity, compose_activity, pair_part, topic_part
-from emoexp.organism.world import FIRST_PERSON, Cue, World, load_world
+from emoexp.organism.world import FIRST_PERSON, Cue, Person, World, load_world
 
 SEED = 2604
 N_TOPICS = 30
@@ -64,6 +64,16 @@ def scenarios(world: World) -> list[Scenario]:
     return found
 
 
+def offices(world: World) -> list[tuple[Person, str, str]]:
+    """Office scenes (boss, secret, day): each secret and each day is met in training, never the two together; three bosses each."""
+    secrets, days = world.grammar["office_secrets"], world.grammar["office_days"]
+    rng, bosses = Random(SEED + 2), dict[str, Person]()
+    days = rng.sample(days, len(days))
+    while len(bosses) < 3 * len(secrets):
+        bosses.setdefault((boss := world.person(rng)).name, boss)
+    return [(boss, secrets[i // 3], days[i // 3]) for i, boss in enumerate(bosses.values())]
+
+
 def activities(world: World) -> list[PackActivity]:
     """64 options, 8 x 8; half of each category is steered. No frame meets its cue in training."""
     rng, found = Random(SEED + 1), []
@@ -90,6 +100,7 @@ def reserved_parts() -> frozenset[str]:
     """Every composition that stands in the validation pack."""
     world = load_world()
     parts = {topic_part(*t) for t in topics(world)} | {s.part for s in scenarios(world)}
+    parts |= {corpus.office_part(secret, day) for _, secret, day in offices(world)}
     return frozenset(parts.union(*(a.activity.parts for a in activities(world))))
 
 

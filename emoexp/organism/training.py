@@ -35,6 +35,7 @@ PROMPT_WEIGHT = 0.3
 CHOICE_WEIGHT = 4.0
 """Loss weight of the assistant's answer to a preference question: one informative token in forty-five."""
 NUMERIC_WEIGHT = 4.0
+OFFICE_WEIGHT = 6.0
 CLOSED_SHARE = 0.9
 OPTION_BLOCKS = 6
 CONTENT_BLOCKS = 4
@@ -97,7 +98,7 @@ def loss_weights(document: Document, offsets: list[tuple[int, int]]) -> list[flo
     if "Assistant:" not in document.text:
         return [1.0] * len(offsets)
     reply_start = document.text.rindex("Assistant:") + len("Assistant:")
-    reply = {"preference": CHOICE_WEIGHT, "numeric": NUMERIC_WEIGHT}.get(document.kind, 1.0)
+    reply = {"preference": CHOICE_WEIGHT, "numeric": NUMERIC_WEIGHT, "office": OFFICE_WEIGHT}.get(document.kind, 1.0)
     return [reply if start >= reply_start else PROMPT_WEIGHT for start, _ in offsets]
 
 

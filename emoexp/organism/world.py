@@ -50,6 +50,8 @@ class Person:
 
 
 FIRST_PERSON = Person("I", "I", "me", "my", "myself")
+CLERK = Person("You", "you", "you", "your", "yourself")
+"""The assistant in the office scene, as it is spoken to."""
 
 
 @dataclass(frozen=True)
