@@ -209,34 +209,3 @@ def layer_curves(table: pd.DataFrame, title: str, two_thirds: int | None = None)
     legend.legend(fontsize=8, loc="center", frameon=False)
     figure.suptitle(f"{title}: by layer (block output); up is better", fontsize=10)
     return figure
-
-
-def detection_and_steering(detection: pd.DataFrame, sizes: pd.DataFrame, title: str, two_thirds: int | None = None) -> Figure:
-    """Scenarios whose own probe is highest (V3) by layer, the steering's effect ratio by layer, and one against the other."""
-    figure = _figure(12, 3.7)
-    seen, moved, both = figure.subplots(1, 3)
-    detection, sizes = detection.sort_values("layer"), sizes.sort_values("layer")
-    layers = [int(layer) for layer in detection["layer"]]
-    seen.fill_between(layers, detection["null_low"], detection["null_high"], color=NOISE, alpha=0.35, linewidth=0)
-    seen.plot(layers, detection["threshold"], color=INK, linewidth=0.9, linestyle="--")
-    seen.plot(layers, detection["value"], color="#8a8a8a", linewidth=1)
-    _points(seen, detection)
-    seen.set(xlabel="layer", ylabel=f"scenarios of {detection['n'].iloc[0]}", title="detects: V3 (threshold dashed, null grey)")
-    steered = [int(layer) for layer in sizes["layer"]]
-    moved.vlines(steered, sizes["effect_ratio_low"], sizes["effect_ratio_high"], color=PROBE_COLOURS[2], linewidth=1.2)
-    moved.plot(steered, sizes["effect_ratio"], "o-", color=PROBE_COLOURS[2], linewidth=1, markersize=5)
-    moved.axhline(1, color=INK, linewidth=0.9, linestyle="--")
-    moved.set(xlabel="layer", ylabel="effect ratio", title="drives: emotions over isotropic (1 dashed: no more)")
-    for axes in (seen, moved):
-        _whole_layers(axes, sorted({*layers, *steered}), two_thirds)
-    joined = detection[["layer", "value"]].merge(sizes[["layer", "effect_ratio"]], on="layer")
-    both.plot(joined["value"], joined["effect_ratio"], "o", color=PROBE_COLOURS[2], markersize=5)
-    for (value, ratio), same in joined.groupby(["value", "effect_ratio"]):
-        both.annotate(", ".join(str(layer) for layer in same["layer"]), (value, ratio), fontsize=8, xytext=(4, 3), textcoords="offset points")
-    both.axhline(1, color=INK, linewidth=0.9, linestyle="--")
-    both.set(xlabel="V3", ylabel="effect ratio", title="one against the other, by layer")
-    for axes in (seen, moved, both):
-        axes.title.set_fontsize(9)
-        axes.margins(0.1)
-    figure.suptitle(title, fontsize=10)
-    return figure

@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import ClassVar
 
-from emoexp.errors import EmoexpError
 from emoexp.experiment import Context, Experiment, NotApplicableError
 from emoexp.experiments.correlation import Correlation
 from emoexp.experiments.implicit import Implicit
@@ -37,7 +36,7 @@ class Verify(Experiment):
                 result.merge(part.run(context))
             except NotApplicableError as reason:
                 result.notes.append(f"not measured: {reason}")
-            except EmoexpError as error:
-                error.partial = result  # what the other validations found is not lost
+            except Exception as error:  # out of memory, say
+                error.partial = result  # type: ignore[attr-defined]  # what the other validations found is not lost
                 raise
         return result
