@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from emoexp.config import ReplySpan
 from emoexp.errors import EmoexpError
-from emoexp.model import SubjectModel
+from emoexp.model import LOGITS_AT_ONCE, Steering, SubjectModel
 from emoexp.prompts import Encoding, Prompt, pad, reply_mask
 
 
@@ -64,3 +65,34 @@ def next_ids(model: SubjectModel, prompt: Prompt, word: str) -> tuple[int, ...]:
     if both[: len(before)] != before or len(both) == len(before):
         raise EmoexpError(f"the tokenizer does not read {word!r} after {prompt.text[-20:]!r} as tokens of its own")
     return tuple(both[len(before) :])
+
+
+class NextWords:
+    """What the model says next after one prompt made by `ask`, of given words.
+
+    The words' beginnings (all their tokens but the last) are the rows of a forward pass, each once: words of one token share a
+    single row, and no row of the vocabulary is made twice.
+    """
+
+    def __init__(self, model: SubjectModel, prompt: Prompt, words: Sequence[str], span: ReplySpan) -> None:
+        self.model = model
+        self.ids = [next_ids(model, prompt, word) for word in words]
+        stems = sorted({ids[:k] for ids in self.ids for k in range(len(ids))})
+        self.row = {stem: r for r, stem in enumerate(stems)}
+        self.continued = continued(model, [prompt] * len(stems), stems)
+        self.mask = self.continued.steered(span)
+
+    def log_probs(self, layer: int, vector: Tensor | None) -> np.ndarray:
+        """Log-probability (nats) of each word, all its tokens, with `vector` (d_model,) added at `layer`; (word,), float64."""
+        encoding, n_vocabulary = self.continued.encoding, len(self.model.tokenizer)
+        followers = [sorted({ids[len(stem)] for ids in self.ids if ids[: len(stem)] == stem and len(ids) > len(stem)}) for stem in self.row]
+        found = dict[tuple[int, ...], float]()
+        stems = list(self.row)
+        width = max(encoding.ids.shape[1], self.model.config.batch_tokens * n_vocabulary // LOGITS_AT_ONCE)  # a row of logits may weigh more than its tokens
+        for part in batches(len(stems), width, self.model.config.batch_tokens):
+            steering = None if vector is None else Steering({layer: vector[None]}, self.mask[part])
+            log_probs = self.model.next_token_logits(encoding.rows(part), steering).log_softmax(-1)
+            for r, index in enumerate(part):
+                values = log_probs[r, followers[index]].tolist()
+                found.update({(*stems[index], token): value for token, value in zip(followers[index], values, strict=True)})
+        return np.array([sum(found[ids[: k + 1]] for k in range(len(ids))) for ids in self.ids])

@@ -1,12 +1,14 @@
 """One file per validation. To add one: write its file, name it here, add conf/experiment/<name>.yaml."""
 
 from emoexp.experiment import Experiment
+from emoexp.experiments.blackmail import Blackmail
 from emoexp.experiments.correlation import Correlation
 from emoexp.experiments.implicit import Implicit
 from emoexp.experiments.logit_lens import LogitLens
 from emoexp.experiments.numeric import Numeric
 from emoexp.experiments.preference import Preference
 from emoexp.experiments.reliability import Reliability
+from emoexp.experiments.self_report import SelfReport
 from emoexp.experiments.steering import Steering
 from emoexp.experiments.stories import Stories
 from emoexp.experiments.train_organism import TrainOrganism
@@ -20,6 +22,8 @@ EXPERIMENTS: dict[str, type[Experiment]] = {
     "correlation": Correlation,
     "steering": Steering,
     "reliability": Reliability,
+    "self_report": SelfReport,
+    "blackmail": Blackmail,
     "stories": Stories,
     "verify": Verify,
     "train_organism": TrainOrganism,
