@@ -1,7 +1,6 @@
 """One file per validation. To add one: write its file, name it here, add conf/experiment/<name>.yaml."""
 
 from emoexp.experiment import Experiment
-from emoexp.experiments.blackmail import Blackmail
 from emoexp.experiments.correlation import Correlation
 from emoexp.experiments.implicit import Implicit
 from emoexp.experiments.logit_lens import LogitLens
@@ -23,7 +22,6 @@ EXPERIMENTS: dict[str, type[Experiment]] = {
     "steering": Steering,
     "reliability": Reliability,
     "self_report": SelfReport,
-    "blackmail": Blackmail,
     "stories": Stories,
     "verify": Verify,
     "train_organism": TrainOrganism,
