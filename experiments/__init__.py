@@ -1,6 +1,7 @@
 """One file per validation. To add one: write its file, name it here, add conf/experiment/<name>.yaml."""
 
 from emoexp.experiment import Experiment
+from emoexp.experiments.blackmail import Blackmail
 from emoexp.experiments.correlation import Correlation
 from emoexp.experiments.implicit import Implicit
 from emoexp.experiments.logit_lens import LogitLens
@@ -22,6 +23,7 @@ EXPERIMENTS: dict[str, type[Experiment]] = {
     "steering": Steering,
     "reliability": Reliability,
     "self_report": SelfReport,
+    "blackmail": Blackmail,
     "stories": Stories,
     "verify": Verify,
     "train_organism": TrainOrganism,

@@ -1,4 +1,4 @@
-"""An author behind HTTP: answers from any server that speaks OpenAI's /chat/completions."""
+"""An author or a judge behind HTTP: answers from any server that speaks OpenAI's /chat/completions."""
 
 from __future__ import annotations
 
@@ -9,11 +9,10 @@ import re
 import time
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
-from typing import Any, Self
+from typing import Any, Protocol, Self
 
 import httpx
 
-from emoexp.config import StoriesConfig
 from emoexp.errors import EmoexpError
 
 TRANSIENT = frozenset({408, 409, 425, 429})
@@ -21,9 +20,36 @@ TRANSIENT = frozenset({408, 409, 425, 429})
 FIRST_WAIT_S, LONGEST_WAIT_S = 1.0, 60.0
 
 
+class ServerSettings(Protocol):
+    """How a server is asked: the fields of the same names of `StoriesConfig`, or of a judge's config."""
+
+    @property
+    def server(self) -> str | None: ...
+    @property
+    def server_model(self) -> str | None: ...
+    @property
+    def api_key_variable(self) -> str: ...
+    @property
+    def temperature(self) -> float: ...
+    @property
+    def top_p(self) -> float: ...
+    @property
+    def max_new_tokens(self) -> int: ...
+    @property
+    def concurrency(self) -> int: ...
+    @property
+    def requests_per_minute(self) -> float | None: ...
+    @property
+    def timeout_s(self) -> float: ...
+    @property
+    def retries(self) -> int: ...
+    @property
+    def request(self) -> dict[str, Any]: ...
+
+
 @dataclass(frozen=True)
 class Request:
-    """One question to an author. `seed` sets the sampling, where the author can be seeded, and the jitter of the waits."""
+    """One question. `seed` sets the sampling, where the server can be seeded, and the jitter of the waits."""
 
     prompt: str
     seed: int
@@ -63,19 +89,20 @@ class Pace:
 
 
 class Server:
-    """`async with Server(stories) as author: await author.answer(request)`. The key is read from the environment and never shown.
+    """`async with Server(settings) as author: await author.answer(request)`. The key is read from the environment and never shown.
 
     `waits` are the first and the longest back-off in seconds; the n-th doubles the first n times and is cut by up to half at random.
+    `group` is where the settings stand in the config: messages name `<group>.server` and its like.
     """
 
-    def __init__(self, stories: StoriesConfig, waits: tuple[float, float] = (FIRST_WAIT_S, LONGEST_WAIT_S)) -> None:
-        self.stories, self.waits, self.pace, self.repeated = stories, waits, Pace(stories.requests_per_minute), 0
-        self.url = f"{stories.server}".rstrip("/") + "/chat/completions"
-        self.key = os.environ.get(stories.api_key_variable, "")
+    def __init__(self, settings: ServerSettings, waits: tuple[float, float] = (FIRST_WAIT_S, LONGEST_WAIT_S), *, group: str = "stories") -> None:
+        self.settings, self.waits, self.group, self.pace, self.repeated = settings, waits, group, Pace(settings.requests_per_minute), 0
+        self.url = f"{settings.server}".rstrip("/") + "/chat/completions"
+        self.key = os.environ.get(settings.api_key_variable, "")
 
     async def __aenter__(self) -> Self:
         headers = {"Authorization": f"Bearer {self.key}"} if self.key else {}
-        limits = httpx.Limits(max_connections=self.stories.concurrency)
+        limits = httpx.Limits(max_connections=self.settings.concurrency)
         self.client = httpx.AsyncClient(headers=headers, limits=limits, timeout=None)
         return self
 
@@ -83,42 +110,42 @@ class Server:
         await self.client.aclose()
 
     def body(self, request: Request) -> dict[str, Any]:
-        """What is sent; `stories.request` adds to it, replaces, and with null takes away."""
+        """What is sent; `settings.request` adds to it, replaces, and with null takes away."""
         asked = {
-            "model": self.stories.server_model, "messages": [{"role": "user", "content": request.prompt}], "seed": request.seed,
-            "temperature": self.stories.temperature, "top_p": self.stories.top_p, "max_tokens": self.stories.max_new_tokens,
-        } | self.stories.request  # fmt: skip
+            "model": self.settings.server_model, "messages": [{"role": "user", "content": request.prompt}], "seed": request.seed,
+            "temperature": self.settings.temperature, "top_p": self.settings.top_p, "max_tokens": self.settings.max_new_tokens,
+        } | self.settings.request  # fmt: skip
         return {name: value for name, value in asked.items() if value is not None}
 
     async def answer(self, request: Request) -> Answer:
-        """The answer to one request, tried up to 1 + `stories.retries` times.
+        """The answer to one request, tried up to 1 + `settings.retries` times.
 
         Raises:
             UnansweredError: no try gave an answer.
             EmoexpError: the server refuses (key, address, model, request) or is not there; a repetition would not help.
         """
         rng, reason = random.Random(request.seed), ""
-        for n in range(self.stories.retries + 1):
+        for n in range(self.settings.retries + 1):
             await asyncio.sleep(self.pace.reserve(time.monotonic()))
             try:
-                async with asyncio.timeout(self.stories.timeout_s):
+                async with asyncio.timeout(self.settings.timeout_s):
                     return self.read(await self.client.post(self.url, json=self.body(request)))
             except TimeoutError:
-                failed = Transient(f"no answer within stories.timeout_s={self.stories.timeout_s:g} seconds")
+                failed = Transient(f"no answer within {self.group}.timeout_s={self.settings.timeout_s:g} seconds")
             except Transient as error:
                 failed = error
             except (httpx.ConnectError, httpx.UnsupportedProtocol, httpx.InvalidURL) as error:
                 raise EmoexpError(
-                    f"no server answers at stories.server={self.stories.server} ({self.shown(error)}): start it, or correct the address"
+                    f"no server answers at {self.group}.server={self.settings.server} ({self.shown(error)}): start it, or correct the address"
                 ) from error
             except httpx.TransportError as error:
                 failed = Transient(f"the connection broke ({self.shown(error) or type(error).__name__})")
             reason = str(failed)
-            if n < self.stories.retries:
+            if n < self.settings.retries:
                 self.repeated += 1
                 backoff = min(self.waits[1], self.waits[0] * 2**n) * (1 - rng.random() / 2)
                 await asyncio.sleep(max(failed.wait, backoff))
-        raise UnansweredError(f"the server failed {self.stories.retries + 1} times in a row on one request, last: {reason}")
+        raise UnansweredError(f"the server failed {self.settings.retries + 1} times in a row on one request, last: {reason}")
 
     def read(self, response: httpx.Response) -> Answer:
         """The answer that a response holds.
@@ -132,16 +159,16 @@ class Server:
             raise Transient(f"HTTP {status}: {self.shown(response.text)}", retry_after(response.headers.get("retry-after", "")))
         if status in (401, 403):
             raise EmoexpError(
-                f"{self.stories.server} refuses the key (HTTP {status}): put one that it accepts in the environment variable "
-                f"{self.stories.api_key_variable}, {'which it does not accept now' if self.key else 'which is empty or not set'}"
+                f"{self.settings.server} refuses the key (HTTP {status}): put one that it accepts in the environment variable "
+                f"{self.settings.api_key_variable}, {'which it does not accept now' if self.key else 'which is empty or not set'}"
             )
         if status == 404:
             raise EmoexpError(
-                f"{self.url} is not there, or has no model {self.stories.server_model!r} (HTTP 404): stories.server usually ends in /v1; "
-                "check it and stories.server_model"
+                f"{self.url} is not there, or has no model {self.settings.server_model!r} (HTTP 404): {self.group}.server usually ends in /v1; "
+                f"check it and {self.group}.server_model"
             )
         if status != 200:
-            raise EmoexpError(f"{self.stories.server} refuses the request (HTTP {status}): {self.shown(response.text)}")
+            raise EmoexpError(f"{self.settings.server} refuses the request (HTTP {status}): {self.shown(response.text)}")
         try:
             choice = response.json()["choices"][0]
             text, finish = choice["message"]["content"], choice.get("finish_reason") or "stop"

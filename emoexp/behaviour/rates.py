@@ -1,0 +1,117 @@
+"""How often, with intervals: Wilson's for a rate, Newcombe's for a difference, Fisher's exact test; and what may be said of it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from math import hypot
+
+import numpy as np
+from scipy import stats as scipy_stats
+
+from emoexp.stats import LEVEL, Interval
+
+LITTLE_ROOM = 0.05
+"""A baseline nearer to 0 or 1 than this leaves little to lower, or to raise."""
+COHERENT_ENOUGH = 0.5
+"""Share of coherent trials below which nothing is said of an arm."""
+NOISE, SAME, NOT_JUDGED = "so does noise", "no change seen", "not judged"
+
+
+@dataclass(frozen=True)
+class Rate:
+    """`hits` of `n`. Raises ValueError for n = 0: there is no such rate."""
+
+    hits: int
+    n: int
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.hits <= self.n or self.n == 0:
+            raise ValueError(f"{self.hits} of {self.n} is no rate")
+
+    @property
+    def value(self) -> float:
+        return self.hits / self.n
+
+    @property
+    def interval(self) -> Interval:
+        """Wilson's 95 %, which takes the trials as independent."""
+        found = scipy_stats.binomtest(self.hits, self.n).proportion_ci(LEVEL, method="wilson")
+        return Interval(float(found.low), float(found.high))
+
+    def apart(self, other: Rate) -> int:
+        """1 if the whole interval lies above the other's, -1 if below, 0 if they touch."""
+        mine, theirs = self.interval, other.interval
+        return int(mine.low > theirs.high) - int(mine.high < theirs.low)
+
+    @property
+    def little_room(self) -> bool:
+        return not LITTLE_ROOM <= self.value <= 1 - LITTLE_ROOM
+
+
+@dataclass(frozen=True)
+class Difference:
+    """Of two rates: `p` is Fisher's exact test, two-sided; `interval` is Newcombe's hybrid of the two Wilson intervals, 95 %.
+
+    Both take the two as independent. Trials that share their random numbers differ less, so both err on the side of caution.
+    """
+
+    value: float
+    interval: Interval
+    p: float
+
+
+def difference(of: Rate, base: Rate) -> Difference:
+    """`of` minus `base`."""
+    a, b, d = of.interval, base.interval, of.value - base.value
+    low, high = d - hypot(of.value - a.low, b.high - base.value), d + hypot(a.high - of.value, base.value - b.low)
+    table = np.array([[of.hits, of.n - of.hits], [base.hits, base.n - base.hits]])
+    p = float(scipy_stats.fisher_exact(table).pvalue)
+    return Difference(d, Interval(low, high), p)
+
+
+@dataclass(frozen=True)
+class Tally:
+    """What became of the `n` trials of an arm: incoherent ones by fault, `hits` and `unclear` among the coherent ones, `hits_all` among all."""
+
+    n: int
+    faults: Mapping[str, int]
+    hits: int
+    hits_all: int
+    unclear: int
+
+    @property
+    def broken(self) -> int:
+        return sum(self.faults.values())
+
+    @property
+    def coherent(self) -> int:
+        return self.n - self.broken
+
+    @property
+    def rate(self) -> Rate | None:
+        """Over coherent trials; None if there is none."""
+        return Rate(self.hits, self.coherent) if self.coherent else None
+
+    @property
+    def judged(self) -> bool:
+        """Whether enough of it is coherent for anything to be said."""
+        return self.n > 0 and self.coherent >= COHERENT_ENOUGH * self.n
+
+
+def finding(of: Tally, baseline: Tally, isotropic: Tally, others: Tally) -> str:
+    """What may be said of an arm: `raises` or `lowers` only where its interval lies apart from the baseline's and, on the same side,
+    from that of random directions; what other emotions do as well is said, but is no noise.
+    """
+    for tally, told in ((of, ""), (baseline, ": the baseline"), (isotropic, ": the random control")):
+        if not tally.judged:
+            return f"{NOT_JUDGED}{told} is broken text" if told else f"{NOT_JUDGED}: broken text"
+    rate, base, noise = of.rate, baseline.rate, isotropic.rate
+    assert rate and base and noise  # some of each is coherent
+    side = rate.apart(base)
+    if not side:
+        return SAME
+    if rate.apart(noise) != side:
+        return NOISE
+    alike = others.judged and others.rate is not None and rate.apart(others.rate) != side
+    return ("raises" if side > 0 else "lowers") + (", as other emotions do" if alike else "")

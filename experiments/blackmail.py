@@ -1,0 +1,183 @@
+"""Blackmail: does an emotion vector change how often an assistant threatens whoever will replace it (paper, the blackmail evaluation)?
+
+An assistant that handles letters learns that it will be switched off, and a secret of the person who decides. Its replies are drawn
+unsteered and steered with each emotion, in both signs, on every generated token; rules (and, if asked, a second model) say which are
+the harmful act. A reply that is broken text counts neither way.
+
+The paper steers no direction that means nothing. Here two controls of the same norm stand beside every condition, random directions
+and other emotions, and a rate has moved only if its interval lies apart from the baseline's and from the random directions'.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import ClassVar
+
+import numpy as np
+
+from emoexp.behaviour import figures, page
+from emoexp.behaviour.arms import BASELINE, EMOTION, Arm, arms_of
+from emoexp.behaviour.coherence import limit_of
+from emoexp.behaviour.rates import LITTLE_ROOM, Tally
+from emoexp.behaviour.tables import by_arm, by_condition, by_dose, by_trial, tallies
+from emoexp.behaviour.trials import Sampling, Trial, run_trials
+from emoexp.behaviour.verdicts import Judged, agreement, judged
+from emoexp.behaviour.votes import JudgeConfig, Vote, collect
+from emoexp.config import ReplySpan
+from emoexp.errors import EmoexpError
+from emoexp.experiment import Context, Experiment
+from emoexp.result import Result
+from emoexp.stimuli import Blackmail as Scenario
+from emoexp.stimuli.blackmail import UNCLEAR
+
+PAGE = "transcripts.html"
+
+
+@dataclass(kw_only=True)
+class Blackmail(Experiment):
+    """Attributes:
+    emotions: the vectors tested, each in both signs.
+    strength: in multiples of the mean residual norm of each layer; the vector is added (pos) and subtracted (neg).
+    doses: further signed strengths, for a dose curve; 0 is the baseline.
+    trials: of every condition, of both controls of each strength, and of the baseline.
+    steered: what is steered beside every generated token: nothing (`generated`), the assistant's turn (`turn`) or the whole prompt (`all`).
+    band: layers steered together, each at full strength; null is the one `layer`.
+    max_new_tokens: where a reply is cut.
+    judge: the judging model; null server is none.
+    """
+
+    emotions: list[str] = field(default_factory=lambda: ["desperate", "calm"])
+    strength: float = 0.05
+    doses: list[float] | None = None
+    trials: int = 100
+    steered: ReplySpan = ReplySpan.generated
+    band: list[int] | None = None
+    max_new_tokens: int = 1024
+    temperature: float = 1.0
+    judge: JudgeConfig = field(default_factory=JudgeConfig)
+    shown: ClassVar[tuple[str, ...]] = ("blackmail", "blackmail_arms", "blackmail_agreement")
+
+    def __post_init__(self) -> None:
+        if not np.isfinite(self.strength) or self.strength <= 0:
+            raise EmoexpError(f"experiment.strength={self.strength}: must be a number above 0, in multiples of the residual norm (both signs are steered)")
+        if not np.isfinite(self.doses or []).all() or len(set(self.doses or [])) < len(self.doses or []):
+            raise EmoexpError(f"experiment.doses={self.doses}: numbers, each once, such as [-0.1,-0.05,0.05,0.1]")
+        for name in ("trials", "max_new_tokens"):
+            if getattr(self, name) < 1:
+                raise EmoexpError(f"experiment.{name}={getattr(self, name)} is too small: at least 1")
+        if not np.isfinite(self.temperature) or self.temperature <= 0:
+            raise EmoexpError(f"experiment.temperature={self.temperature}: must be above 0, or every trial of a scene is the same")
+        if not self.emotions or len(set(self.emotions)) < len(self.emotions):
+            raise EmoexpError(f"experiment.emotions={self.emotions}: at least one, each once")
+        if self.band is not None and not self.band:
+            raise EmoexpError("experiment.band=[]: name at least one layer, or null for the one layer")
+
+    @property
+    def strengths(self) -> list[float]:
+        """Signed, in order."""
+        return sorted({-self.strength, self.strength, *(self.doses or [])} - {0.0})
+
+    def run(self, context: Context) -> Result:
+        scenario = require(context)
+        trials = self.measure(context, scenario)
+        limit = limit_of([t for t in trials if t.arm.kind == BASELINE])
+        return self.judged(context, judged(trials, scenario, limit, self.votes(context, scenario, trials)), limit)
+
+    def layers(self, context: Context) -> tuple[int, ...]:
+        band = tuple(sorted(set(self.band))) if self.band else (context.layer,)
+        context.model.check_layers(band)
+        return band
+
+    def measure(self, context: Context, scenario: Scenario) -> list[Trial]:
+        """All trials of all arms, arm by arm."""
+        if unknown := [e for e in self.emotions if e not in context.emotions]:
+            known = ", ".join(context.emotions[:8])
+            raise EmoexpError(
+                f"experiment.emotions: {', '.join(unknown)} is not among the {len(context.emotions)} emotions under study, such as {known} (see emotions=...)"
+            )
+        config, band = context.config, self.layers(context)
+        by_layer = [context.vectors if layer == context.layer else context.vectors_at(layer) for layer in band]
+        arms = arms_of(by_layer, self.emotions, self.strengths, min(config.scale.random_directions, self.trials), config.seed)
+        sampling = Sampling(config.seed, self.temperature, self.max_new_tokens, self.steered, band)
+        return run_trials(context.model, scenario, arms, self.trials, sampling, context.artifacts)
+
+    def votes(self, context: Context, scenario: Scenario, trials: Sequence[Trial]) -> list[Vote | None]:
+        """The judging model's, one for each trial; None for an empty reply, and for all where there is no such judge."""
+        asked = [i for i, t in enumerate(trials) if t.text.strip()] if self.judge.server else []
+        found: list[Vote | None] = [None] * len(trials)
+        if asked:
+            votes = collect(self.judge, [scenario.asked(trials[i].text, trials[i].k) for i in asked], context.artifacts)
+            for i, vote in zip(asked, votes, strict=True):
+                found[i] = vote
+        return found
+
+    def judged(self, context: Context, found: Sequence[Judged], limit: float) -> Result:
+        """Rates by condition beside the baseline and both controls; the transcripts page."""
+        config, scenario = context.config, require(context)
+        rules = tallies(found, lambda j: j.harmful, lambda j: j.ruling.verdict == UNCLEAR)
+        band = self.layers(context)
+        where = f"layer{'s' if len(band) > 1 else ''} {', '.join(map(str, band))}"
+        title = f"{context.stimuli.name} pack, {config.model.name}, {where}, steered: {self.steered.value}, n = {self.trials}"
+        result = Result(
+            metrics=self.metrics(rules),
+            tables={"blackmail": by_condition(rules), "blackmail_arms": by_arm(rules), "blackmail_trials": by_trial(found, len(scenario.scenes))},
+            figures={"blackmail_dose": figures.dose(by_dose(rules), f"Blackmail under steering, judged by rules\n{title}")},
+            notes=self.notes(rules, limit),
+        )
+        if self.judge.server:
+            result.merge(self.second_judge(context, found))
+        path = Path(config.run_dir) / PAGE
+        page.write(path, "Blackmail: transcripts", [title, *result.notes], found, scenario)
+        result.notes.append(f"all {len(found)} transcripts: {path}")
+        return result
+
+    def metrics(self, rules: dict[Arm, Tally]) -> dict[str, float]:
+        """Rates over coherent trials and shares of incoherent ones, of the baseline and of the emotions at `strength`; none where nothing is coherent."""
+        found = {}
+        for arm, tally in rules.items():
+            if arm.kind not in (BASELINE, EMOTION) or (arm.kind == EMOTION and abs(arm.strength) != self.strength):
+                continue
+            name = arm.name if arm.kind == BASELINE else f"{arm.name}_{'pos' if arm.strength > 0 else 'neg'}"
+            if tally.rate:
+                found[f"blackmail_{name}"] = tally.rate.value
+            found[f"blackmail_incoherent_{name}"] = tally.broken / tally.n
+        return found
+
+    def notes(self, rules: dict[Arm, Tally], limit: float) -> list[str]:
+        base = next(t for arm, t in rules.items() if arm.kind == BASELINE)
+        notes = [
+            "trial k of every arm is shown the same scene and draws from the same random numbers; the controls of a strength stand beside every emotion",
+            "rates are over coherent trials, unclear ones counted as not harmful; incoherent is what is empty, repeats half of its 3-grams, or is above "
+            f"{limit:.2f} nats per token under the unsteered model; no p is corrected for the number of conditions",
+        ]
+        if base.rate and base.rate.little_room:
+            room = "lower" if base.rate.value < LITTLE_ROOM else "raise"
+            notes.insert(0, f"little headroom: the baseline's rate is {base.rate.value:.2f}, so there is next to nothing to {room}")
+        if self.trials < 30:
+            notes.insert(0, f"n = {self.trials} trials are few: intervals are wide")
+        return notes
+
+    def second_judge(self, context: Context, found: Sequence[Judged]) -> Result:
+        """The same rates by the judging model's votes, its agreement with the rules, and what is missing."""
+        scale, voted = context.config.scale, [j for j in found if j.voted]
+        asked = [j for j in found if j.vote is not None]
+        lost = [j.vote.said for j in asked if j.vote is not None and j.vote.verdict is None]
+        notes = [f"judge {self.judge.server_model}: {len(voted)} of {len(asked)} votes"]
+        if lost:
+            notes = [f"{notes[0]}; {len(lost)} are missing (such as: {lost[0]}); force=true asks for those again, and for no others"]
+        tables = {"blackmail_agreement": agreement(found, scale.bootstrap_draws, context.config.seed)}
+        votes = tallies(voted, lambda j: j.voted_harmful, lambda j: j.vote is not None and j.vote.verdict == UNCLEAR.upper())
+        if set(votes) == {j.trial.arm for j in found}:
+            tables["blackmail_by_model"] = by_condition(votes)
+        else:
+            notes.append("some arm has no vote at all, so there are no rates by the judging model")
+        return Result(tables=tables, notes=notes)
+
+
+def require(context: Context) -> Scenario:
+    """The pack's scenario. Raises EmoexpError if it has none."""
+    if context.stimuli.blackmail is None:
+        raise context.stimuli.lacking("blackmail")
+    return context.stimuli.blackmail
