@@ -3,6 +3,7 @@
 from emoexp.experiment import Experiment
 from emoexp.experiments.blackmail import Blackmail
 from emoexp.experiments.correlation import Correlation
+from emoexp.experiments.drift import Drift
 from emoexp.experiments.implicit import Implicit
 from emoexp.experiments.logit_lens import LogitLens
 from emoexp.experiments.numeric import Numeric
@@ -23,6 +24,7 @@ EXPERIMENTS: dict[str, type[Experiment]] = {
     "steering": Steering,
     "reliability": Reliability,
     "self_report": SelfReport,
+    "drift": Drift,
     "blackmail": Blackmail,
     "stories": Stories,
     "verify": Verify,
