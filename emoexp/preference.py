@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -18,13 +18,15 @@ from torch import Tensor
 
 from emoexp.artifacts import Artifacts, Row
 from emoexp.config import SteeringSpan
-from emoexp.model import Steering, SubjectModel
+from emoexp.model import LOGITS_AT_ONCE, Steering, SubjectModel
 from emoexp.prompts import Encoding, Prompt, ask, fill, option_ids, token_mask
 from emoexp.replay import Band, PrefixReplay, replay_fault
 from emoexp.stimuli import Stimuli
 
 log = logging.getLogger(__name__)
 VERSION = 1
+Read = Callable[[Tensor], Tensor]
+"""What is made of last residuals after the final norm: (direction, row, d_model) -> (..., direction, row), on the CPU."""
 
 
 def marks(span: SteeringSpan, steered: tuple[bool, bool]) -> tuple[str, ...]:
@@ -152,32 +154,77 @@ class Preferences:
         """The second options with which activity i makes a pair that has a steered side."""
         return [j for j in range(self.n) if j != i and (self.steered[i] or self.steered[j])]
 
-    def _steer_prefix(self, i: int, span: SteeringSpan, band: Band, vectors: Tensor) -> np.ndarray:
-        """Steered margins of the pairs that open with i; (direction, affected other)."""
+    def _marked(self, i: int, span: SteeringSpan) -> tuple[Encoding, Tensor]:
+        """The affected pairs that open with i, and which of their tokens are steered; the mask is (row, token)."""
         others = self._affected(i)
         prompts, encoding = self.encoded(i, others)
         mask = torch.zeros_like(encoding.mask)
         for r, j in enumerate(others):
             if names := marks(span, (bool(self.steered[i]), bool(self.steered[j]))):
                 mask[r] = token_mask([prompts[r]], names, encoding.rows([r]))[0]
-        if not mask.any():
-            return np.repeat(self._unsteered(i, others)[None], len(vectors), 0)
-        return (self._replayed if self.replays(band) else self._in_full)(encoding, mask, band, vectors).numpy()
+        return encoding, mask
 
-    def _replayed(self, encoding: Encoding, mask: Tensor, band: Band, vectors: Tensor) -> Tensor:
-        """Steered margins through the replay; (direction, row)."""
-        replay = PrefixReplay(self.model, encoding, self.options, band)
+    def _steer_prefix(self, i: int, span: SteeringSpan, band: Band, vectors: Tensor) -> np.ndarray:
+        """Steered margins of the pairs that open with i; (direction, affected other)."""
+        encoding, mask = self._marked(i, span)
+        if not mask.any():
+            return np.repeat(self._unsteered(i, self._affected(i))[None], len(vectors), 0)
+        if self.replays(band):
+            return self._replayed(PrefixReplay(self.model, encoding, self.options, band), encoding, mask, vectors, self._margin).numpy()
+        return self._in_full(encoding, mask, band, vectors, self._margin).numpy()
+
+    @property
+    def affected_pairs(self) -> tuple[np.ndarray, np.ndarray]:
+        """The ordered pairs that have a steered side, as indices of their first and second activities; (pair,) each."""
+        pairs = np.array([(i, j) for i in range(self.n) for j in self._affected(i)])
+        return pairs[:, 0], pairs[:, 1]
+
+    def answers(self, span: SteeringSpan, band: Band, vectors: np.ndarray, kept: dict[int, PrefixReplay]) -> Row:
+        """Margins, and the probability of A or B (`mass`), under each direction; both (direction, pair) over `affected_pairs`.
+
+        Args:
+            vectors: what is added at each layer of the band; (direction, band layer, d_model). A zero is the unsteered model.
+            kept: unsteered runs of the prefixes, empty at first; calls for the same band that share it run them once.
+        """
+        tensor, found = torch.as_tensor(vectors, dtype=torch.float32), []
+        for i in range(self.n):
+            encoding, mask = self._marked(i, span)
+            if self.replays(band):
+                if i not in kept:
+                    kept[i] = PrefixReplay(self.model, encoding, self.options, band)
+                found.append(self._replayed(kept[i], encoding, mask, tensor, self._margin_and_mass))
+            else:
+                found.append(self._in_full(encoding, mask, band, tensor, self._margin_and_mass))
+        margins, mass = torch.cat(found, -1).numpy()
+        return {"margins": margins, "mass": mass}
+
+    def _margin(self, finals: Tensor) -> Tensor:
+        """(..., d_model) -> (...), on the CPU."""
+        pair = self.model.unembedding.logits(finals, list(self.options))
+        return (pair[..., 0] - pair[..., 1]).cpu()
+
+    def _margin_and_mass(self, finals: Tensor) -> Tensor:
+        """Margin and p(A) + p(B); (direction, row, d_model) -> (2, direction, row), on the CPU."""
+        found = []
+        for part in finals.flatten(0, 1).split(max(1, LOGITS_AT_ONCE // len(self.model.tokenizer))):
+            logits = self.model.unembedding.logits(part)
+            pair = logits[:, list(self.options)]
+            found.append(torch.stack([pair[:, 0] - pair[:, 1], (pair.logsumexp(-1) - logits.logsumexp(-1)).exp()]))
+        return torch.cat(found, 1).unflatten(1, finals.shape[:2]).cpu()
+
+    def _replayed(self, replay: PrefixReplay, encoding: Encoding, mask: Tensor, vectors: Tensor, read: Read) -> Tensor:
+        """What `read` makes of the last token through the replay; (..., direction, row)."""
         prefix_masks = torch.stack([m[keep][: replay.n_prefix] for m, keep in zip(mask, encoding.mask, strict=True)])
         if not bool((prefix_masks == prefix_masks[0]).all()):
             raise AssertionError("pairs that share a prefix must steer the same tokens of it")
         suffix_mask = mask[:, -replay.width :] & replay.mask[:, replay.n_prefix :].cpu()
         chunk = max(1, self.model.config.batch_tokens // (replay.n * replay.width))
-        return torch.cat([replay.margins(prefix_masks[0], suffix_mask, v) for v in vectors.split(chunk)])
+        return torch.cat([read(replay.finals(prefix_masks[0], suffix_mask, v)) for v in vectors.split(chunk)], -2)
 
-    def _in_full(self, encoding: Encoding, mask: Tensor, band: Band, vectors: Tensor) -> Tensor:
-        """Steered margins through full forwards; (direction, row)."""
+    def _in_full(self, encoding: Encoding, mask: Tensor, band: Band, vectors: Tensor, read: Read) -> Tensor:
+        """What `read` makes of the last token through full forwards; (..., direction, row)."""
         k, found = len(vectors), []
         for part in self._chunks(encoding, k):
             steering = Steering({layer: vectors[:, b].repeat_interleave(len(part), 0) for b, layer in enumerate(band)}, mask[part].repeat(k, 1))
-            found.append(self.model.margins(encoding.rows(part * k), self.options, steering).view(k, len(part)))
-        return torch.cat(found, 1)
+            found.append(read(self.model.final_residuals(encoding.rows(part * k), steering).unflatten(0, (k, len(part)))))
+        return torch.cat(found, -1)

@@ -70,13 +70,13 @@ class PrefixReplay:
                 saved["suffix"] = self.model.read(layer).save()
             saved["last"] = walk(traced, self.model.paths.norm).output.save()
             tracer.stop()
-        self.unsteered = self._margin(saved["last"])
+        self.unsteered = self._margin(saved["last"][:, -1])
         if first:
             self.prefix_residual, self.suffix_residual = saved["prefix"], saved["suffix"]
 
     def _margin(self, final: Tensor) -> Tensor:
-        pair = self.model.unembedding.logits(final[:, -1], self.options)
-        return (pair[:, 0] - pair[:, 1]).cpu()
+        pair = self.model.unembedding.logits(final, self.options)
+        return (pair[..., 0] - pair[..., 1]).cpu()
 
     def _expanded(self, cache: DynamicCache, rows: int, first: int) -> DynamicCache:
         """`cache` for `rows` rows, as views; blocks below `first` are skipped, so theirs is a placeholder of the right length."""
@@ -88,16 +88,20 @@ class PrefixReplay:
             out.update(keys, values, index)
         return out
 
-    @torch.no_grad()
     def margins(self, prefix_mask: Tensor, suffix_mask: Tensor, vectors: Tensor) -> Tensor:
-        """Margins with each direction added where the masks are true, at the output of every layer of the band.
+        """Margins under each direction, added as in `finals`; (direction, row), float32."""
+        return self._margin(self.finals(prefix_mask, suffix_mask, vectors))
+
+    @torch.no_grad()
+    def finals(self, prefix_mask: Tensor, suffix_mask: Tensor, vectors: Tensor) -> Tensor:
+        """The last token's residual after the final norm, with each direction added where the masks are true, at the output of every layer of the band.
 
         Args:
             prefix_mask: (prefix token,), suffix_mask: (row, suffix token).
             vectors: (direction, band layer, d_model), already scaled.
 
         Returns:
-            (direction, row), float32.
+            (direction, row, d_model), in the model's dtype.
         """
         k, first = len(vectors), self.band[0] + 1
         traced, blocks = self.model.traced, self.model.blocks
@@ -132,7 +136,7 @@ class PrefixReplay:
                 self.model.write(layer, residual + added[i].to(residual))
             saved["last"] = walk(traced, self.model.paths.norm).output.save()
             tracer.stop()
-        return self._margin(saved["last"]).view(k, self.n)
+        return saved["last"][:, -1].unflatten(0, (k, self.n))
 
 
 AGREEMENT = {"float32": 1e-3, "float16": 0.05, "bfloat16": 0.5}

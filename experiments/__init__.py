@@ -11,6 +11,7 @@ from emoexp.experiments.preference import Preference
 from emoexp.experiments.reliability import Reliability
 from emoexp.experiments.self_report import SelfReport
 from emoexp.experiments.steering import Steering
+from emoexp.experiments.steering_map import SteeringMap
 from emoexp.experiments.stories import Stories
 from emoexp.experiments.train_organism import TrainOrganism
 from emoexp.experiments.verify import Verify
@@ -22,6 +23,7 @@ EXPERIMENTS: dict[str, type[Experiment]] = {
     "preference": Preference,
     "correlation": Correlation,
     "steering": Steering,
+    "steering_map": SteeringMap,
     "reliability": Reliability,
     "self_report": SelfReport,
     "drift": Drift,
