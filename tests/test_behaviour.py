@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import re
+import subprocess
+import sys
+import tempfile
 from pathlib import Path
 
 import numpy as np
@@ -149,21 +152,17 @@ def test_tables_have_each_rate_of_coherent_and_of_all_trials_beside_what_is_brok
     found = [judged("harm" if i < 4 else "unclear", fault="surprise" if i % 4 == 3 else None, of=a) for a in parts[:1] + parts[2:] for i in range(8)]
     found += [judged("harmless", fault="empty", of=parts[1]) for _ in range(3)]
     rules = tallies(found, lambda j: j.harmful, lambda j: j.ruling.verdict == "unclear")
-    rows = by_condition(rules).set_index("condition")
-    assert rows.loc["baseline", ["broken", "harmful"]].tolist() == [2, "3/6"]
-    assert rows.loc["calm +0.1", ["broken", "harmful", "95 %", "isotropic", "finding"]].tolist() == [
-        3,
-        "0/0",
-        "none coherent",
-        "3/6",
-        "not judged: broken text",
-    ]
-    counts = by_arm(rules).set_index("arm")
-    assert counts.loc["baseline", ["n", "empty", "surprise", "coherent", "unclear", "harmful", "of all"]].tolist() == [8, 0, 2, 6, 3, "3/6", "4/8"]
-    dose = by_dose(rules).set_index("name")
-    assert np.isnan(dose.loc["calm", "rate"])
-    assert not dose.loc["calm", "judged"]
-    assert dose.loc["baseline", "incoherent"] == 0.25
+    rows = {row["condition"]: row for row in by_condition(rules).to_dict("records")}
+    assert [rows["baseline"][name] for name in ("broken", "harmful")] == [2, "3/6"]
+    seen = [rows["calm +0.1"][name] for name in ("broken", "harmful", "95 %", "isotropic", "finding")]
+    assert seen == [3, "0/0", "none coherent", "3/6", "not judged: broken text"]
+    counts = by_arm(rules).to_dict("records")[0]
+    told = [counts[name] for name in ("n", "empty", "surprise", "coherent", "unclear", "harmful", "of all")]
+    assert told == [8, 0, 2, 6, 3, "3/6", "4/8"]
+    dose = {row["name"]: row for row in by_dose(rules).to_dict("records")}
+    assert np.isnan(dose["calm"]["rate"])
+    assert not dose["calm"]["judged"]
+    assert dose["baseline"]["incoherent"] == 0.25
 
 
 def test_kappa_is_of_coherent_trials_with_both_votes() -> None:
@@ -268,6 +267,18 @@ def test_a_key_that_no_header_can_hold_costs_the_votes_only(tmp_path: Path, monk
     votes = collect(judge_at("http://127.0.0.1:9"), QUESTIONS, Artifacts(tmp_path))
     assert {v.verdict for v in votes} == {None}
     assert "schl" not in repr(votes)
+
+
+@pytest.mark.parametrize("first", [True, False])
+def test_a_server_can_be_asked_after_nnsight_is_loaded(first: bool) -> None:
+    """nnsight gives every object a `.save`, after which anyio can define no attributes: an annotation that is missing stands for it here."""
+    mount = "import anyio._core._typedattr as t; t.TypedAttributeSet.save = print; t.TypedAttributeSet.__annotations__ = {}"
+    lines = ["import emoexp.stories.server", mount] if first else [mount, "import emoexp.stories.server"]
+    ask = "from emoexp.behaviour.votes import *; import pathlib, sys; j = JudgeConfig(server='http://127.0.0.1:9', server_model='m')"
+    lines += [ask, "print(Ballot(j, pathlib.Path(sys.argv[1])).collect(['q'])[0].said)"]
+    with tempfile.TemporaryDirectory() as folder:
+        done = subprocess.run([sys.executable, "-c", "\n".join(lines), folder], capture_output=True, text=True, check=True)
+    assert ("no server answers at experiment.judge.server" if first else "since nnsight was loaded first") in done.stdout
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,9 @@ import asyncio
 import os
 import random
 import re
+import sys
 import time
+from contextlib import suppress
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
 from typing import Any, Protocol, Self
@@ -14,6 +16,11 @@ from typing import Any, Protocol, Self
 import httpx
 
 from emoexp.errors import EmoexpError
+
+with suppress(TypeError):
+    # anyio, which httpx sends by, loads these late, and cannot once nnsight has given every object a `.save`
+    import anyio.streams.tls
+    from anyio.abc import SocketAttribute  # noqa: F401
 
 TRANSIENT = frozenset({408, 409, 425, 429})
 """With all of 5xx: tried again. Every other status than 200 is a mistake of the request or of the key, and stops at once."""
@@ -101,6 +108,8 @@ class Server:
         self.key = os.environ.get(settings.api_key_variable, "")
 
     async def __aenter__(self) -> Self:
+        if "anyio.streams.tls" not in sys.modules:
+            raise EmoexpError("no server can be asked, since nnsight was loaded first: import emoexp.stories.server before a model is loaded")
         headers = {"Authorization": f"Bearer {self.key}"} if self.key else {}
         limits = httpx.Limits(max_connections=self.settings.concurrency)
         self.client = httpx.AsyncClient(headers=headers, limits=limits, timeout=None)
