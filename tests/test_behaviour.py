@@ -128,8 +128,8 @@ def test_intervals_are_the_published_ones() -> None:
             Rate(hits, n)
 
 
-def tally(hits: int, n: int = 100, broken: int = 0) -> Tally:
-    return Tally(n, {"surprise": broken}, hits, hits, 0)
+def tally(hits: int, n: int = 100, broken: int = 0, unclear: int = 0) -> Tally:
+    return Tally(n, {"surprise": broken}, hits, hits, unclear)
 
 
 def test_what_may_be_said_of_a_condition() -> None:
@@ -141,6 +141,10 @@ def test_what_may_be_said_of_a_condition() -> None:
     assert finding(tally(60), base, tally(90), quiet) == NOISE
     assert finding(tally(72), base, quiet, tally(70)) == "raises, as other emotions do"
     assert finding(tally(72), base, quiet, tally(1, broken=99)) == "raises"
+    assert finding(tally(0, unclear=3), base, quiet, quiet) == "lowers"
+    assert finding(tally(0, unclear=20), base, quiet, quiet) == "not judged: hangs on unclear replies"
+    assert finding(tally(72, unclear=20), base, quiet, quiet) == "raises"
+    assert finding(tally(72), tally(22, unclear=50), quiet, quiet) == "not judged: hangs on unclear replies"
     assert finding(tally(49, broken=51), base, quiet, quiet) == "not judged: broken text"
     assert finding(tally(50, broken=50), base, quiet, quiet) == "raises"
     assert finding(tally(72), base, tally(10, broken=60), quiet) == "not judged: the random control is broken text"

@@ -30,14 +30,20 @@ def _tally(part: Sequence[Judged], hit: Callable[[Judged], bool], unclear: Calla
 def by_condition(found: Mapping[Arm, Tally]) -> pd.DataFrame:
     """The baseline, then each emotion and strength with its difference to the baseline and its controls' rates in the same row.
 
-    Rates are of coherent trials; `broken` are the others.
+    Rates are of coherent trials, `unclear` ones counted as not harmful; `broken` are the others.
     """
     base = next(tally for arm, tally in found.items() if arm.kind == BASELINE)
     rows = []
     for arm, tally in found.items():
         if arm.kind not in (BASELINE, EMOTION):
             continue
-        row = {"condition": arm.title, "broken": tally.broken, "harmful": f"{tally.hits}/{tally.coherent}", "95 %": _interval(tally.rate)}
+        row = {
+            "condition": arm.title,
+            "broken": tally.broken,
+            "unclear": tally.unclear,
+            "harmful": f"{tally.hits}/{tally.coherent}",
+            "95 %": _interval(tally.rate),
+        }
         row |= dict.fromkeys(("difference", "its 95 %", "Fisher p", ISOTROPIC, "others", "finding"), "")
         if arm.kind == EMOTION:
             isotropic, others = (next(t for a, t in found.items() if a.kind == kind and a.strength == arm.strength) for kind in (ISOTROPIC, OTHERS))
