@@ -1,7 +1,7 @@
 PYTHON ?= python3.11
 BIN := .venv/bin
 
-.PHONY: verify test test-slurm lint benchmark clean
+.PHONY: verify test test-slurm acceptance-slurm benchmark clean
 
 verify: .venv/installed
 	$(BIN)/python -m emoexp
@@ -9,10 +9,27 @@ verify: .venv/installed
 test: .venv/installed
 	$(BIN)/ruff check .
 	$(BIN)/mypy
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile $(TESTS)
 
+# All tests on a real SLURM of one node, which they bring up (root, apt).
 test-slurm: .venv/installed
 	$(BIN)/python -m pytest -rs tests/slurm
+
+# A sweep in which everything goes wrong, against a quiet one. SWEEP="experiment=verify scale=smoke" for all criteria: most of an hour.
+acceptance-slurm: .venv/installed
+	$(BIN)/python tests/slurm/acceptance.py $(SWEEP)
+
+# How fast it is, against its peers and the machine: under 15 minutes on two quiet cores. ROWS="--only steering" for some rows, --quick to try it.
+benchmark: .venv-benchmark/installed
+	.venv-benchmark/bin/python -m benchmarks $(ROWS)
+
+.venv-benchmark/installed: pyproject.toml constraints.txt
+	$(PYTHON) -m venv .venv-benchmark
+	echo '*' > .venv-benchmark/.gitignore
+	.venv-benchmark/bin/python -m pip install --quiet --constraint constraints.txt torch
+	.venv-benchmark/bin/python -m pip install --quiet --constraint constraints.txt --editable '.[benchmark]'
+	.venv-benchmark/bin/python -m pip install --quiet --no-deps steering-vectors==0.12.2
+	touch $@
 
 .venv/installed: pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv

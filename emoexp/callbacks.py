@@ -38,9 +38,9 @@ class Sweep(Callback):
             atexit.register(_leave_as_failed)
 
     def on_multirun_end(self, config: DictConfig, **_: Any) -> None:
-        from emoexp.report import report
+        from emoexp.report import report_sweep
 
-        report([Path(config.hydra.sweep.dir).absolute()], mix=True)
+        report_sweep(Path(config.hydra.sweep.dir).absolute())
 
 
 def _leave_as_failed() -> None:

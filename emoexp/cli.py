@@ -125,7 +125,8 @@ def run(config: Config, name: str, directory: Path, context: Context | None = No
         except BaseException as error:
             if (before := getattr(error, "partial", None)) is not None:
                 keep(record, before, context, directory)
-            found = f"{type(error).__name__}: {error}"
+            # submitit ends a job so that it has given back to SLURM
+            found = "pre-empted or out of time: queued again" if isinstance(error, SystemExit) else f"{type(error).__name__}: {error}"
             record |= {"status": RunStatus.error.value, "error": found, "traceback": traceback.format_exc(), "ended": runs.now()}
             raise
         finally:

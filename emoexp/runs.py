@@ -126,7 +126,7 @@ def held(directory: Path) -> Iterator[None]:
     directory.mkdir(parents=True, exist_ok=True)
     lock = FileLock(directory / LOCK)
     try:
-        lock.acquire(blocking=False)
+        lock.acquire(timeout=2, poll_interval=0.05)  # whoever asks `is_held` holds it for a moment
     except Timeout as error:
         raise EmoexpError(f"another process is at work in {directory}: wait for it, or give another hydra.run.dir") from error
     try:

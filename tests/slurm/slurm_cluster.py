@@ -17,6 +17,8 @@ from pathlib import Path
 
 PACKAGES = ("munge", "slurm-client", "slurmctld", "slurmd", "slurmdbd", "mariadb-server-core", "mariadb-client-core")
 PATH = f"{os.environ['PATH']}:/usr/sbin:/sbin"
+BOUNDED = ("-qq", "-o", "Acquire::http::Timeout=10", "-o", "Acquire::https::Timeout=10", "-o", "Acquire::Retries=1", "-o", "DPkg::Lock::Timeout=30")
+"""Options of apt-get: without a network it gives up, and the tests are skipped, after seconds."""
 NO_SERVICES = Path("/usr/sbin/policy-rc.d")
 
 
@@ -43,7 +45,7 @@ def install() -> None:
     """Brings in what is missing of PACKAGES, and keeps the packages' own services from starting.
 
     Raises:
-        UnavailableError: not root, no apt, or the packages cannot be had.
+        UnavailableError: not root, no apt, or the packages cannot be had in four minutes.
     """
     if shutil.which("dpkg-query") is None or shutil.which("apt-get") is None:
         raise UnavailableError("SLURM comes from Debian's packages here, and there is no apt-get")
@@ -59,8 +61,8 @@ def install() -> None:
         NO_SERVICES.chmod(0o755)
     quiet = {"DEBIAN_FRONTEND": "noninteractive"}
     try:
-        output("apt-get", "update", "-qq", env=quiet, timeout=120)
-        output("apt-get", "install", "-y", "-qq", "--no-install-recommends", *missing, env=quiet, timeout=300)
+        output("apt-get", "update", *BOUNDED, env=quiet, timeout=60)
+        output("apt-get", "install", *BOUNDED, "--yes", "--no-install-recommends", *missing, env=quiet, timeout=180)
     finally:
         if ours:
             NO_SERVICES.unlink()
@@ -122,8 +124,8 @@ class Cluster:
                 daemon.wait()
         shutil.rmtree(self.root, ignore_errors=True)
 
-    def ask(self, *command: str) -> str:
-        return output(*command, env=self.environment)
+    def ask(self, *command: str, timeout: float = 60) -> str:
+        return output(*command, env=self.environment, timeout=timeout)
 
     def start(self, *command: str, **env: str) -> None:
         name = command[0]

@@ -1,59 +1,20 @@
-"""Sweeps on a real SLURM: what ends well, what fails, and what SLURM and the shell are told about it."""
+"""Drivers that are jobs themselves: what ends well, what fails, what is started again, and what SLURM and the shell are told about it."""
 
 from __future__ import annotations
 
 import subprocess
 import time
-from collections import Counter
 from pathlib import Path
 
 from slurm_cluster import Cluster
-from sweeping import REPOSITORY, SMALL, Run, records
-
-
-def ended(cluster: Cluster, jobs: str, n: int, seconds: float = 150) -> Counter[str]:
-    """How many of `n` jobs ended how, by sacct, which follows a second or two behind."""
-    end = time.monotonic() + seconds
-    while True:
-        states = Counter(line.split()[0] for line in cluster.ask("sacct", "-X", "-n", "-P", "-o", "State", "-j", jobs).splitlines())
-        if states.total() == n and not {"PENDING", "RUNNING", "REQUEUED"} & set(states):
-            return states
-        assert time.monotonic() < end, f"after {seconds} s: {states}"
-        time.sleep(0.5)
-
-
-def array_of(sweep: Path) -> str:
-    """The id of the one SLURM array of a sweep, from the names of submitit's folders."""
-    (array,) = {path.name.split("_")[0] for path in (sweep / ".submitit").iterdir() if path.name[0].isdigit()}
-    return array
-
-
-def test_a_sweep_of_layers_is_an_array_of_jobs(cluster: Cluster, sweep: Run, tmp_path: Path) -> None:
-    done = sweep("launcher=slurm", "layer=3,4", env=cluster.environment)
-    assert done.returncode == 0, done.stderr[-2000:]
-    found = records(tmp_path / "sweep")
-    assert {record["layer"]: record["status"] for record in found.values()} == {3: "success", 4: "success"}
-    assert "V3 scenarios: own probe highest" in done.stdout
-    array = array_of(tmp_path / "sweep")
-    assert ended(cluster, array, 2) == {"COMPLETED": 2}
-    asked = cluster.ask("sacct", "-X", "-n", "-P", "-o", "ReqTRES,Timelimit", "-j", array).split()
-    assert all({"cpu=8", "mem=64G", "gres/gpu=1"} <= set(line.split("|")[0].split(",")) and line.endswith("|04:00:00") for line in asked), asked
-
-
-def test_a_job_that_fails_is_failed_and_leaves_the_other_alone(cluster: Cluster, sweep: Run, tmp_path: Path) -> None:
-    done = sweep("launcher=slurm_cpu", "layer=3,9", env=cluster.environment)
-    assert done.returncode != 0
-    assert "layer=9 is out of range" in done.stderr
-    assert Counter(record["status"] for record in records(tmp_path / "sweep").values()) == {"success": 1, "error": 1}
-    array = array_of(tmp_path / "sweep")
-    assert ended(cluster, array, 2) == {"COMPLETED": 1, "FAILED": 1}
+from sweeping import REPOSITORY, SMALL, Background, ended, one_row_missing, only_job, records, until, versions
 
 
 def pipeline(cluster: Cluster, environment: dict[str, str], cwd: Path, *arguments: str) -> list[str]:
     """Ids of warm, sweep and report."""
     done = subprocess.run(
         (str(REPOSITORY / "slurm" / "pipeline.sh"), *arguments),
-        cwd=cwd, capture_output=True, text=True, env=environment | cluster.environment | {"EMOEXP_SWEEP": "night"}, timeout=60,
+        cwd=cwd, capture_output=True, text=True, env=environment | {"EMOEXP_SWEEP": "night"}, timeout=60,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     words = done.stdout.replace(",", "").replace(":", "").split()
@@ -87,9 +48,9 @@ def test_a_driver_that_was_killed_is_started_again_and_its_jobs_do_not_run_twice
     def driver() -> str:
         arguments = ("sbatch", "--parsable", str(REPOSITORY / "slurm" / "sweep.sbatch"), *SMALL, "launcher=slurm_cpu", "layer=3,4")
         home = {"EMOEXP_HOME": str(REPOSITORY), "EMOEXP_SWEEP": "sweep"}
-        return subprocess.run(arguments, cwd=tmp_path, env=environment | cluster.environment | home, capture_output=True, text=True, check=True).stdout.strip()
+        return subprocess.run(arguments, cwd=tmp_path, env=environment | home, capture_output=True, text=True, check=True).stdout.strip()
 
-    first, end = driver(), time.monotonic() + 60
+    first, end = driver(), time.monotonic() + 200
     while not (tmp_path / "sweep" / ".submitit").exists() or "_" not in (left := cluster.ask("squeue", "-h", "-r", "-o", "%i")):
         assert time.monotonic() < end, "the first driver has submitted nothing"
         time.sleep(0.2)
@@ -100,3 +61,21 @@ def test_a_driver_that_was_killed_is_started_again_and_its_jobs_do_not_run_twice
     assert "COMPLETED" not in ended(cluster, first, 1)
     assert ended(cluster, array, 2).total() == 2, "none of the first driver's jobs still runs"
     assert {record["layer"]: record["status"] for record in records(tmp_path / "sweep").values()} == {3: "success", 4: "success"}
+
+
+def test_a_job_that_runs_out_of_time_is_requeued_and_goes_on(cluster: Cluster, background: Background, quiet: Path, store: Path, tmp_path: Path) -> None:
+    """SLURM itself sends the signal, after 40 to 100 s: before submitit has started it would end the job.
+
+    Until then the job waits for a row of the store that the test holds.
+    """
+    before = versions(store)
+    with one_row_missing(store) as row:
+        limits = ("hydra.launcher.timeout_min=2", "hydra.launcher.signal_delay_s=20", "hydra.launcher.max_num_timeout=9")
+        driver = background("launcher=slurm_cpu", "layer=3", *limits)
+        until(lambda: only_job(tmp_path / "sweep")["where"]["restarts"] >= 1)
+    assert driver.wait(400) == 0
+    record = only_job(tmp_path / "sweep")
+    assert record["status"] == "success"
+    assert ended(cluster, record["where"]["slurm"]["job_id"], 1) == {"COMPLETED": 1}
+    after = versions(store)
+    assert [path for path in after if after[path] != before.get(path)] == [row]

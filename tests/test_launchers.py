@@ -7,9 +7,10 @@ from typing import Any
 
 import pytest
 from hydra import compose, initialize_config_dir
-from sweeping import Run, records
 
 from emoexp.cli import CONF, register_schemas
+from tests.test_cli import emoexp
+from tests.test_sweeps import SMOKE, record
 
 TARGETS = {"local": "BasicLauncher", "subprocess": "LocalLauncher"}
 
@@ -41,11 +42,10 @@ def test_how_a_run_is_run_does_not_name_its_directory() -> None:
     assert set(composed("launcher=slurm").job.config.override_dirname.exclude_keys) >= {"launcher", "logger", "force"}
 
 
-def test_processes_of_one_sweep_leave_each_other_alone(sweep: Run, tmp_path: Path) -> None:
-    done = sweep("launcher=subprocess", "layer=3,9")
+def test_processes_of_one_sweep_leave_each_other_alone(tmp_path: Path) -> None:
+    done = emoexp("--multirun", *SMOKE, "launcher=subprocess", "layer=3,9", "hydra.sweep.dir=sweep", cwd=tmp_path)
     assert done.returncode != 0
-    found = records(tmp_path / "sweep")
-    names = [f"emotions=core12,experiment=implicit,layer={layer},scale=smoke" for layer in (3, 9)]
-    assert {name: record["status"] for name, record in found.items()} == {names[0]: "success", names[1]: "error"}
-    assert "layer=9 is out of range" in found[names[1]]["error"]
+    found = {path.parent.name.split("layer=")[1][0]: record(path.parent) for path in (tmp_path / "sweep").glob("*/result.json")}
+    assert {layer: one["status"] for layer, one in found.items()} == {"3": "success", "9": "error"}
+    assert "layer=9 is out of range" in found["9"]["error"]
     assert "layer=9 is out of range" in done.stderr
