@@ -1,0 +1,200 @@
+"""Preference prompts: steered margins by replay against full forwards, and the unsteered ones."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from benchmarks import peers
+from benchmarks.bench import Bench, Outcome
+from benchmarks.bounds import causal
+from benchmarks.race import Contestant, Heat, difference, profile, race
+from emoexp.config import SteeringSpan
+from emoexp.preference import Preferences, marks
+from emoexp.prompts import Encoding, token_mask
+from emoexp.replay import Band, shared_prefix
+
+FULL, OURS, LOOP = "full forwards, hooks", "emoexp", "loop, one prompt"
+STRENGTH, SPAN = 0.5, SteeringSpan.steered_activity
+
+
+class Sample:
+    """The pairs that open with one steered and one control activity, put with `n` directions: of each kind of opener, what all pairs are made of."""
+
+    def __init__(self, bench: Bench, n: int) -> None:
+        self.bench, self.preferences = bench, Preferences(bench.model, bench.activities)
+        steered = self.preferences.steered
+        self.openers = [int(np.flatnonzero(steered)[0]), int(np.flatnonzero(~steered)[0])]
+        self.others = {i: self.preferences._affected(i) for i in self.openers}
+        self.encodings, self.masks = dict[int, Encoding](), dict[int, Tensor]()
+        for i in self.openers:
+            prompts, encoding = self.preferences.encoded(i, self.others[i])
+            mask = torch.zeros_like(encoding.mask)
+            for r, j in enumerate(self.others[i]):
+                names = marks(SPAN, (bool(steered[i]), bool(steered[j])))
+                mask[r] = token_mask([prompts[r]], names, encoding.rows([r]))[0]
+            self.encodings[i], self.masks[i] = encoding, mask
+        generator = torch.Generator().manual_seed(0)
+        unit = torch.nn.functional.normalize(torch.randn(n, bench.model.d_model, generator=generator), dim=1)
+        sizes = bench.model.residuals(self.encodings[self.openers[0]], range(bench.model.n_layers)).norm(dim=-1)[:, :, 1:].mean((1, 2)).cpu()
+        self.vectors = STRENGTH * sizes[:, None, None] * unit  # (layer, direction, d_model)
+
+    def at(self, band: Band) -> Tensor:
+        """(direction, band layer, d_model)."""
+        return self.vectors[list(band)].transpose(0, 1).contiguous()
+
+    def replayed(self, band: Band) -> Tensor:
+        """emoexp's margins, openers side by side; (direction, row)."""
+        return torch.cat([torch.from_numpy(self.preferences._steer_prefix(i, SPAN, band, self.at(band))) for i in self.openers], 1)
+
+    def in_full(self, band: Band, directions: int | None = None, tokens: int | None = None, *, still: bool = False) -> Tensor:
+        """The same by full forwards of the network as transformers gives it, in batches of as many padded tokens; `still` adds nothing."""
+        tokens, device = tokens or self.bench.model.config.batch_tokens, self.bench.device
+        vectors = self.at(band)[:directions].to(device) * (not still)
+        parts = [
+            peers.margins_hooks(
+                self.bench.plain, self.bench.model.inputs(self.encodings[i]), self.masks[i].to(device), band, vectors, self.preferences.options, tokens
+            )
+            for i in self.openers
+        ]
+        return torch.cat(parts, 1)
+
+    def work(self, band: Band, directions: int) -> tuple[float, float]:
+        """Operations of full forwards, and the least: tokens from the first steered one on, in the blocks above the band's first, a shared prefix's once."""
+        shape, full, least = self.bench.shape, 0.0, 0.0
+        upper = shape.layers - band[0] - 1
+        for i in self.openers:
+            rows = [(ids[keep].tolist(), mask[keep]) for ids, keep, mask in zip(self.encodings[i].ids, self.encodings[i].mask, self.masks[i], strict=True)]
+            shared = shared_prefix([ids for ids, _ in rows])
+            in_prefix = [int(t) for t in torch.nonzero(rows[0][1][:shared])[:1, 0]]
+            full += directions * sum(shape.flops(len(ids), causal(len(ids))) for ids, _ in rows)
+            least += shape.flops(shared, causal(shared)) + sum(shape.flops(len(ids) - shared, causal(len(ids), shared)) for ids, _ in rows)
+            least += directions * sum(shape.flops(shared - t, causal(shared, t), upper) for t in in_prefix)
+            for ids, mask in rows:
+                start = shared if in_prefix else max(shared, int(torch.nonzero(mask)[0, 0]))
+                least += directions * shape.flops(len(ids) - start, causal(len(ids), start), upper)
+        return full, least
+
+
+def one_direction(sample: Sample, layer: int, directions: int) -> list[Contestant]:
+    """The peers, with one direction where emoexp has all: their seconds are taken per direction."""
+    bench, encodings, options = sample.bench, sample.encodings, sample.preferences.options
+    vector, kept, share = sample.at((layer,))[0, 0].to(bench.device), dict[str, Any](), 1 / directions
+
+    def each(margins: Any, *rest: Any) -> Tensor:
+        return torch.cat(
+            [margins(*rest, bench.model.inputs(encodings[i]), sample.masks[i].to(bench.device), layer, vector, options) for i in sample.openers], 1
+        )
+
+    def nnsight() -> Tensor:
+        kept["nnsight"] = kept.get("nnsight") or peers.load_nnsight(bench.fresh(), bench.tokenizer)
+        return each(peers.margins_nnsight, kept["nnsight"])
+
+    def bridge() -> Tensor:
+        kept["bridge"] = kept.get("bridge") or peers.load_bridge(bench.fresh(), bench.tokenizer, str(bench.folder))
+        return each(peers.margins_bridge, kept["bridge"])
+
+    return [
+        Contestant(LOOP, lambda: sample.in_full((layer,), 1, tokens=1), share),
+        Contestant("nnsight plainly", nnsight, share),
+        Contestant("TransformerLens", bridge, share),
+        Contestant("steering-vectors", lambda: each(peers.margins_steering_vectors, bench.plain), share),
+    ]
+
+
+def steering(bench: Bench) -> list[Outcome]:
+    """At two thirds of the depth, with a band of layers from there, and at one third; full forwards cost the same at any layer."""
+    quick, layers = bench.settings.quick, bench.shape.layers
+    directions = 4 if quick else 36 if bench.device.type == "cuda" else 12
+    sample = Sample(bench, directions)
+    two_thirds, third = int(layers * 2 / 3), layers // 3
+    bands: dict[str, Band] = {
+        OURS: (two_thirds,), "emoexp, band": tuple(range(two_thirds - 1, min(two_thirds + 2, layers - 1))), "emoexp, one third": (third,),
+    }  # fmt: skip
+    exact = {name: agreement(sample, band) for name, band in bands.items()}
+    if off := {name: found for name, found in exact.items() if not found["share_of_largest"] <= bench.tolerance}:
+        raise RuntimeError(f"steered margins are not those of full forwards: {off}")
+    everyone = [
+        Contestant(OURS, partial(sample.replayed, bands[OURS])),
+        Contestant(FULL, partial(sample.in_full, bands[OURS])),
+        *(Contestant(name, partial(sample.replayed, band)) for name, band in bands.items() if name != OURS),
+        *one_direction(sample, two_thirds, directions),
+    ]
+    others = {name: "another layer" for name in bands if name != OURS}
+    repetitions = min(3, bench.settings.repetitions) if bench.device.type == "cpu" else bench.settings.repetitions  # full forwards take their time
+    heat = race(everyone, repetitions, bench.tolerance, only_timed=others)
+    lengths = [int(row.sum()) for encoding in sample.encodings.values() for row in encoding.mask]
+    details = {
+        "directions": directions, "openers": len(sample.openers), "pairs": len(lengths), "prompt_tokens": float(np.mean(lengths)),
+        "against_full_forwards": exact,
+    }  # fmt: skip
+    rows = [outcome(sample, heat, name, band, directions, details) for name, band in bands.items()]
+    if not rows[0].met:
+        rows[0].profile = profile(lambda: sample.replayed(bands[OURS]))
+    return rows
+
+
+def agreement(sample: Sample, band: Band) -> dict[str, float]:
+    """Two directions by both ways: the largest difference in logits and as a share, beside how far steering moves a margin."""
+    ours, full, still = sample.replayed(band)[:2], sample.in_full(band, 2), sample.in_full(band, 2, still=True)
+    return {
+        "largest_difference": float((ours - full).abs().max()), "share_of_largest": difference(full, ours),
+        "mean_abs_margin": float(still.abs().mean()), "mean_abs_change": float((full - still).abs().mean()),
+    }  # fmt: skip
+
+
+def outcome(sample: Sample, heat: Heat, name: str, band: Band, directions: int, details: dict[str, Any]) -> Outcome:
+    full, least = sample.work(band, directions)
+    keys = {"emoexp, band": ("steering-band", "with the band {}"), "emoexp, one third": ("steering-third", "at one third of the depth, layer {}")}
+    key, where = keys.get(name, ("steering", "at two thirds of the depth, layer {}"))
+    bounds = sample.bench.bound(heat.spread(name), least, how="tokens from the first steered one on, in the blocks above; the unsteered pass once")
+    return Outcome(
+        key, f"preference steering {where.format('..'.join(map(str, sorted({band[0], band[-1]}))))}, against full forwards in equal batches",
+        ">= 8x" if name == OURS else "reported", heat.ratio(FULL, name), 8 if name == OURS else None,
+        seconds={n: heat.spread(n) for n in heat.seconds if name == OURS or n in (name, FULL)}, refused=heat.refused if name == OURS else {},
+        faster_than={n: heat.ratio(n, name) for n in heat.seconds if name == OURS and not n.startswith(OURS)}, differences=heat.differences,
+        bound=bounds | {"ratio_by_flops": full / least}, details=details,
+        idea="the last block needs the last token's query only, and its keys and values; one suffix for all openers of a batch; fewer, larger batches",
+    )  # fmt: skip
+
+
+def baseline(bench: Bench) -> list[Outcome]:
+    """Unsteered margins of the pairs that open with some activities, as `Preferences.baseline` computes them, against full forwards."""
+    preferences = Preferences(bench.model, bench.activities)
+    openers = [0] if bench.settings.quick else list(range(0, preferences.n, 16))
+    others = {i: [j for j in range(preferences.n) if j != i] for i in openers}
+    encodings = {i: preferences.encoded(i, others[i])[1] for i in openers}
+    shape, full, least = bench.shape, 0.0, 0.0
+    for encoding in encodings.values():
+        rows = [ids[keep].tolist() for ids, keep in zip(encoding.ids, encoding.mask, strict=True)]
+        shared = shared_prefix(rows)
+        full += sum(shape.flops(len(r), causal(len(r))) for r in rows)
+        least += shape.flops(shared, causal(shared)) + sum(shape.flops(len(r) - shared, causal(len(r), shared)) for r in rows)
+
+    def ours() -> np.ndarray:
+        return np.stack([preferences._unsteered(i, others[i]) for i in openers])
+
+    def in_full() -> np.ndarray:
+        nothing, tokens = torch.zeros(1, 0, bench.model.d_model, device=bench.device), bench.model.config.batch_tokens
+        inputs = [bench.model.inputs(encodings[i]) for i in openers]
+        masks = [encodings[i].mask.to(bench.device) for i in openers]
+        parts = zip(inputs, masks, strict=True)
+        return torch.cat([peers.margins_hooks(bench.plain, i, m, (), nothing, preferences.options, tokens) for i, m in parts]).numpy()
+
+    heat = race([Contestant(OURS, ours), Contestant(FULL, in_full)], bench.settings.repetitions, bench.tolerance)
+    if FULL in heat.refused:
+        raise RuntimeError(heat.refused[FULL])
+    row = Outcome(
+        "baseline", "unsteered preferences of ordered pairs, against full forwards", ">= 2x", heat.ratio(FULL, OURS), 2,
+        seconds={n: heat.spread(n) for n in heat.seconds}, differences=heat.differences, details={"pairs": sum(map(len, others.values()))},
+        bound=bench.bound(heat.spread(OURS), least, how="each opener's shared prefix once, each suffix once") | {"ratio_by_flops": full / least},
+        idea="share the suffix's template too; pad less (suffixes of one opener differ in length); the last block for the last token only",
+    )  # fmt: skip
+    if not row.met:
+        row.profile = profile(ours)
+    return [row]
+
