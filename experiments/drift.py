@@ -178,7 +178,10 @@ class Drift(Experiment):
                 ends = [found.breakdown(texts, strength, k) for k in range(len(change))]
                 tokens = np.arange(change.shape[1])[None] < np.array([b.token if b else change.shape[1] for b in ends])[:, None]
             means = mean_tokens(change, tokens)
-            lines.append(means[np.isfinite(means).all(1)].mean(0) if np.isfinite(means).all(1).any() else np.full(means.shape[1], np.nan))
+            there = np.isfinite(means).all(1)
+            if not there.any() and not unbroken:
+                raise EmoexpError(f"experiment=drift: at strength {self.strengths[strength]:g} of {name!r} no text has a token; leave the strength out")
+            lines.append(means[there].mean(0) if there.any() else np.full(means.shape[1], np.nan))
         return np.stack(lines)
 
     def rows(self, context: Context, found: Measured, maps: dict[tuple[str, int], np.ndarray]) -> pd.DataFrame:

@@ -164,3 +164,13 @@ def test_mistakes_are_one_line(tmp_path: Path) -> None:
     here.__dict__["stimuli"] = replace(here.stimuli, drift=())
     with pytest.raises(EmoexpError, match="has no drift: choose"):
         here.config.experiment.measure(here)
+
+
+def test_a_direction_whose_texts_are_all_empty_is_told() -> None:
+    nothing = Texts(np.full((2, 3, 4), -1), np.full((2, 3, 4), NAN), np.full((2, 3, 4, 2), NAN), np.ones((2, 3), bool))
+    something = Texts(np.full((1, 3, 4), 1), np.ones((1, 3, 4)), np.ones((1, 3, 4, 2)), np.ones((1, 3), bool))
+    found = experiment_file.Measured(["p"] * 3, {EMOTIONS: ["sad"]}, something, {"sad": nothing}, 9.0)
+    drift = Drift(strengths=[0.5, 1.0])
+    with pytest.raises(EmoexpError, match="at strength 1 of 'sad' no text has a token"):
+        drift.map(found, EMOTIONS, 1)
+    assert np.isnan(drift.map(found, EMOTIONS, 1, unbroken=True)).all()
