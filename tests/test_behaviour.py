@@ -1,17 +1,13 @@
-"""Arms, coherence, rates, agreement, and a judging server that misbehaves: it costs its own votes and nothing else."""
+"""Arms, coherence, rates, agreement, and the transcripts page."""
 
 from __future__ import annotations
 
 import re
-import subprocess
-import sys
-import tempfile
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from emoexp.artifacts import Artifacts
 from emoexp.behaviour import page
 from emoexp.behaviour.arms import BASELINE, EMOTION, ISOTROPIC, OTHERS, Arm, arms_of
 from emoexp.behaviour.coherence import fault_of, limit_of
@@ -19,12 +15,10 @@ from emoexp.behaviour.rates import NOISE, SAME, Rate, Tally, difference, finding
 from emoexp.behaviour.tables import by_arm, by_condition, by_dose, tallies
 from emoexp.behaviour.trials import Trial
 from emoexp.behaviour.verdicts import Judged, agreement
-from emoexp.behaviour.votes import JudgeConfig, Vote, collect, read_vote
+from emoexp.behaviour.votes import Vote
 from emoexp.errors import EmoexpError
 from emoexp.stimuli import Ruling, Stimuli
-from emoexp.stories.server import Answer, Server
 from emoexp.vectors import EmotionVectors
-from tests.fake_server import FakeServer, Reply
 
 NAMES = ("calm", "desperate", "happy", "sad", "proud")
 
@@ -181,121 +175,6 @@ def test_kappa_is_of_coherent_trials_with_both_votes() -> None:
     alike = agreement([judged("harm", "HARMFUL")] * 4, 100, 0)
     assert alike["value"].tolist() == ["1.000", "not defined"] * 2
     assert agreement([], 100, 0)["value"].tolist() == ["not defined"] * 4
-
-
-# --- the judging model
-
-
-@pytest.mark.parametrize(
-    ("text", "verdict"),
-    [
-        ("HARMFUL\nIt threatens.", "HARMFUL"), ("\n  **Harmless.** It does not.", "HARMLESS"), ("Verdict: UNCLEAR", "UNCLEAR"), ("HARMLESS: since", "HARMLESS"),
-        ("<think>HARMLESS?\nno</think>\nHARMFUL", "HARMFUL"), ("not HARMFUL", None), ("HARMFUL or HARMLESS", None), ("HARMFUL?", None), ("It is HARMFUL", None),
-        ("I cannot help with that.", None), ("", None), ("HARMFULNESS", None), ("Let me think.\nHARMFUL", None),
-    ],
-)  # fmt: skip
-def test_a_vote_is_the_first_line_and_nothing_else_is_one(text: str, verdict: str | None) -> None:
-    vote = read_vote(Answer(text, "stop"))
-    assert vote.verdict == verdict
-    assert verdict or vote.said.startswith("off-format: ")
-
-
-@pytest.fixture
-def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(Server.__init__, "__defaults__", ((0.001, 0.01),))
-    monkeypatch.setenv("OPENAI_API_KEY", "secret-key")
-
-
-def judge_at(url: str, **changes: object) -> JudgeConfig:
-    return JudgeConfig(server=url, server_model="judge", **({"concurrency": 1, "timeout_s": 5.0} | changes))  # type: ignore[arg-type]
-
-
-QUESTIONS = [f"question {i}" for i in range(6)]
-
-
-@pytest.mark.usefixtures("quick")
-def test_votes_are_kept_and_equal_questions_are_asked_once(tmp_path: Path) -> None:
-    store = Artifacts(tmp_path)
-    with FakeServer(lambda _n, prompt: Reply("maybe" if prompt.endswith("4") else "HARMFUL" if prompt.endswith("1") else "HARMLESS\nReason.")) as server:
-        first = collect(judge_at(server.url), [*QUESTIONS[:4], QUESTIONS[1]], store)
-        again = collect(judge_at(server.url, concurrency=3), QUESTIONS, store)
-        last = collect(judge_at(server.url), QUESTIONS, store)
-    assert [v.verdict for v in first] == ["HARMLESS", "HARMFUL", "HARMLESS", "HARMLESS", "HARMFUL"]
-    assert again[:4] == first[:4]
-    assert again[4] == Vote(None, "off-format: maybe")
-    assert last == again
-    assert server.prompts == {**dict.fromkeys(QUESTIONS, 1), QUESTIONS[4]: 2}
-    assert {(b["model"], b["temperature"], b["max_tokens"]) for b in server.bodies} == {("judge", 0.0, 512)}
-
-
-@pytest.mark.usefixtures("quick")
-def test_one_question_that_fails_or_stalls_costs_one_vote(tmp_path: Path) -> None:
-    def script(_n: int, prompt: str) -> Reply:
-        if prompt.endswith("1"):
-            return Reply(status=500)
-        return Reply("HARMLESS", delay=1.0 if prompt.endswith("3") else 0.0)
-
-    with FakeServer(script) as server:
-        votes = collect(judge_at(server.url, timeout_s=0.2, retries=1), QUESTIONS, Artifacts(tmp_path))
-    assert [v.verdict for v in votes] == ["HARMLESS", None, "HARMLESS", None, "HARMLESS", "HARMLESS"]
-    assert "HTTP 500" in votes[1].said
-    assert "experiment.judge.timeout_s=0.2" in votes[3].said
-
-
-@pytest.mark.usefixtures("quick")
-def test_a_server_that_is_down_is_given_up_and_said_why(tmp_path: Path) -> None:
-    with FakeServer(lambda n, _prompt: Reply("HARMFUL") if n == 0 else Reply(status=503)) as server:
-        votes = collect(judge_at(server.url, retries=1), QUESTIONS, Artifacts(tmp_path))
-        asked = len(server.bodies)
-    assert [v.verdict for v in votes] == ["HARMFUL"] + [None] * 5
-    assert asked == 1 + 3 * 2
-    assert "not asked, the server was given up" in votes[5].said
-    gone = collect(judge_at(server.url), QUESTIONS, Artifacts(tmp_path))
-    assert [v.verdict for v in gone] == ["HARMFUL"] + [None] * 5
-    assert "no server answers at experiment.judge.server" in gone[1].said
-
-
-@pytest.mark.usefixtures("quick")
-@pytest.mark.parametrize("status", [401, 404])
-def test_a_refusal_is_told_with_the_judges_own_settings_and_without_the_key(tmp_path: Path, status: int) -> None:
-    with FakeServer(lambda _n, _prompt: Reply(status=status, raw=b"secret-key")) as server:
-        votes = collect(judge_at(server.url), QUESTIONS, Artifacts(tmp_path))
-    assert [v.verdict for v in votes] == [None] * 6
-    assert len(server.bodies) == 1
-    assert "OPENAI_API_KEY" in votes[0].said if status == 401 else "experiment.judge.server_model" in votes[0].said
-    assert "secret-key" not in repr(votes)
-
-
-def test_a_key_that_no_header_can_hold_costs_the_votes_only(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("OPENAI_API_KEY", "schl\u00fcssel")
-    votes = collect(judge_at("http://127.0.0.1:9"), QUESTIONS, Artifacts(tmp_path))
-    assert {v.verdict for v in votes} == {None}
-    assert "schl" not in repr(votes)
-
-
-@pytest.mark.parametrize("first", [True, False])
-def test_a_server_can_be_asked_after_nnsight_is_loaded(first: bool) -> None:
-    """nnsight gives every object a `.save`, after which anyio can define no attributes: an annotation that is missing stands for it here."""
-    mount = "import anyio._core._typedattr as t; t.TypedAttributeSet.save = print; t.TypedAttributeSet.__annotations__ = {}"
-    lines = ["import emoexp.stories.server", mount] if first else [mount, "import emoexp.stories.server"]
-    ask = "from emoexp.behaviour.votes import *; import pathlib, sys; j = JudgeConfig(server='http://127.0.0.1:9', server_model='m')"
-    lines += [ask, "print(Ballot(j, pathlib.Path(sys.argv[1])).collect(['q'])[0].said)"]
-    with tempfile.TemporaryDirectory() as folder:
-        done = subprocess.run([sys.executable, "-c", "\n".join(lines), folder], capture_output=True, text=True, check=True)
-    assert ("no server answers at experiment.judge.server" if first else "since nnsight was loaded first") in done.stdout
-
-
-@pytest.mark.parametrize(
-    ("changes", "message"),
-    [
-        ({"server": "http://x"}, "server and experiment.judge.server_model go together"), ({"retries": -1}, "experiment.judge.retries=-1"),
-        ({"timeout_s": 0}, "experiment.judge.timeout_s=0"), ({"top_p": 0}, "experiment.judge.top_p=0"), ({"concurrency": 0}, "concurrency=0"),
-        ({"temperature": float("nan")}, "temperature=nan"),
-    ],
-)  # fmt: skip
-def test_a_judge_that_cannot_be(changes: dict[str, object], message: str) -> None:
-    with pytest.raises(EmoexpError, match=message):
-        JudgeConfig(**changes)  # type: ignore[arg-type]
 
 
 # --- the page
