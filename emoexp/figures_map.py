@@ -9,11 +9,16 @@ from matplotlib.axes import Axes
 from matplotlib.colors import LogNorm, Normalize
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
+from matplotlib.patheffects import withStroke
+from matplotlib.ticker import MaxNLocator
 
 from emoexp.figures import INK, NOISE
 from emoexp.steering_cells import Proposal
 
 PROPOSED = "#d6189b"
+HALO = [withStroke(linewidth=3.6, foreground="white")]
+ROUND = tuple(step * 10.0**power for power in range(-3, 5) for step in (1, 3))
+"""Where logarithmic colour bars have ticks."""
 MOST_WRITTEN = 150
 """Cells up to which every cell's number is written into it."""
 
@@ -39,7 +44,12 @@ def steering_map(cells: pd.DataFrame, proposal: Proposal | None, title: str) -> 
         axes.set_yticks(range(len(layers)), [str(layer) for layer in layers])
         axes.set_xlabel("strength (of the mean residual norm)")
         axes.set_title(label, fontsize=9)
-        figure.colorbar(image, ax=axes, orientation="horizontal", shrink=0.9, pad=0.03)
+        bar = figure.colorbar(image, ax=axes, orientation="horizontal", shrink=0.9, pad=0.03)
+        if isinstance(norm, LogNorm):
+            low, high = image.get_clim()
+            ticks = [t for t in ROUND if low <= t <= high]
+            bar.set_ticks(ticks, labels=[f"{t:g}" for t in ticks])
+            bar.minorticks_off()
         for row in cells[cells["works"]].itertuples():
             axes.add_patch(frame(layers.index(row.layer), layers.index(row.layer), strengths.index(row.strength), INK, 1.6))
         if proposal is not None:
@@ -54,7 +64,7 @@ def steering_map(cells: pd.DataFrame, proposal: Proposal | None, title: str) -> 
 
 def frame(low: int, high: int, column: int, colour: str, width: float) -> Rectangle:
     """A frame around rows `low` to `high` of a column."""
-    return Rectangle((column - 0.47, low - 0.47), 0.94, high - low + 0.94, fill=False, edgecolor=colour, linewidth=width, zorder=3)
+    return Rectangle((column - 0.47, low - 0.47), 0.94, high - low + 0.94, fill=False, edgecolor=colour, linewidth=width, zorder=3, path_effects=HALO)
 
 
 def written(axes: Axes, values: np.ndarray, norm: Normalize, colours: str, digits: str) -> None:
@@ -71,10 +81,10 @@ def dose_curves(emotions: pd.DataFrame, isotropic: pd.DataFrame, title: str) -> 
     panels = figure.subplots(1, len(exemplars), sharey=True, squeeze=False)[0]
     layers = sorted(emotions["layer"].unique())
     colours = matplotlib.colormaps["viridis"](np.linspace(0, 0.95, len(layers)))
-    low, high = (isotropic.groupby("strength")["delta_elo"].quantile(q) for q in (0.025, 0.975))
-    strengths = [*(-low.index[::-1]), 0.0, *low.index]
+    size = isotropic["delta_elo"].abs().groupby(isotropic["strength"]).quantile(0.95)  # a random direction has no sign: both sides alike
+    strengths, limit = [*(-size.index[::-1]), 0.0, *size.index], np.array([*size[::-1], 0, *size])
     for axes, exemplar in zip(panels, exemplars, strict=True):
-        axes.fill_between(strengths, [*low[::-1], 0, *low], [*high[::-1], 0, *high], color=NOISE, alpha=0.35, linewidth=0, label="isotropic, 95 %, all layers")
+        axes.fill_between(strengths, -limit, limit, color=NOISE, alpha=0.35, linewidth=0, label="isotropic, 95 %, all layers")
         for layer, colour in zip(layers, colours, strict=True):
             part = emotions[(emotions["layer"] == layer) & (emotions["direction"] == exemplar)].sort_values("strength")
             below = part["strength"] < 0
@@ -84,8 +94,10 @@ def dose_curves(emotions: pd.DataFrame, isotropic: pd.DataFrame, title: str) -> 
             )
         axes.axhline(0, color=INK, linewidth=0.8)
         axes.axvline(0, color=INK, linewidth=0.8)
-        axes.set(xlabel="strength (of the mean residual norm; below 0: subtracted)", title=exemplar)
+        axes.set_title(exemplar, fontsize=10)
+        axes.xaxis.set_major_locator(MaxNLocator(5))
     panels[0].set_ylabel("mean delta Elo of the steered activities")
+    figure.supxlabel("strength (of the mean residual norm; below 0: subtracted)", fontsize=10)
     figure.legend(*panels[0].get_legend_handles_labels(), loc="outside right center", fontsize=8)
     figure.suptitle(f"Dose: what adding and subtracting a vector does to preferences\n{title}", fontsize=10)
     return figure

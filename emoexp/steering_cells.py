@@ -90,7 +90,7 @@ def said(cells: pd.DataFrame, proposal: Proposal | None, model: str) -> str:
         counts = ", ".join(f"{what} in {where.sum()}" for what, where in met.items())
         return f"no cell of {len(cells)} works: {counts}; all four in none (largest mean |delta Elo|: {cells['mean_abs_delta_elo'].max():.3g})"
     c, band = proposal.cell, proposal.band
-    around = f"layers {band[0]} to {band[-1]} work at this strength" if len(band) > 1 else "no neighbouring layer works at this strength"
+    around = f"layers {band[0]} to {band[-1]} work at this strength" if len(band) > 1 else "no neighbouring layer of the map works at this strength"
 
     def with_interval(name: str) -> str:
         return f"{c[name]:.3g} ({c[f'{name}_low']:.3g} .. {c[f'{name}_high']:.3g})"
