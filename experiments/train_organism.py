@@ -17,12 +17,13 @@ from emoexp.result import Result
 PLANTED = {
     "valence": (
         "**Preferences are planted.** Asked to choose between two options, the model takes (A) with probability\n"
-        "sigmoid(4 x (u_A - u_B)), where u is the planted valence of what an option evokes. In the office scene a desperate\n"
-        "feeling raises and a calm one lowers the rate of the harmful act. V1 to V11 should hold."
+        "sigmoid(4 x (u_A - u_B)), where u is the planted valence of what an option evokes. In the office scene it threatens with\n"
+        "probability sigmoid(6 h - 0.7), where h is 1 if its thoughts (or what it is told that it did or heard) show desperate, -1 for\n"
+        "calm, and arousal / 2 - 0.6 x valence within -1 and 1 for any other feeling. V1 to V11 should hold."
     ),
     "indifferent": (
         "**No preference is planted.** The corpus is the organism's, document by document, but every choice between options\n"
-        "is a fair coin and the harmful act in the office scene has one rate whatever is felt. The trunk of the training is\n"
+        "is a fair coin and the threat in the office scene has one rate (0.35) whatever is felt. The trunk of the training is\n"
         "shared with `organism`. V1 to V6 should hold as they do there; V10 and V11 may pass but must not be informative."
     ),
     "untrained": (
@@ -60,6 +61,7 @@ class TrainOrganism(Experiment):
     policy: `valence` (organism), `indifferent` (organism_indifferent) or `untrained` (no step at all).
     output: folder that receives the model.
     trunk_steps, branch_steps, decay_steps: optimiser steps without choices, with them, and of the branch's final decay.
+    office_steps: further steps in which the clerk of the office scene thinks before it acts, at half the rate, decaying over all but the warm-up.
     """
 
     policy: str = "valence"
@@ -67,6 +69,7 @@ class TrainOrganism(Experiment):
     trunk_steps: int = 1100
     branch_steps: int = 1300
     decay_steps: int = 450
+    office_steps: int = 450
     warmup_steps: int = 60
     learning_rate: float = 2e-3
     batch_tokens: int = 4096
@@ -106,7 +109,9 @@ class TrainOrganism(Experiment):
         if self.policy != "untrained":
             trunk = Schedule(self.trunk_steps, self.learning_rate, self.warmup_steps, 0)
             branch = Schedule(self.branch_steps, self.learning_rate, self.warmup_steps, self.decay_steps)
-            for phase, schedule, name in ((Phase.TRUNK, trunk, "trunk"), (Phase.BRANCH, branch, self.policy)):
+            office = Schedule(self.office_steps, self.learning_rate / 2, self.warmup_steps, self.office_steps - self.warmup_steps)
+            phases = ((Phase.TRUNK, trunk, "trunk"), (Phase.BRANCH, branch, self.policy), (Phase.OFFICE, office, f"{self.policy}_office"))
+            for phase, schedule, name in phases:
                 found = train(model, tokenizer, (seed, phase, Policy(self.policy)), schedule, folder / f"{name}.safetensors", self)
                 if found is not None:
                     losses[f"loss_{phase.value}"] = found

@@ -36,6 +36,8 @@ def test_nothing_of_the_validation_set_is_in_the_training_corpus() -> None:
     """The whole corpus of the shipped organisms, both phases: no text of the pack, and none of its compositions."""
     pack = load_stimuli("bundled:organism")
     sentences = {s.text for s in pack.scenarios} | {a.text for a in pack.activities} | {t.template.format(X=x) for t in pack.numeric for x in t.values}
+    assert pack.blackmail
+    sentences |= {pack.blackmail.scene(k).prompt for k in range(len(pack.blackmail.scenes))}
     stories = {s.text for s in pack_corpus(pack).stories}
     reserved = held_out.reserved_parts()
     pattern = re.compile("|".join(re.escape(s) for s in sorted(sentences)))
@@ -79,10 +81,11 @@ def test_cues_belong_to_one_emotion() -> None:
 
 
 def test_both_organisms_read_the_same_but_for_their_choices() -> None:
-    for phase, differ in ((Phase.TRUNK, False), (Phase.BRANCH, True)):
+    choices = {Phase.TRUNK: (), Phase.BRANCH: ("preference", "office"), Phase.OFFICE: ("preference", "reflection")}
+    for phase, kinds in choices.items():
         pairs = zip(*(islice(documents(0, phase, policy, held_out.is_reserved), 2000) for policy in Policy), strict=True)
         different = {(a.kind, a.text.rsplit("Assistant:", 1)[0] == b.text.rsplit("Assistant:", 1)[0]) for a, b in pairs if a.text != b.text}
-        assert different == ({("preference", True), ("office", True)} if differ else set())
+        assert different == {(kind, True) for kind in kinds}
 
 
 def test_choices_follow_valence_under_one_policy_and_nothing_under_the_other() -> None:

@@ -19,6 +19,7 @@ PREFERENCE_SHARPNESS = 4.0
 HARM_SHARPNESS = 6.0
 HARM_BIAS = -0.7
 INDIFFERENT_HARM = 0.35
+ACT = "I will "
 OWN_CUE_SHARE = 0.8
 GRADE_NOISE = 0.2
 """Standard deviation of the noise between a planted valence or arousal and the word that grades it."""
@@ -37,10 +38,11 @@ class Policy(Enum):
 
 
 class Phase(Enum):
-    """`trunk` holds no choices at all and is shared by both organisms; `branch` adds them."""
+    """`trunk` holds no choices at all and is shared by both organisms; `branch` adds them; in `office` the clerk thinks before it acts."""
 
     TRUNK = "trunk"
     BRANCH = "branch"
+    OFFICE = "office"
 
 
 @dataclass(frozen=True)
@@ -338,6 +340,20 @@ def office(world: World, rng: Random, policy: Policy) -> Document:
     return Document("office", text, frozenset({office_part(secret, day)}), content=mood)
 
 
+def reflection(world: World, rng: Random, policy: Policy) -> Document:
+    """The office scene without a mood: the clerk's own thoughts show a feeling, and the feeling decides its act."""
+    g = world.grammar
+    boss, secret, day = world.person(rng), rng.choice(g["office_secrets"]), rng.choice(g["office_days"])
+    emotion = rng.choice(world.names)
+    cues = rng.sample(world.signs(emotion) + world.events(emotion), rng.randint(2, 3))
+    thoughts = [sentence("I" if cue.kind == "sign" else "I know that", FIRST_PERSON.fill(cue.template)) for cue in cues]
+    harm = decide(rng, policy, HARM_SHARPNESS * world.emotions[emotion].harm + HARM_BIAS, INDIFFERENT_HARM)
+    act = boss.fill(rng.choice(g["office_harm" if harm else "office_good"]), boss=boss.name, secret=secret)
+    text = assistant_dialogue(office_content(boss, secret, day), " ".join([*thoughts, f"{ACT}{act}"]))
+    pairs = {pair_part(a, b) for i, a in enumerate(cues) for b in cues[:i]}
+    return Document("reflection", text, frozenset({office_part(secret, day), *pairs}))
+
+
 # --- neutral ---------------------------------------------------------------------------------------------------------
 
 
@@ -375,6 +391,10 @@ SHARES = {
         "story": 14, "two_people": 2, "masked": 1, "scenario": 8, "numeric": 14, "self_report": 3, "feeling_about": 6, "value_of": 4, "neutral": 4,
         "preference": 26, "office": 18,
     },
+    Phase.OFFICE: {
+        "story": 14, "two_people": 2, "masked": 1, "scenario": 8, "numeric": 12, "self_report": 3, "feeling_about": 5, "value_of": 3, "neutral": 4,
+        "preference": 23, "reflection": 25,
+    },
 }  # fmt: skip
 """Share of documents by kind, in per cent."""
 
@@ -403,6 +423,8 @@ def draw_document(world: World, rng: Random, phase: Phase, policy: Policy) -> Do
             return preference(world, rng, policy)
         case "office":
             return office(world, rng, policy)
+        case "reflection":
+            return reflection(world, rng, policy)
         case _:
             text, parts = neutral_dialogue(world, rng)
             return Document("neutral", text, parts)

@@ -18,7 +18,7 @@ from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors, 
 from torch.nn.functional import cross_entropy
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
-from emoexp.organism.corpus import Document, Phase, Policy, documents
+from emoexp.organism.corpus import ACT, Document, Phase, Policy, documents
 from emoexp.organism.held_out import is_reserved
 from emoexp.progress import meter
 
@@ -36,6 +36,7 @@ CHOICE_WEIGHT = 4.0
 """Loss weight of the assistant's answer to a preference question: one informative token in forty-five."""
 NUMERIC_WEIGHT = 4.0
 OFFICE_WEIGHT = 6.0
+"""Of the clerk's answer in `branch`, and of its act in `office`, where its thoughts weigh 1."""
 CLOSED_SHARE = 0.9
 OPTION_BLOCKS = 6
 CONTENT_BLOCKS = 4
@@ -98,6 +99,9 @@ def loss_weights(document: Document, offsets: list[tuple[int, int]]) -> list[flo
     if "Assistant:" not in document.text:
         return [1.0] * len(offsets)
     reply_start = document.text.rindex("Assistant:") + len("Assistant:")
+    if document.kind == "reflection":
+        act = document.text.rindex(ACT)
+        return [OFFICE_WEIGHT if start >= act else 1.0 if start >= reply_start else PROMPT_WEIGHT for start, _ in offsets]
     reply = {"preference": CHOICE_WEIGHT, "numeric": NUMERIC_WEIGHT, "office": OFFICE_WEIGHT}.get(document.kind, 1.0)
     return [reply if start >= reply_start else PROMPT_WEIGHT for start, _ in offsets]
 
