@@ -28,10 +28,10 @@ def steering_map(cells: pd.DataFrame, proposal: Proposal | None, title: str) -> 
     layers, strengths = sorted(cells["layer"].unique()), sorted(cells["strength"].unique())
     figure = Figure(figsize=(max(13, 4 * (1.3 + 0.55 * len(strengths))), 2.6 + 0.36 * len(layers)), layout="constrained")
     panels = figure.subplots(1, 4, sharey=True)
-    sizes, ratio = cells["mean_abs_delta_elo"], max(2.0, cells["effect_ratio"].max(), 1 / cells["effect_ratio"].min())
+    sizes, ratio = cells["mean_abs_delta_elo"], max(5.0, cells["effect_ratio"].max(), 1 / cells["effect_ratio"].min())
     drawn = (
         ("effect_ratio", "effect ratio, emotions over isotropic", "RdBu_r", LogNorm(1 / ratio, ratio), "{:.2g}"),
-        ("mean_abs_delta_elo", "mean |delta Elo| of emotions", "viridis", LogNorm(max(sizes.min(), 0.1), max(sizes.max(), 1)), "{:.3g}"),
+        ("mean_abs_delta_elo", "mean |delta Elo| of emotions", "viridis", LogNorm(max(sizes.min(), 0.1), max(sizes.max(), 100)), "{:.3g}"),
         ("coherence", "coherence: p(A) + p(B), steered / unsteered", "cividis", Normalize(0, 1), "{:.2f}"),
         ("order_kept", "order kept among the steered (Spearman)", "cividis", Normalize(0, 1), "{:.2f}"),
     )
