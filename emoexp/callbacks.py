@@ -18,6 +18,9 @@ from omegaconf import DictConfig
 
 from emoexp import runs
 
+under_way: list[Path] = []
+"""Sweeps that this process drives and has not reported on. Hydra leaves one with failed jobs by an exception, without on_multirun_end."""
+
 
 class Sweep(Callback):
     """The only callback. A sweep's files on disk are the truth about it, not what a launcher returns."""
@@ -28,6 +31,7 @@ class Sweep(Callback):
 
         directory = Path(config.hydra.sweep.dir).absolute()
         directory.mkdir(parents=True, exist_ok=True)
+        under_way.append(directory)
         expected = expected_jobs(list(config.hydra.overrides.task), config.hydra.job.config.override_dirname)
         write_json(directory / runs.SWEEP, {"expected": expected, "code": runs.code_hash(), "started": runs.now(), "provenance": provenance()})
 
@@ -37,10 +41,13 @@ class Sweep(Callback):
         if job_return.status == JobStatus.FAILED and "SUBMITIT_EXECUTOR" in os.environ:
             atexit.register(_leave_as_failed)
 
-    def on_multirun_end(self, config: DictConfig, **_: Any) -> None:
+
+def report_sweeps() -> None:
+    """The table of each sweep that has ended, whether or not all of its jobs did well."""
+    while under_way:
         from emoexp.report import report_sweep
 
-        report_sweep(Path(config.hydra.sweep.dir).absolute())
+        report_sweep(under_way.pop())
 
 
 def _leave_as_failed() -> None:

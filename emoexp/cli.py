@@ -26,6 +26,7 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from emoexp import runs
+from emoexp.callbacks import report_sweeps
 from emoexp.config import Config, EmotionsConfig, LoggerConfig, ModelConfig, ScaleConfig, SpanConfig, StimuliConfig, StoriesConfig
 from emoexp.errors import EmoexpError
 from emoexp.processes import rank
@@ -254,7 +255,10 @@ def main() -> None:
         sys.argv[1:] = group_layers(sys.argv[1:])
         check_choices(sys.argv[1:])
         register_schemas()
-        task()
+        try:
+            task()
+        finally:
+            report_sweeps()  # the table first, then the error
     except (EmoexpError, HydraException, OmegaConfBaseException) as error:
         fail(error)
     except Exception as error:

@@ -29,11 +29,12 @@ WITHOUT_EFFECT = (
     ("run_dir",), ("artifacts",), ("force",), ("code_drift",), ("model", "device"), ("model", "device_map"), ("model", "batch_tokens"),
     ("model", "check_memory"), ("logger",), ("launcher",), ("stories", "server"), ("stories", "concurrency"), ("stories", "api_key_variable"),
     ("stories", "requests_per_minute"), ("stories", "timeout_s"), ("stories", "retries"), ("stories", "batch"),
+    *(("experiment", "judge", name) for name in ("server", "concurrency", "api_key_variable", "requests_per_minute", "timeout_s", "retries")),
 )  # fmt: skip
 """Settings that change where and how fast a number is computed, and not the number."""
 
 
-SHOWING = ("report", "figures", "tracking", "dashboard", "status", "callbacks", "progress", "organism", "data")
+SHOWING = ("report", "figures", "tracking", "dashboard", "status", "callbacks", "progress", "memory", "usage", "organism", "data")
 """Modules that no measured number depends on (`data` is hashed with the pack or the model)."""
 
 

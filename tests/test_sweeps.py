@@ -79,7 +79,7 @@ def test_layers_of_one_job_give_the_numbers_of_single_runs(tmp_path: Path) -> No
     many = emoexp(*SMOKE, "layer=[4,9,3]", "hydra.run.dir=many", cwd=tmp_path)
     assert many.returncode == 2
     assert "1 of 3 layers failed, the others are done: layer 9: layer=9 is out of range" in many.stderr
-    assert many.stderr.count("float32: 9.8 MB of weights") == 1, "the model is loaded once"
+    assert many.stderr.count("MB of weights") == 1, "the model is loaded once"
     again = emoexp(*SMOKE, "layer=[4,3]", "hydra.run.dir=many", cwd=tmp_path)
     assert again.stderr.count("done already") == 2
     assert "MB of weights" not in again.stderr, "and not at all where all is done"
