@@ -7,8 +7,8 @@ the unsteered model's; it says that there is an answer, and `order_kept` that it
 of the steered activities' Elo with and without steering.
 
 A part of the activities is put to the model (32 of 64 by default; with fewer, changes look smaller). Elo among them is Elo of a
-smaller league: changes are comparable (tests/test_steering_map.py holds them against the full grid), but they are not the numbers
-of experiment=steering.
+smaller league: changes are comparable (about a tenth smaller in the one cell of the organism that was put both ways), but they are
+not the numbers of experiment=steering.
 """
 
 from __future__ import annotations

@@ -19,7 +19,7 @@ from emoexp.errors import EmoexpError
 
 with suppress(TypeError):
     # anyio, which httpx sends by, loads these late, and cannot once nnsight has given every object a `.save`
-    import anyio.streams.tls
+    import anyio.streams.tls  # noqa: F401
     from anyio.abc import SocketAttribute  # noqa: F401
 
 TRANSIENT = frozenset({408, 409, 425, 429})
