@@ -43,7 +43,7 @@ arousal. Ten quantities carry a planted trend from one feeling to another; six o
 
 **Where things can be read and steered is planted** (in the trained ones): in {share:.0%} of the training batches, tokens outside an
 option cannot see into it in blocks 0 to {last}, so an option's feeling is worked out on its own tokens and read from there by
-the blocks above: steering an option should work up to the output of block {last}, and hardly above. And tokens outside what
+the blocks above: steering an option should work up to the output of block {last}, and less above. And tokens outside what
 somebody tells the assistant cannot see into it from block {content} on, so an implied feeling should be readable at the
 assistant's first token from the output of block {gathered}.
 
