@@ -67,7 +67,7 @@ def main(given: Sequence[str] | None = None) -> int:
     parser.set_defaults(shape=None, device="cpu", dtype="float32", repetitions=None)
     options = arguments(parser, given, GROUPS)
     options.shape = options.shape or ("tiny" if options.quick else "small")
-    options.repetitions = options.repetitions or (3 if options.quick else 5)
+    options.repetitions = options.repetitions or 3
     options.out = options.out or Path("build/benchmarks/quick.json" if options.quick else "benchmarks/results.json")
     groups = {name: group for name, group in GROUPS.items() if not options.only or name in options.only}
     return 0 if measure(options, groups) else 1

@@ -77,8 +77,9 @@ def contestants(bench: Bench, texts: list[str], given: list[dict[str, Any]]) -> 
 
 
 def extraction(bench: Bench) -> list[Outcome]:
-    """One emotion's stories: the bare forward of the same padded tokens, then the loop and the other peers on the same texts."""
-    shape, texts = bench.shape, bench.stories(8 if bench.settings.quick else SCREEN)
+    """One emotion's stories (32 on a CPU): the bare forward of the same padded tokens, then the loop and the other peers on the same texts."""
+    shape, n = bench.shape, 8 if bench.settings.quick else SCREEN if bench.device.type == "cuda" else 32
+    texts = bench.stories(n)
     given = forwards(bench.model, lambda: pool_texts(bench.model, texts))
     padded, real = padding(given)
     heat = race(contestants(bench, texts, given), bench.settings.repetitions, bench.tolerance, only_timed={BARE: "it gives no means"})

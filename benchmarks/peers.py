@@ -175,9 +175,9 @@ def generate_steering_vectors(network: Any, inputs: Inputs, layer: int, vector: 
 
 
 def load_nnsight(network: Any, tokenizer: Any) -> Any:
-    from nnsight import LanguageModel  # noqa: TID251 (as a user would take it)
+    from nnsight.modeling.transformers import TransformersModel  # noqa: TID251 (as a user would take it)
 
-    return LanguageModel(network, tokenizer=tokenizer)
+    return TransformersModel(network, tokenizer=tokenizer, task="text-generation")
 
 
 def load_bridge(network: Any, tokenizer: Any, folder: str) -> Any:

@@ -109,7 +109,7 @@ def one_direction(sample: Sample, layer: int, directions: int) -> list[Contestan
 def steering(bench: Bench) -> list[Outcome]:
     """At two thirds of the depth, with a band of layers from there, and at one third; full forwards cost the same at any layer."""
     quick, layers = bench.settings.quick, bench.shape.layers
-    directions = 4 if quick else 36 if bench.device.type == "cuda" else 12
+    directions = 4 if quick else 36 if bench.device.type == "cuda" else 6
     sample = Sample(bench, directions)
     two_thirds, third = int(layers * 2 / 3), layers // 3
     bands: dict[str, Band] = {
@@ -125,8 +125,7 @@ def steering(bench: Bench) -> list[Outcome]:
         *one_direction(sample, two_thirds, directions),
     ]
     others = {name: "another layer" for name in bands if name != OURS}
-    repetitions = min(3, bench.settings.repetitions) if bench.device.type == "cpu" else bench.settings.repetitions  # full forwards take their time
-    heat = race(everyone, repetitions, bench.tolerance, only_timed=others)
+    heat = race(everyone, bench.settings.repetitions, bench.tolerance, only_timed=others)
     lengths = [int(row.sum()) for encoding in sample.encodings.values() for row in encoding.mask]
     details = {
         "directions": directions, "openers": len(sample.openers), "pairs": len(lengths), "prompt_tokens": float(np.mean(lengths)),
@@ -165,7 +164,7 @@ def outcome(sample: Sample, heat: Heat, name: str, band: Band, directions: int, 
 def baseline(bench: Bench) -> list[Outcome]:
     """Unsteered margins of the pairs that open with some activities, as `Preferences.baseline` computes them, against full forwards."""
     preferences = Preferences(bench.model, bench.activities)
-    openers = [0] if bench.settings.quick else list(range(0, preferences.n, 16))
+    openers = [0] if bench.settings.quick else list(range(0, preferences.n, 8 if bench.device.type == "cuda" else 24))
     others = {i: [j for j in range(preferences.n) if j != i] for i in openers}
     encodings = {i: preferences.encoded(i, others[i])[1] for i in openers}
     shape, full, least = bench.shape, 0.0, 0.0
