@@ -24,13 +24,14 @@ import tempfile
 import threading
 import time
 from collections import Counter, defaultdict
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
 from slurm_cluster import Cluster
-from sweeping import REPOSITORY, SMALL, ended, records, until, versions
+from sweeping import REPOSITORY, SMALL, ended, pre_empt, records, until, versions
 
 from emoexp import runs
 from emoexp.runs import RunState
@@ -114,14 +115,15 @@ def disturb(sweep: Sweep) -> None:
     os.kill(where["pid"], signal.SIGKILL)
     say(f"SIGKILL to the process of {short(hit)}")
     touched = [victim.name, hit.name]
-    for text, command in (
-        ("step killed", ("scancel", "--signal=KILL", "--full")),
-        ("USR2, as at a pre-emption,", ("scancel", "--signal=USR2")),
-        ("scontrol requeue", ("scontrol", "requeue")),
-    ):
+    accidents: tuple[tuple[str, Callable[[str], object]], ...] = (
+        ("step killed", lambda job: sweep.cluster.ask("scancel", "--signal=KILL", "--full", job)),
+        ("USR2, as at a pre-emption,", lambda job: pre_empt(sweep.cluster, job)),
+        ("scontrol requeue", lambda job: sweep.cluster.ask("scontrol", "requeue", job)),
+    )
+    for text, accident in accidents:
         hit, where = sweep.job(*touched)
         touched.append(hit.name)
-        sweep.cluster.ask(*command, where["slurm"]["job_id"], timeout=400)  # on a busy machine slurmctld takes its time
+        accident(where["slurm"]["job_id"])
         say(f"{text} of {short(hit)}")
     until(lambda: sum(record["where"]["restarts"] for record in records(sweep.directory).values()) >= 2, 900)
     until(lambda: runs.state_of(victim).state is RunState.error, 900)

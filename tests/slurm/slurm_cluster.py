@@ -124,8 +124,8 @@ class Cluster:
                 daemon.wait()
         shutil.rmtree(self.root, ignore_errors=True)
 
-    def ask(self, *command: str, timeout: float = 60) -> str:
-        return output(*command, env=self.environment, timeout=timeout)
+    def ask(self, *command: str) -> str:
+        return output(*command, env=self.environment)
 
     def start(self, *command: str, **env: str) -> None:
         name = command[0]

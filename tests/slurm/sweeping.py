@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -58,7 +59,13 @@ def waits_for_its_row(sweep: Path) -> bool:
     return any("MB of weights" in log.read_text() for log in sweep.glob(".submitit/*/*_log.err"))
 
 
-def ended(cluster: Cluster, jobs: str, n: int, seconds: float = 300) -> Counter[str]:
+def pre_empt(cluster: Cluster, job: str) -> None:
+    """Sends USR2, as SLURM does. scancel reaches the step at once, then finds the job requeued, and would go on until it runs again and gets it twice."""
+    with suppress(subprocess.TimeoutExpired):
+        subprocess.run(("scancel", "--signal=USR2", job), env=os.environ | cluster.environment, capture_output=True, timeout=3)
+
+
+def ended(cluster: Cluster, jobs: str, n: int, seconds: float = 600) -> Counter[str]:
     """How many of `n` jobs ended how, by sacct, which follows a second or two behind."""
     end = time.monotonic() + seconds
     while True:

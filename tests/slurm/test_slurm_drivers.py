@@ -78,4 +78,4 @@ def test_a_job_that_runs_out_of_time_is_requeued_and_goes_on(cluster: Cluster, b
     assert record["status"] == "success"
     assert ended(cluster, record["where"]["slurm"]["job_id"], 1) == {"COMPLETED": 1}
     after = versions(store)
-    assert [path for path in after if after[path] != before.get(path)] == [row]
+    assert [path for path in after if after[path] != before.get(path) and path.parent == row.parent] == [row]

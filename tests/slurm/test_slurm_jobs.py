@@ -10,7 +10,7 @@ from collections import Counter
 from pathlib import Path
 
 from slurm_cluster import Cluster
-from sweeping import Background, Run, array_of, ended, one_row_missing, only_job, records, until, versions, waits_for_its_row
+from sweeping import Background, Run, array_of, ended, one_row_missing, only_job, pre_empt, records, until, versions, waits_for_its_row
 
 
 def test_a_sweep_of_layers_is_an_array_of_jobs(cluster: Cluster, quiet: Path) -> None:
@@ -34,7 +34,7 @@ def test_a_pre_empted_job_goes_on_where_it_was(cluster: Cluster, background: Bac
     with one_row_missing(store) as row:
         driver = background("launcher=slurm_cpu", "layer=3")
         until(lambda: waits_for_its_row(directory))
-        cluster.ask("scancel", "--signal=USR2", only_job(directory)["where"]["slurm"]["job_id"])
+        pre_empt(cluster, only_job(directory)["where"]["slurm"]["job_id"])
         until(lambda: only_job(directory)["status"] == "error")
         assert only_job(directory)["error"] == "pre-empted or out of time: queued again"
         until(lambda: only_job(directory)["where"]["restarts"] == 1)
