@@ -217,9 +217,7 @@ class Preferences:
         prefix_masks = torch.stack([m[keep][: replay.n_prefix] for m, keep in zip(mask, encoding.mask, strict=True)])
         if not bool((prefix_masks == prefix_masks[0]).all()):
             raise AssertionError("pairs that share a prefix must steer the same tokens of it")
-        suffix_mask = mask[:, -replay.width :] & replay.mask[:, replay.n_prefix :].cpu()
-        chunk = max(1, self.model.config.batch_tokens // (replay.n * replay.width))
-        return torch.cat([read(replay.finals(prefix_masks[0], suffix_mask, v)) for v in vectors.split(chunk)], -2)
+        return read(replay.finals(prefix_masks[0], mask[:, -replay.width :] & replay.mask, vectors))
 
     def _in_full(self, encoding: Encoding, mask: Tensor, band: Band, vectors: Tensor, read: Read) -> Tensor:
         """What `read` makes of the last token through full forwards; (..., direction, row)."""

@@ -2,19 +2,25 @@
 
 Steering at layer l can change only the tokens from the steered span on, in the blocks after l. So the prompts that open with
 the same first activity run once unsteered; each steered direction then replays only the upper blocks, on the suffix alone,
-against the prefix's keys and values. It is exact where an architecture's attention and cache allow it, and whether they do is
-measured, not assumed: `Preferences` compares it with full forwards before it is used, and takes these where they differ.
+against the prefix's keys and values. Of the last block, only the last token is read: all others stop at its keys and values.
+
+It is exact where an architecture's attention and cache allow it, and whether they do is measured, not assumed: `Preferences`
+compares it with full forwards before it is used, and takes these where they differ.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
 from transformers import DynamicCache
+from transformers.cache_utils import DynamicLayer
 
 from emoexp.architectures import walk
+from emoexp.batches import PADDING, length_batches
 from emoexp.model import Steering, SubjectModel
 from emoexp.prompts import Encoding
 
@@ -31,6 +37,86 @@ def shared_prefix(rows: Sequence[Sequence[int]]) -> int:
     return limit
 
 
+class SharedKeys(DynamicLayer):
+    """One block's keys and values of a prefix, for rows in as many equal runs as it has rows. They are copied once: when the block adds those
+    of the rows' own tokens. `then` is called after that."""
+
+    keys: Tensor
+    values: Tensor
+    then: Callable[[], Any] | None = None
+
+    def __init__(self, prefix: SharedKeys | None = None) -> None:
+        super().__init__()
+        if prefix is not None:
+            self.lazy_initialization(prefix.keys, prefix.values)
+            self.keys, self.values = prefix.keys, prefix.values
+
+    def update(self, key_states: Tensor, value_states: Tensor, *rest: Any, **named: Any) -> tuple[Tensor, Tensor]:
+        if self.is_initialized:
+            self.keys, self.values = _joined(self.keys, key_states), _joined(self.values, value_states)
+        else:
+            self.lazy_initialization(key_states, value_states)
+            self.keys, self.values = key_states, value_states
+        if self.then is not None:
+            self.then()
+        return self.keys, self.values
+
+
+class LastKeys(DynamicLayer):
+    """One block's keys and values of whole rows, when it is asked again for their last token alone."""
+
+    def __init__(self, whole: SharedKeys) -> None:
+        super().__init__()
+        self.lazy_initialization(whole.keys, whole.values)
+        self.keys, self.values, self.whole = whole.keys[:, :, :-1], whole.values[:, :, :-1], (whole.keys, whole.values)
+
+    def update(self, key_states: Tensor, value_states: Tensor, *rest: Any, **named: Any) -> tuple[Tensor, Tensor]:
+        return self.whole
+
+
+def _joined(prefix: Tensor, own: Tensor) -> Tensor:
+    """(run, head, p, d) and (run * row, head, t, d) -> (run * row, head, p + t, d)."""
+    rows, heads, tokens, width = own.shape
+    whole = own.new_empty(rows, heads, prefix.shape[2] + tokens, width)
+    whole.unflatten(0, (len(prefix), -1))[:, :, :, :-tokens] = prefix[:, None]
+    whole[:, :, -tokens:] = own
+    return whole
+
+
+def _cache(layers: Sequence[DynamicLayer]) -> DynamicCache:
+    cache = DynamicCache()
+    cache.layers = list(layers)
+    return cache
+
+
+@dataclass
+class Suffixes:
+    """What follows the prefix in some rows of about the same length, left-padded.
+
+    Attributes:
+        rows: their indices.
+        ids: (row, token); positions: likewise.
+        mask: true on the prefix and on the suffix's own tokens; (row, prefix + suffix token).
+        residual: of the unsteered run, at the output of the block below the lowest replayed; (row, token, d_model).
+    """
+
+    rows: list[int]
+    ids: Tensor
+    mask: Tensor
+    positions: Tensor
+    residual: Tensor | None = None
+
+    @property
+    def width(self) -> int:
+        return self.ids.shape[1]
+
+    def inputs(self, times: int = 1) -> dict[str, Tensor]:
+        """As the model's keyword arguments, repeated."""
+        return {
+            "input_ids": self.ids.repeat(times, 1), "attention_mask": self.mask.long().repeat(times, 1), "position_ids": self.positions.repeat(times, 1),
+        }  # fmt: skip
+
+
 class PrefixReplay:
     """Rows (left-padded, differing after a shared prefix) run unsteered once, ready to be replayed steered.
 
@@ -38,55 +124,87 @@ class PrefixReplay:
     """
 
     def __init__(self, model: SubjectModel, encoding: Encoding, options: tuple[int, int], band: Band = ()) -> None:
-        self.model, self.band = model, band
+        self.model, self.band, self.options = model, band, list(options)
         model.check_layers(band)
+        self.first = min(band[0] + 1, model.n_layers - 1) if band else 0
         rows = [ids[keep].tolist() for ids, keep in zip(encoding.ids, encoding.mask, strict=True)]
-        self.n_prefix = shared_prefix(rows)
-        self.lengths = [len(row) - self.n_prefix for row in rows]
-        self.width = max(self.lengths)
-        self.n = len(rows)
-        self.options = list(options)
+        self.n, self.n_prefix = len(rows), shared_prefix(rows)
+        lengths = [len(row) - self.n_prefix for row in rows]
+        self.width = max(lengths)
+        self.mask = torch.tensor([[c >= self.width - n for c in range(self.width)] for n in lengths])
         self.prefix_ids = torch.tensor([rows[0][: self.n_prefix]], device=model.device)
-        self.suffix_ids = encoding.ids[:, -self.width :].to(model.device)
-        real = torch.tensor([[c >= self.width - n for c in range(self.width)] for n in self.lengths])
-        self.mask = torch.cat([torch.ones(self.n, self.n_prefix, dtype=torch.bool), real], 1).to(model.device)
-        self.positions = (self.mask.long().cumsum(1) - 1).clamp(min=0)[:, self.n_prefix :]
+        # rows that run only once are not worth many small batches
+        groups = length_batches(lengths, model.config.batch_tokens, PADDING if band else 2 * PADDING)
+        self.groups = [self._suffixes(encoding, group, max(lengths[r] for r in group)) for group in groups]
         self._run_unsteered()
+
+    def _suffixes(self, encoding: Encoding, rows: list[int], width: int) -> Suffixes:
+        device = self.model.device
+        mask = torch.cat([torch.ones(len(rows), self.n_prefix, dtype=torch.bool), self.mask[rows, -width:]], 1).to(device)
+        positions = (mask.long().cumsum(1) - 1)[:, self.n_prefix :]
+        return Suffixes(rows, encoding.ids[rows, -width:].to(device), mask, positions)
 
     @torch.no_grad()
     def _run_unsteered(self) -> None:
-        traced, self.prefix_cache = self.model.traced, DynamicCache()
-        first, saved = self.band[:1], dict[str, Tensor]()
-        with traced.trace(input_ids=self.prefix_ids, past_key_values=self.prefix_cache, use_cache=True) as tracer:
-            for layer in first:
-                saved["prefix"] = self.model.read(layer).save()
-            saved["last"] = walk(traced, self.model.paths.norm).output.save()
+        self.prefix_keys = [SharedKeys() for _ in range(self.model.n_layers)]
+        self.prefix_residual = self._below_last({"input_ids": self.prefix_ids}, self.prefix_keys, None, {}).get(self.first - 1)
+        self.unsteered = torch.empty(self.n)
+        for group in self.groups:
+            keys = self._extended(self.prefix_keys, 0)
+            residuals = self._below_last(group.inputs(), keys, None, {})
+            group.residual = residuals.get(self.first - 1)
+            self.unsteered[group.rows] = self._margin(self._last_token(group.inputs(), keys, residuals, {}))
+
+    def _extended(self, prefix: Sequence[SharedKeys], first: int) -> list[SharedKeys]:
+        """The prefix's keys and values, to be extended by rows; blocks below `first` will be skipped, so theirs are a placeholder of the right length."""
+        return [SharedKeys(prefix[max(i, first)]) for i in range(len(prefix))]
+
+    def _below_last(self, inputs: Mapping[str, Tensor], keys: list[SharedKeys], start: Tensor | None, added: Mapping[int, Tensor]) -> dict[int, Tensor]:
+        """Runs as far as the last block's keys and values. Those of all blocks that run are left in `keys`.
+
+        Args:
+            start: takes the place of the output of the blocks below the lowest replayed; null runs these too.
+            added: what is added at the outputs of later blocks.
+
+        Returns:
+            The residual streams at the output of the block below the lowest replayed, and of the last block but one.
+        """
+        traced, blocks, low, top = self.model.traced, self.model.blocks, 0 if start is None else self.first, self.model.n_layers - 2
+        kept = {} if start is None else {self.first - 1: start}
+        before, saved = keys[-1].get_seq_length(), dict[int, Tensor]()
+        with traced.trace(**inputs, past_key_values=_cache(keys), use_cache=True) as tracer:
+            keys[-1].then = tracer.stop
+            for layer in range(low):
+                blocks[layer].skip(start)
+            for layer in range(low, top + 1):
+                if layer in added or layer in (self.first - 1, top):
+                    residual = self.model.read(layer)
+                    if layer in added:
+                        residual = residual + added[layer].to(residual)
+                        self.model.write(layer, residual)
+                    saved[layer] = residual.save()
+        if keys[-1].get_seq_length() != before + inputs["input_ids"].shape[1]:
+            raise RuntimeError("the last block keeps no keys and values of its own")
+        return kept | saved
+
+    def _last_token(self, inputs: Mapping[str, Tensor], keys: Sequence[SharedKeys], residuals: Mapping[int, Tensor], added: Mapping[int, Tensor]) -> Tensor:
+        """The last block for the last token alone, after `_below_last`: its residual after the final norm; (row, d_model)."""
+        traced, blocks, last = self.model.traced, self.model.blocks, self.model.n_layers - 1
+        short = {name: t if name == "attention_mask" else t[:, -1:] for name, t in inputs.items()}
+        saved = dict[str, Tensor]()
+        with traced.trace(**short, past_key_values=_cache([LastKeys(keys[-1])] * len(keys)), use_cache=True) as tracer:
+            for layer in range(last):
+                blocks[layer].skip(residuals[last - 1][:, -1:])
+            if last in added:
+                residual = self.model.read(last)
+                self.model.write(last, residual + added[last][:, -1:].to(residual))
+            saved["normed"] = walk(traced, self.model.paths.norm).output.save()
             tracer.stop()
-        cache = self._expanded(self.prefix_cache, self.n, first=0)
-        with traced.trace(
-            input_ids=self.suffix_ids, attention_mask=self.mask.long(), position_ids=self.positions, past_key_values=cache, use_cache=True
-        ) as tracer:
-            for layer in first:
-                saved["suffix"] = self.model.read(layer).save()
-            saved["last"] = walk(traced, self.model.paths.norm).output.save()
-            tracer.stop()
-        self.unsteered = self._margin(saved["last"][:, -1])
-        if first:
-            self.prefix_residual, self.suffix_residual = saved["prefix"], saved["suffix"]
+        return saved["normed"][:, -1]
 
     def _margin(self, final: Tensor) -> Tensor:
         pair = self.model.unembedding.logits(final, self.options)
         return (pair[..., 0] - pair[..., 1]).cpu()
-
-    def _expanded(self, cache: DynamicCache, rows: int, first: int) -> DynamicCache:
-        """`cache` for `rows` rows, as views; blocks below `first` are skipped, so theirs is a placeholder of the right length."""
-        out = DynamicCache()
-        for index, layer in enumerate(cache.layers):
-            source = layer if index >= first else cache.layers[first]
-            repeat = rows // source.keys.shape[0]
-            keys, values = (t.repeat_interleave(repeat, 0) if t.shape[0] > 1 else t.expand(rows, -1, -1, -1) for t in (source.keys, source.values))
-            out.update(keys, values, index)
-        return out
 
     def margins(self, prefix_mask: Tensor, suffix_mask: Tensor, vectors: Tensor) -> Tensor:
         """Margins under each direction, added as in `finals`; (direction, row), float32."""
@@ -103,40 +221,51 @@ class PrefixReplay:
         Returns:
             (direction, row, d_model), in the model's dtype.
         """
-        k, first = len(vectors), self.band[0] + 1
-        traced, blocks = self.model.traced, self.model.blocks
-        vectors = vectors.to(self.suffix_residual)
-        cache, saved = self.prefix_cache, dict[str, Tensor]()
-        if bool(prefix_mask.any()) and first < self.model.n_layers:
-            spot = prefix_mask.to(vectors.device)[None, :, None]
-            start, cache = self.prefix_residual + spot * vectors[:, :1], DynamicCache()
-            with traced.trace(input_ids=self.prefix_ids.expand(k, -1), past_key_values=cache, use_cache=True) as tracer:
-                for layer in range(first):
-                    blocks[layer].skip(start)
-                for i, layer in enumerate(self.band[1:], 1):
-                    residual = self.model.read(layer)
-                    self.model.write(layer, residual + (spot * vectors[:, i : i + 1]).to(residual))
-                saved["last"] = walk(traced, self.model.paths.norm).output.save()
-                tracer.stop()
-        rows = k * self.n
-        spot = suffix_mask.to(vectors.device)[None, :, :, None]
-        added = [(spot * vectors[:, None, i : i + 1]).flatten(0, 1) for i in range(len(self.band))]
-        start = self.suffix_residual.repeat(k, 1, 1) + added[0]
-        with traced.trace(
-            input_ids=self.suffix_ids.repeat(k, 1),
-            attention_mask=self.mask.long().repeat(k, 1),
-            position_ids=self.positions.repeat(k, 1),
-            past_key_values=self._expanded(cache, rows, min(first, self.model.n_layers - 1)),
-            use_cache=True,
-        ) as tracer:
-            for layer in range(first):
-                blocks[layer].skip(start)
-            for i, layer in enumerate(self.band[1:], 1):
-                residual = self.model.read(layer)
-                self.model.write(layer, residual + added[i].to(residual))
-            saved["last"] = walk(traced, self.model.paths.norm).output.save()
-            tracer.stop()
-        return saved["last"][:, -1].unflatten(0, (k, self.n))
+        prefix_spot, suffix_spot = prefix_mask.to(self.model.device), suffix_mask.to(self.model.device)
+        steered = bool(prefix_mask.any()) and self.band[0] < self.model.n_layers - 1
+        order = torch.tensor([row for group in self.groups for row in group.rows], device=self.model.device).argsort()
+        tokens, found = self.model.config.batch_tokens, []
+        for some in vectors.split(max(1, tokens // self.n_prefix) if steered else len(vectors)):
+            prefix = self._steered_prefix(prefix_spot, some) if steered else None
+            by_group = []
+            for group in self.groups:
+                spot, size = suffix_spot[group.rows, -group.width :], max(1, tokens // group.ids.numel())
+                parts = [slice(start, start + size) for start in range(0, len(some), size)]
+                by_group.append(torch.cat([self._replayed(group, spot, some, prefix, part) for part in parts]))
+            found.append(torch.cat(by_group, 1)[:, order])
+        return torch.cat(found)
+
+    def _steered_prefix(self, spot: Tensor, vectors: Tensor) -> list[SharedKeys]:
+        """Keys and values of the prefix under each direction; spot is (token,)."""
+        keys = [SharedKeys() for _ in self.prefix_keys]
+        start, added = self._added(self.prefix_residual, spot[None], vectors)
+        self._below_last({"input_ids": self.prefix_ids.expand(len(vectors), -1)}, keys, start, added)
+        return keys
+
+    def _replayed(self, group: Suffixes, spot: Tensor, vectors: Tensor, prefix: list[SharedKeys] | None, part: slice) -> Tensor:
+        """Some of the directions on one group of rows; (direction, row, d_model)."""
+        keys = self._extended(prefix or self.prefix_keys, self.first)
+        if prefix is not None:
+            for own in keys:
+                own.keys, own.values = own.keys[part], own.values[part]
+        start, added = self._added(group.residual, spot, vectors[part])
+        inputs = group.inputs(len(vectors[part]))
+        residuals = self._below_last(inputs, keys, start, added)
+        return self._last_token(inputs, keys, residuals, added).unflatten(0, (-1, len(group.rows)))
+
+    def _added(self, residual: Tensor | None, spot: Tensor, vectors: Tensor) -> tuple[Tensor, dict[int, Tensor]]:
+        """What the replay starts from and what is added above it, for each direction on each row.
+
+        Args:
+            residual: (row, token, d_model); spot: (row, token); vectors: (direction, band layer, d_model).
+        """
+        assert residual is not None
+        vectors = vectors.to(residual)
+        added = {layer: (spot[None, :, :, None] * vectors[:, None, i : i + 1]).flatten(0, 1) for i, layer in enumerate(self.band)}
+        start = residual.repeat(len(vectors), 1, 1)
+        if self.first - 1 in added:
+            start += added.pop(self.first - 1)
+        return start, added
 
 
 AGREEMENT = {"float32": 1e-3, "float16": 0.05, "bfloat16": 0.5}
@@ -157,7 +286,7 @@ def replay_fault(model: SubjectModel, encoding: Encoding, options: tuple[int, in
             whole = encoding.mask.clone()
             whole[:, -1] = False
             prefix = torch.ones(replay.n_prefix, dtype=torch.bool)
-            fast = replay.margins(prefix, whole[:, -replay.width :] & replay.mask[:, replay.n_prefix :].cpu(), vectors)
+            fast = replay.margins(prefix, whole[:, -replay.width :] & replay.mask, vectors)
             steerings = [Steering({layer: v[None, b] for b, layer in enumerate(band)}, whole) for v in vectors]
             pairs += [(fast[k], model.margins(encoding, options, steering)) for k, steering in enumerate(steerings)]
     except Exception as error:  # whatever it is that an architecture does not allow, full forwards do
