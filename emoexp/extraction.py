@@ -16,8 +16,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from emoexp.artifacts import Artifacts, Row, read_layer, read_tensors
+from emoexp.batches import length_batches
 from emoexp.errors import EmoexpError
 from emoexp.model import SubjectModel
 from emoexp.prompts import Prompt
@@ -91,16 +93,6 @@ class Pooled(NamedTuple):
     norm_count: int
 
 
-def length_batches(lengths: Sequence[int], batch_tokens: int) -> list[list[int]]:
-    """Indices sorted by length and cut so that no padded batch exceeds `batch_tokens` (one text at the least)."""
-    batches: list[list[int]] = []
-    for index in sorted(range(len(lengths)), key=lambda i: lengths[i]):
-        if not batches or (len(batches[-1]) + 1) * lengths[index] > batch_tokens:
-            batches.append([])
-        batches[-1].append(index)
-    return batches
-
-
 def summing_device(device: torch.device) -> torch.device:
     """Where to add up in float64: the device itself, or the CPU where it has no float64 (mps)."""
     return device if device.type in FLOAT64_DEVICES else torch.device("cpu")
@@ -112,27 +104,25 @@ def pool_batches(model: SubjectModel, texts: Sequence[str], side: str = "right")
     Raises:
         EmoexpError: the model's activations are not numbers.
     """
-    layers = list(range(model.n_layers))
-    prompts = [Prompt(text) for text in texts]
-    lengths = [len(model.tokenizer(p.text)["input_ids"]) for p in prompts]
+    lengths = [len(model.tokenizer(text)["input_ids"]) for text in texts]
     for batch in length_batches(lengths, model.config.batch_tokens):
-        encoding = model.encode([prompts[i] for i in batch], side=side)
-        residuals = model.residuals(encoding, layers)
-        device = summing_device(residuals.device)
-        text = encoding.is_text.to(device)
-        late = text & (encoding.text_positions >= SKIP_TOKENS).to(device)
-        normed = text & (encoding.positions > 0).to(device)
-        counts = late.sum(1).double()
-        means, norm_sum = np.zeros((len(batch), model.n_layers, model.d_model)), np.zeros(model.n_layers)
-        for layer in layers:
-            h = residuals[layer].to(device).double()
-            sums = torch.einsum("rtd,rt->rd", h, late.double())
-            means[:, layer] = (sums / counts.clamp(min=1)[:, None]).cpu().numpy()
-            norm_sum[layer] = float(h.norm(dim=-1)[normed].sum())
-        if not (np.isfinite(means).all() and np.isfinite(norm_sum).all()):
+        encoding = model.encode([Prompt(texts[i]) for i in batch], side=side)
+        device = summing_device(model.device)
+        late = (encoding.is_text & (encoding.text_positions >= SKIP_TOKENS)).to(device).double()
+        normed = (encoding.is_text & (encoding.positions > 0)).to(device)
+        counts = late.sum(1)
+        weights = (late / counts.clamp(min=1)[:, None])[:, None]
+
+        def pool(residual: Tensor, weights: Tensor = weights, normed: Tensor = normed) -> tuple[Tensor, Tensor]:
+            h = residual.to(weights.device).double()
+            return torch.bmm(weights, h)[:, 0], torch.where(normed, h.norm(dim=-1), 0).sum()
+
+        means, norms = zip(*model.each_residual(encoding, range(model.n_layers), pool), strict=True)
+        mean, norm_sum = torch.stack(means, 1).cpu().numpy(), torch.stack(norms).cpu().numpy()
+        if not (np.isfinite(mean).all() and np.isfinite(norm_sum).all()):
             raise EmoexpError("the model's activations are not numbers: if it runs in float16, use model.dtype=bfloat16 or float32")
         kept = (counts > 0).cpu().numpy()
-        yield Pooled([i for i, keep in zip(batch, kept, strict=True) if keep], means[kept], norm_sum, int(normed.sum()))
+        yield Pooled([i for i, keep in zip(batch, kept, strict=True) if keep], mean[kept], norm_sum, int(normed.sum()))
 
 
 def pool_texts(model: SubjectModel, texts: Sequence[str], side: str = "right") -> np.ndarray:

@@ -7,11 +7,11 @@ final norm.
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
@@ -24,6 +24,8 @@ from emoexp.errors import EmoexpError
 from emoexp.loading import DTYPES, load_network, resolve_repo
 from emoexp.prompts import Encoding, Prompt, encode
 from emoexp.sampling import OwnStreams
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -159,16 +161,21 @@ class SubjectModel:
             if not 0 <= layer < self.n_layers:
                 raise EmoexpError(f"layer={layer} is out of range: the model has {self.n_layers} blocks, 0 to {self.n_layers - 1}")
 
-    @torch.no_grad()
     def residuals(self, encoding: Encoding, layers: Sequence[int]) -> Tensor:
         """Residual stream at the output of `layers`, one forward up to the last of them; (layer, row, token, d_model)."""
+        return torch.stack(self.each_residual(encoding, layers, lambda residual: residual.to(self.device)))  # sharded layers lie on several devices
+
+    @torch.no_grad()
+    def each_residual(self, encoding: Encoding, layers: Sequence[int], use: Callable[[Tensor], T]) -> list[T]:
+        """What `use` makes of the residual stream (row, token, d_model) at the output of each of `layers`, layer by layer during one forward
+        up to the last of them: none is kept that `use` does not keep."""
         self.check_layers(layers)
-        saved = {}
+        found = dict[int, T]()
         with self.traced.trace(**self.inputs(encoding), use_cache=False) as tracer:
             for layer in sorted(layers):
-                saved[layer] = self.read(layer).save()
+                found[layer] = use(self.read(layer).float())
             tracer.stop()
-        return torch.stack([saved[layer].to(self.device, torch.float32) for layer in layers])  # sharded layers lie on several devices
+        return [found[layer] for layer in layers]
 
     def read(self, layer: int, traced: Any = None) -> Any:
         """Within a trace: the residual stream at the output of `layer`."""

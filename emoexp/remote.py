@@ -6,7 +6,7 @@ seeded sampling do not apply. Tried with nnsight's `remote="local"`, which seria
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Self
 
 import nnsight
@@ -18,7 +18,7 @@ from emoexp.config import ModelConfig
 from emoexp.errors import EmoexpError
 from emoexp.hub_errors import explained
 from emoexp.loading import load_remote
-from emoexp.model import Generated, Steering, SubjectModel
+from emoexp.model import Generated, Steering, SubjectModel, T
 from emoexp.prompts import Encoding, Prompt
 
 
@@ -75,6 +75,9 @@ class RemoteModel(SubjectModel):
                 saved.append(blocks[layer].output.float().cpu())
             tracer.stop()
         return torch.stack([saved[order.index(layer)] for layer in layers])
+
+    def each_residual(self, encoding: Encoding, layers: Sequence[int], use: Callable[[Tensor], T]) -> list[T]:
+        return [use(residual) for residual in self.residuals(encoding, layers)]
 
     def final_residuals(self, encoding: Encoding, steering: Steering | None = None) -> Tensor:
         return self.fetch_normed(encoding, steering, slice(-1, None))[:, 0]

@@ -15,6 +15,7 @@ from tokenizers import Tokenizer
 from transformers import PreTrainedTokenizerFast
 
 from emoexp.artifacts import Artifacts
+from emoexp.batches import PADDING, length_batches
 from emoexp.errors import EmoexpError
 from emoexp.extraction import (
     GROUPS,
@@ -22,7 +23,6 @@ from emoexp.extraction import (
     Pooled,
     StoryMeans,
     extract,
-    length_batches,
     load_groups,
     pool_batches,
     pool_stories,
@@ -118,8 +118,8 @@ def test_sums_are_in_float64_on_a_device_that_has_it() -> None:
 
 
 def test_activations_that_are_not_numbers_are_refused(tiny: SubjectModel, corpus: Corpus, monkeypatch: pytest.MonkeyPatch) -> None:
-    residuals = tiny.residuals
-    monkeypatch.setattr(tiny, "residuals", lambda *arguments: residuals(*arguments) * float("inf"))
+    read = tiny.read
+    monkeypatch.setattr(tiny, "read", lambda layer: read(layer) * float("inf"))
     with pytest.raises(EmoexpError, match="activations are not numbers: if it runs in float16, use model.dtype=bfloat16"):
         pool_stories(tiny, [corpus.by_emotion["sad"][0].text])
 
@@ -160,6 +160,15 @@ def test_batches_keep_to_their_budget_and_hold_every_text_once() -> None:
     batches = length_batches(lengths, 100)
     assert sorted(i for batch in batches for i in batch) == list(range(6))
     assert all(len(b) == 1 or len(b) * max(lengths[i] for i in b) <= 100 for b in batches)
+
+
+def test_batches_are_cut_where_padding_would_be_work_for_nothing() -> None:
+    rng = np.random.default_rng(0)
+    lengths = rng.lognormal(np.log(170), 0.3, 50).astype(int).tolist()
+    batches = length_batches(lengths, 8192)
+    padded = sum(len(b) * max(lengths[i] for i in b) for b in batches)
+    assert padded <= (1 + PADDING) * sum(lengths) and len(batches) < 25
+    assert length_batches([100] * 10, 1000) == [list(range(10))]
 
 
 def planted(seed: int = 0) -> tuple[StoryMeans, np.ndarray, np.ndarray]:
