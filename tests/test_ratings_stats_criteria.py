@@ -8,7 +8,19 @@ from scipy.special import expit
 
 from emoexp.criteria import CRITERIA, EFFECT_FLOOR, Effect, Measurement, judge
 from emoexp.ratings import ELO_MEAN, bradley_terry, elo, position_bias, win_probabilities
-from emoexp.stats import Interval, bootstrap, central, correlate_columns, pearson, ratio_interval, spearman, widest
+from emoexp.stats import (
+    Interval,
+    bootstrap,
+    central,
+    correlate_columns,
+    pearson,
+    rank_columns,
+    ratio_interval,
+    resample,
+    resampled_correlations,
+    spearman,
+    widest,
+)
 
 
 def margins_of(strengths: np.ndarray, bias: float = 0.0) -> np.ndarray:
@@ -99,6 +111,31 @@ def test_bootstrap_covers_and_follows_its_seed() -> None:
         bootstrap(1, lambda i: 0.0, 100, 0)
 
 
+def test_resampled_correlations_are_those_of_a_bootstrap_one_by_one() -> None:
+    rng = np.random.default_rng(3)
+    columns, y = np.round(rng.standard_normal((4, 3)), 1), np.array([1.0, 1.0, 1.0, 2.0])  # many resamples of so few are constant
+    again = resampled_correlations(columns, y, 200, 5)
+    assert again.shape == (200, 3)
+    for k in range(3):
+        one = bootstrap(4, lambda i, k=k: float(correlate_columns(columns[i], y[i])[k]), 200, 5)  # type: ignore[misc]
+        assert central(again[:, k]) == pytest.approx(one)
+    means = bootstrap(30, lambda i: float(i.mean()), 200, 1)
+    assert central(resample(30, 200, 1).mean(1)) == means
+    with pytest.raises(ValueError, match="not defined on most"):
+        resampled_correlations(columns, np.ones(4), 50, 0)
+
+
+def test_rank_columns_is_spearman() -> None:
+    rng = np.random.default_rng(1)
+    columns, y = rng.integers(0, 5, (9, 40)).astype(float), rng.integers(0, 4, 9).astype(float)  # ties
+    np.testing.assert_allclose(rank_columns(columns, y), [spearman(column, y) for column in columns.T], atol=1e-15)
+    assert rank_columns(np.array([[2.0], [1.0], [3.0], [2.0]]), np.array([1.0, 2.0, 3.0, 4.0])).shape == (1,)
+    assert rank_columns(np.array([[1.0], [2.0], [1.0]]), np.arange(3.0))[0] == 0
+    for bad in (np.ones((5, 1)), np.full((5, 1), np.nan)):
+        with pytest.raises(ValueError):
+            rank_columns(bad, np.arange(5.0))
+
+
 def test_ranges_of_nothing_are_not_invented() -> None:
     for bad in (np.array([]), np.array([1.0, np.nan])):
         with pytest.raises(ValueError):
@@ -118,7 +155,7 @@ def measured(identifier: str, value: float, n: int, null: tuple[float, float] = 
         ("V1", 171, 19, 20), ("V1", 64, 7, 8), ("V2", 5, 3, 4), ("V3", 12, 7, 8), ("V4", 12, 3.01, 3.0), ("V5", 24, 16, 17), ("V6", 24, 11, 12),
         ("V7", 64, 200, 200.01), ("V8", 6, 1, 2), ("V9", 171, 4, 5), ("V9", 64, 1, 2), ("V10", 36, 0.4, 0.401), ("V11", 35, 23, 24), ("V11", 37, 25, 26),
     ],
-)  # fmt: skip
+)
 def test_thresholds_at_their_edge(identifier: str, n: int, fails: float, passes: float) -> None:
     assert not judge(measured(identifier, fails, n)).passed
     assert judge(measured(identifier, passes, n)).passed
