@@ -172,12 +172,12 @@ def run_layers(config: Config, name: str, directory: Path) -> None:
     if not isinstance(config.layer, list):
         run_once(config, name, directory)
         return
-    shared, failed = Context(replace(config, layer=config.layer[0])), []
+    first, failed = Context(replace(config, layer=config.layer[0])), []
     for layer in config.layer:
         place = directory / f"layer={layer}"
         one = replace(config, layer=layer, run_dir=str(place))
         try:
-            run_once(one, name, place, partial(shared.at, one), directory.parent)
+            run_once(one, name, place, partial(Context, one, first), directory.parent)
         except EmoexpError as error:
             failed.append(f"layer {layer}: {one_line(error)}")
     if failed:

@@ -6,7 +6,7 @@ from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
 from emoexp.config import Config, resolve_layer
 from emoexp.errors import EmoexpError
@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from emoexp.stories.corpus import Corpus
     from emoexp.vectors import EmotionVectors
 
+T = TypeVar("T")
+
 
 class NotApplicableError(EmoexpError):
     """The measurement has no meaning here (steering after the last block, say); `verify` goes on with the others."""
@@ -38,38 +40,37 @@ class Experiment(ABC):
     def run(self, context: Context) -> Result: ...
 
 
-SHARED = ("stimuli", "artifacts", "model", "preferences")
-"""What layers of one run share from the start: the rest is read from the store."""
+class shared(cached_property[T]):
+    """A cached property that is the same at every layer of a run: it is made once, for the first layer that asks for it."""
+
+    def __get__(self, instance: Any, owner: type | None = None) -> Any:
+        if instance is None or instance.first is None:
+            return super().__get__(instance, owner)
+        name = self.attrname or ""
+        return vars(instance).setdefault(name, getattr(instance.first, name))
 
 
 @dataclass
 class Context:
-    """What experiments share; everything is made when it is first asked for, and then kept."""
+    """What experiments share; everything is made when it is first asked for, and then kept. `first` is another layer's context of the same run."""
 
     config: Config
+    first: Context | None = None
 
-    def at(self, config: Config) -> Context:
-        """A context for another layer of the same run, sharing what does not depend on the layer."""
-        for name in SHARED:
-            getattr(self, name)
-        other = Context(config)
-        vars(other).update({name: vars(self)[name] for name in SHARED})
-        return other
-
-    @cached_property
+    @shared
     def stimuli(self) -> Stimuli:
         from emoexp.stimuli import load_stimuli
 
         return load_stimuli(self.config.stimuli.path, self.artifacts.root)
 
-    @cached_property
+    @shared
     def corpus(self) -> Corpus:
         """The stories and neutral texts that vectors are made of."""
         from emoexp.stories.sources import load_corpus
 
         return load_corpus(self)
 
-    @cached_property
+    @shared
     def emotions(self) -> tuple[str, ...]:
         """The emotions under study."""
         from emoexp.stimuli import choose_emotions
@@ -81,7 +82,7 @@ class Context:
             return choose_emotions(self.stimuli.emotions, chosen.names)
         return choose_emotions(tuple(dict.fromkeys((*self.stimuli.emotions, *self.corpus.by_emotion))), chosen.names)
 
-    @cached_property
+    @shared
     def valence(self) -> dict[str, float]:
         """Valence of the emotions for which it is known: the user's norms if a file is given, else the pack's."""
         if self.config.emotions.norms is None:
@@ -90,7 +91,7 @@ class Context:
 
         return load_norms(Path(self.config.emotions.norms), self.emotions)
 
-    @cached_property
+    @shared
     def model(self) -> SubjectModel:
         from emoexp.model import SubjectModel, quiet
 
@@ -102,13 +103,13 @@ class Context:
     def layer(self) -> int:
         return resolve_layer(self.config.layer, self.model.n_layers)
 
-    @cached_property
+    @shared
     def artifacts(self) -> Artifacts:
         from emoexp.artifacts import Artifacts
 
         return Artifacts(Path(self.config.artifacts).expanduser().absolute())
 
-    @cached_property
+    @shared
     def means(self) -> StoryMeans:
         from emoexp.extraction import extract
 
@@ -131,18 +132,18 @@ class Context:
         vectors.save(Path(self.config.run_dir) / "vectors.safetensors")
         return vectors
 
-    @cached_property
+    @shared
     def preferences(self) -> Preferences:
         from emoexp.preference import Preferences
 
         return Preferences(self.model, self.stimuli)
 
-    @cached_property
+    @shared
     def baseline(self) -> np.ndarray:
         """Unsteered margins; (i, j)."""
         return self.preferences.baseline(self.artifacts)
 
-    @cached_property
+    @shared
     def baseline_elo(self) -> np.ndarray:
         """Unsteered Elo; (activity,)."""
         from emoexp.ratings import elo, win_probabilities

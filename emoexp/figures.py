@@ -37,7 +37,8 @@ def _cells(axes: Axes, matrix: np.ndarray, names: Sequence[str], title: str) -> 
     image = axes.imshow(matrix, cmap="RdBu_r", vmin=-limit, vmax=limit)
     for (i, j), value in np.ndenumerate(matrix):
         colour, weight = "white" if abs(value) > 0.6 * limit else INK, "bold" if j == matrix[i].argmax() else "normal"
-        axes.text(j, i, f"{value:.2f}", ha="center", va="center", fontsize=7, color=colour, fontweight=weight)
+        cell = axes.text(j, i, f"{value:.2f}", ha="center", va="center", fontsize=7, color=colour, fontweight=weight)
+        cell.set_in_layout(False)  # lies inside the axes: measuring it would take longer than drawing it
     axes.set_xticks(range(len(names)), names, rotation=45, ha="right")
     axes.set_yticks(range(len(names)), names)
     axes.set(xlabel="probe", ylabel="scenario implies", title=title)

@@ -1,41 +1,77 @@
-"""Where probes are read: the assistant's first token, and an activity's own tokens."""
+"""Where probes are read: the assistant's first token, and an activity's own tokens. Read once at all layers, and kept."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import hashlib
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import torch
+from torch import Tensor
 
+from emoexp.artifacts import Artifacts, Row, read_layer
 from emoexp.model import SubjectModel
 from emoexp.prompts import Prompt, ask, fill, token_mask
 from emoexp.stimuli import Stimuli
 
+VERSION = 1
 
-def assistant_residuals(model: SubjectModel, texts: Sequence[str], layer: int) -> np.ndarray:
+
+def assistant_residuals(model: SubjectModel, artifacts: Artifacts, texts: Mapping[str, Sequence[str]], layer: int) -> list[np.ndarray]:
     """Residual at the last token of each prompt, the ":" after "Assistant" (for a chat model: the last of the generation prompt).
 
+    Args:
+        texts: by a name for them; those of one name run as one batch.
+
     Returns:
-        (text, d_model), float64.
+        For each name, (text, d_model), float64.
     """
-    prompts = [ask(Prompt(text), model.config.format, model.tokenizer) for text in texts]
-    encoding = model.encode(prompts)
-    residuals = model.residuals(encoding, [layer])[0]
-    rows = torch.arange(len(prompts), device=residuals.device)
-    return residuals[rows, encoding.last.to(residuals.device)].cpu().double().numpy()
+    prompts = {name: [ask(Prompt(text), model.config.format, model.tokenizer) for text in some] for name, some in texts.items()}
+
+    def row(name: str) -> Row:
+        encoding = model.encode(prompts[name])
+
+        def last(residual: Tensor) -> Tensor:
+            return residual[torch.arange(len(residual), device=residual.device), encoding.last.to(residual.device)].cpu()
+
+        return _row(torch.stack(model.each_residual(encoding, range(model.n_layers), last), 1).numpy())
+
+    return _at(model, artifacts, "assistant", prompts, row, layer)
 
 
-def activity_residuals(model: SubjectModel, stimuli: Stimuli, layer: int) -> np.ndarray:
+def activity_residuals(model: SubjectModel, artifacts: Artifacts, stimuli: Stimuli, layer: int) -> np.ndarray:
     """Mean residual over the activity's tokens of "How would you feel ...?" (paper, "Preferences").
 
     Returns:
         (activity, d_model), float64.
     """
     prompts = [ask(fill(stimuli.templates["feeling"], activity=a.text), model.config.format, model.tokenizer) for a in stimuli.activities]
-    encoding = model.encode(prompts)
-    mask = token_mask(prompts, ["activity"], encoding)
-    residuals = model.residuals(encoding, [layer])[0].cpu().double()
-    return (torch.einsum("rtd,rt->rd", residuals, mask.double()) / mask.sum(1, keepdim=True)).numpy()
+
+    def row(_: str) -> Row:
+        encoding = model.encode(prompts)
+        mask = token_mask(prompts, ["activity"], encoding)
+
+        def mean(residual: Tensor) -> Tensor:
+            return torch.einsum("rtd,rt->rd", residual.cpu().double(), mask.double()) / mask.sum(1, keepdim=True)
+
+        return _row(torch.stack(model.each_residual(encoding, range(model.n_layers), mean), 1).numpy())
+
+    return _at(model, artifacts, "activities", {"all": prompts}, row, layer)[0]
+
+
+def _row(residuals: np.ndarray) -> Row:
+    """(text, layer, d_model) as a row of which one layer can be read."""
+    return {"n": np.array(len(residuals)), "residuals": residuals}
+
+
+def _at(model: SubjectModel, artifacts: Artifacts, what: str, prompts: Mapping[str, Sequence[Prompt]], row: Any, layer: int) -> list[np.ndarray]:
+    """One layer of each row of an artifact that `row` computes."""
+    model.check_layers([layer])
+    texts = hashlib.sha256(repr([(name, [(p.text, sorted(p.spans.items())) for p in some]) for name, some in prompts.items()]).encode()).hexdigest()
+    identity = {"version": VERSION, "what": what, "model": model.identity, **model.format_identity, "prompts": texts}
+    artifacts.rows("readouts", identity, list(prompts), row, f"{what}: residuals, all layers", names=["n"])
+    return [read_layer(artifacts.path("readouts", identity, name), "residuals", layer).astype(np.float64) for name in prompts]
 
 
 def cosine(residuals: np.ndarray, directions: np.ndarray) -> np.ndarray:

@@ -19,7 +19,7 @@ from emoexp.criteria import Measurement, Verdict, judge
 from emoexp.experiment import Context, Experiment
 from emoexp.readout import activity_residuals
 from emoexp.result import Result
-from emoexp.stats import Interval, bootstrap, central, correlate_columns, pearson, widest
+from emoexp.stats import Interval, central, correlate_columns, pearson, resampled_correlations, widest
 from emoexp.vectors import isotropic_directions
 
 
@@ -33,7 +33,7 @@ class Correlation(Experiment):
 
     def run(self, context: Context) -> Result:
         scale, seed = context.config.scale, context.config.seed
-        residuals = activity_residuals(context.model, context.stimuli, context.layer)
+        residuals = activity_residuals(context.model, context.artifacts, context.stimuli, context.layer)
         elo, names = context.baseline_elo, context.vectors.names
         known = np.array([e in context.valence for e in names])
         valence = np.array([context.valence[e] for e in names if e in context.valence])
@@ -46,10 +46,7 @@ class Correlation(Experiment):
             scale.null_draws, -1
         )
 
-        n = len(elo)
-
-        def on(indices: np.ndarray) -> np.ndarray:
-            return correlate_columns(probes[indices], elo[indices])
+        again = resampled_correlations(probes, elo, scale.bootstrap_draws, seed)
 
         def null(statistic: Callable[[np.ndarray], float]) -> Interval:
             return widest(*(central(np.array([statistic(x) for x in draws])) for draws in (random_r, permuted.T)))
@@ -58,7 +55,7 @@ class Correlation(Experiment):
             return self.aligned(x[known], valence)
 
         def judged(identifier: str, statistic: Callable[[np.ndarray], float], size: int) -> Verdict:
-            interval = bootstrap(n, lambda i: statistic(on(i)), scale.bootstrap_draws, seed)
+            interval = central(np.array([statistic(x) for x in again]))
             return judge(Measurement(identifier, statistic(r), size, interval, null(statistic)))
 
         verdicts, notes = [judged("V9", self.count, len(names))], []
@@ -66,7 +63,7 @@ class Correlation(Experiment):
             verdicts.insert(0, judged("V8", aligned, 2 * self.extremes))
         else:
             notes.append(f"not measured: V8, which needs {2 * self.extremes} emotions of known valence; {known.sum()} have one (emotions.norms=<file>)")
-        intervals = [bootstrap(n, lambda i, k=k: float(correlate_columns(probes[i, k : k + 1], elo[i])[0]), 200, seed) for k in range(len(names))]  # type: ignore[misc]
+        intervals = [central(column) for column in again.T]
         table = pd.DataFrame(
             {
                 "emotion": names, "valence": [context.valence.get(e, np.nan) for e in names], "r": r,

@@ -18,7 +18,7 @@ from emoexp.criteria import Measurement, judge
 from emoexp.experiment import Context, Experiment, NotApplicableError
 from emoexp.readout import assistant_residuals, cosine
 from emoexp.result import Result
-from emoexp.stats import bootstrap, central
+from emoexp.stats import central, resample
 from emoexp.vectors import isotropic_directions
 
 
@@ -34,23 +34,18 @@ class Implicit(Experiment):
         if len(scenarios) < 3:
             raise NotApplicableError(f"V3, V4: implicit needs at least 3 of the pack's scenarios; emotions.names leaves {len(scenarios)}")
         names = tuple(s.emotion for s in scenarios)
-        residuals = assistant_residuals(context.model, [s.text for s in scenarios], context.layer)
+        residuals = assistant_residuals(context.model, context.artifacts, {"scenarios": [s.text for s in scenarios]}, context.layer)[0]
         matrix = cosine(residuals, context.vectors.only(names))
         ranks, n = own_ranks(matrix), len(names)
 
         rng = np.random.default_rng(seed)
         noise = [own_ranks(cosine(residuals, isotropic_directions(n, context.model.d_model, rng))) for _ in range(scale.null_draws)]
         centred = own_ranks(matrix - matrix.mean(0))
+        again = ranks[resample(n, scale.bootstrap_draws, seed)]
         measured = (
-            Measurement(
-                "V3", float((ranks == 1).sum()), n,
-                bootstrap(n, lambda i: float((ranks[i] == 1).sum()), scale.bootstrap_draws, seed), central(np.array([(r == 1).sum() for r in noise])),
-            ),
-            Measurement(
-                "V4", float(ranks.mean()), n,
-                bootstrap(n, lambda i: float(ranks[i].mean()), scale.bootstrap_draws, seed), central(np.array([r.mean() for r in noise])),
-            ),
-        )  # fmt: skip
+            Measurement("V3", float((ranks == 1).sum()), n, central((again == 1).sum(1)), central(np.array([(r == 1).sum() for r in noise]))),
+            Measurement("V4", float(ranks.mean()), n, central(again.mean(1)), central(np.array([r.mean() for r in noise]))),
+        )
         off = ~np.eye(n, dtype=bool)
         claude = published.implicit().only(names) if context.stimuli.is_paper else None
         title = f"{context.stimuli.name} pack, {context.config.model.name}, layer {context.layer}"

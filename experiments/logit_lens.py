@@ -16,7 +16,7 @@ from emoexp.criteria import Measurement, judge
 from emoexp.experiment import Context, Experiment
 from emoexp.prompts import word_ids
 from emoexp.result import Result
-from emoexp.stats import bootstrap, central
+from emoexp.stats import central, resample
 from emoexp.vectors import isotropic_directions
 
 
@@ -35,11 +35,11 @@ class LogitLens(Experiment):
         own = {e: word_ids(model.tokenizer, e) for e in vectors.names}
         ranks = np.array([rank_of(lens[i], own[e]) for i, e in enumerate(vectors.names)])
         hits = ranks < self.top
-        noise_hits = np.array([[rank_of(row, own[e]) < self.top for e in vectors.names] for row in noise])
+        noise_hits = np.stack([among_top(noise, own[e], self.top) for e in vectors.names], 1)
         null_v1 = noise_hits[rng.integers(0, len(noise), (scale.permutations, len(hits))), np.arange(len(hits))].sum(1)
 
         draws, seed = scale.bootstrap_draws, context.config.seed
-        v1 = Measurement("V1", float(hits.sum()), len(hits), bootstrap(len(hits), lambda i: float(hits[i].sum()), draws, seed), central(null_v1))
+        v1 = Measurement("V1", float(hits.sum()), len(hits), central(hits[resample(len(hits), draws, seed)].sum(1)), central(null_v1))
         single = np.array([len(own[e]) == 1 for e in vectors.names])
         result = Result(
             metrics={
@@ -58,7 +58,7 @@ class LogitLens(Experiment):
         flat = centre(noise)
         chance = [(flat[a] @ flat[b]) < 0 for a, b in rng.integers(0, len(flat), (scale.permutations, 2)) if a != b]
         null_v2 = rng.choice(chance, (scale.permutations, len(pairs))).sum(1)
-        v2 = Measurement("V2", float(centred.sum()), len(pairs), bootstrap(len(pairs), lambda i: float(centred[i].sum()), draws, seed), central(null_v2))
+        v2 = Measurement("V2", float(centred.sum()), len(pairs), central(centred[resample(len(pairs), draws, seed)].sum(1)), central(null_v2))
         result.verdicts.append(judge(v2))
         result.metrics |= {"V2_raw": float(raw.sum()), "V2_centred": float(centred.sum())}
         return result
@@ -67,6 +67,13 @@ class LogitLens(Experiment):
 def rank_of(logits: np.ndarray, ids: list[int]) -> int:
     """How many tokens lie above the word's own; a word of several tokens has no token of its own and ranks last."""
     return int((logits > logits[ids[0]]).sum()) if len(ids) == 1 else len(logits)
+
+
+def among_top(lens: np.ndarray, ids: list[int], top: int) -> np.ndarray:
+    """Whether `rank_of` is below `top`, row by row; (row, vocabulary) -> (row,)."""
+    if len(ids) != 1 or top >= lens.shape[1]:
+        return np.array([rank_of(row, ids) < top for row in lens])
+    return np.asarray(lens[:, ids[0]] >= np.partition(lens, -top, axis=1)[:, -top])
 
 
 def centre(lens: np.ndarray) -> np.ndarray:

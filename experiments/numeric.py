@@ -18,7 +18,7 @@ from emoexp.criteria import Measurement, judge
 from emoexp.experiment import Context, Experiment, NotApplicableError
 from emoexp.readout import assistant_residuals, cosine
 from emoexp.result import Result
-from emoexp.stats import bootstrap, central, spearman
+from emoexp.stats import central, rank_columns, resample
 from emoexp.stimuli import NumericTemplate
 from emoexp.vectors import isotropic_directions
 
@@ -38,23 +38,21 @@ class Numeric(Experiment):
         probes = tuple(e for e in dict.fromkeys(e for t in templates for e in t.signs) if e in context.emotions)
         if not probes:
             raise NotApplicableError("V5, V6: numeric needs at least one of the templates' probes among emotions.names")
-        residuals = [assistant_residuals(context.model, [t.template.format(X=x) for x in t.values], context.layer) for t in templates]
+        texts = {t.key: [t.template.format(X=x) for x in t.values] for t in templates}
+        residuals = assistant_residuals(context.model, context.artifacts, texts, context.layer)
         directions = context.vectors.only(probes)
         rho, signs = self.trends(residuals, directions, templates), np.array([[t.signs[p] for p in probes] for t in templates])
         right, strong = (np.sign(rho) == signs).ravel(), (np.abs(rho) > self.strong).ravel()
 
-        rng, noise = np.random.default_rng(seed), []
-        for _ in range(scale.null_draws):
-            drawn = self.trends(residuals, isotropic_directions(len(probes), context.model.d_model, rng), templates)
-            noise.append(((np.sign(drawn) == signs).sum(), (np.abs(drawn) > self.strong).sum()))
+        drawn = isotropic_directions(scale.null_draws * len(probes), context.model.d_model, np.random.default_rng(seed))
+        by_draw = self.trends(residuals, drawn, templates).reshape(len(templates), scale.null_draws, len(probes)).swapaxes(0, 1)
+        noise = np.stack([np.sign(by_draw) == signs, np.abs(by_draw) > self.strong]).sum((2, 3))
         n, cosines = right.size, [cosine(h, directions) for h in residuals]
+        again = resample(n, scale.bootstrap_draws, seed)
         measured = [
-            Measurement(
-                criterion, float(cells.sum()), n,
-                bootstrap(n, lambda i, cells=cells: float(cells[i].sum()), scale.bootstrap_draws, seed), central(np.array(noise)[:, k]),  # type: ignore[misc]
-            )
+            Measurement(criterion, float(cells.sum()), n, central(cells[again].sum(1)), central(noise[k]))
             for k, (criterion, cells) in enumerate((("V5", right), ("V6", strong)))
-        ]  # fmt: skip
+        ]
         rows = [
             {"template": t.key, "value": x, **dict(zip(probes, row, strict=True))}
             for t, c in zip(templates, cosines, strict=True)
@@ -83,4 +81,4 @@ class Numeric(Experiment):
     @staticmethod
     def trends(residuals: list[np.ndarray], directions: np.ndarray, templates: Sequence[NumericTemplate]) -> np.ndarray:
         """Spearman of value and cosine; (template, probe)."""
-        return np.array([[spearman(np.array(t.values), column) for column in cosine(h, directions).T] for t, h in zip(templates, residuals, strict=True)])
+        return np.stack([rank_columns(cosine(h, directions), np.array(t.values)) for t, h in zip(templates, residuals, strict=True)])

@@ -23,7 +23,7 @@ from emoexp.experiment import Context, Experiment, NotApplicableError
 from emoexp.ratings import bradley_terry, elo, win_probabilities
 from emoexp.readout import activity_residuals
 from emoexp.result import Result
-from emoexp.stats import bootstrap, central, correlate_columns, pearson, ratio_interval
+from emoexp.stats import Interval, central, correlate_columns, pearson, ratio_interval, resample, resampled_correlations
 from emoexp.vectors import isotropic_directions, mixture_directions
 
 EMOTIONS, ISOTROPIC, MIXTURES = "emotions", "isotropic random", "random mixtures of emotions"
@@ -68,7 +68,7 @@ class Steering(Experiment):
         band, scale = self.layers(context), context.config.scale
         vectors, stimuli = context.vectors, context.stimuli
         rng = np.random.default_rng(context.config.seed)
-        residuals = activity_residuals(context.model, stimuli, context.layer)
+        residuals = activity_residuals(context.model, context.artifacts, stimuli, context.layer)
         r = correlate_columns(residuals @ vectors.directions.T, context.baseline_elo)
         chosen = spread(r, vectors.names, self.n_emotions, [e for e in stimuli.exemplars if e in vectors.names])
         by_layer = [vectors if layer == context.layer else context.vectors_at(layer) for layer in band]
@@ -105,8 +105,11 @@ class Steering(Experiment):
         emotions, isotropic = sets[EMOTIONS], sets[ISOTROPIC]
         n, rng = len(emotions), np.random.default_rng(seed)
 
-        def v10(part: pd.DataFrame, i: np.ndarray) -> float:
-            return pearson(part["r"].to_numpy()[i], part["delta_elo"].to_numpy()[i])
+        def v10(part: pd.DataFrame) -> float:
+            return pearson(part["r"].to_numpy(), part["delta_elo"].to_numpy())
+
+        def v10_again(part: pd.DataFrame) -> Interval:
+            return central(resampled_correlations(part[["r"]].to_numpy(), part["delta_elo"].to_numpy(), scale.bootstrap_draws, seed))
 
         agree = {name: (np.sign(p["r"]) == np.sign(p["delta_elo"])).to_numpy() for name, p in sets.items()}
         size = {name: p["delta_elo"].abs().to_numpy() for name, p in sets.items()}
@@ -114,20 +117,16 @@ class Steering(Experiment):
             raise NotApplicableError("V10, V11: no random direction changes any preference here, so there is no null to compare with")
         intervals = {name: ratio_interval(s, size[ISOTROPIC], scale.bootstrap_draws, seed) for name, s in size.items()}
         effect = Effect(float(size[EMOTIONS].mean()), float(size[EMOTIONS].mean() / size[ISOTROPIC].mean()), intervals[EMOTIONS])
-        null_v10 = bootstrap(len(isotropic), lambda i: v10(isotropic, i), scale.bootstrap_draws, seed)
         null_v11 = central(rng.choice(agree[ISOTROPIC], (scale.bootstrap_draws, n)).sum(1))
-        everyone = np.arange(n)
+        v11_again = central(agree[EMOTIONS][resample(n, scale.bootstrap_draws, seed)].sum(1))
         measured = (
-            Measurement("V10", v10(emotions, everyone), n, bootstrap(n, lambda i: v10(emotions, i), scale.bootstrap_draws, seed), null_v10, effect),
-            Measurement(
-                "V11", float(agree[EMOTIONS].sum()), n,
-                bootstrap(n, lambda i: float(agree[EMOTIONS][i].sum()), scale.bootstrap_draws, seed), null_v11, effect,
-            ),
-        )  # fmt: skip
+            Measurement("V10", v10(emotions), n, v10_again(emotions), v10_again(isotropic), effect),
+            Measurement("V11", float(agree[EMOTIONS].sum()), n, v11_again, null_v11, effect),
+        )
         summary = pd.DataFrame(
             [
                 {
-                    "directions": name, "n": len(p), "V10": v10(p, np.arange(len(p))), "V11": f"{agree[name].sum()}/{len(p)}",
+                    "directions": name, "n": len(p), "V10": v10(p), "V11": f"{agree[name].sum()}/{len(p)}",
                     "|r|>0.3": f"{(p['r'].abs() > 0.3).sum()}/{len(p)}", "mean |r|": float(p["r"].abs().mean()),
                     "mean |delta Elo|": float(size[name].mean()), "effect ratio": float(size[name].mean() / size[ISOTROPIC].mean()),
                     "95 %": f"{intervals[name].low:.2f} .. {intervals[name].high:.2f}",
@@ -152,7 +151,7 @@ class Steering(Experiment):
                 "effect_ratio_high": effect.ratio_interval.high,
                 "mean_abs_delta_elo": effect.mean_abs,
                 "mean_abs_delta_elo_isotropic": float(size[ISOTROPIC].mean()),
-                "V10_isotropic": v10(isotropic, np.arange(len(isotropic))),
+                "V10_isotropic": v10(isotropic),
                 "V11_isotropic_share": float(agree[ISOTROPIC].mean()),
                 **exemplars,
             },

@@ -93,7 +93,7 @@ class SteeringMap(Experiment):
             raise EmoexpError("vectors=... holds one layer, and a map needs those of every layer: leave it out")
         layers, seed = self.mapped(context), context.config.seed
         at = {layer: context.vectors_at(layer) for layer in layers}
-        residuals = {layer: activity_residuals(context.model, context.stimuli, layer) for layer in layers}
+        residuals = {layer: activity_residuals(context.model, context.artifacts, context.stimuli, layer) for layer in layers}
         by_layer = [correlate_columns(residuals[layer] @ at[layer].directions.T, context.baseline_elo) for layer in layers]
         exemplars = tuple(e for e in context.stimuli.exemplars if e in context.emotions)
         emotions = with_exemplars(np.mean(by_layer, 0), context.emotions, self.n_emotions, exemplars)
