@@ -37,6 +37,18 @@ class Shape:
         """Of `tokens` tokens in `layers` blocks (all of them); `attended` is the sum over these tokens of how many tokens each looks at."""
         return (self.layers if layers is None else layers) * (2.0 * self.block_weights * tokens + 4.0 * self.d_model * attended)
 
+    def read_last(self, length: int, start: int = 0, layers: int | None = None) -> float:
+        """Of the tokens start..length-1 in `layers` blocks (all of them), where nothing but the last token is read: of the others the last
+        block makes keys and values only."""
+        layers = self.layers if layers is None else layers
+        keys = 2.0 * self.d_model * self.kv_width * (length - start - 1)
+        return self.flops(length - start, causal(length, start), layers - 1) + keys + self.flops(1, length, 1) if layers else 0.0
+
+    def keys_of(self, length: int, layers: int | None = None) -> float:
+        """Of a prefix of `length` tokens in `layers` blocks, of which nothing but keys and values is wanted."""
+        layers = self.layers if layers is None else layers
+        return self.flops(length, causal(length), layers - 1) + 2.0 * self.d_model * self.kv_width * length if layers else 0.0
+
 
 def causal(length: int, start: int = 0) -> float:
     """How many tokens the tokens start..length-1 look at together."""

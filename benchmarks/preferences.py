@@ -12,7 +12,7 @@ from torch import Tensor
 from benchmarks import peers
 from benchmarks.bench import Bench, Outcome
 from benchmarks.bounds import causal
-from benchmarks.race import Contestant, Heat, difference, profile, race
+from benchmarks.race import Contestant, Heat, Spread, difference, profile, race, timed
 from emoexp.config import SteeringSpan
 from emoexp.preference import Preferences, marks
 from emoexp.prompts import Encoding, token_mask
@@ -64,7 +64,8 @@ class Sample:
         return torch.cat(parts, 1)
 
     def work(self, band: Band, directions: int) -> tuple[float, float]:
-        """Operations of full forwards, and the least: tokens from the first steered one on, in the blocks above the band's first, a shared prefix's once."""
+        """Operations of full forwards, and the least: up to the band's first layer once, then for each direction the tokens from the first
+        steered one on (a shared prefix's once), and of the last block what the last token needs."""
         shape, full, least = self.bench.shape, 0.0, 0.0
         upper = shape.layers - band[0] - 1
         for i in self.openers:
@@ -72,11 +73,12 @@ class Sample:
             shared = shared_prefix([ids for ids, _ in rows])
             in_prefix = [int(t) for t in torch.nonzero(rows[0][1][:shared])[:1, 0]]
             full += directions * sum(shape.flops(len(ids), causal(len(ids))) for ids, _ in rows)
-            least += shape.flops(shared, causal(shared)) + sum(shape.flops(len(ids) - shared, causal(len(ids), shared)) for ids, _ in rows)
-            least += directions * sum(shape.flops(shared - t, causal(shared, t), upper) for t in in_prefix)
+            below = shape.flops(shared, causal(shared), band[0] + 1)
+            least += below + sum(shape.flops(len(ids) - shared, causal(len(ids), shared), band[0] + 1) for ids, _ in rows)
+            least += directions * sum(shape.keys_of(shared, upper) - shape.keys_of(t, upper) for t in in_prefix)
             for ids, mask in rows:
                 start = shared if in_prefix else max(shared, int(torch.nonzero(mask)[0, 0]))
-                least += directions * shape.flops(len(ids) - start, causal(len(ids), start), upper)
+                least += directions * shape.read_last(len(ids), start, upper)
         return full, least
 
 
@@ -109,55 +111,59 @@ def one_direction(sample: Sample, layer: int, directions: int) -> list[Contestan
 def steering(bench: Bench) -> list[Outcome]:
     """At two thirds of the depth, with a band of layers from there, and at one third; full forwards cost the same at any layer."""
     quick, layers = bench.settings.quick, bench.shape.layers
-    directions = 4 if quick else 36 if bench.device.type == "cuda" else 6
+    directions, share = (4, 2) if quick else (36, 36) if bench.device.type == "cuda" else (36, 2)
     sample = Sample(bench, directions)
     two_thirds, third = int(layers * 2 / 3), layers // 3
     bands: dict[str, Band] = {
         OURS: (two_thirds,), "emoexp, band": tuple(range(two_thirds - 1, min(two_thirds + 2, layers - 1))), "emoexp, one third": (third,),
     }  # fmt: skip
-    exact = {name: agreement(sample, band) for name, band in bands.items()}
+    exact = {name: agreement(bench, sample, band) for name, band in bands.items()}
     if off := {name: found for name, found in exact.items() if not found["share_of_largest"] <= bench.tolerance}:
         raise RuntimeError(f"steered margins are not those of full forwards: {off}")
     everyone = [
         Contestant(OURS, partial(sample.replayed, bands[OURS])),
-        Contestant(FULL, partial(sample.in_full, bands[OURS])),
-        *(Contestant(name, partial(sample.replayed, band)) for name, band in bands.items() if name != OURS),
+        Contestant(FULL, partial(sample.in_full, bands[OURS], share), share / directions),
         *one_direction(sample, two_thirds, directions),
     ]
-    others = {name: "another layer" for name in bands if name != OURS}
-    heat = race(everyone, bench.settings.repetitions, bench.tolerance, only_timed=others)
+    heat = race(everyone, bench.settings.repetitions, bench.tolerance)
+    alone = {name: Spread.of([timed(partial(sample.replayed, band))]) for name, band in bands.items() if name != OURS}
     lengths = [int(row.sum()) for encoding in sample.encodings.values() for row in encoding.mask]
     details = {
-        "directions": directions, "openers": len(sample.openers), "pairs": len(lengths), "prompt_tokens": float(np.mean(lengths)),
+        "directions": directions, "directions_by_full_forwards": share, "openers": len(sample.openers), "pairs": len(lengths),
+        "prompt_tokens": float(np.mean(lengths)),
         "against_full_forwards": exact,
     }  # fmt: skip
-    rows = [outcome(sample, heat, name, band, directions, details) for name, band in bands.items()]
+    rows = [outcome(sample, heat, name, band, directions, details, alone.get(name)) for name, band in bands.items()]
     if not rows[0].met:
         rows[0].profile = profile(lambda: sample.replayed(bands[OURS]))
     return rows
 
 
-def agreement(sample: Sample, band: Band) -> dict[str, float]:
+def agreement(bench: Bench, sample: Sample, band: Band) -> dict[str, float]:
     """Two directions by both ways: the largest difference in logits and as a share, beside how far steering moves a margin."""
-    ours, full, still = sample.replayed(band)[:2], sample.in_full(band, 2), sample.in_full(band, 2, still=True)
+    two = Sample(bench, 2)
+    ours, full, still = two.replayed(band), two.in_full(band), sample.in_full(band, 1, still=True)
     return {
         "largest_difference": float((ours - full).abs().max()), "share_of_largest": difference(full, ours),
         "mean_abs_margin": float(still.abs().mean()), "mean_abs_change": float((full - still).abs().mean()),
     }  # fmt: skip
 
 
-def outcome(sample: Sample, heat: Heat, name: str, band: Band, directions: int, details: dict[str, Any]) -> Outcome:
+def outcome(sample: Sample, heat: Heat, name: str, band: Band, directions: int, details: dict[str, Any], alone: Spread | None = None) -> Outcome:
+    """`alone` is the time of a band that did not race: it is held against the full forwards that did."""
     full, least = sample.work(band, directions)
     keys = {"emoexp, band": ("steering-band", "with the band {}"), "emoexp, one third": ("steering-third", "at one third of the depth, layer {}")}
     key, where = keys.get(name, ("steering", "at two thirds of the depth, layer {}"))
-    bounds = sample.bench.bound(heat.spread(name), least, how="tokens from the first steered one on, in the blocks above; the unsteered pass once")
+    how = "blocks up to the band once; above, tokens from the first steered one on; the last block for the last token"
+    bounds = sample.bench.bound(alone or heat.spread(name), least, how=how)
+    ratio = heat.ratio(FULL, name) if alone is None else Spread.of([full / alone.median for full in heat.seconds[FULL]])
+    seconds = {n: heat.spread(n) for n in heat.seconds} if alone is None else {name: alone, FULL: heat.spread(FULL)}
     return Outcome(
         key, f"preference steering {where.format('..'.join(map(str, sorted({band[0], band[-1]}))))}, against full forwards in equal batches",
-        ">= 8x" if name == OURS else "reported", heat.ratio(FULL, name), 8 if name == OURS else None,
-        seconds={n: heat.spread(n) for n in heat.seconds if name == OURS or n in (name, FULL)}, refused=heat.refused if name == OURS else {},
+        ">= 8x" if name == OURS else "reported", ratio, 8 if name == OURS else None, seconds=seconds, refused=heat.refused if name == OURS else {},
         faster_than={n: heat.ratio(n, name) for n in heat.seconds if name == OURS and not n.startswith(OURS)}, differences=heat.differences,
         bound=bounds | {"ratio_by_flops": full / least}, details=details,
-        idea="the last block needs the last token's query only, and its keys and values; one suffix for all openers of a batch; fewer, larger batches",
+        idea="attention to the prefix without a copy of its keys for every row; no trace for every batch",
     )  # fmt: skip
 
 
@@ -172,7 +178,7 @@ def baseline(bench: Bench) -> list[Outcome]:
         rows = [ids[keep].tolist() for ids, keep in zip(encoding.ids, encoding.mask, strict=True)]
         shared = shared_prefix(rows)
         full += sum(shape.flops(len(r), causal(len(r))) for r in rows)
-        least += shape.flops(shared, causal(shared)) + sum(shape.flops(len(r) - shared, causal(len(r), shared)) for r in rows)
+        least += shape.keys_of(shared) + sum(shape.read_last(len(r), shared) for r in rows)
 
     def ours() -> np.ndarray:
         return np.stack([preferences._unsteered(i, others[i]) for i in openers])
@@ -184,14 +190,15 @@ def baseline(bench: Bench) -> list[Outcome]:
         parts = zip(inputs, masks, strict=True)
         return torch.cat([peers.margins_hooks(bench.plain, i, m, (), nothing, preferences.options, tokens) for i, m in parts]).numpy()
 
-    heat = race([Contestant(OURS, ours), Contestant(FULL, in_full)], bench.settings.repetitions, bench.tolerance)
+    heat = race([Contestant(OURS, ours), Contestant(FULL, in_full)], 2 * bench.settings.repetitions, bench.tolerance)
     if FULL in heat.refused:
         raise RuntimeError(heat.refused[FULL])
     row = Outcome(
         "baseline", "unsteered preferences of ordered pairs, against full forwards", ">= 2x", heat.ratio(FULL, OURS), 2,
         seconds={n: heat.spread(n) for n in heat.seconds}, differences=heat.differences, details={"pairs": sum(map(len, others.values()))},
-        bound=bench.bound(heat.spread(OURS), least, how="each opener's shared prefix once, each suffix once") | {"ratio_by_flops": full / least},
-        idea="share the suffix's template too; pad less (suffixes of one opener differ in length); the last block for the last token only",
+        bound=bench.bound(heat.spread(OURS), least, how="each opener's shared prefix once, each suffix once, the last block for the last token")
+        | {"ratio_by_flops": full / least},
+        idea="suffixes of several openers in one batch, by length",
     )  # fmt: skip
     if not row.met:
         row.profile = profile(ours)

@@ -103,7 +103,7 @@ class Preferences:
         """Unsteered margins of the pairs that open with i; (other,)."""
         _, encoding = self.encoded(i, others)
         if self.replays(()):
-            return PrefixReplay(self.model, encoding, self.options).unsteered.numpy()
+            return PrefixReplay(self.model, encoding, self.options).unsteered().numpy()
         return np.concatenate([self.model.margins(encoding.rows(part), self.options).numpy() for part in self._chunks(encoding, 1)])
 
     def _chunks(self, encoding: Encoding, directions: int) -> list[list[int]]:

@@ -118,10 +118,8 @@ class Suffixes:
 
 
 class PrefixReplay:
-    """Rows (left-padded, differing after a shared prefix) run unsteered once, ready to be replayed steered.
-
-    `margins` of a replay are logit(A) - logit(B) after the last token, in float32.
-    """
+    """Rows (left-padded, differing after a shared prefix): the prefix is run once, and of the suffixes what lies below the band, ready to be
+    replayed steered. Margins are logit(A) - logit(B) after the last token, in float32."""
 
     def __init__(self, model: SubjectModel, encoding: Encoding, options: tuple[int, int], band: Band = ()) -> None:
         self.model, self.band, self.options = model, band, list(options)
@@ -148,12 +146,21 @@ class PrefixReplay:
     def _run_unsteered(self) -> None:
         self.prefix_keys = [SharedKeys() for _ in range(self.model.n_layers)]
         self.prefix_residual = self._below_last({"input_ids": self.prefix_ids}, self.prefix_keys, None, {}).get(self.first - 1)
-        self.unsteered = torch.empty(self.n)
+        for group in self.groups if self.band else ():
+            with self.model.traced.trace(**group.inputs(), past_key_values=_cache(self._extended(self.prefix_keys, 0)), use_cache=True) as tracer:
+                residual = self.model.read(self.first - 1).save()
+                tracer.stop()
+            group.residual = residual
+
+    @torch.no_grad()
+    def unsteered(self) -> Tensor:
+        """Margins of the unsteered model; (row,)."""
+        found = torch.empty(self.n)
         for group in self.groups:
             keys = self._extended(self.prefix_keys, 0)
             residuals = self._below_last(group.inputs(), keys, None, {})
-            group.residual = residuals.get(self.first - 1)
-            self.unsteered[group.rows] = self._margin(self._last_token(group.inputs(), keys, residuals, {}))
+            found[group.rows] = self._margin(self._last_token(group.inputs(), keys, residuals, {}))
+        return found
 
     def _extended(self, prefix: Sequence[SharedKeys], first: int) -> list[SharedKeys]:
         """The prefix's keys and values, to be extended by rows; blocks below `first` will be skipped, so theirs are a placeholder of the right length."""
@@ -279,8 +286,9 @@ def replay_fault(model: SubjectModel, encoding: Encoding, options: tuple[int, in
         return "the model runs elsewhere"
     try:
         replay = PrefixReplay(model, encoding, options, band)
-        pairs = [(replay.unsteered, model.margins(encoding, options))]
-        if band:
+        if not band:
+            pairs = [(replay.unsteered(), model.margins(encoding, options))]
+        else:
             size = model.residuals(encoding, band).norm(dim=-1)[:, encoding.mask].mean(1).cpu()
             vectors = torch.randn(2, len(band), model.d_model, generator=torch.Generator().manual_seed(0)) * (size / model.d_model**0.5)[:, None]
             whole = encoding.mask.clone()
@@ -288,7 +296,7 @@ def replay_fault(model: SubjectModel, encoding: Encoding, options: tuple[int, in
             prefix = torch.ones(replay.n_prefix, dtype=torch.bool)
             fast = replay.margins(prefix, whole[:, -replay.width :] & replay.mask, vectors)
             steerings = [Steering({layer: v[None, b] for b, layer in enumerate(band)}, whole) for v in vectors]
-            pairs += [(fast[k], model.margins(encoding, options, steering)) for k, steering in enumerate(steerings)]
+            pairs = [(fast[k], model.margins(encoding, options, steering)) for k, steering in enumerate(steerings)]
     except Exception as error:  # whatever it is that an architecture does not allow, full forwards do
         return f"{type(error).__name__}: {' '.join(str(error).split())[-160:]}"
     off = max(float((fast - slow).abs().max() / slow.abs().max().clamp(min=1)) for fast, slow in pairs)
