@@ -1,3 +1,4 @@
+import gc
 import sys
 
 from emoexp.usage import asked, usage
@@ -7,6 +8,7 @@ def main() -> None:
     if asked(sys.argv[1:]):
         sys.stdout.write(usage())
         return
+    gc.disable()  # until all is imported (cli.main): nothing of it is garbage, and looking for some is a tenth of the start
     from emoexp.cli import main as run
 
     run()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import os
 import shutil
@@ -255,6 +256,8 @@ def main() -> None:
         sys.argv[1:] = group_layers(sys.argv[1:])
         check_choices(sys.argv[1:])
         register_schemas()
+        gc.freeze()
+        gc.enable()
         try:
             task()
         finally:

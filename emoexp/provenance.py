@@ -8,6 +8,7 @@ import subprocess
 import sys
 from collections.abc import Sequence
 from datetime import UTC, datetime
+from functools import cache
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -42,6 +43,12 @@ def gpus() -> list[str]:
     return [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())] if torch is not None else []
 
 
+@cache
+def versions() -> dict[str, str]:
+    """Of the packages that the numbers depend on."""
+    return {name: version(name) for name in PACKAGES}
+
+
 def provenance() -> dict[str, Any]:
     """Commit and dirty flag, versions, command line, time."""
     from emoexp import __version__
@@ -52,7 +59,7 @@ def provenance() -> dict[str, Any]:
         "commit": git("rev-parse", "HEAD"),
         "dirty": None if status is None else bool(status),
         "python": platform.python_version(),
-        "packages": {name: version(name) for name in PACKAGES},
+        "packages": versions(),
         "machine": platform.machine(),
         "gpus": gpus(),
         "command": sys.argv[1:],

@@ -35,7 +35,7 @@ class LogitLens(Experiment):
         own = {e: word_ids(model.tokenizer, e) for e in vectors.names}
         ranks = np.array([rank_of(lens[i], own[e]) for i, e in enumerate(vectors.names)])
         hits = ranks < self.top
-        noise_hits = np.stack([among_top(noise, own[e], self.top) for e in vectors.names], 1)
+        noise_hits = among_top(noise, list(own.values()), self.top)
         null_v1 = noise_hits[rng.integers(0, len(noise), (scale.permutations, len(hits))), np.arange(len(hits))].sum(1)
 
         draws, seed = scale.bootstrap_draws, context.config.seed
@@ -69,11 +69,10 @@ def rank_of(logits: np.ndarray, ids: list[int]) -> int:
     return int((logits > logits[ids[0]]).sum()) if len(ids) == 1 else len(logits)
 
 
-def among_top(lens: np.ndarray, ids: list[int], top: int) -> np.ndarray:
-    """Whether `rank_of` is below `top`, row by row; (row, vocabulary) -> (row,)."""
-    if len(ids) != 1 or top >= lens.shape[1]:
-        return np.array([rank_of(row, ids) < top for row in lens])
-    return np.asarray(lens[:, ids[0]] >= np.partition(lens, -top, axis=1)[:, -top])
+def among_top(lens: np.ndarray, words: list[list[int]], top: int) -> np.ndarray:
+    """Whether `rank_of` is below `top`, for each word in each row; (row, vocabulary) -> (row, word)."""
+    least = np.partition(lens, -top, axis=1)[:, -top] if top < lens.shape[1] else lens.min(1)
+    return np.stack([lens[:, ids[0]] >= least if len(ids) == 1 else np.full(len(lens), lens.shape[1] < top) for ids in words], 1)
 
 
 def centre(lens: np.ndarray) -> np.ndarray:
