@@ -56,13 +56,14 @@ def test_a_residual_is_used_layer_by_layer_and_in_the_order_asked_for(tiny: Subj
 
 
 def test_layers_of_a_run_share_what_does_not_depend_on_the_layer(tiny: SubjectModel, corpus: Corpus, pack: Stimuli, tmp_path: Path) -> None:
-    settings = {"experiment": None, "artifacts": str(tmp_path), "emotions": EmotionsConfig(names=["happy", "sad", "calm"]), "scale": ScaleConfig(stories_per_emotion=2)}
+    emotions, scale = EmotionsConfig(names=["happy", "calm", "sad"]), ScaleConfig(stories_per_emotion=2)
+    settings = {"experiment": None, "artifacts": str(tmp_path), "emotions": emotions, "scale": scale}
     first = Context(Config(layer=1, run_dir=str(tmp_path), **settings))  # type: ignore[arg-type]
     vars(first).update(model=tiny, corpus=corpus, stimuli=pack)
     second = Context(Config(layer=3, run_dir=str(tmp_path), **settings), first)  # type: ignore[arg-type]
     assert "means" not in vars(first)
     assert second.vectors.layer == 3 and first.vectors.layer == 1
-    assert second.means is first.means and second.model is tiny and second.emotions == ("happy", "sad", "calm")
+    assert second.means is first.means and second.model is tiny and second.emotions == ("happy", "calm", "sad")
     assert "means" in vars(second) and "baseline" not in vars(second)  # what a run has used can be told
     assert not np.allclose(second.vectors.directions, first.vectors.directions)
 
