@@ -8,6 +8,7 @@ import shutil
 import sys
 import time
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import asdict, replace
 from pathlib import Path
 
 from benchmarks.bench import Bench, Outcome, Settings
@@ -18,9 +19,22 @@ from benchmarks.preferences import baseline, steering
 from benchmarks.processes import cached, help_page, layers
 from benchmarks.table import record, show
 
+
+def organism(bench: Bench) -> list[Outcome]:
+    """Extraction, steering and baseline on the bundled organism, so small that every call costs more than its arithmetic; reported."""
+    small = Bench(replace(bench.settings, shape="tiny" if bench.settings.quick else "organism"))
+    try:
+        rows = [row for group in (extraction, steering, baseline) for row in group(small)]
+    finally:
+        shutil.rmtree(small.work, ignore_errors=True)
+    kept = [row for row in rows if row.key in ("extraction", "loop", "steering", "baseline")]
+    machine = {"shape": small.settings.shape, "sizes": asdict(small.shape)}
+    return [replace(row, key=f"organism-{row.key}", work=f"organism: {row.work}", goal="reported", limit=None, machine=machine) for row in kept]
+
+
 GROUPS: dict[str, Callable[[Bench], list[Outcome]]] = {
     "extraction": extraction, "padding": padding_waste, "steering": steering, "baseline": baseline, "generation": generation, "memory": peak_memory,
-    "help": help_page, "cached": cached, "layers": layers,
+    "help": help_page, "cached": cached, "layers": layers, "organism": organism,
 }  # fmt: skip
 """What is measured together; `extraction` gives the row `loop` too, `steering` the rows of the band and of one third."""
 
@@ -49,7 +63,7 @@ def measure(options: argparse.Namespace, groups: dict[str, Callable[[Bench], lis
         for name, group in groups.items():
             start = time.perf_counter()
             try:
-                rows = [row.as_dict() | {"machine": bench.machine(), "taken": time.strftime("%Y-%m-%d %H:%M")} for row in group(bench)]
+                rows = [row.as_dict() | {"machine": bench.machine() | row.machine, "taken": time.strftime("%Y-%m-%d %H:%M")} for row in group(bench)]
             except Exception as error:  # the other rows are worth having
                 failed.append(f"{name}: {type(error).__name__}: {' '.join(str(error).split())[:400]}")
                 sys.stderr.write(f"{failed[-1]}\n")

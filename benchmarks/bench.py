@@ -50,6 +50,7 @@ class Outcome:
         seconds: by contestant, per item of work.
         faster_than: how many times as fast emoexp is as each peer.
         bound: least seconds, and how it is reckoned; distance is emoexp's time over it.
+        machine: where it differs from the bench's (another shape).
     """
 
     key: str
@@ -67,6 +68,7 @@ class Outcome:
     details: dict[str, Any] = field(default_factory=dict)
     profile: list[str] = field(default_factory=list)
     idea: str = ""
+    machine: dict[str, Any] = field(default_factory=dict)
 
     @property
     def met(self) -> bool | None:
@@ -107,6 +109,9 @@ class Bench:
 
     @cached_property
     def folder(self) -> Path:
+        """Of the weights: random ones, or the bundled organism's."""
+        if self.settings.shape == "organism":
+            return BUNDLED / "organism"
         return save_random(self.work / self.settings.shape, self.shape, self.settings.dtype, self.settings.device)
 
     @cached_property

@@ -185,8 +185,8 @@ def baseline(bench: Bench) -> list[Outcome]:
 
     def in_full() -> np.ndarray:
         nothing, tokens = torch.zeros(1, 0, bench.model.d_model, device=bench.device), bench.model.config.batch_tokens
-        inputs = [bench.model.inputs(encodings[i]) for i in openers]
-        masks = [encodings[i].mask.to(bench.device) for i in openers]
+        anew = [preferences.encoded(i, others[i])[1] for i in openers]  # as emoexp does
+        inputs, masks = [bench.model.inputs(e) for e in anew], [e.mask.to(bench.device) for e in anew]
         parts = zip(inputs, masks, strict=True)
         return torch.cat([peers.margins_hooks(bench.plain, i, m, (), nothing, preferences.options, tokens) for i, m in parts]).numpy()
 

@@ -105,11 +105,11 @@ def count_parameters(checkpoint: Any, trust_remote_code: bool = False) -> tuple[
 
 
 def activation_bytes(batch_tokens: int, text: Any, width: int) -> int:
-    """A forward's peak: the residuals of all layers as they come and as float32, one block's inside, and the last tokens' logits."""
+    """A forward's peak: one layer's residuals as they come, as float32 and as float64, one block's inside, and the last tokens' logits."""
     feed_forward = getattr(text, "intermediate_size", None) or 4 * text.hidden_size
     inside = batch_tokens * width * (4 * text.hidden_size + 3 * (max(feed_forward) if isinstance(feed_forward, list) else feed_forward))
-    kept = batch_tokens * text.hidden_size * text.num_hidden_layers * (width + 4)
-    return kept + inside + batch_tokens // PROMPT_TOKENS * text.vocab_size * (width + 4)
+    residuals = batch_tokens * text.hidden_size * (width + 4 + 8)
+    return residuals + inside + batch_tokens // PROMPT_TOKENS * text.vocab_size * (width + 4)
 
 
 def free_memory(config: ModelConfig, device: str) -> tuple[int, str]:

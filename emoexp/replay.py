@@ -38,8 +38,8 @@ def shared_prefix(rows: Sequence[Sequence[int]]) -> int:
 
 
 class SharedKeys(DynamicLayer):
-    """One block's keys and values of a prefix, for rows in as many equal runs as it has rows. They are copied once: when the block adds those
-    of the rows' own tokens. `then` is called after that."""
+    """One block's keys and values of a prefix, for rows in as many equal runs as it has rows. They are copied once: when the block asks for
+    them with those of the rows' own tokens. These are kept only where `then`, which is called after that, needs them."""
 
     keys: Tensor
     values: Tensor
@@ -52,14 +52,13 @@ class SharedKeys(DynamicLayer):
             self.keys, self.values = prefix.keys, prefix.values
 
     def update(self, key_states: Tensor, value_states: Tensor, *rest: Any, **named: Any) -> tuple[Tensor, Tensor]:
-        if self.is_initialized:
-            self.keys, self.values = _joined(self.keys, key_states), _joined(self.values, value_states)
-        else:
+        joined = (_joined(self.keys, key_states), _joined(self.values, value_states)) if self.is_initialized else (key_states, value_states)
+        if self.then is not None or not self.is_initialized:
             self.lazy_initialization(key_states, value_states)
-            self.keys, self.values = key_states, value_states
+            self.keys, self.values = joined
         if self.then is not None:
             self.then()
-        return self.keys, self.values
+        return joined
 
 
 class LastKeys(DynamicLayer):
