@@ -89,14 +89,13 @@ def race(contestants: list[Contestant], repetitions: int, tolerance: float, *, o
     Raises:
         RuntimeError: the first contestant fails.
     """
-    differences, refused, fit = dict[str, float](), dict[str, str](), list[Contestant]()
+    refused, fit = dict[str, str](), contestants[:1]
     ours = contestants[0].run()
-    for contestant in contestants:
+    differences = {contestants[0].name: difference(ours, ours)}
+    for contestant in contestants[1:]:
         try:
             theirs = contestant.run()
         except Exception as error:  # a peer that cannot do the work is a finding, not a failure of the bench
-            if contestant is contestants[0]:
-                raise
             refused[contestant.name] = f"{type(error).__name__}: {' '.join(str(error).split())[:200]}"
             continue
         if contestant.name not in (only_timed or {}):
