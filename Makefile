@@ -19,7 +19,7 @@ test-slurm: .venv/installed
 acceptance-slurm: .venv/installed
 	$(BIN)/python tests/slurm/acceptance.py $(SWEEP)
 
-# How fast it is, against its peers and the machine: under 15 minutes on two quiet cores. ROWS="--only steering" for some rows, --quick to try it.
+# How fast it is, against its peers and the machine: a good 15 minutes on two quiet cores. ROWS="--only steering" for some rows, --quick to try it.
 benchmark: .venv-benchmark/installed
 	.venv-benchmark/bin/python -m benchmarks $(ROWS)
 

@@ -20,7 +20,7 @@ OURS, STILL, THEIRS = "emoexp, steered", "emoexp, unsteered", "network.generate,
 
 def generation(bench: Bench) -> list[Outcome]:
     """Greedy continuations; the direction is added on every token, so that every peer can say the same."""
-    model, shape, tokens = bench.model, bench.shape, 8 if bench.settings.quick or bench.device.type == "cpu" else 128
+    model, shape, tokens = bench.model, bench.shape, 8 if bench.settings.quick else 16 if bench.device.type == "cpu" else 128
     preferences = Preferences(model, bench.stimuli)
     encoding = model.encode([preferences.prompt(i, (i + 7) % preferences.n) for i in range(8 if bench.settings.quick else ROWS)])
     layer, rows = int(shape.layers * 2 / 3), len(encoding.ids)
