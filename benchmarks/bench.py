@@ -183,10 +183,9 @@ class Bench:
         import transformers
 
         return {
-            "cpu": cpu_name(), "cores": os.cpu_count(), "threads": torch.get_num_threads(),
+            **asdict(self.settings), "cpu": cpu_name(), "cores": os.cpu_count(), "threads": torch.get_num_threads(),
             "gpu": torch.cuda.get_device_name() if self.device.type == "cuda" else None, "torch": torch.__version__,
-            "transformers": transformers.__version__, "python": platform.python_version(), "load": self.load, **asdict(self.settings),
-            "sizes": asdict(self.shape),
+            "transformers": transformers.__version__, "python": platform.python_version(), "load": self.load, "sizes": asdict(self.shape),
         }  # fmt: skip
 
 
