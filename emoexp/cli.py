@@ -197,14 +197,14 @@ def origin(record: dict[str, Any]) -> str:
 
 def keep(record: dict[str, Any], result: Result, context: Context, directory: Path) -> None:
     """Puts what was found, and what it was found with, into the record; tables and figures into the directory."""
-    if "layer" in vars(context):
+    if context.used("layer"):
         record["layer"] = context.layer
-    if "stimuli" in vars(context):
+    if context.used("stimuli"):
         pack = context.stimuli
         record["stimuli"] = {"name": pack.name, "sha256": pack.sha256, "author": pack.author, "is_paper": pack.is_paper, "provenance": pack.provenance}
-    if "corpus" in vars(context):
-        record["corpus"] = context.corpus.summary() | ({"used": context.means.summary()} if "means" in vars(context) else {})
-    if "model" in vars(context):
+    if context.used("corpus"):
+        record["corpus"] = context.corpus.summary() | ({"used": context.means.summary()} if context.used("means") else {})
+    if context.used("model"):
         record["n_layers"] = context.model.n_layers
         record["provenance"]["model"] = context.model.identity | context.model.format_identity
     result.save(directory)
@@ -256,7 +256,7 @@ def main() -> None:
         sys.argv[1:] = group_layers(sys.argv[1:])
         check_choices(sys.argv[1:])
         register_schemas()
-        gc.freeze()
+        gc.freeze()  # what is imported stays: __main__ has switched collection off meanwhile
         gc.enable()
         try:
             task()

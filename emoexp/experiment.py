@@ -57,6 +57,10 @@ class Context:
     config: Config
     first: Context | None = None
 
+    def used(self, name: str) -> bool:
+        """Whether a property has been made, for this layer or for the run."""
+        return name in vars(self) or (self.first is not None and self.first.used(name))
+
     @shared
     def stimuli(self) -> Stimuli:
         from emoexp.stimuli import load_stimuli

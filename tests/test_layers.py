@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 
 from emoexp.artifacts import Artifacts
+from emoexp.cli import keep
 from emoexp.config import Config, EmotionsConfig, ScaleConfig
 from emoexp.experiment import Context
 from emoexp.experiments.logit_lens import among_top, rank_of
 from emoexp.model import SubjectModel
 from emoexp.prompts import Prompt, ask, fill, token_mask
 from emoexp.readout import activity_residuals, assistant_residuals
+from emoexp.result import Result
 from emoexp.stimuli import Stimuli
 from emoexp.stories.corpus import Corpus
 
@@ -65,6 +68,10 @@ def test_layers_of_a_run_share_what_does_not_depend_on_the_layer(tiny: SubjectMo
     assert second.vectors.layer == 3 and first.vectors.layer == 1
     assert second.means is first.means and second.model is tiny and second.emotions == ("happy", "calm", "sad")
     assert "means" in vars(second) and "baseline" not in vars(second)  # what a run has used can be told
+    assert second.used("stimuli") and second.used("means") and not second.used("baseline")
+    record: dict[str, Any] = {"provenance": {}}
+    keep(record, Result(), second, tmp_path)  # an experiment that never looked at the pack itself
+    assert record["stimuli"]["sha256"] == pack.sha256 and record["corpus"]["used"] == first.means.summary() and record["layer"] == 3
     assert not np.allclose(second.vectors.directions, first.vectors.directions)
 
 
