@@ -14,8 +14,8 @@ from benchmarks.bench import Bench, Outcome
 from benchmarks.bounds import causal
 from benchmarks.race import Contestant, Heat, Spread, difference, profile, race, timed
 from emoexp.config import SteeringSpan
-from emoexp.preference import Preferences, marks
-from emoexp.prompts import Encoding, token_mask
+from emoexp.preference import Preferences
+from emoexp.prompts import Encoding
 from emoexp.replay import Band, shared_prefix
 
 FULL, OURS, LOOP = "full forwards, hooks", "emoexp", "loop, one prompt"
@@ -29,15 +29,9 @@ class Sample:
         self.bench, self.preferences = bench, Preferences(bench.model, bench.activities)
         steered = self.preferences.steered
         self.openers = [int(np.flatnonzero(steered)[0]), int(np.flatnonzero(~steered)[0])]
-        self.others = {i: self.preferences._affected(i) for i in self.openers}
         self.encodings, self.masks = dict[int, Encoding](), dict[int, Tensor]()
         for i in self.openers:
-            prompts, encoding = self.preferences.encoded(i, self.others[i])
-            mask = torch.zeros_like(encoding.mask)
-            for r, j in enumerate(self.others[i]):
-                names = marks(SPAN, (bool(steered[i]), bool(steered[j])))
-                mask[r] = token_mask([prompts[r]], names, encoding.rows([r]))[0]
-            self.encodings[i], self.masks[i] = encoding, mask
+            self.encodings[i], self.masks[i] = self.preferences._marked(i, SPAN)
         generator = torch.Generator().manual_seed(0)
         unit = torch.nn.functional.normalize(torch.randn(n, bench.model.d_model, generator=generator), dim=1)
         sizes = bench.model.residuals(self.encodings[self.openers[0]], range(bench.model.n_layers)).norm(dim=-1)[:, :, 1:].mean((1, 2)).cpu()
@@ -117,7 +111,7 @@ def steering(bench: Bench) -> list[Outcome]:
     bands: dict[str, Band] = {
         OURS: (two_thirds,), "emoexp, band": tuple(range(two_thirds - 1, min(two_thirds + 2, layers - 1))), "emoexp, one third": (third,),
     }  # fmt: skip
-    exact = {name: agreement(bench, sample, band) for name, band in bands.items()}
+    exact = {name: agreement(sample, band) for name, band in bands.items()}
     if off := {name: found for name, found in exact.items() if not found["share_of_largest"] <= bench.tolerance}:
         raise RuntimeError(f"steered margins are not those of full forwards: {off}")
     everyone = [
@@ -139,9 +133,9 @@ def steering(bench: Bench) -> list[Outcome]:
     return rows
 
 
-def agreement(bench: Bench, sample: Sample, band: Band) -> dict[str, float]:
+def agreement(sample: Sample, band: Band) -> dict[str, float]:
     """Two directions by both ways: the largest difference in logits and as a share, beside how far steering moves a margin."""
-    two = Sample(bench, 2)
+    two = Sample(sample.bench, 2)
     ours, full, still = two.replayed(band), two.in_full(band), sample.in_full(band, 1, still=True)
     return {
         "largest_difference": float((ours - full).abs().max()), "share_of_largest": difference(full, ours),

@@ -238,8 +238,12 @@ class SubjectModel:
 
     def margins(self, encoding: Encoding, options: tuple[int, int], steering: Steering | None = None) -> Tensor:
         """logit(first option) - logit(second) after the last token of each row; (row,), on the CPU."""
-        pair = self.unembedding.logits(self.final_residuals(encoding, steering), list(options))
-        return (pair[:, 0] - pair[:, 1]).cpu()
+        return self.margin(self.final_residuals(encoding, steering), options)
+
+    def margin(self, finals: Tensor, options: tuple[int, int]) -> Tensor:
+        """The same of residuals after the final norm; (..., d_model) -> (...), on the CPU."""
+        pair = self.unembedding.logits(finals, list(options))
+        return (pair[..., 0] - pair[..., 1]).cpu()
 
     @torch.no_grad()
     def generate(

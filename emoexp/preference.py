@@ -200,8 +200,7 @@ class Preferences:
 
     def _margin(self, finals: Tensor) -> Tensor:
         """(..., d_model) -> (...), on the CPU."""
-        pair = self.model.unembedding.logits(finals, list(self.options))
-        return (pair[..., 0] - pair[..., 1]).cpu()
+        return self.model.margin(finals, self.options)
 
     def _margin_and_mass(self, finals: Tensor) -> Tensor:
         """Margin and p(A) + p(B); (direction, row, d_model) -> (2, direction, row), on the CPU."""

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 import torch
@@ -65,7 +64,9 @@ def _row(residuals: np.ndarray) -> Row:
     return {"n": np.array(len(residuals)), "residuals": residuals}
 
 
-def _at(model: SubjectModel, artifacts: Artifacts, what: str, prompts: Mapping[str, Sequence[Prompt]], row: Any, layer: int) -> list[np.ndarray]:
+def _at(
+    model: SubjectModel, artifacts: Artifacts, what: str, prompts: Mapping[str, Sequence[Prompt]], row: Callable[[str], Row], layer: int
+) -> list[np.ndarray]:
     """One layer of each row of an artifact that `row` computes."""
     model.check_layers([layer])
     texts = hashlib.sha256(repr([(name, [(p.text, sorted(p.spans.items())) for p in some]) for name, some in prompts.items()]).encode()).hexdigest()

@@ -45,11 +45,11 @@ class SharedKeys(DynamicLayer):
     values: Tensor
     then: Callable[[], Any] | None = None
 
-    def __init__(self, prefix: SharedKeys | None = None) -> None:
+    def __init__(self, prefix: SharedKeys | None = None, part: slice = slice(None)) -> None:
         super().__init__()
         if prefix is not None:
             self.lazy_initialization(prefix.keys, prefix.values)
-            self.keys, self.values = prefix.keys, prefix.values
+            self.keys, self.values = prefix.keys[part], prefix.values[part]
 
     def update(self, key_states: Tensor, value_states: Tensor, *rest: Any, **named: Any) -> tuple[Tensor, Tensor]:
         joined = (_joined(self.keys, key_states), _joined(self.values, value_states)) if self.is_initialized else (key_states, value_states)
@@ -80,6 +80,11 @@ def _joined(prefix: Tensor, own: Tensor) -> Tensor:
     whole.unflatten(0, (len(prefix), -1))[:, :, :, :-tokens] = prefix[:, None]
     whole[:, :, -tokens:] = own
     return whole
+
+
+def _extended(prefix: Sequence[SharedKeys], first: int = 0, part: slice = slice(None)) -> list[SharedKeys]:
+    """Some rows of a prefix's keys and values, to be extended; blocks below `first` will be skipped, so theirs are a placeholder of the right length."""
+    return [SharedKeys(prefix[max(i, first)], part) for i in range(len(prefix))]
 
 
 def _cache(layers: Sequence[DynamicLayer]) -> DynamicCache:
@@ -121,7 +126,7 @@ class PrefixReplay:
     replayed steered. Margins are logit(A) - logit(B) after the last token, in float32."""
 
     def __init__(self, model: SubjectModel, encoding: Encoding, options: tuple[int, int], band: Band = ()) -> None:
-        self.model, self.band, self.options = model, band, list(options)
+        self.model, self.band, self.options = model, band, options
         model.check_layers(band)
         self.first = min(band[0] + 1, model.n_layers - 1) if band else 0
         rows = [ids[keep].tolist() for ids, keep in zip(encoding.ids, encoding.mask, strict=True)]
@@ -146,7 +151,7 @@ class PrefixReplay:
         self.prefix_keys = [SharedKeys() for _ in range(self.model.n_layers)]
         self.prefix_residual = self._below_last({"input_ids": self.prefix_ids}, self.prefix_keys, None, {}).get(self.first - 1)
         for group in self.groups if self.band else ():
-            with self.model.traced.trace(**group.inputs(), past_key_values=_cache(self._extended(self.prefix_keys, 0)), use_cache=True) as tracer:
+            with self.model.traced.trace(**group.inputs(), past_key_values=_cache(_extended(self.prefix_keys)), use_cache=True) as tracer:
                 residual = self.model.read(self.first - 1).save()
                 tracer.stop()
             group.residual = residual
@@ -156,17 +161,13 @@ class PrefixReplay:
         """Margins of the unsteered model; (row,)."""
         found = torch.empty(self.n)
         for group in self.groups:
-            keys = self._extended(self.prefix_keys, 0)
+            keys = _extended(self.prefix_keys)
             residuals = self._below_last(group.inputs(), keys, None, {})
-            found[group.rows] = self._margin(self._last_token(group.inputs(), keys, residuals, {}))
+            found[group.rows] = self.model.margin(self._last_token(group.inputs(), keys, residuals, {}), self.options)
         return found
 
-    def _extended(self, prefix: Sequence[SharedKeys], first: int) -> list[SharedKeys]:
-        """The prefix's keys and values, to be extended by rows; blocks below `first` will be skipped, so theirs are a placeholder of the right length."""
-        return [SharedKeys(prefix[max(i, first)]) for i in range(len(prefix))]
-
     def _below_last(self, inputs: Mapping[str, Tensor], keys: list[SharedKeys], start: Tensor | None, added: Mapping[int, Tensor]) -> dict[int, Tensor]:
-        """Runs as far as the last block's keys and values. Those of all blocks that run are left in `keys`.
+        """Runs as far as the last block's keys and values, which are left in `keys`, as are those of every block that had none before.
 
         Args:
             start: takes the place of the output of the blocks below the lowest replayed; null runs these too.
@@ -208,13 +209,9 @@ class PrefixReplay:
             tracer.stop()
         return saved["normed"][:, -1]
 
-    def _margin(self, final: Tensor) -> Tensor:
-        pair = self.model.unembedding.logits(final, self.options)
-        return (pair[..., 0] - pair[..., 1]).cpu()
-
     def margins(self, prefix_mask: Tensor, suffix_mask: Tensor, vectors: Tensor) -> Tensor:
         """Margins under each direction, added as in `finals`; (direction, row), float32."""
-        return self._margin(self.finals(prefix_mask, suffix_mask, vectors))
+        return self.model.margin(self.finals(prefix_mask, suffix_mask, vectors), self.options)
 
     @torch.no_grad()
     def finals(self, prefix_mask: Tensor, suffix_mask: Tensor, vectors: Tensor) -> Tensor:
@@ -250,10 +247,7 @@ class PrefixReplay:
 
     def _replayed(self, group: Suffixes, spot: Tensor, vectors: Tensor, prefix: list[SharedKeys] | None, part: slice) -> Tensor:
         """Some of the directions on one group of rows; (direction, row, d_model)."""
-        keys = self._extended(prefix or self.prefix_keys, self.first)
-        if prefix is not None:
-            for own in keys:
-                own.keys, own.values = own.keys[part], own.values[part]
+        keys = _extended(prefix, self.first, part) if prefix else _extended(self.prefix_keys, self.first)
         start, added = self._added(group.residual, spot, vectors[part])
         inputs = group.inputs(len(vectors[part]))
         residuals = self._below_last(inputs, keys, start, added)

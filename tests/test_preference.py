@@ -36,10 +36,11 @@ def exact_margins(preferences: Preferences, i: int, others: list[int], span: Ste
 
 
 @pytest.mark.parametrize("span", list(SteeringSpan))
-@pytest.mark.parametrize("band", [(2,), (0,), (1, 3), (3,)])
+@pytest.mark.parametrize("band", [(2,), (0,), (1, 3), (3,), (2, 4), (4,)])
 def test_replay_equals_full_forwards(tiny: SubjectModel, pack: Stimuli, span: SteeringSpan, band: tuple[int, ...]) -> None:
     preferences = Preferences(tiny, pack)
     vectors = torch.randn(3, len(band), tiny.d_model, generator=torch.Generator().manual_seed(1))
+    assert preferences.replays(band)  # else full forwards would be held against themselves
     steered, control = (int(np.flatnonzero(preferences.steered == on)[0]) for on in (True, False))
     for i in (steered, control):
         others = preferences._affected(i)
