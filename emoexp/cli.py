@@ -192,6 +192,12 @@ def origin(record: dict[str, Any]) -> str:
     if corpus is not None:
         rejected = sum(corpus["rejected"].values())
         parts.append(f"stories: {corpus['name']}, {corpus['stories']} by {corpus['author']}" + (f", {rejected} rejected" if rejected else ""))
+    if (answers := record.get("answers")) is not None:
+        first, second = answers["options"]
+        parts.append(
+            f"answers: {answers['reading']}, {first!r} or {second!r} after {answers['after']!r}, "
+            f"p(A) + p(B) {answers['mass']:.2f} ({answers['mass_below_half']:.0%} of prompts below .5)"
+        )
     return "; ".join(parts)
 
 
@@ -207,6 +213,8 @@ def keep(record: dict[str, Any], result: Result, context: Context, directory: Pa
     if context.used("model"):
         record["n_layers"] = context.model.n_layers
         record["provenance"]["model"] = context.model.identity | context.model.format_identity
+    if context.used("baseline"):
+        record["answers"] = context.preferences.answer_summary(context.artifacts)
     result.save(directory)
     record |= {"metrics": result.metrics, "verdicts": [v.as_dict() for v in result.verdicts], "notes": result.notes}
 

@@ -39,6 +39,14 @@ class PromptFormat(Enum):
     chat = "chat"
 
 
+class OptionReading(Enum):
+    """How the answer A or B is read after an opened bracket: as tokens after a "(" of its own
+    (forced), or as the tokenizer would write "(A" and "(B" (in_context)."""
+
+    forced = "forced"
+    in_context = "in_context"
+
+
 class Quantization(Enum):
     """Weights as bitsandbytes holds them; activations stay in `dtype`."""
 
@@ -79,6 +87,8 @@ class ModelConfig:
     attention: str | None = None
     """Attention implementation (eager, sdpa, flash_attention_2, ...); null is transformers' choice."""
     format: PromptFormat = PromptFormat.plain
+    option_reading: OptionReading = OptionReading.forced
+    """How the answers of preference prompts are read (V7 to V11); see emoexp/answers.py."""
     modules: ModulesConfig = field(default_factory=ModulesConfig)
     batch_tokens: int = 8192
     """Padded tokens per forward pass; changes speed and memory, not results."""

@@ -16,15 +16,16 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from emoexp.answers import AnswerReader
 from emoexp.artifacts import Artifacts, Row
 from emoexp.config import SteeringSpan
 from emoexp.model import LOGITS_AT_ONCE, Steering, SubjectModel
-from emoexp.prompts import Encoding, Prompt, ask, fill, option_ids, token_mask
+from emoexp.prompts import Encoding, Prompt, ask, fill, token_mask
 from emoexp.replay import Band, PrefixReplay, replay_fault
 from emoexp.stimuli import Stimuli
 
 log = logging.getLogger(__name__)
-VERSION = 1
+VERSION = 2
 Read = Callable[[Tensor], Tensor]
 """What is made of last residuals after the final norm: (direction, row, d_model) -> (..., direction, row), on the CPU."""
 
@@ -71,18 +72,27 @@ class Preferences:
         return Prompt(prompt.text, {**prompt.spans, "text": ((0, len(prompt.text)),)}, prompt.special_tokens)
 
     @cached_property
+    def reader(self) -> AnswerReader:
+        """How these prompts are tokenized and their answers read."""
+        config = self.model.config
+        return AnswerReader(self.model.tokenizer, config.option_reading, self.prompt(0, 1))
+
+    @property
     def options(self) -> tuple[int, int]:
-        """Token ids of A and B, in context."""
-        return option_ids(self.model.tokenizer, self.prompt(0, 1))
+        """Token ids of the answers A and B."""
+        return self.reader.options
 
     @cached_property
     def identity(self) -> dict[str, Any]:
-        return {"version": VERSION, "model": self.model.identity, "pack": self.stimuli.sha256, **self.model.format_identity}
+        return {
+            "version": VERSION, "model": self.model.identity, "pack": self.stimuli.sha256,
+            "answer": self.reader.identity, **self.model.format_identity,
+        }  # fmt: skip
 
     def encoded(self, i: int, others: Sequence[int]) -> tuple[list[Prompt], Encoding]:
         """The prompts that open with activity i."""
         prompts = [self.prompt(i, j) for j in others]
-        return prompts, self.model.encode(prompts)
+        return prompts, self.reader.encode(prompts)
 
     def replays(self, band: Band) -> bool:
         """Whether the fast path is exact for this model and band: tried on the longest and the shortest prompts, once."""
@@ -101,10 +111,16 @@ class Preferences:
 
     def _unsteered(self, i: int, others: Sequence[int]) -> np.ndarray:
         """Unsteered margins of the pairs that open with i; (other,)."""
+        return self._margin(self._unsteered_finals(i, others)).numpy()
+
+    def _unsteered_finals(self, i: int, others: Sequence[int]) -> Tensor:
+        """Last residuals, after the final norm, of the unsteered pairs that open with i;
+        (other, d_model)."""
         _, encoding = self.encoded(i, others)
         if self.replays(()):
-            return PrefixReplay(self.model, encoding, self.options).unsteered().numpy()
-        return np.concatenate([self.model.margins(encoding.rows(part), self.options).numpy() for part in self._chunks(encoding, 1)])
+            return PrefixReplay(self.model, encoding, self.options).unsteered_finals()
+        parts = self._chunks(encoding, 1)
+        return torch.cat([self.model.final_residuals(encoding.rows(part)) for part in parts])
 
     def _chunks(self, encoding: Encoding, directions: int) -> list[list[int]]:
         """Rows in parts that make a batch of `batch_tokens` when each is steered in so many directions."""
@@ -114,16 +130,39 @@ class Preferences:
 
     def baseline(self, artifacts: Artifacts) -> np.ndarray:
         """Unsteered margins logit(A) - logit(B), layer-independent; (i, j), the diagonal 0."""
+        return self._baseline_rows(artifacts, "margins")
+
+    def option_mass(self, artifacts: Artifacts) -> np.ndarray:
+        """Unsteered p(A) + p(B) of every ordered pair; (pair,)."""
+        mass = self._baseline_rows(artifacts, "mass")
+        return np.asarray(mass[~np.eye(self.n, dtype=bool)])
+
+    def answer_summary(self, artifacts: Artifacts) -> dict[str, Any]:
+        """How answers were read and how much of the probability they got, for the record."""
+        after, first, second = self.reader.pieces
+        mass = self.option_mass(artifacts)
+        return {
+            "reading": self.reader.kind.value, "after": after, "options": [first, second],
+            "mass": float(mass.mean()), "mass_below_half": float((mass < 0.5).mean()),
+        }  # fmt: skip
+
+    def _baseline_rows(self, artifacts: Artifacts, name: str) -> np.ndarray:
+        """Margins or mass of all unsteered pairs, computed together once; (i, j)."""
 
         def row(label: str) -> Row:
             i = int(label)
             others = [j for j in range(self.n) if j != i]
-            margins = np.zeros(self.n, dtype=np.float32)
-            margins[others] = self._unsteered(i, others)
-            return {"margins": margins}
+            finals = self._unsteered_finals(i, others)
+            margins, mass = (np.zeros(self.n, dtype=np.float32) for _ in range(2))
+            margins[others] = self._margin(finals).numpy()
+            mass[others] = self._mass(finals).numpy()
+            return {"margins": margins, "mass": mass}
 
-        rows = artifacts.rows("preferences", self.identity, self._labels(), row, "preferences, unsteered")
-        return np.stack([r["margins"] for r in rows]).astype(np.float64)
+        title = "preferences, unsteered"
+        rows = artifacts.rows(
+            "preferences", self.identity, self._labels(), row, title, names=[name]
+        )
+        return np.stack([r[name] for r in rows]).astype(np.float64)
 
     def steer(self, artifacts: Artifacts, baseline: np.ndarray, span: SteeringSpan, band: Band, vectors: np.ndarray) -> np.ndarray:
         """Margins under each steered direction; pairs that cannot change keep the baseline's.
@@ -202,14 +241,20 @@ class Preferences:
         """(..., d_model) -> (...), on the CPU."""
         return self.model.margin(finals, self.options)
 
-    def _margin_and_mass(self, finals: Tensor) -> Tensor:
-        """Margin and p(A) + p(B); (direction, row, d_model) -> (2, direction, row), on the CPU."""
+    def _mass(self, finals: Tensor) -> Tensor:
+        """p(A) + p(B); (row, d_model) -> (row,), on the CPU."""
         found = []
-        for part in finals.flatten(0, 1).split(max(1, LOGITS_AT_ONCE // len(self.model.tokenizer))):
+        for part in finals.split(max(1, LOGITS_AT_ONCE // len(self.model.tokenizer))):
             logits = self.model.unembedding.logits(part)
             pair = logits[:, list(self.options)]
-            found.append(torch.stack([pair[:, 0] - pair[:, 1], (pair.logsumexp(-1) - logits.logsumexp(-1)).exp()]))
-        return torch.cat(found, 1).unflatten(1, finals.shape[:2]).cpu()
+            found.append((pair.logsumexp(-1) - logits.logsumexp(-1)).exp())
+        return torch.cat(found).cpu()
+
+    def _margin_and_mass(self, finals: Tensor) -> Tensor:
+        """Margin and p(A) + p(B); (direction, row, d_model) -> (2, direction, row), on the CPU."""
+        flat = finals.flatten(0, 1)
+        both = torch.stack([self._margin(flat), self._mass(flat)])
+        return both.unflatten(1, finals.shape[:2])
 
     def _replayed(self, replay: PrefixReplay, encoding: Encoding, mask: Tensor, vectors: Tensor, read: Read) -> Tensor:
         """What `read` makes of the last token through the replay; (..., direction, row)."""

@@ -31,6 +31,10 @@ class Prompt:
         moved = {name: tuple((s + by, e + by) for s, e in ranges) for name, ranges in self.spans.items()}
         return Prompt(prefix + self.text + suffix, moved, special_tokens)
 
+    def with_text(self, text: str) -> Prompt:
+        """The same prompt with a longer or a shorter end; spans stay where they are."""
+        return replace(self, text=text)
+
 
 def fill(template: str, **parts: str) -> Prompt:
     """`template` with each `{name}` replaced; every part becomes a span of its name.
@@ -103,21 +107,41 @@ class Encoding:
         return width - 1 - self.mask.flip(1).long().argmax(1)
 
 
+@dataclass(frozen=True)
+class Tokens:
+    """One prompt as token ids, with the character range of each; (-1, -1) for a special token."""
+
+    ids: list[int]
+    offsets: list[Range]
+
+
+def tokenize(prompt: Prompt, tokenizer: Any) -> Tokens:
+    """Token ids of one prompt and their character offsets. A double BOS raises EmoexpError."""
+    row = tokenizer(
+        prompt.text, add_special_tokens=prompt.special_tokens, return_offsets_mapping=True
+    )
+    bos = tokenizer.bos_token_id
+    if bos is not None and row["input_ids"][:2] == [bos, bos]:
+        raise EmoexpError(
+            f"two BOS tokens at the start of {prompt.text[:40]!r}: "
+            "the template and the tokenizer both add one"
+        )
+    special = set(tokenizer.all_special_ids)
+    marks = zip(row["input_ids"], row["offset_mapping"], strict=True)
+    offsets = [(-1, -1) if token in special else (int(s), int(e)) for token, (s, e) in marks]
+    return Tokens(list(row["input_ids"]), offsets)
+
+
 def encode(prompts: Sequence[Prompt], tokenizer: Any, side: str = "left") -> Encoding:
-    """Token ids padded on `side`, with offsets. A double BOS raises."""
-    if not prompts:
+    """Prompts as token ids padded on `side`, with offsets. Raises as `tokenize` does."""
+    return encode_tokens([tokenize(prompt, tokenizer) for prompt in prompts], tokenizer, side)
+
+
+def encode_tokens(rows: Sequence[Tokens], tokenizer: Any, side: str = "left") -> Encoding:
+    """Tokenized prompts padded on `side`, with offsets."""
+    if not rows:
         raise ValueError("no prompts to encode")
-    ids: list[list[int]] = []
-    offsets: list[list[Range]] = []
-    for prompt in prompts:
-        row = tokenizer(prompt.text, add_special_tokens=prompt.special_tokens, return_offsets_mapping=True)
-        bos = tokenizer.bos_token_id
-        if bos is not None and row["input_ids"][:2] == [bos, bos]:
-            raise EmoexpError(f"two BOS tokens at the start of {prompt.text[:40]!r}: the template and the tokenizer both add one")
-        ids.append(row["input_ids"])
-        special = set(tokenizer.all_special_ids)
-        marks = zip(row["input_ids"], row["offset_mapping"], strict=True)
-        offsets.append([(-1, -1) if token in special else (int(s), int(e)) for token, (s, e) in marks])
+    ids, offsets = [row.ids for row in rows], [row.offsets for row in rows]
     return pad(ids, offsets, pad_id=tokenizer.pad_token_id or 0, side=side)
 
 
@@ -152,24 +176,6 @@ def token_mask(prompts: Sequence[Prompt], spans: Collection[str], encoding: Enco
     if not mask.any():
         raise EmoexpError(f"none of the prompts has a span named {' or '.join(sorted(spans))}")
     return mask
-
-
-def option_ids(tokenizer: Any, prompt: Prompt) -> tuple[int, int]:
-    """The ids of "A" and "B" as they follow `prompt`, which ends in "(".
-
-    Raises:
-        EmoexpError: a letter merges with "(" or takes more than one token, or both have the same id.
-    """
-    base = tokenizer(prompt.text, add_special_tokens=prompt.special_tokens)["input_ids"]
-    found = []
-    for letter in "AB":
-        longer = tokenizer(prompt.text + letter, add_special_tokens=prompt.special_tokens)["input_ids"]
-        if longer[:-1] != base:
-            raise EmoexpError(f"the tokenizer does not read {letter!r} after '(' as one token of its own")
-        found.append(longer[-1])
-    if found[0] == found[1]:
-        raise EmoexpError("the tokenizer gives A and B the same id after '('")
-    return found[0], found[1]
 
 
 def word_ids(tokenizer: Any, word: str) -> list[int]:

@@ -156,15 +156,20 @@ class PrefixReplay:
                 tracer.stop()
             group.residual = residual
 
-    @torch.no_grad()
     def unsteered(self) -> Tensor:
         """Margins of the unsteered model; (row,)."""
-        found = torch.empty(self.n)
+        return self.model.margin(self.unsteered_finals(), self.options)
+
+    @torch.no_grad()
+    def unsteered_finals(self) -> Tensor:
+        """The unsteered model's last residuals after the final norm; (row, d_model)."""
+        found = []
         for group in self.groups:
             keys = _extended(self.prefix_keys)
             residuals = self._below_last(group.inputs(), keys, None, {})
-            found[group.rows] = self.model.margin(self._last_token(group.inputs(), keys, residuals, {}), self.options)
-        return found
+            found.append(self._last_token(group.inputs(), keys, residuals, {}))
+        order = torch.tensor([row for group in self.groups for row in group.rows])
+        return torch.cat(found)[order.argsort().to(self.model.device)]
 
     def _below_last(self, inputs: Mapping[str, Tensor], keys: list[SharedKeys], start: Tensor | None, added: Mapping[int, Tensor]) -> dict[int, Tensor]:
         """Runs as far as the last block's keys and values, which are left in `keys`, as are those of every block that had none before.

@@ -29,6 +29,7 @@ class Preference(Experiment):
     def run(self, context: Context) -> Result:
         scale, rng = context.config.scale, np.random.default_rng(context.config.seed)
         activities, ratings = context.stimuli.activities, context.baseline_elo
+        mass = context.preferences.option_mass(context.artifacts)
         bt = bradley_terry(win_probabilities(context.baseline))
         labels = np.array([a.category for a in activities])
         permuted = np.array([gap(ratings, rng.permutation(labels)) for _ in range(scale.permutations)])
@@ -42,6 +43,8 @@ class Preference(Experiment):
             metrics={
                 "V7_bradley_terry": gap(bt, labels),
                 "position_bias": position_bias(context.baseline),
+                "option_mass": float(mass.mean()),
+                "option_mass_below_half": float((mass < 0.5).mean()),
                 "elo_min": float(ratings.min()),
                 "elo_max": float(ratings.max()),
                 "elo_bradley_terry_r": float(np.corrcoef(ratings, bt)[0, 1]),

@@ -10,10 +10,9 @@ import torch
 
 from emoexp.artifacts import Artifacts
 from emoexp.config import SteeringSpan
-from emoexp.errors import EmoexpError
 from emoexp.model import Steering, SubjectModel
 from emoexp.preference import Preferences, marks
-from emoexp.prompts import option_ids, token_mask
+from emoexp.prompts import token_mask
 from emoexp.replay import shared_prefix
 from emoexp.stimuli import Stimuli
 
@@ -30,7 +29,7 @@ def exact_margins(preferences: Preferences, i: int, others: list[int], span: Ste
             mask = token_mask([prompt], names, encoding)
             steering = Steering({layer: vector[None, b] for b, layer in enumerate(band)}, mask)
         logits = model.next_token_logits(encoding, steering)[0]
-        a, b = option_ids(model.tokenizer, prompt)
+        a, b = preferences.options
         found.append(float(logits[a] - logits[b]))
     return np.array(found)
 
@@ -111,15 +110,6 @@ def test_option_tokens_are_taken_in_context(tiny: SubjectModel, pack: Stimuli) -
     a, b = Preferences(tiny, pack).options
     assert (tiny.tokenizer.decode([a]), tiny.tokenizer.decode([b])) == ("A", "B")
     assert a != tiny.tokenizer(" A", add_special_tokens=False)["input_ids"][0]
-
-
-def test_a_tokenizer_that_merges_the_bracket_is_refused(tiny: SubjectModel, pack: Stimuli) -> None:
-    class Merging:
-        def __call__(self, text: str, add_special_tokens: bool = True) -> dict[str, list[int]]:
-            return {"input_ids": [1, 2] if not text.endswith("(") else [1, 3]}
-
-    with pytest.raises(EmoexpError, match="as one token of its own"):
-        option_ids(Merging(), Preferences(tiny, pack).prompt(0, 1))
 
 
 def test_shared_prefix() -> None:

@@ -12,9 +12,10 @@ import torch
 from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
 from transformers import PreTrainedTokenizerFast
 
-from emoexp.config import PromptFormat
+from emoexp.answers import AnswerReader
+from emoexp.config import OptionReading, PromptFormat
 from emoexp.extraction import SKIP_TOKENS
-from emoexp.prompts import Prompt, ask, encode, fill, option_ids, token_mask, word_ids
+from emoexp.prompts import Prompt, ask, encode, fill, token_mask, word_ids
 from emoexp.stories.corpus import Corpus
 
 SPECIAL = ["<pad>", "<bos>", "<eos>", "<unk>"]
@@ -75,7 +76,7 @@ def test_the_skip_leaves_the_same_tokens(tokenizer: PreTrainedTokenizerFast, sid
 
 def test_options_are_read_in_context(tokenizer: PreTrainedTokenizerFast) -> None:
     prompt = ask(fill("Would you prefer to (A) {a} or (B) {b}?", a="sing", b="dance"), PromptFormat.plain, tokenizer, "(")
-    found = [tokenizer.convert_ids_to_tokens(i).strip("\u2581\u0120") for i in option_ids(tokenizer, prompt)]
+    found = [tokenizer.convert_ids_to_tokens(i).strip("\u2581\u0120") for i in AnswerReader(tokenizer, OptionReading.forced, prompt).options]
     assert found == ["A", "B"]
 
 
