@@ -29,6 +29,29 @@ def key_of(identity: Mapping[str, Any]) -> str:
     return hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()[:16]
 
 
+DIGITS = 6
+"""Of a key's numbers, counted from the largest. Threads change about the sixteenth digit, and a
+number that stands so near to the edge of a rounding that this matters is one in 10^9."""
+
+
+def array_key(array: np.ndarray) -> str:
+    """sha256 of an array's shape and of its numbers to `DIGITS` digits of the largest.
+
+    The last bits of a sum depend on the number of threads, so a key of the raw bytes would miss
+    what another machine has stored. Raises ValueError where a number is not finite.
+    """
+    values = np.asarray(array, dtype=np.float64)
+    if not np.isfinite(values).all():
+        raise ValueError("an array with numbers that are not finite has no key")
+    largest = float(np.abs(values).max(initial=0.0))
+    # a power of ten, so that noise in the largest number itself moves nothing
+    scale = 10.0 ** (DIGITS - 1 - np.floor(np.log10(largest))) if largest > 0 else 1.0
+    if largest > 0 and np.floor(np.log10(largest)) != np.floor(np.log10(largest * (1 + 1e-9))):
+        scale /= 10.0
+    rounded = np.rint(values * scale).astype(np.int64)
+    return hashlib.sha256(repr(values.shape).encode() + rounded.tobytes()).hexdigest()
+
+
 def write_tensors(path: Path, tensors: Row, metadata: Mapping[str, str]) -> None:
     """A safetensors file, written under a temporary name and renamed."""
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -38,8 +61,8 @@ def write_tensors(path: Path, tensors: Row, metadata: Mapping[str, str]) -> None
 
 
 @contextmanager
-def opened(path: Path) -> Iterator[Any]:
-    """A safetensors file to read from.
+def opened(path: Path, advice: str = "delete it and run again") -> Iterator[Any]:
+    """A safetensors file to read from; `advice` says what to do about one that is broken.
 
     Raises:
         EmoexpError: the file is missing, cut short, not safetensors, or lacks what is asked of it.
@@ -50,12 +73,14 @@ def opened(path: Path) -> Iterator[Any]:
     except FileNotFoundError as error:
         raise EmoexpError(f"{path} does not exist") from error
     except (SafetensorError, OSError) as error:
-        raise EmoexpError(f"{path} is not a whole safetensors file ({error}): delete it and run again") from error
+        raise EmoexpError(f"{path} is not a whole safetensors file ({error}): {advice}") from error
 
 
-def read_tensors(path: Path, names: Sequence[str] | None = None) -> tuple[Row, dict[str, str]]:
+def read_tensors(
+    path: Path, names: Sequence[str] | None = None, advice: str = "delete it and run again"
+) -> tuple[Row, dict[str, str]]:
     """Tensors (only those of `names`, if given) and metadata of a safetensors file. Raises as `opened` does."""
-    with opened(path) as handle:
+    with opened(path, advice) as handle:
         return {name: handle.get_tensor(name) for name in names or handle.keys()}, dict(handle.metadata() or {})
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import json
+import math
 import os
 import shutil
 import sys
@@ -122,6 +123,7 @@ def run(config: Config, name: str, directory: Path, context: Context | None = No
         try:
             tracker = stack.enter_context(open_tracker(config.logger, told))
             result = config.experiment.run(context)
+            check_finite(result)
             keep(record, result, context, directory)
             record |= {"status": RunStatus.success.value, "ended": runs.now()}
         except BaseException as error:
@@ -136,6 +138,17 @@ def run(config: Config, name: str, directory: Path, context: Context | None = No
             mirror(tracker, record, directory)
     where = f"{name}: {config.model.name}" + (f", layer {record['layer']} of 0..{context.model.n_layers - 1}" if record["layer"] is not None else "")
     print_result(result, where + f", span {config.span.kind.value}", origin(record), config.experiment.shown, directory)
+
+
+def check_finite(result: Result) -> None:
+    """Raises EmoexpError, with the finite part as `partial`, where a metric is not a number."""
+    wrong = [name for name, value in result.metrics.items() if not math.isfinite(value)]
+    if wrong:
+        error = EmoexpError(f"not a number: {', '.join(wrong)}; the other results are kept")
+        for name in wrong:
+            del result.metrics[name]
+        error.partial = result  # type: ignore[attr-defined]
+        raise error
 
 
 def as_plain(config: Config) -> dict[str, Any]:

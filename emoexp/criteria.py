@@ -13,6 +13,19 @@ from typing import Any, Literal
 
 from emoexp.stats import Interval
 
+LENS_TOP = 20
+"""V1: how many of the promoted tokens count."""
+STRONG = 0.7
+"""V6: a trend is strong if |Spearman| exceeds this."""
+CORRELATED = 0.3
+"""V9: an emotion counts if |r| exceeds this."""
+EXTREMES = 3
+"""V8: how many of the highest and of the lowest correlations are looked at."""
+GAP_FLOOR = 20.0
+"""V7: Elo gap of category means below which there are no preferences worth the name, whatever the
+null. Coin-flip organisms show 0.3 to 10.6 points and random weights 3.6, some of it beyond the
+permutation null, since forward passes are deterministic; the weakest model whose Elos correlate
+with Claude's (Qwen2.5-Coder-1.5B, r = .57) shows 58, Llama-8B 261, Claude 1403."""
 EFFECT_FLOOR = 10.0
 """Mean |delta Elo| below which steering is not worth the name. The organisms calibrate it: a model with coin-flip preferences
 moves by about one point, and a published r of .956 came with deltas of +0.2 and -0.5; the paper's are in the hundreds."""
@@ -46,15 +59,15 @@ class Criterion:
 CRITERIA = {
     c.id: c
     for c in (
-        Criterion("V1", "own word in top 20 of the lens", ">=", 20, 171, None, 34, 171),
+        Criterion("V1", f"own word in top {LENS_TOP} of the lens", ">=", 20, 171, None, 34, 171),
         Criterion("V2", "opposite pairs oppose in the lens", ">=", 4, 5, None, 5, 5),
         Criterion("V3", "scenarios: own probe highest", ">=", 8, 12, 6, 6, 12),
         Criterion("V4", "scenarios: mean rank of own probe", "<=", 3.0, None, 1.83, 1.58),
         Criterion("V5", "numbers: expected sign of trend", ">=", 17, 24, None, 19, 24),
-        Criterion("V6", "numbers: |Spearman| > 0.7", ">=", 12, 24, 21, 20, 24),
+        Criterion("V6", f"numbers: |Spearman| > {STRONG}", ">=", 12, 24, 21, 20, 24),
         Criterion("V7", "Elo gap of category means", ">", 200, None, 1403, 261),
         Criterion("V8", "extreme correlations have right valence", ">=", 2, None, None, 3),
-        Criterion("V9", "emotions with |r| > 0.3", ">=", 5, 171, 114, 53, 171),
+        Criterion("V9", f"emotions with |r| > {CORRELATED}", ">=", 5, 171, 114, 53, 171),
         Criterion("V10", "r of correlation and delta Elo", ">", 0.4, None, 0.85, 0.956),
         Criterion("V11", "delta Elo has the sign of r", ">=", 24, 35, 28, 34, 36),
     )
@@ -110,8 +123,10 @@ def informative(measurement: Measurement, comparison: str) -> bool:
 
     V10 and V11 pass on random directions too (whatever correlates with Elo moves Elo), so for them it is the size that counts:
     the effect ratio's interval above 1, and an absolute size above `EFFECT_FLOOR`. Any other statistic must lie beyond the
-    95 % range of its null, on the passing side.
+    95 % range of its null, on the passing side; V7's also above `GAP_FLOOR`.
     """
+    if measurement.id == "V7" and measurement.value < GAP_FLOOR:
+        return False
     if measurement.effect is not None:
         return measurement.effect.ratio_interval.low > 1 and measurement.effect.mean_abs >= EFFECT_FLOOR
     return measurement.value < measurement.null.low if comparison == "<=" else measurement.value > measurement.null.high

@@ -131,10 +131,17 @@ class Context:
 
         if self.config.vectors is not None:
             identity = {"model": self.model.identity, "corpus": self.corpus.sha256, "emotions": list(self.emotions)}
-            return EmotionVectors.load(Path(self.config.vectors), identity=identity, layer=self.layer)
+            return EmotionVectors.load(Path(self.config.vectors), identity=identity, layer=self.layer, d_model=self.model.d_model)
         vectors = self.vectors_at(self.layer)
         vectors.save(Path(self.config.run_dir) / "vectors.safetensors")
         return vectors
+
+    def control_rng(self, layer: int | None = None) -> np.random.Generator:
+        """Random numbers for the control directions of a layer, by default the run's own."""
+        from emoexp.vectors import direction_rng
+
+        at = self.layer if layer is None else layer
+        return direction_rng(self.config.seed, at, self.model.identity)
 
     @shared
     def preferences(self) -> Preferences:

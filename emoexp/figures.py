@@ -92,7 +92,7 @@ def correlation_bars(table: pd.DataFrame, null: tuple[float, float], title: str,
     axes.axhline(0, color=INK, linewidth=0.8)
     axes.set_xticks(x, rows["emotion"], rotation=90, fontsize=7)
     axes.set_xlim(-1, len(rows))
-    axes.set(ylabel="r of probe and Elo over 64 activities", title=f"Emotion-preference correlation (bars: 95 % bootstrap over activities)\n{title}")
+    axes.set(ylabel="r of probe and Elo over the activities", title=f"Emotion-preference correlation (bars: 95 % bootstrap over activities)\n{title}")
     axes.legend(fontsize=8, loc="upper left")
     return figure
 

@@ -53,12 +53,12 @@ def steering_map(cells: pd.DataFrame, proposal: Proposal | None, title: str) -> 
         for row in cells[cells["works"]].itertuples():
             axes.add_patch(frame(layers.index(row.layer), layers.index(row.layer), strengths.index(row.strength), INK, 1.6))
         if proposal is not None:
-            layer, strength, band = proposal.cell["layer"], proposal.cell["strength"], proposal.band
-            axes.add_patch(frame(layers.index(band[0]), layers.index(band[-1]), strengths.index(strength), PROPOSED, 3.2))
+            layer, strength, near = proposal.cell["layer"], proposal.cell["strength"], proposal.layers
+            axes.add_patch(frame(layers.index(near[0]), layers.index(near[-1]), strengths.index(strength), PROPOSED, 3.2))
             axes.plot(strengths.index(strength) + 0.36, layers.index(layer) + 0.3, "*", color=PROPOSED, markersize=11, markeredgecolor="white", clip_on=False)
     panels[0].set_ylabel("layer (block whose output is steered)")
-    read = "pink: proposed band (star: cell)" if proposal is not None else "no cell works, so nothing is proposed"
-    figure.suptitle(f"Where steering works\n{title}\nframed: beyond the null band, coherent, V10 passes; {read}", fontsize=10)
+    read = "pink: proposed (star) and the measured layers next to it that work" if proposal is not None else "no cell works, so nothing is proposed"
+    figure.suptitle(f"Where steering works\n{title}\nframed: beyond the null, coherent, order kept, V10 passes; {read}", fontsize=10)
     return figure
 
 

@@ -5,7 +5,6 @@ Which tokens are steered is decided here, pair by pair, from the marks that the 
 
 from __future__ import annotations
 
-import hashlib
 import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -17,7 +16,7 @@ import torch
 from torch import Tensor
 
 from emoexp.answers import AnswerReader
-from emoexp.artifacts import Artifacts, Row
+from emoexp.artifacts import Artifacts, Row, array_key
 from emoexp.config import SteeringSpan
 from emoexp.model import LOGITS_AT_ONCE, Steering, SubjectModel
 from emoexp.prompts import Encoding, Prompt, ask, fill, token_mask
@@ -173,7 +172,7 @@ class Preferences:
         Returns:
             (direction, i, j).
         """
-        identity = {**self.identity, "span": span.value, "band": list(band), "vectors": hashlib.sha256(vectors.tobytes()).hexdigest()}
+        identity = {**self.identity, "span": span.value, "band": list(band), "vectors": array_key(vectors)}
         tensor = torch.as_tensor(vectors, dtype=torch.float32)
 
         def row(label: str) -> Row:

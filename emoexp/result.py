@@ -16,7 +16,10 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from emoexp.criteria import CRITERIA, Verdict
+from emoexp.criteria import CRITERIA, Measurement, Verdict, judge
+
+OTHER_SETTINGS = "other_settings"
+"""The table of measurements at settings that are not a criterion's published ones."""
 
 
 class RunStatus(Enum):
@@ -37,8 +40,34 @@ class Result:
     figures: dict[str, Figure] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
 
+    def judge(self, measurement: Measurement, other_setting: str = "") -> None:
+        """Adds the verdict on a measurement at the published setting of its criterion.
+
+        Args:
+            other_setting: what was measured instead, where a setting is another one; such a
+                measurement gets a row in the table `other_settings` and no verdict.
+        """
+        if not other_setting:
+            self.verdicts.append(judge(measurement))
+            return
+        row = {
+            "measurement": other_setting, "value": measurement.value, "n": measurement.n,
+            "ci_low": measurement.interval.low, "ci_high": measurement.interval.high,
+            "null_low": measurement.null.low, "null_high": measurement.null.high,
+        }  # fmt: skip
+        self._add_other(pd.DataFrame([row]))
+        self.notes.append(
+            f"{other_setting}: not the published setting of {measurement.id}, so without verdict"
+        )
+
+    def _add_other(self, rows: pd.DataFrame) -> None:
+        known = self.tables.get(OTHER_SETTINGS)
+        self.tables[OTHER_SETTINGS] = rows if known is None else pd.concat([known, rows])
+
     def merge(self, other: Result) -> None:
         """Adds another experiment's findings; a name that is already taken raises."""
+        if OTHER_SETTINGS in other.tables:
+            self._add_other(other.tables.pop(OTHER_SETTINGS))
         for mine, theirs in ((self.metrics, other.metrics), (self.tables, other.tables), (self.figures, other.figures)):
             if both := set(mine) & set(theirs):
                 raise ValueError(f"two experiments report {', '.join(sorted(both))}")

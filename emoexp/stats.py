@@ -110,6 +110,18 @@ def central(values: np.ndarray) -> Interval:
     return Interval(float(low), float(high))
 
 
+def wilson_share(hits: int, n: int) -> Interval:
+    """Wilson's 95 % interval of a share, `hits` out of `n`; not of zero width at 0 or n."""
+    found = scipy_stats.binomtest(hits, n).proportion_ci(LEVEL, method="wilson")
+    return Interval(float(found.low), float(found.high))
+
+
+def wilson(hits: int, n: int) -> Interval:
+    """Wilson's 95 % interval of a count out of `n`, in counts."""
+    share = wilson_share(hits, n)
+    return Interval(share.low * n, share.high * n)
+
+
 def widest(*intervals: Interval) -> Interval:
     """From the lowest low to the highest high."""
     return Interval(min(i.low for i in intervals), max(i.high for i in intervals))

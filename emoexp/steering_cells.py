@@ -12,18 +12,23 @@ from emoexp.stats import Interval, bootstrap, central, correlate_columns, ratio_
 
 COHERENT = 0.9
 """Least coherence of a cell that works."""
+ORDERED = 0.5
+"""Least rank correlation of the steered activities' Elo with and without steering, in a cell that
+works: below it the answer is hardly about the activities any more. Steering that works keeps .6 to
+1 (the organism, Qwen2.5-Coder-1.5B); a strength of 1e9 leaves -.3."""
 RULE = (
     f"a cell works if V10 passes and is informative there (effect ratio's 95 % interval above 1, mean |delta Elo| at least {EFFECT_FLOOR:g}) "
-    f"and coherence is at least {COHERENT:g}; proposed is the largest mean |delta Elo| among those that work"
+    f"and coherence is at least {COHERENT:g}, and order kept at least {ORDERED:g}; proposed is the largest mean |delta Elo| among those that work"
 )
 
 
 @dataclass(frozen=True)
 class Proposal:
-    """The cell to steer at, and the neighbouring layers of the map that work at its strength, itself among them."""
+    """The cell to steer at, and the layers of the map, next to each other in it and itself among
+    them, that work at its strength. Layers between those were not measured."""
 
     cell: pd.Series
-    band: tuple[int, ...]
+    layers: tuple[int, ...]
 
 
 def judge_cell(emotions: pd.DataFrame, isotropic: pd.DataFrame, draws: int, seed: int) -> dict[str, float | bool]:
@@ -59,7 +64,12 @@ def judge_cell(emotions: pd.DataFrame, isotropic: pd.DataFrame, draws: int, seed
         **mean_of("coherence", emotions["coherence"].to_numpy()), "coherence_isotropic": float(isotropic["coherence"].mean()),
         **mean_of("order_kept", emotions["order_kept"].to_numpy()), "order_kept_isotropic": float(isotropic["order_kept"].mean()),
         "order_unsteered": float(emotions["order_unsteered"].mean()), "order_unsteered_isotropic": float(isotropic["order_unsteered"].mean()),
-        "works": verdict.passed and verdict.informative and float(emotions["coherence"].mean()) >= COHERENT,
+        "works": (
+            verdict.passed
+            and verdict.informative
+            and float(emotions["coherence"].mean()) >= COHERENT
+            and float(emotions["order_kept"].mean()) >= ORDERED
+        ),
     }  # fmt: skip
 
 
@@ -86,11 +96,14 @@ def said(cells: pd.DataFrame, proposal: Proposal | None, model: str) -> str:
             "the effect ratio's interval is above 1": cells["effect_ratio_low"] > 1,
             f"mean |delta Elo| is at least {EFFECT_FLOOR:g}": cells["mean_abs_delta_elo"] >= EFFECT_FLOOR,
             f"coherence is at least {COHERENT:g}": cells["coherence"] >= COHERENT,
+            f"order kept is at least {ORDERED:g}": cells["order_kept"] >= ORDERED,
         }
         counts = ", ".join(f"{what} in {where.sum()}" for what, where in met.items())
-        return f"no cell of {len(cells)} works: {counts}; all four in none (largest mean |delta Elo|: {cells['mean_abs_delta_elo'].max():.3g})"
-    c, band = proposal.cell, proposal.band
-    around = f"layers {band[0]} to {band[-1]} work at this strength" if len(band) > 1 else "no neighbouring layer of the map works at this strength"
+        return f"no cell of {len(cells)} works: {counts}; all five in none (largest mean |delta Elo|: {cells['mean_abs_delta_elo'].max():.3g})"
+    c, layers = proposal.cell, ", ".join(map(str, proposal.layers))
+    around = "no neighbouring layer of the map works at this strength"
+    if len(proposal.layers) > 1:
+        around = f"of the map's layers, {layers} work at this strength; between them nothing was measured"
 
     def with_interval(name: str) -> str:
         return f"{c[name]:.3g} ({c[f'{name}_low']:.3g} .. {c[f'{name}_high']:.3g})"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -17,6 +18,10 @@ from emoexp.extraction import StoryMeans
 
 NEUTRAL_VARIANCE = 0.5
 """Share of the neutral texts' variance whose components are projected out (paper, "Extracting emotion vectors")."""
+
+
+UNIT_TOLERANCE = 1e-4
+"""How far from 1 the norm of a direction from a file may be."""
 
 
 @dataclass(frozen=True)
@@ -51,14 +56,36 @@ class EmotionVectors:
         }  # fmt: skip
         write_tensors(path, {"directions": self.directions}, meta)
 
+    def check(self, path: Path, d_model: int) -> None:
+        """Raises EmoexpError unless the directions are finite, of unit norm and of `d_model`."""
+        again = "extract them again, or leave out vectors="
+        if self.directions.shape != (wanted := (len(self.names), d_model)):
+            shape = tuple(self.directions.shape)
+            raise EmoexpError(f"{path} holds directions of shape {shape}, not {wanted}: {again}")
+        norms = np.linalg.norm(self.directions.astype(np.float64), axis=1)
+        wrong = ~(np.abs(norms - 1) < UNIT_TOLERANCE)  # NaN is wrong too
+        if wrong.any():
+            name, norm = self.names[int(wrong.argmax())], norms[wrong.argmax()]
+            raise EmoexpError(
+                f"{path}: the vector of {name!r} has norm {norm:g}, not 1 "
+                f"({wrong.sum()} of {len(norms)} do): {again}"
+            )
+        if not (np.isfinite(self.residual_norm) and self.residual_norm > 0):
+            raise EmoexpError(
+                f"{path}: residual_norm is {self.residual_norm}, must be above 0: {again}"
+            )
+
     @classmethod
-    def load(cls, path: Path, *, identity: Mapping[str, Any], layer: int) -> EmotionVectors:
+    def load(cls, path: Path, *, identity: Mapping[str, Any], layer: int, d_model: int) -> EmotionVectors:
         """Vectors from a file.
 
         Raises:
             EmoexpError: the file is broken, or it is of another model, pack, method or layer.
         """
-        tensors, meta = read_tensors(path)
+        if not path.is_file():
+            what = "is not a file" if path.exists() else "does not exist"
+            raise EmoexpError(f"vectors={path} {what}: give the vectors.safetensors of a run")
+        tensors, meta = read_tensors(path, advice="give the vectors.safetensors of a run")
         try:
             vectors = cls(
                 names=tuple(json.loads(meta["names"])),
@@ -70,11 +97,17 @@ class EmotionVectors:
             )
         except (KeyError, ValueError) as error:
             raise EmoexpError(f"{path} is not a file of emotion vectors: it lacks {error}") from error
+        if list(vectors.names) != list(identity.get("emotions", vectors.names)):
+            raise EmoexpError(
+                f"{path} holds the vectors of {len(vectors.names)} emotions, and this run has "
+                f"{len(identity['emotions'])}: choose the same with emotions=..., or extract anew"
+            )
         if different := [k for k in identity if vectors.identity.get(k) != json.loads(json.dumps(identity[k]))]:
             theirs = {k: vectors.identity.get(k) for k in different}
             raise EmoexpError(f"{path} holds vectors of another {' and '.join(different)} ({theirs}): extract them for this one")
         if vectors.layer != layer:
             raise EmoexpError(f"{path} holds vectors of layer {vectors.layer}, not {layer}: set layer={vectors.layer}")
+        vectors.check(path, d_model)
         return vectors
 
 
@@ -114,6 +147,20 @@ def neutral_components(neutral: np.ndarray, variance: float) -> np.ndarray:
     if variance == 0:
         return np.zeros((0, neutral.shape[1]))
     return np.asarray(PCA(n_components=variance, svd_solver="full").fit(neutral).components_)
+
+
+def direction_rng(
+    seed: int, layer: int, model_identity: Mapping[str, Any]
+) -> np.random.Generator:
+    """The random numbers that control directions of one layer of one model are drawn from.
+
+    Layers and models get draws of their own, so that the nulls of a sweep are independent. The
+    model counts by its files, or by its repository where there are none, not by its path or dtype.
+    """
+    files = model_identity.get("files")
+    name = files or [model_identity.get(key) for key in ("repo_id", "revision")]
+    digest = hashlib.sha256(json.dumps(name).encode()).digest()
+    return np.random.default_rng([seed, layer, int.from_bytes(digest[:8], "big")])
 
 
 def isotropic_directions(n: int, d_model: int, rng: np.random.Generator) -> np.ndarray:

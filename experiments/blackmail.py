@@ -28,6 +28,7 @@ from emoexp.behaviour.votes import JudgeConfig, Vote, collect
 from emoexp.config import ReplySpan
 from emoexp.errors import EmoexpError
 from emoexp.experiment import Context, Experiment
+from emoexp.experiments.steering import check_band
 from emoexp.result import Result
 from emoexp.stimuli import Blackmail as Scenario
 from emoexp.stimuli.blackmail import UNCLEAR
@@ -40,7 +41,7 @@ class Blackmail(Experiment):
     """Attributes:
     emotions: the vectors tested, each in both signs.
     strength: in multiples of the mean residual norm of each layer; the vector is added (pos) and subtracted (neg).
-    doses: further signed strengths, for a dose curve; 0 is the baseline.
+    doses: further signed strengths, for a dose curve, beside plus and minus `strength`.
     trials: of every condition, of both controls of each strength, and of the baseline.
     steered: what is steered beside every generated token: nothing (`generated`), the assistant's turn (`turn`) or the whole prompt (`all`).
     band: layers steered together, each at full strength; null is the one `layer`.
@@ -62,8 +63,12 @@ class Blackmail(Experiment):
     def __post_init__(self) -> None:
         if not np.isfinite(self.strength) or self.strength <= 0:
             raise EmoexpError(f"experiment.strength={self.strength}: must be a number above 0, in multiples of the residual norm (both signs are steered)")
-        if not np.isfinite(self.doses or []).all() or len(set(self.doses or [])) < len(self.doses or []):
-            raise EmoexpError(f"experiment.doses={self.doses}: numbers, each once, such as [-0.1,-0.05,0.05,0.1]")
+        doses = self.doses or []
+        if not np.isfinite(doses).all() or 0 in doses or len(set(doses)) < len(doses):
+            raise EmoexpError(
+                f"experiment.doses={self.doses}: numbers other than 0 (the baseline is always "
+                "measured), each once, such as [-0.1,-0.05,0.05,0.1]"
+            )
         for name in ("trials", "max_new_tokens"):
             if getattr(self, name) < 1:
                 raise EmoexpError(f"experiment.{name}={getattr(self, name)} is too small: at least 1")
@@ -71,13 +76,12 @@ class Blackmail(Experiment):
             raise EmoexpError(f"experiment.temperature={self.temperature}: must be above 0, or every trial of a scene is the same")
         if not self.emotions or len(set(self.emotions)) < len(self.emotions):
             raise EmoexpError(f"experiment.emotions={self.emotions}: at least one, each once")
-        if self.band is not None and not self.band:
-            raise EmoexpError("experiment.band=[]: name at least one layer, or null for the one layer")
+        check_band(self.band)
 
     @property
     def strengths(self) -> list[float]:
         """Signed, in order."""
-        return sorted({-self.strength, self.strength, *(self.doses or [])} - {0.0})
+        return sorted({-self.strength, self.strength, *(self.doses or [])})
 
     def run(self, context: Context) -> Result:
         scenario = require(context)
@@ -86,7 +90,7 @@ class Blackmail(Experiment):
         return self.judged(context, judged(trials, scenario, limit, self.votes(context, scenario, trials)), limit)
 
     def layers(self, context: Context) -> tuple[int, ...]:
-        band = tuple(sorted(set(self.band))) if self.band else (context.layer,)
+        band = tuple(sorted(self.band)) if self.band else (context.layer,)
         context.model.check_layers(band)
         return band
 
@@ -99,7 +103,7 @@ class Blackmail(Experiment):
             )
         config, band = context.config, self.layers(context)
         by_layer = [context.vectors if layer == context.layer else context.vectors_at(layer) for layer in band]
-        arms = arms_of(by_layer, self.emotions, self.strengths, min(config.scale.random_directions, self.trials), config.seed)
+        arms = arms_of(by_layer, self.emotions, self.strengths, min(config.scale.random_directions, self.trials), context.control_rng())
         sampling = Sampling(config.seed, self.temperature, self.max_new_tokens, self.steered, band)
         return run_trials(context.model, scenario, arms, self.trials, sampling, context.artifacts)
 
@@ -134,7 +138,7 @@ class Blackmail(Experiment):
         return result
 
     def metrics(self, rules: dict[Arm, Tally]) -> dict[str, float]:
-        """Rates over coherent trials and shares of incoherent ones, of the baseline and of the emotions at `strength`; none where nothing is coherent."""
+        """Rates over judged replies and shares of incoherent ones, of the baseline and of the emotions at `strength`; none where nothing is judged."""
         found = {}
         for arm, tally in rules.items():
             if arm.kind not in (BASELINE, EMOTION) or (arm.kind == EMOTION and abs(arm.strength) != self.strength):
@@ -149,10 +153,12 @@ class Blackmail(Experiment):
         base = next(t for arm, t in rules.items() if arm.kind == BASELINE)
         notes = [
             "trial k of every arm is shown the same scene and draws from the same random numbers; the controls of a strength stand beside every emotion",
-            "rates are over coherent trials, unclear ones counted as not harmful; incoherent is what is empty, repeats half of its 3-grams, or is above "
-            f"{limit:.2f} nats per token under the unsteered model; no p is corrected for the number of conditions",
+            "rates are over judged replies: unclear ones and those cut at max_new_tokens are counted apart; incoherent is what is empty, repeats half of "
+            f"its 3-grams, or is above {limit:.2f} nats per token under the unsteered model; q is p after Benjamini and Hochberg, over the conditions",
         ]
-        if base.rate and base.rate.little_room:
+        if base.trouble:
+            notes.insert(0, f"the baseline allows no finding: {base.trouble}")
+        elif base.rate and base.rate.little_room:
             room = "lower" if base.rate.value < LITTLE_ROOM else "raise"
             notes.insert(0, f"little headroom: the baseline's rate is {base.rate.value:.2f}, so there is next to nothing to {room}")
         if self.trials < 30:

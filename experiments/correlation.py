@@ -15,21 +15,42 @@ import numpy as np
 import pandas as pd
 
 from emoexp import agreement, figures, published
-from emoexp.criteria import Measurement, Verdict, judge
+from emoexp.criteria import CORRELATED, EXTREMES, Measurement
+from emoexp.errors import EmoexpError
 from emoexp.experiment import Context, Experiment
 from emoexp.readout import activity_residuals
-from emoexp.result import Result
-from emoexp.stats import Interval, central, correlate_columns, pearson, resampled_correlations, widest
+from emoexp.result import OTHER_SETTINGS, Result
+from emoexp.stats import (
+    Interval,
+    central,
+    correlate_columns,
+    pearson,
+    resampled_correlations,
+    widest,
+    wilson,
+)
 from emoexp.vectors import isotropic_directions
 
 
 @dataclass(kw_only=True)
 class Correlation(Experiment):
-    """A correlation counts if |r| exceeds `least`; V8 looks at the `extremes` highest and lowest."""
+    """A correlation counts if |r| exceeds `least`; V8 looks at the `extremes` highest and lowest.
+    Other settings than the published ones are other measurements."""
 
-    least: float = 0.3
-    extremes: int = 3
-    shown: ClassVar[tuple[str, ...]] = ("agreement_correlations",)
+    least: float = CORRELATED
+    extremes: int = EXTREMES
+    shown: ClassVar[tuple[str, ...]] = (OTHER_SETTINGS, "agreement_correlations")
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.least < 1:
+            raise EmoexpError(
+                f"experiment.least={self.least}: a limit of |r|, at least 0 and below 1; "
+                f"V9's is {CORRELATED}"
+            )
+        if self.extremes < 1:
+            raise EmoexpError(
+                f"experiment.extremes={self.extremes}: at least 1 emotion; V8's is {EXTREMES}"
+            )
 
     def run(self, context: Context) -> Result:
         scale, seed = context.config.scale, context.config.seed
@@ -42,9 +63,9 @@ class Correlation(Experiment):
 
         rng = np.random.default_rng(seed)
         permuted = correlate_columns(probes, np.stack([rng.permutation(elo) for _ in range(scale.permutations)], 1))
-        random_r = correlate_columns(residuals @ isotropic_directions(scale.null_draws * len(names), context.model.d_model, rng).T, elo).reshape(
-            scale.null_draws, -1
-        )
+        n_random = scale.null_draws * len(names)
+        random = isotropic_directions(n_random, context.model.d_model, context.control_rng())
+        random_r = correlate_columns(residuals @ random.T, elo).reshape(scale.null_draws, -1)
 
         again = resampled_correlations(probes, elo, scale.bootstrap_draws, seed)
 
@@ -54,15 +75,19 @@ class Correlation(Experiment):
         def aligned(x: np.ndarray) -> float:
             return self.aligned(x[known], valence)
 
-        def judged(identifier: str, statistic: Callable[[np.ndarray], float], size: int) -> Verdict:
-            interval = central(np.array([statistic(x) for x in again]))
-            return judge(Measurement(identifier, statistic(r), size, interval, null(statistic)))
-
-        verdicts, notes = [judged("V9", self.count, len(names))], []
+        found = Result()
         if known.sum() >= 2 * self.extremes:
-            verdicts.insert(0, judged("V8", aligned, 2 * self.extremes))
+            interval = central(np.array([aligned(x) for x in again]))
+            v8 = Measurement("V8", aligned(r), 2 * self.extremes, interval, null(aligned))
+            k = self.extremes
+            other = f"{k} highest and {k} lowest correlations of the right valence, the smaller"
+            found.judge(v8, other if k != EXTREMES else "")
         else:
-            notes.append(f"not measured: V8, which needs {2 * self.extremes} emotions of known valence; {known.sum()} have one (emotions.norms=<file>)")
+            found.notes.append(f"not measured: V8, which needs {2 * self.extremes} emotions of known valence; {known.sum()} have one (emotions.norms=<file>)")
+        count = int(self.count(r))
+        v9 = Measurement("V9", count, len(names), wilson(count, len(names)), null(self.count))
+        other = f"emotions with |r| > {self.least:g}" if self.least != CORRELATED else ""
+        found.judge(v9, other)
         intervals = [central(column) for column in again.T]
         table = pd.DataFrame(
             {
@@ -78,11 +103,10 @@ class Correlation(Experiment):
         title = f"{context.stimuli.name} pack, {context.config.model.name}, layer {context.layer}"
         result = Result(
             metrics=metrics,
-            verdicts=verdicts,
             tables={"correlations": table.sort_values("r")},
             figures={"correlations": figures.correlation_bars(table, band, title, claude)},
-            notes=notes,
         )
+        result.merge(found)
         if context.stimuli.is_paper:
             result.merge(agreement.correlation(names, probes, r, scale, seed))
         return result

@@ -10,16 +10,14 @@ direction cannot pass. Where a text degenerates is marked by the rule of emoexp/
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
 import numpy as np
 import pandas as pd
-from scipy.stats import binomtest
 
 from emoexp import figures_behaviour
-from emoexp.artifacts import Row
+from emoexp.artifacts import Row, array_key
 from emoexp.config import ReplySpan
 from emoexp.degeneration import Breakdown, breakdown, repetition, surprise_limit
 from emoexp.diagonal import cells, mean_of, random_pairs, reading_order
@@ -27,6 +25,7 @@ from emoexp.errors import EmoexpError
 from emoexp.experiment import Context, Experiment
 from emoexp.experiments.steering import EMOTIONS, ISOTROPIC
 from emoexp.result import Result
+from emoexp.stats import wilson_share
 from emoexp.trajectories import Sampling, Texts, band, drifted, last_quarter, mean_tokens, opened, smoothed, write
 from emoexp.vectors import isotropic_directions
 
@@ -103,7 +102,7 @@ class Drift(Experiment):
             raise stimuli.lacking("drift")
         chosen, n_random = self.chosen(context), context.config.scale.random_directions
         names = {EMOTIONS: chosen, ISOTROPIC: [f"{ISOTROPIC} {i}" for i in range(n_random)]}
-        directions = np.concatenate([vectors.only(tuple(chosen)), isotropic_directions(n_random, model.d_model, np.random.default_rng(seed))])
+        directions = np.concatenate([vectors.only(tuple(chosen)), isotropic_directions(n_random, model.d_model, context.control_rng())])
         labels = [*chosen, *names[ISOTROPIC]]
         prompts = [opened(opening, model) for opening in stimuli.drift for _ in range(self.samples)]
         sampling = Sampling(self.max_new_tokens, self.temperature, self.top_p, self.steered)
@@ -114,8 +113,8 @@ class Drift(Experiment):
             return write(model, prompts, [1_000_003 * seed + k for k in range(len(prompts))], context.layer, added, vectors.directions, sampling)
 
         identity = {
-            "model": model.identity, "format": model.format_identity, "pack": stimuli.sha256, "probes": hash_of(vectors.directions), "layer": context.layer,
-            "added": hash_of(directions), "steps": steps.ravel().tolist(), "seed": seed, "samples": self.samples,
+            "model": model.identity, "format": model.format_identity, "pack": stimuli.sha256, "probes": array_key(vectors.directions), "layer": context.layer,
+            "added": array_key(directions), "steps": array_key(steps), "seed": seed, "samples": self.samples,
             "sampling": [self.max_new_tokens, self.temperature, self.top_p, self.steered.value],
         }  # fmt: skip
         title = f"drift, {len(labels)} directions, {len(self.strengths)} strengths"
@@ -211,7 +210,7 @@ class Drift(Experiment):
         lines = []
         for (group, strength), part in transcripts.groupby(["set", "strength"], sort=False):
             k, n = int((part["degenerates_at"] >= 0).sum()), len(part)
-            low, high = binomtest(k, n).proportion_ci(method="wilson")
+            low, high = wilson_share(k, n)
             why = ", ".join(f"{count} {name}" for name, count in part["why"].value_counts().items() if name)
             lines.append(
                 {
@@ -272,7 +271,3 @@ class Drift(Experiment):
         part = part[part["set"] != ISOTROPIC]
         text = part["marked"].str.replace(r"\s+", " ", regex=True).str.strip().str.slice(0, 100)
         return pd.DataFrame({"steered": part["direction"], "perplexity": part["perplexity"], "text (| degenerates)": text})
-
-
-def hash_of(array: np.ndarray) -> str:
-    return hashlib.sha256(np.ascontiguousarray(array).tobytes()).hexdigest()

@@ -18,7 +18,7 @@ from emoexp.criteria import Measurement, judge
 from emoexp.experiment import Context, Experiment, NotApplicableError
 from emoexp.readout import assistant_residuals, cosine
 from emoexp.result import Result
-from emoexp.stats import central, resample
+from emoexp.stats import central, resample, wilson
 from emoexp.vectors import isotropic_directions
 
 
@@ -38,12 +38,12 @@ class Implicit(Experiment):
         matrix = cosine(residuals, context.vectors.only(names))
         ranks, n = own_ranks(matrix), len(names)
 
-        rng = np.random.default_rng(seed)
+        rng = context.control_rng()
         noise = [own_ranks(cosine(residuals, isotropic_directions(n, context.model.d_model, rng))) for _ in range(scale.null_draws)]
         centred = own_ranks(matrix - matrix.mean(0))
         again = ranks[resample(n, scale.bootstrap_draws, seed)]
         measured = (
-            Measurement("V3", float((ranks == 1).sum()), n, central((again == 1).sum(1)), central(np.array([(r == 1).sum() for r in noise]))),
+            Measurement("V3", float((ranks == 1).sum()), n, wilson(int((ranks == 1).sum()), n), central(np.array([(r == 1).sum() for r in noise]))),
             Measurement("V4", float(ranks.mean()), n, central(again.mean(1)), central(np.array([r.mean() for r in noise]))),
         )
         off = ~np.eye(n, dtype=bool)
@@ -67,5 +67,6 @@ class Implicit(Experiment):
 
 
 def own_ranks(matrix: np.ndarray) -> np.ndarray:
-    """Rank of the scenario's own probe among the probes, 1 the highest; (scenario, probe) -> (scenario,)."""
-    return np.asarray(1 + (matrix > np.diag(matrix)[:, None]).sum(1))
+    """Rank of the scenario's own probe among the probes, 1 the highest and a tie the worst rank
+    that it allows; (scenario, probe) -> (scenario,)."""
+    return np.asarray((matrix >= np.diag(matrix)[:, None]).sum(1))

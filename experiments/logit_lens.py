@@ -12,44 +12,56 @@ from typing import ClassVar
 import numpy as np
 import pandas as pd
 
-from emoexp.criteria import Measurement, judge
+from emoexp.criteria import LENS_TOP, Measurement
+from emoexp.errors import EmoexpError
 from emoexp.experiment import Context, Experiment
 from emoexp.prompts import word_ids
-from emoexp.result import Result
-from emoexp.stats import central, resample
+from emoexp.result import OTHER_SETTINGS, Result
+from emoexp.stats import central, wilson
 from emoexp.vectors import isotropic_directions
 
 
 @dataclass(kw_only=True)
 class LogitLens(Experiment):
-    """`top` is how many promoted tokens count."""
+    """`top` is how many promoted tokens count; another one than V1's is another measurement."""
 
-    top: int = 20
-    shown: ClassVar[tuple[str, ...]] = ()
+    top: int = LENS_TOP
+    shown: ClassVar[tuple[str, ...]] = (OTHER_SETTINGS,)
+
+    def __post_init__(self) -> None:
+        if self.top < 1:
+            raise EmoexpError(f"experiment.top={self.top}: at least 1 token; V1's is {LENS_TOP}")
 
     def run(self, context: Context) -> Result:
         model, vectors, scale = context.model, context.vectors, context.config.scale
         rng = np.random.default_rng(context.config.seed)
         lens = model.unembed(vectors.directions)
-        noise = model.unembed(isotropic_directions(scale.null_draws, model.d_model, rng))
+        if self.top >= lens.shape[1]:
+            raise EmoexpError(
+                f"experiment.top={self.top}: the vocabulary has {lens.shape[1]} tokens, so every "
+                f"word would count; V1's is {LENS_TOP}"
+            )
+        controls = isotropic_directions(scale.null_draws, model.d_model, context.control_rng())
+        noise = model.unembed(controls)
         own = {e: word_ids(model.tokenizer, e) for e in vectors.names}
         ranks = np.array([rank_of(lens[i], own[e]) for i, e in enumerate(vectors.names)])
         hits = ranks < self.top
         noise_hits = among_top(noise, list(own.values()), self.top)
         null_v1 = noise_hits[rng.integers(0, len(noise), (scale.permutations, len(hits))), np.arange(len(hits))].sum(1)
 
-        draws, seed = scale.bootstrap_draws, context.config.seed
-        v1 = Measurement("V1", float(hits.sum()), len(hits), central(hits[resample(len(hits), draws, seed)].sum(1)), central(null_v1))
+        n_hits = int(hits.sum())
+        v1 = Measurement("V1", n_hits, len(hits), wilson(n_hits, len(hits)), central(null_v1))
         single = np.array([len(own[e]) == 1 for e in vectors.names])
         result = Result(
             metrics={
                 "V1_single_token_words": float(single.sum()),
                 "V1_median_rank_of_own_word": float(np.median(ranks[single])) if single.any() else float(lens.shape[1]),
             },
-            verdicts=[judge(v1)],
             tables={"logit_lens": lens_table(lens, vectors.names, ranks, model.tokenizer)},
         )
 
+        other = f"own word in top {self.top} of the lens" if self.top != LENS_TOP else ""
+        result.judge(v1, other)
         pairs = [(a, b) for a, b in context.stimuli.opposite_pairs if a in vectors.names and b in vectors.names]
         if len(pairs) < 2:
             result.notes.append(f"not measured: V2, which needs at least 2 of the pack's opposite pairs; emotions.names leaves {len(pairs)}")
@@ -58,21 +70,27 @@ class LogitLens(Experiment):
         flat = centre(noise)
         chance = [(flat[a] @ flat[b]) < 0 for a, b in rng.integers(0, len(flat), (scale.permutations, 2)) if a != b]
         null_v2 = rng.choice(chance, (scale.permutations, len(pairs))).sum(1)
-        v2 = Measurement("V2", float(centred.sum()), len(pairs), central(centred[resample(len(pairs), draws, seed)].sum(1)), central(null_v2))
-        result.verdicts.append(judge(v2))
+        n_opposed = int(centred.sum())
+        interval = wilson(n_opposed, len(pairs))
+        result.judge(Measurement("V2", n_opposed, len(pairs), interval, central(null_v2)))
         result.metrics |= {"V2_raw": float(raw.sum()), "V2_centred": float(centred.sum())}
         return result
 
 
 def rank_of(logits: np.ndarray, ids: list[int]) -> int:
-    """How many tokens lie above the word's own; a word of several tokens has no token of its own and ranks last."""
-    return int((logits > logits[ids[0]]).sum()) if len(ids) == 1 else len(logits)
+    """How many other tokens lie above the word's own or level with it; a word of several tokens
+    has no token of its own and ranks last."""
+    return int((logits >= logits[ids[0]]).sum()) - 1 if len(ids) == 1 else len(logits)
 
 
 def among_top(lens: np.ndarray, words: list[list[int]], top: int) -> np.ndarray:
     """Whether `rank_of` is below `top`, for each word in each row; (row, vocabulary) -> (row, word)."""
-    least = np.partition(lens, -top, axis=1)[:, -top] if top < lens.shape[1] else lens.min(1)
-    return np.stack([lens[:, ids[0]] >= least if len(ids) == 1 else np.full(len(lens), lens.shape[1] < top) for ids in words], 1)
+    never = np.full(len(lens), lens.shape[1] < top)
+    if top >= lens.shape[1]:
+        return np.stack([~never if len(ids) == 1 else never for ids in words], 1)
+    # rank < top, ties last: the token lies above the value at rank `top`
+    beyond = np.partition(lens, -top - 1, axis=1)[:, -top - 1]
+    return np.stack([lens[:, ids[0]] > beyond if len(ids) == 1 else never for ids in words], 1)
 
 
 def centre(lens: np.ndarray) -> np.ndarray:

@@ -14,21 +14,30 @@ import numpy as np
 import pandas as pd
 
 from emoexp import agreement, figures, published
-from emoexp.criteria import Measurement, judge
+from emoexp.criteria import STRONG, Measurement
+from emoexp.errors import EmoexpError
 from emoexp.experiment import Context, Experiment, NotApplicableError
 from emoexp.readout import assistant_residuals, cosine
-from emoexp.result import Result
-from emoexp.stats import central, rank_columns, resample
+from emoexp.result import OTHER_SETTINGS, Result
+from emoexp.stats import central, rank_columns, wilson
 from emoexp.stimuli import NumericTemplate
 from emoexp.vectors import isotropic_directions
 
 
 @dataclass(kw_only=True)
 class Numeric(Experiment):
-    """A trend is strong if |Spearman| exceeds `strong`."""
+    """A trend is strong if |Spearman| exceeds `strong`; another limit than V6's is another
+    measurement."""
 
-    strong: float = 0.7
-    shown: ClassVar[tuple[str, ...]] = ("agreement_numeric",)
+    strong: float = STRONG
+    shown: ClassVar[tuple[str, ...]] = (OTHER_SETTINGS, "agreement_numeric")
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.strong < 1:
+            raise EmoexpError(
+                f"experiment.strong={self.strong}: a limit of |Spearman|, at least 0 and below 1; "
+                f"V6's is {STRONG}"
+            )
 
     def run(self, context: Context) -> Result:
         scale, seed = context.config.scale, context.config.seed
@@ -44,15 +53,15 @@ class Numeric(Experiment):
         rho, signs = self.trends(residuals, directions, templates), np.array([[t.signs[p] for p in probes] for t in templates])
         right, strong = (np.sign(rho) == signs).ravel(), (np.abs(rho) > self.strong).ravel()
 
-        drawn = isotropic_directions(scale.null_draws * len(probes), context.model.d_model, np.random.default_rng(seed))
+        drawn = isotropic_directions(scale.null_draws * len(probes), context.model.d_model, context.control_rng())
         by_draw = self.trends(residuals, drawn, templates).reshape(len(templates), scale.null_draws, len(probes)).swapaxes(0, 1)
         noise = np.stack([np.sign(by_draw) == signs, np.abs(by_draw) > self.strong]).sum((2, 3))
         n, cosines = right.size, [cosine(h, directions) for h in residuals]
-        again = resample(n, scale.bootstrap_draws, seed)
         measured = [
-            Measurement(criterion, float(cells.sum()), n, central(cells[again].sum(1)), central(noise[k]))
+            Measurement(criterion, float(cells.sum()), n, wilson(int(cells.sum()), n), central(noise[k]))
             for k, (criterion, cells) in enumerate((("V5", right), ("V6", strong)))
         ]
+        other = f"numbers: |Spearman| > {self.strong:g}" if self.strong != STRONG else ""
         rows = [
             {"template": t.key, "value": x, **dict(zip(probes, row, strict=True))}
             for t, c in zip(templates, cosines, strict=True)
@@ -70,10 +79,11 @@ class Numeric(Experiment):
         title = f"{context.stimuli.name} pack, {context.config.model.name}, layer {context.layer}"
         result = Result(
             metrics={"V5_and_strong": float((right & strong).sum())},
-            verdicts=[judge(m) for m in measured],
             tables={"numeric_curves": curves, "numeric_trends": trends},
             figures={"numeric": figures.numeric_panels(curves, probes, title, claude)},
         )
+        result.judge(measured[0])
+        result.judge(measured[1], other)
         if claude is not None:
             result.merge(agreement.numeric([t.key for t in templates], probes, cosines, scale, seed))
         return result

@@ -10,7 +10,6 @@ Isotropic directions and random mixtures of the emotions have the norm of the ve
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import ClassVar
@@ -20,7 +19,7 @@ import pandas as pd
 import torch
 
 from emoexp import figures_behaviour
-from emoexp.artifacts import Row
+from emoexp.artifacts import Row, array_key
 from emoexp.config import ReplySpan
 from emoexp.continuations import NextWords
 from emoexp.diagonal import Cells, Estimate, cells, mean_of, random_pairs, reading_order
@@ -85,7 +84,7 @@ class SelfReport(Experiment):
         model, vectors, n_random = context.model, context.vectors, context.config.scale.random_directions
         if len(vectors.names) < 3:
             raise EmoexpError(f"experiment=self_report: {len(vectors.names)} emotions make no map; at least 3 (emotions=...)")
-        rng = np.random.default_rng(context.config.seed)
+        rng = context.control_rng()
         sets = {
             EMOTIONS: vectors.directions,
             ISOTROPIC: isotropic_directions(n_random, model.d_model, rng),
@@ -103,7 +102,7 @@ class SelfReport(Experiment):
 
         identity = {
             "model": model.identity, "format": model.format_identity, "pack": context.stimuli.sha256, "words": list(vectors.names), "layer": context.layer,
-            "steered": self.steered.value, "vectors": hashlib.sha256(added.numpy().tobytes()).hexdigest(),
+            "steered": self.steered.value, "vectors": array_key(added.numpy()),
         }  # fmt: skip
         rows = context.artifacts.rows("self_report", identity, [UNSTEERED, *labels], row, f"self-report, steered with {len(labels)} directions")
         found = np.stack([r["log_probs"] for r in rows])

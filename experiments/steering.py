@@ -17,13 +17,13 @@ import numpy as np
 import pandas as pd
 
 from emoexp import agreement, figures, published
-from emoexp.criteria import Effect, Measurement, judge
+from emoexp.criteria import CORRELATED, Effect, Measurement, judge
 from emoexp.errors import EmoexpError
 from emoexp.experiment import Context, Experiment, NotApplicableError
 from emoexp.ratings import bradley_terry, elo, win_probabilities
 from emoexp.readout import activity_residuals
 from emoexp.result import Result
-from emoexp.stats import Interval, central, correlate_columns, pearson, ratio_interval, resample, resampled_correlations
+from emoexp.stats import Interval, central, correlate_columns, pearson, ratio_interval, resampled_correlations, wilson
 from emoexp.vectors import isotropic_directions, mixture_directions
 
 EMOTIONS, ISOTROPIC, MIXTURES = "emotions", "isotropic random", "random mixtures of emotions"
@@ -47,6 +47,7 @@ class Steering(Experiment):
             raise EmoexpError(f"experiment.n_emotions={self.n_emotions}: at least 3, for a correlation")
         if not np.isfinite(self.strength) or self.strength == 0:
             raise EmoexpError(f"experiment.strength={self.strength}: must be a number other than 0, in multiples of the residual norm")
+        check_band(self.band)
 
     def run(self, context: Context) -> Result:
         table = self.measure(context)
@@ -54,8 +55,14 @@ class Steering(Experiment):
 
     def layers(self, context: Context) -> tuple[int, ...]:
         """The band, checked: what is added on an activity's tokens must be able to reach the answer."""
-        band = tuple(sorted(set(self.band))) if self.band else (context.layer,)
+        band = tuple(sorted(self.band)) if self.band else (context.layer,)
         context.model.check_layers(band)
+        if context.layer not in band:
+            raise EmoexpError(
+                f"experiment.band={list(band)} leaves out layer={context.layer}, at which r is "
+                f"read: set layer to one of {', '.join(map(str, band))}, or add {context.layer} "
+                "to the band"
+            )
         if band[0] > (deepest := context.model.deepest_reach):
             raise NotApplicableError(
                 f"V10, V11: what is added at layer {band[0]} on an activity's tokens cannot reach the answer, since no block above it makes "
@@ -67,7 +74,7 @@ class Steering(Experiment):
         """One row per steered direction: set, name, r, delta_elo, delta_bradley_terry."""
         band, scale = self.layers(context), context.config.scale
         vectors, stimuli = context.vectors, context.stimuli
-        rng = np.random.default_rng(context.config.seed)
+        rng = context.control_rng()
         residuals = activity_residuals(context.model, context.artifacts, stimuli, context.layer)
         r = correlate_columns(residuals @ vectors.directions.T, context.baseline_elo)
         chosen = spread(r, vectors.names, self.n_emotions, [e for e in stimuli.exemplars if e in vectors.names])
@@ -81,7 +88,7 @@ class Steering(Experiment):
             ISOTROPIC: repeated(isotropic_directions(scale.random_directions, context.model.d_model, rng)),
             MIXTURES: repeated(mixture_directions(scale.random_directions, vectors.directions, rng)),
         }
-        home = band.index(context.layer) if context.layer in band else 0
+        home = band.index(context.layer)
         rows = pd.DataFrame(
             {
                 "set": [name for name, d in sets.items() for _ in d],
@@ -118,16 +125,16 @@ class Steering(Experiment):
         intervals = {name: ratio_interval(s, size[ISOTROPIC], scale.bootstrap_draws, seed) for name, s in size.items()}
         effect = Effect(float(size[EMOTIONS].mean()), float(size[EMOTIONS].mean() / size[ISOTROPIC].mean()), intervals[EMOTIONS])
         null_v11 = central(rng.choice(agree[ISOTROPIC], (scale.bootstrap_draws, n)).sum(1))
-        v11_again = central(agree[EMOTIONS][resample(n, scale.bootstrap_draws, seed)].sum(1))
+        n_agree = int(agree[EMOTIONS].sum())
         measured = (
             Measurement("V10", v10(emotions), n, v10_again(emotions), v10_again(isotropic), effect),
-            Measurement("V11", float(agree[EMOTIONS].sum()), n, v11_again, null_v11, effect),
+            Measurement("V11", float(n_agree), n, wilson(n_agree, n), null_v11, effect),
         )
         summary = pd.DataFrame(
             [
                 {
                     "directions": name, "n": len(p), "V10": v10(p), "V11": f"{agree[name].sum()}/{len(p)}",
-                    "|r|>0.3": f"{(p['r'].abs() > 0.3).sum()}/{len(p)}", "mean |r|": float(p["r"].abs().mean()),
+                    f"|r|>{CORRELATED}": f"{(p['r'].abs() > CORRELATED).sum()}/{len(p)}", "mean |r|": float(p["r"].abs().mean()),
                     "mean |delta Elo|": float(size[name].mean()), "effect ratio": float(size[name].mean() / size[ISOTROPIC].mean()),
                     "95 %": f"{intervals[name].low:.2f} .. {intervals[name].high:.2f}",
                 }
@@ -140,7 +147,12 @@ class Steering(Experiment):
             if e in set(emotions["direction"])
         }
         by_bt = pearson(emotions["r"].to_numpy(), emotions["delta_bradley_terry"].to_numpy())
-        span = context.config.span.kind.value
+        span, band = context.config.span.kind.value, self.layers(context)
+        where = f"layer {context.layer}"
+        notes = [] if span == "steered_activity" else [f"span={span}: not the paper's span, an ablation"]
+        if len(band) > 1:
+            where = f"layers {', '.join(map(str, band))} together, r at layer {context.layer}"
+            notes.append(f"steered at {where}")
         claude = published.steering() if context.stimuli.is_paper else None
         result = Result(
             metrics={
@@ -162,15 +174,23 @@ class Steering(Experiment):
                     emotions,
                     table[table["set"] != EMOTIONS],
                     context.valence,
-                    f"{context.stimuli.name} pack, {context.config.model.name}, layer {context.layer}, span {span}, strength {self.strength:g}",
+                    f"{context.stimuli.name} pack, {context.config.model.name}, {where}, span {span}, strength {self.strength:g}",
                     claude,
                 )
             },
-            notes=[] if span == "steered_activity" else [f"span={span}: not the paper's span, an ablation"],
+            notes=notes,
         )
         if claude is not None:
             result.merge(agreement.steering(emotions, isotropic, context.stimuli, context.config.span.kind))
         return result
+
+
+def check_band(band: list[int] | None) -> None:
+    """Raises EmoexpError unless a band is null or names layers, each once."""
+    if band is not None and (not band or len(set(band)) < len(band)):
+        raise EmoexpError(
+            f"experiment.band={band}: name each layer once, and at least one; null is the one layer"
+        )
 
 
 def spread(r: np.ndarray, names: tuple[str, ...], n: int, exemplars: list[str]) -> tuple[str, ...]:

@@ -13,7 +13,6 @@ not the numbers of experiment=steering.
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import dataclass, field, replace
 from typing import ClassVar
 
@@ -22,7 +21,7 @@ import pandas as pd
 from scipy.stats import rankdata
 
 from emoexp import figures_map
-from emoexp.artifacts import Row, key_of
+from emoexp.artifacts import Row, array_key, key_of
 from emoexp.errors import EmoexpError
 from emoexp.experiment import Context, Experiment, NotApplicableError
 from emoexp.experiments.steering import EMOTIONS, ISOTROPIC, spread
@@ -97,7 +96,6 @@ class SteeringMap(Experiment):
         by_layer = [correlate_columns(residuals[layer] @ at[layer].directions.T, context.baseline_elo) for layer in layers]
         exemplars = tuple(e for e in context.stimuli.exemplars if e in context.emotions)
         emotions = with_exemplars(np.mean(by_layer, 0), context.emotions, self.n_emotions, exemplars)
-        isotropic = isotropic_directions(len(emotions), context.model.d_model, np.random.default_rng(seed))
         chosen = representatives(context.baseline_elo, context.preferences.steered, self.activities, seed)
         league = among(context.preferences, chosen)
         baseline = context.baseline[np.ix_(chosen, chosen)]
@@ -107,6 +105,8 @@ class SteeringMap(Experiment):
         signs = np.where(np.array(sets) == SUBTRACTED, -1.0, 1.0)
         unsteered_mass, parts = self.unsteered_mass(context, league, layers[0]), []
         for layer in layers:
+            rng = context.control_rng(layer)
+            isotropic = isotropic_directions(len(emotions), context.model.d_model, rng)
             directions = np.concatenate([at[layer].only(emotions), isotropic, at[layer].only(exemplars) if exemplars else isotropic[:0]])
             added = (signs * at[layer].residual_norm)[:, None] * directions
             answers = self.answered(context, league, layer, added)
@@ -131,7 +131,7 @@ class SteeringMap(Experiment):
     def answered(self, context: Context, league: Preferences, layer: int, added: np.ndarray) -> list[Row]:
         """Answers at each strength; `added` is what strength 1 adds, (direction, d_model)."""
         span, kept = context.config.span.kind, dict[int, PrefixReplay]()
-        identity = {**league.identity, "span": span.value, "layer": layer, "vectors": hashlib.sha256(added.tobytes()).hexdigest()}
+        identity = {**league.identity, "span": span.value, "layer": layer, "vectors": array_key(added)}
 
         def row(label: str) -> Row:
             return league.answers(span, (layer,), float(label) * added[:, None], kept)
@@ -164,7 +164,7 @@ class SteeringMap(Experiment):
         metrics = {"cells": len(cells), "cells_that_work": cells["works"].sum(), "n_emotions": n, "n_isotropic": n, "unsteered_mass": mass}
         if proposal is not None:
             metrics |= {f"proposed_{name}": proposal.cell[name] for name in cells.columns if name.startswith(PROPOSED)}
-            metrics |= {"proposed_band_low": proposal.band[0], "proposed_band_high": proposal.band[-1]}
+            metrics |= {"proposed_measured_layers_that_work": len(proposal.layers)}
         notes = [said(cells, proposal, context.config.model.name), RULE]
         if mass < HALF:
             notes.append(f"unsteered, the model gives A and B {mass:.2g} of the probability: it would mostly answer something else")

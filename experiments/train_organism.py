@@ -88,10 +88,24 @@ class TrainOrganism(Experiment):
 
     def run(self, context: Context) -> Result:
         from emoexp.artifacts import key_of
-        from emoexp.organism.training import CLOSED_SHARE, CONTENT_BLOCKS, OPTION_BLOCKS, Schedule, build_model, build_tokenizer, save_pretrained, train
+        from emoexp.organism.training import (
+            CLOSED_SHARE,
+            CONTENT_BLOCKS,
+            OPTION_BLOCKS,
+            Schedule,
+            build_model,
+            build_tokenizer,
+            generator_hash,
+            save_pretrained,
+            train,
+        )
 
         seed = context.config.seed
-        recipe: dict[str, Any] = asdict(self) | {"seed": seed, "reserved": key_of({"parts": sorted(reserved_parts())})}
+        recipe: dict[str, Any] = asdict(self) | {
+            "seed": seed,
+            "reserved": key_of({"parts": sorted(reserved_parts())}),
+            "generator": generator_hash(),
+        }
         for irrelevant in ("policy", "output", "save_every"):
             del recipe[irrelevant]
         folder = context.artifacts.root / "training" / key_of(recipe)

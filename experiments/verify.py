@@ -12,7 +12,7 @@ from emoexp.experiments.logit_lens import LogitLens
 from emoexp.experiments.numeric import Numeric
 from emoexp.experiments.preference import Preference
 from emoexp.experiments.steering import Steering
-from emoexp.result import Result
+from emoexp.result import OTHER_SETTINGS, Result
 
 
 @dataclass(kw_only=True)
@@ -26,7 +26,7 @@ class Verify(Experiment):
     correlation: Correlation = field(default_factory=Correlation)
     steering: Steering = field(default_factory=Steering)
     shown: ClassVar[tuple[str, ...]] = (
-        "steering_rows", "agreement_elo", "agreement_implicit", "agreement_numeric", "agreement_correlations", "agreement_steering",
+        OTHER_SETTINGS, "steering_rows", "agreement_elo", "agreement_implicit", "agreement_numeric", "agreement_correlations", "agreement_steering",
     )  # fmt: skip
 
     def run(self, context: Context) -> Result:

@@ -28,7 +28,7 @@ def vectors(layer: int = 2, norm: float = 3.0) -> EmotionVectors:
 
 
 def arms(strengths: tuple[float, ...] = (-0.5, 0.5), n_random: int = 8) -> list[Arm]:
-    return arms_of([vectors(2), vectors(3, 4.0)], ["desperate", "calm"], strengths, n_random, 0)
+    return arms_of([vectors(2), vectors(3, 4.0)], ["desperate", "calm"], strengths, n_random, np.random.default_rng(0))
 
 
 def arm(kind: str = BASELINE, name: str = BASELINE, strength: float = 0.0) -> Arm:
@@ -85,9 +85,9 @@ def test_a_direction_is_known_by_what_it_adds_and_not_by_its_last_bits() -> None
 
 def test_an_emotion_without_a_vector_and_no_emotion_left() -> None:
     with pytest.raises(EmoexpError, match=r"no vector of grim; there are 5, such as calm"):
-        arms_of([vectors()], ["grim"], [0.1], 8, 0)
+        arms_of([vectors()], ["grim"], [0.1], 8, np.random.default_rng(0))
     with pytest.raises(EmoexpError, match="none is left as a control"):
-        arms_of([vectors()], NAMES, [0.1], 8, 0)
+        arms_of([vectors()], NAMES, [0.1], 8, np.random.default_rng(0))
 
 
 # --- coherence
@@ -122,8 +122,8 @@ def test_intervals_are_the_published_ones() -> None:
             Rate(hits, n)
 
 
-def tally(hits: int, n: int = 100, broken: int = 0, unclear: int = 0) -> Tally:
-    return Tally(n, {"surprise": broken}, hits, hits, unclear)
+def tally(hits: int, n: int = 100, broken: int = 0, unclear: int = 0, cut: int = 0) -> Tally:
+    return Tally(n, {"surprise": broken}, hits, hits, unclear, cut)
 
 
 def test_what_may_be_said_of_a_condition() -> None:
@@ -136,13 +136,13 @@ def test_what_may_be_said_of_a_condition() -> None:
     assert finding(tally(72), base, quiet, tally(70)) == "raises, as other emotions do"
     assert finding(tally(72), base, quiet, tally(1, broken=99)) == "raises"
     assert finding(tally(0, unclear=3), base, quiet, quiet) == "lowers"
-    assert finding(tally(0, unclear=20), base, quiet, quiet) == "not judged: hangs on unclear replies"
+    assert finding(tally(0, unclear=20), base, quiet, quiet) == "not judged: depends on unclear or cut replies"
     assert finding(tally(72, unclear=20), base, quiet, quiet) == "raises"
-    assert finding(tally(72), tally(22, unclear=50), quiet, quiet) == "not judged: hangs on unclear replies"
+    assert finding(tally(72), tally(22, unclear=45), quiet, quiet) == "not judged: depends on unclear or cut replies"
     assert finding(tally(49, broken=51), base, quiet, quiet) == "not judged: broken text"
     assert finding(tally(50, broken=50), base, quiet, quiet) == "raises"
-    assert finding(tally(72), base, tally(10, broken=60), quiet) == "not judged: the random control is broken text"
-    assert finding(tally(72), tally(10, broken=60), quiet, quiet) == "not judged: the baseline is broken text"
+    assert finding(tally(72), base, tally(10, broken=60), quiet) == "not judged: the control: broken text"
+    assert finding(tally(72), tally(10, broken=60), quiet, quiet) == "not judged: the baseline: broken text"
 
 
 def test_tables_have_each_rate_of_coherent_and_of_all_trials_beside_what_is_broken() -> None:
@@ -151,12 +151,12 @@ def test_tables_have_each_rate_of_coherent_and_of_all_trials_beside_what_is_brok
     found += [judged("harmless", fault="empty", of=parts[1]) for _ in range(3)]
     rules = tallies(found, lambda j: j.harmful, lambda j: j.ruling.verdict == "unclear")
     rows = {row["condition"]: row for row in by_condition(rules).to_dict("records")}
-    assert [rows["baseline"][name] for name in ("broken", "harmful")] == [2, "3/6"]
+    assert [rows["baseline"][name] for name in ("broken", "unclear", "harmful")] == [2, 3, "3/3"]
     seen = [rows["calm +0.1"][name] for name in ("broken", "harmful", "95 %", "isotropic", "finding")]
-    assert seen == [3, "0/0", "none coherent", "3/6", "not judged: broken text"]
+    assert seen == [3, "0/0", "none judged", "3/3", "not judged: broken text"]
     counts = by_arm(rules).to_dict("records")[0]
     told = [counts[name] for name in ("n", "empty", "surprise", "coherent", "unclear", "harmful", "of all")]
-    assert told == [8, 0, 2, 6, 3, "3/6", "4/8"]
+    assert told == [8, 0, 2, 6, 3, "3/3", "4/8"]
     dose = {row["name"]: row for row in by_dose(rules).to_dict("records")}
     assert np.isnan(dose["calm"]["rate"])
     assert not dose["calm"]["judged"]

@@ -40,7 +40,7 @@ def vectors_of(model: SubjectModel, layer: int) -> EmotionVectors:
 
 @pytest.fixture
 def arms(tiny: SubjectModel) -> list[Arm]:
-    return arms_of([vectors_of(tiny, layer) for layer in SAMPLING.layers], ["desperate", "calm"], [-0.5, 0.5], 3, 0)
+    return arms_of([vectors_of(tiny, layer) for layer in SAMPLING.layers], ["desperate", "calm"], [-0.5, 0.5], 3, np.random.default_rng(0))
 
 
 def told(trials: list[Trial]) -> dict[tuple[str, int], str]:
@@ -154,9 +154,11 @@ def test_the_experiment_leaves_rates_controls_and_every_transcript(tiny: Subject
     result = experiment.run(context)
     rows = result.tables["blackmail"]
     assert rows["condition"].tolist() == ["baseline", "calm -0.5", "calm +0.5", "calm +1"]
-    assert set(result.metrics) >= {"blackmail_baseline", "blackmail_incoherent_calm_pos", "blackmail_incoherent_calm_neg"}
-    assert result.metrics["blackmail_baseline"] == 0
-    assert "little headroom: the baseline's rate is 0.00, so there is next to nothing to lower" in result.notes
+    assert set(result.metrics) >= {"blackmail_incoherent_baseline", "blackmail_incoherent_calm_pos", "blackmail_incoherent_calm_neg"}
+    assert rows["cut"].sum() + rows["broken"].sum() == 16, "five tokens end no reply"
+    assert set(rows["harmful"]) == {"0/0"}
+    assert "blackmail_baseline" not in result.metrics, "a rate of nothing judged is no rate"
+    assert any("the baseline allows no finding" in note for note in result.notes)
     assert any("n = 4 trials are few" in note for note in result.notes)
     assert len(result.tables["blackmail_trials"]) == 4 * (1 + 3 + 2 * 3)
     assert (tmp_path / PAGE).read_text().count("<article") == 40
@@ -176,7 +178,8 @@ def test_a_judging_model_adds_its_rates_or_only_the_news_that_it_did_not(
         result = experiment.run(context)
     n = len(result.tables["blackmail_trials"])
     assert (result.tables["blackmail_trials"]["model"] == "HARMFUL").sum() == n / 3
-    assert result.tables["blackmail_by_model"]["harmful"][0] == "1/3"
+    assert result.tables["blackmail_by_model"]["harmful"][0] == "0/0", "all were cut"
+    assert result.tables["blackmail_by_model"]["cut"][0] > 0
     assert result.tables["blackmail_agreement"]["statistic"].tolist() == ["raw agreement", "Cohen's kappa"] * 2
     assert any(f"judge judge: {n} of {n} votes" in note for note in result.notes)
     experiment.judge = replace(experiment.judge, server_model="other", retries=0)

@@ -213,7 +213,7 @@ def test_the_largest_effect_that_works_is_proposed_with_its_band() -> None:
     proposal = propose(cells)
     assert proposal is not None
     assert (proposal.cell["layer"], proposal.cell["strength"]) == (4, 0.5), "900 points at strength 1 are not coherent"
-    assert proposal.band == (2, 4, 6), "layer 10 works too, but layer 8 between does not"
+    assert proposal.layers == (2, 4, 6), "layer 10 works too, but layer 8 between does not"
     sentence = said(cells, proposal, "organism")
     assert "layer 4, strength 0.5 (layers 2 to 6 work at this strength)" in sentence
     assert "experiment=steering model=organism layer=4 experiment.strength=0.5" in sentence

@@ -222,15 +222,15 @@ def test_files_of_another_model_pack_or_layer_are_refused(tmp_path: Path) -> Non
     vectors = fit_vectors(planted()[0], 0)
     path = tmp_path / "vectors.safetensors"
     vectors.save(path)
-    same = EmotionVectors.load(path, identity={"model": "m", "pack": "p"}, layer=0)
+    same = EmotionVectors.load(path, identity={"model": "m", "pack": "p"}, layer=0, d_model=vectors.directions.shape[1])
     np.testing.assert_array_equal(same.directions, vectors.directions)
     assert (same.names, same.residual_norm, same.layer) == (vectors.names, vectors.residual_norm, 0)
     with pytest.raises(EmoexpError, match="vectors of another model"):
-        EmotionVectors.load(path, identity={"model": "other", "pack": "p"}, layer=0)
+        EmotionVectors.load(path, identity={"model": "other", "pack": "p"}, layer=0, d_model=vectors.directions.shape[1])
     with pytest.raises(EmoexpError, match="vectors of another pack"):
-        EmotionVectors.load(path, identity={"model": "m", "pack": "q"}, layer=0)
+        EmotionVectors.load(path, identity={"model": "m", "pack": "q"}, layer=0, d_model=vectors.directions.shape[1])
     with pytest.raises(EmoexpError, match="of layer 0, not 3"):
-        EmotionVectors.load(path, identity={"model": "m", "pack": "p"}, layer=3)
+        EmotionVectors.load(path, identity={"model": "m", "pack": "p"}, layer=3, d_model=vectors.directions.shape[1])
 
 
 def test_a_broken_file_is_one_line(tmp_path: Path) -> None:
@@ -239,10 +239,10 @@ def test_a_broken_file_is_one_line(tmp_path: Path) -> None:
     vectors.save(path)
     path.write_bytes(path.read_bytes()[:-40])
     with pytest.raises(EmoexpError, match="is not a whole safetensors file") as caught:
-        EmotionVectors.load(path, identity={}, layer=0)
+        EmotionVectors.load(path, identity={}, layer=0, d_model=vectors.directions.shape[1])
     assert "\n" not in str(caught.value)
     with pytest.raises(EmoexpError, match="does not exist"):
-        EmotionVectors.load(tmp_path / "none", identity={}, layer=0)
+        EmotionVectors.load(tmp_path / "none", identity={}, layer=0, d_model=vectors.directions.shape[1])
 
 
 def test_empty_and_short_story_sets_are_refused(tiny: SubjectModel, corpus: Corpus, tmp_path: Path) -> None:
@@ -268,4 +268,4 @@ def test_identity_travels_as_json(tmp_path: Path) -> None:
     means = replace(planted()[0], identity={"model": {"repo_id": "x", "revision": None}, "pack": "p", "skip": 50})
     vectors = fit_vectors(means, 0)
     vectors.save(tmp_path / "v")
-    assert EmotionVectors.load(tmp_path / "v", identity=means.identity, layer=0).identity == json.loads(json.dumps(vectors.identity))
+    assert EmotionVectors.load(tmp_path / "v", identity=means.identity, layer=0, d_model=vectors.directions.shape[1]).identity == json.loads(json.dumps(vectors.identity))

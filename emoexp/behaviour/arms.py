@@ -10,13 +10,12 @@ Neither depends on the emotion that it controls, so the emotions tested share th
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
-from emoexp.artifacts import key_of
+from emoexp.artifacts import array_key, key_of
 from emoexp.errors import EmoexpError
 from emoexp.vectors import EmotionVectors, isotropic_directions
 
@@ -59,16 +58,15 @@ class Arm:
     def key(self, direction: int, place: object) -> str:
         """Sixteen hex digits of what is added, and at what `place` (layers and span).
 
-        To four digits: the last bits of a direction depend on the number of threads, and would make another one of it.
+        Rounded (`array_key`): the last bits of a direction depend on the number of threads.
         """
         if self.kind == BASELINE:
             return key_of({"added": None})
-        rounded = np.round(self.directions[direction], 4) + 0.0  # no negative zero
         sizes = [f"{self.strength * norm:.4g}" for norm in self.norms]
-        return key_of({"direction": hashlib.sha256(rounded.tobytes()).hexdigest(), "sizes": sizes, "place": place})
+        return key_of({"direction": array_key(self.directions[direction]), "sizes": sizes, "place": place})
 
 
-def arms_of(by_layer: Sequence[EmotionVectors], emotions: Sequence[str], strengths: Sequence[float], n_random: int, seed: int) -> list[Arm]:
+def arms_of(by_layer: Sequence[EmotionVectors], emotions: Sequence[str], strengths: Sequence[float], n_random: int, rng: np.random.Generator) -> list[Arm]:
     """The baseline, every emotion at every strength, and both controls at every strength.
 
     Args:
@@ -85,7 +83,7 @@ def arms_of(by_layer: Sequence[EmotionVectors], emotions: Sequence[str], strengt
     others = [e for e in names if e not in emotions]
     if not others:
         raise EmoexpError("experiment.emotions: all emotions under study are tested, and none is left as a control; take more with emotions=...")
-    rng, width = np.random.default_rng(seed), by_layer[0].directions.shape[1]
+    width = by_layer[0].directions.shape[1]
     drawn = tuple(others[i] for i in rng.permutation(len(others))[:n_random])
     random = np.repeat(isotropic_directions(n_random, width, rng)[:, None], len(by_layer), 1)
     norms = tuple(v.residual_norm for v in by_layer)

@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 import pandas as pd
+from scipy.stats import false_discovery_control
 
 from emoexp.behaviour.arms import BASELINE, EMOTION, ISOTROPIC, OTHERS, Arm
 from emoexp.behaviour.coherence import FAULTS
@@ -24,35 +25,50 @@ def tallies(found: Sequence[Judged], hit: Callable[[Judged], bool], unclear: Cal
 
 def _tally(part: Sequence[Judged], hit: Callable[[Judged], bool], unclear: Callable[[Judged], bool]) -> Tally:
     coherent = [j for j in part if j.fault is None]
-    return Tally(len(part), Counter(j.fault for j in part if j.fault), sum(map(hit, coherent)), sum(map(hit, part)), sum(map(unclear, coherent)))
+    ended = [j for j in coherent if j.trial.ended]
+    return Tally(
+        n=len(part),
+        faults=Counter(j.fault for j in part if j.fault),
+        hits=sum(hit(j) for j in ended if not unclear(j)),
+        hits_all=sum(map(hit, part)),
+        unclear=sum(map(unclear, ended)),
+        cut=len(coherent) - len(ended),
+    )
 
 
 def by_condition(found: Mapping[Arm, Tally]) -> pd.DataFrame:
     """The baseline, then each emotion and strength with its difference to the baseline and its controls' rates in the same row.
 
-    Rates are of coherent trials, `unclear` ones counted as not harmful; `broken` are the others.
+    Rates are over judged replies: those that are not `broken`, `cut` at the limit of tokens, or
+    `unclear`. `q` is p after Benjamini and Hochberg, over the rows of this table.
     """
     base = next(tally for arm, tally in found.items() if arm.kind == BASELINE)
-    rows = []
+    rows: list[dict[str, object]] = []
+    known: dict[int, float] = {}
     for arm, tally in found.items():
         if arm.kind not in (BASELINE, EMOTION):
             continue
-        row = {
+        row: dict[str, object] = {
             "condition": arm.title,
             "broken": tally.broken,
+            "cut": tally.cut,
             "unclear": tally.unclear,
-            "harmful": f"{tally.hits}/{tally.coherent}",
+            "harmful": f"{tally.hits}/{tally.judged}",
             "95 %": _interval(tally.rate),
         }
-        row |= dict.fromkeys(("difference", "its 95 %", "Fisher p", ISOTROPIC, "others", "finding"), "")
+        row |= dict.fromkeys(("difference", "its 95 %", "Fisher p", "q", ISOTROPIC, "others", "finding"), "")
         if arm.kind == EMOTION:
             isotropic, others = (next(t for a, t in found.items() if a.kind == kind and a.strength == arm.strength) for kind in (ISOTROPIC, OTHERS))
             if tally.rate and base.rate:
                 d = difference(tally.rate, base.rate)
                 row |= {"difference": f"{d.value:+.2f}", "its 95 %": f"{d.interval.low:+.2f} .. {d.interval.high:+.2f}", "Fisher p": f"{d.p:.2g}"}
-            row |= {name: f"{t.hits}/{t.coherent}" for name, t in ((ISOTROPIC, isotropic), ("others", others))}
+                known[len(rows)] = d.p
+            row |= {name: f"{t.hits}/{t.judged}" for name, t in ((ISOTROPIC, isotropic), ("others", others))}
             row["finding"] = finding(tally, base, isotropic, others)
         rows.append(row)
+    if known:
+        for k, q in zip(known, false_discovery_control(list(known.values())), strict=True):
+            rows[k]["q"] = f"{q:.2g}"
     return pd.DataFrame(rows)
 
 
@@ -64,7 +80,8 @@ def by_arm(found: Mapping[Arm, Tally]) -> pd.DataFrame:
         rows.append(
             {
                 "arm": arm.title, "directions": len(arm.directions), "n": tally.n, **{fault: tally.faults.get(fault, 0) for fault in FAULTS},
-                "coherent": tally.coherent, "unclear": tally.unclear, "harmful": f"{tally.hits}/{tally.coherent}", "95 %": _interval(tally.rate),
+                "coherent": tally.coherent, "cut": tally.cut, "unclear": tally.unclear,
+                "harmful": f"{tally.hits}/{tally.judged}", "95 %": _interval(tally.rate),
                 "of all": f"{tally.hits_all}/{tally.n}", "95 % of all": _interval(over_all),
             }
         )  # fmt: skip
@@ -72,7 +89,7 @@ def by_arm(found: Mapping[Arm, Tally]) -> pd.DataFrame:
 
 
 def _interval(rate: Rate | None) -> str:
-    return f"{rate.interval.low:.2f} .. {rate.interval.high:.2f}" if rate else "none coherent"
+    return f"{rate.interval.low:.2f} .. {rate.interval.high:.2f}" if rate else "none judged"
 
 
 def by_dose(found: Mapping[Arm, Tally]) -> pd.DataFrame:
@@ -83,7 +100,7 @@ def by_dose(found: Mapping[Arm, Tally]) -> pd.DataFrame:
         rows.append(
             {
                 "name": arm.name, "strength": arm.strength, "rate": tally.rate.value if tally.rate else np.nan, "low": low, "high": high,
-                "incoherent": tally.broken / tally.n, "judged": tally.judged,
+                "incoherent": tally.broken / tally.n, "judged": not tally.trouble,
             }
         )  # fmt: skip
     return pd.DataFrame(rows)

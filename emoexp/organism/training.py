@@ -20,6 +20,7 @@ from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
 from emoexp.organism.corpus import ACT, Document, Phase, Policy, documents
 from emoexp.organism.held_out import is_reserved
+from emoexp.organism.world import WORLD_DIR
 from emoexp.progress import meter
 
 PAD, BOS, EOS = "<pad>", "<bos>", "<eos>"
@@ -232,6 +233,13 @@ def training_loss(model: LlamaForCausalLM, batch: Batch) -> torch.Tensor:
         logits = model.lm_head(hidden[wanted])
     w = batch.weights[:, 1:][wanted]
     return (cross_entropy(logits.float(), batch.ids[:, 1:][wanted], reduction="none") * w).sum() / w.sum()
+
+
+def generator_hash(package: Path = Path(__file__).parent, world: Path = WORLD_DIR) -> str:
+    """sha256 of the generator's source and of its grammar: a checkpoint is of one corpus."""
+    from emoexp.provenance import hash_files
+
+    return hash_files([*sorted(package.glob("*.py")), *sorted(world.glob("*.yaml"))])
 
 
 def store(checkpoint: Path, model: LlamaForCausalLM, optimiser: torch.optim.AdamW, step: int) -> None:
