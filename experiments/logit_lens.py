@@ -41,7 +41,8 @@ class LogitLens(Experiment):
                 f"experiment.top={self.top}: the vocabulary has {lens.shape[1]} tokens, so every "
                 f"word would count; V1's is {LENS_TOP}"
             )
-        controls = isotropic_directions(scale.null_draws, model.d_model, context.control_rng())
+        control_rng = context.control_rng()
+        controls = isotropic_directions(scale.null_draws, model.d_model, control_rng)
         noise = model.unembed(controls)
         own = {e: word_ids(model.tokenizer, e) for e in vectors.names}
         ranks = np.array([rank_of(lens[i], own[e]) for i, e in enumerate(vectors.names)])
@@ -68,7 +69,7 @@ class LogitLens(Experiment):
             return result
         raw, centred = (opposition(x, pairs, vectors.names) < 0 for x in (lens, centre(lens)))
         flat = centre(noise)
-        chance = [(flat[a] @ flat[b]) < 0 for a, b in rng.integers(0, len(flat), (scale.permutations, 2)) if a != b]
+        chance = [(flat[a] @ flat[b]) < 0 for a, b in control_rng.integers(0, len(flat), (scale.permutations, 2)) if a != b]
         null_v2 = rng.choice(chance, (scale.permutations, len(pairs))).sum(1)
         n_opposed = int(centred.sum())
         interval = wilson(n_opposed, len(pairs))
