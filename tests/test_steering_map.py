@@ -179,11 +179,11 @@ def test_mistakes(settings: dict[str, Any], message: str) -> None:
         SteeringMap(**settings)
 
 
-def cell(layer: int, strength: float, *, size: float, null: float, coherence: float = 1.0, sign: float = 1.0) -> dict[str, Any]:
+def cell(layer: int, strength: float, *, size: float, null: float, coherence: float = 1.0, sign: float = 1.0, order_kept: float = 0.5) -> dict[str, Any]:
     """A judged cell whose emotions move Elo by about `size` and its isotropic directions by `null`."""
     rng = np.random.default_rng(layer)
     r = np.linspace(-0.8, 0.8, 8)
-    rest = {"coherence": np.full(8, coherence), "order_kept": np.full(8, 0.5), "order_unsteered": np.full(8, 0.9)}
+    rest = {"coherence": np.full(8, coherence), "order_kept": np.full(8, order_kept), "order_unsteered": np.full(8, 0.9)}
     emotions = pd.DataFrame({"r": r, "delta_elo": 2 * sign * size * r + 0.01 * size * rng.standard_normal(8), **rest})
     isotropic = pd.DataFrame({"r": r / 3, "delta_elo": null * rng.choice([-1.0, 1.0], 8) + 0.1 * null * rng.standard_normal(8), **rest})
     return {"layer": layer, "strength": strength, **judge_cell(emotions, isotropic, 300, 0)}
@@ -215,9 +215,17 @@ def test_the_largest_effect_that_works_is_proposed_with_its_band() -> None:
     assert (proposal.cell["layer"], proposal.cell["strength"]) == (4, 0.5), "900 points at strength 1 are not coherent"
     assert proposal.layers == (2, 4, 6), "layer 10 works too, but layer 8 between does not"
     sentence = said(cells, proposal, "organism")
-    assert "layer 4, strength 0.5 (layers 2 to 6 work at this strength)" in sentence
+    assert "layer 4, strength 0.5 (of the map's layers, 2, 4, 6 work at this strength; between them nothing was measured)" in sentence
     assert "experiment=steering model=organism layer=4 experiment.strength=0.5" in sentence
     assert len(figures_map.steering_map(cells, proposal, "title").axes) == 8
+
+
+def test_a_strength_that_destroys_the_order_of_preferences_is_not_proposed() -> None:
+    """Coherence 1, effect ratio 5.7, V10 .998, and order kept -.3: strength 1e9, once proposed."""
+    cells = pd.DataFrame([cell(5, 1e9, size=900, null=10, order_kept=-0.3)])
+    assert not cells["works"].any()
+    assert propose(cells) is None
+    assert "order kept is at least 0.5 in 0" in said(cells, None, "organism")
 
 
 def test_nothing_is_proposed_where_nothing_works() -> None:
