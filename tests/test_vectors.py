@@ -268,4 +268,6 @@ def test_identity_travels_as_json(tmp_path: Path) -> None:
     means = replace(planted()[0], identity={"model": {"repo_id": "x", "revision": None}, "pack": "p", "skip": 50})
     vectors = fit_vectors(means, 0)
     vectors.save(tmp_path / "v")
-    assert EmotionVectors.load(tmp_path / "v", identity=means.identity, layer=0, d_model=vectors.directions.shape[1]).identity == json.loads(json.dumps(vectors.identity))
+    d_model = vectors.directions.shape[1]
+    again = EmotionVectors.load(tmp_path / "v", identity=means.identity, layer=0, d_model=d_model)
+    assert again.identity == json.loads(json.dumps(vectors.identity))
