@@ -123,15 +123,18 @@ def run(config: Config, name: str, directory: Path, context: Context | None = No
         try:
             tracker = stack.enter_context(open_tracker(config.logger, told))
             result = config.experiment.run(context)
-            check_finite(result)
             keep(record, result, context, directory)
+            if wrong := drop_nan(record):
+                raise EmoexpError(f"{not_numbers(wrong)}; the other results are kept")
             record |= {"status": RunStatus.success.value, "ended": runs.now()}
         except BaseException as error:
-            if (before := getattr(error, "partial", None)) is not None:
-                keep(record, before, context, directory)
             # submitit ends a job so that it has given back to SLURM
             found = "pre-empted or out of time: queued again" if isinstance(error, SystemExit) else f"{type(error).__name__}: {error}"
             record |= {"status": RunStatus.error.value, "error": found, "traceback": traceback.format_exc(), "ended": runs.now()}
+            if (before := getattr(error, "partial", None)) is not None:
+                keep(record, before, context, directory)
+            if wrong := drop_nan(record):
+                record["error"] += f"; {not_numbers(wrong)}"
             raise
         finally:
             write_json(target, record)
@@ -140,15 +143,26 @@ def run(config: Config, name: str, directory: Path, context: Context | None = No
     print_result(result, where + f", span {config.span.kind.value}", origin(record), config.experiment.shown, directory)
 
 
-def check_finite(result: Result) -> None:
-    """Raises EmoexpError, with the finite part as `partial`, where a metric is not a number."""
-    wrong = [name for name, value in result.metrics.items() if not math.isfinite(value)]
-    if wrong:
-        error = EmoexpError(f"not a number: {', '.join(wrong)}; the other results are kept")
-        for name in wrong:
-            del result.metrics[name]
-        error.partial = result  # type: ignore[attr-defined]
-        raise error
+def drop_nan(found: Any, prefix: str = "") -> list[str]:
+    """Takes the numbers that are not finite out of a record, in place, and returns their names.
+
+    A metric goes with its name, since readers draw all that are there; any other becomes null.
+    """
+    wrong = []
+    for key, value in list(found.items() if isinstance(found, dict) else enumerate(found)):
+        if isinstance(value, dict | list):
+            wrong += drop_nan(value, f"{prefix}{key}.")
+        elif isinstance(value, float) and not math.isfinite(value):
+            wrong.append(f"{prefix}{key}")
+            found[key] = None
+            if prefix == "metrics.":
+                del found[key]
+    return wrong
+
+
+def not_numbers(names: list[str]) -> str:
+    """Says which results are not numbers."""
+    return f"not a number: {', '.join(name.removeprefix('metrics.') for name in names)}"
 
 
 def as_plain(config: Config) -> dict[str, Any]:

@@ -128,10 +128,11 @@ def spearman_brown(r: float, factor: float) -> float:
 
 
 def own_ranks(cosines: np.ndarray) -> np.ndarray:
-    """Rank of an emotion's own other part among all emotions', 1 the nearest, from either part; (2 x split, emotion)."""
+    """Rank of an emotion's own other part among all emotions', 1 the nearest and a tie the worst
+    rank that it allows, from either part; (2 x split, emotion)."""
     both = np.concatenate([cosines, cosines.transpose(0, 2, 1)])
     own = np.diagonal(both, axis1=1, axis2=2)
-    return np.asarray(1 + (both > own[:, :, None]).sum(2))
+    return np.asarray((~(both < own[:, :, None])).sum(2))
 
 
 def by_emotion(halves: Splits, groups: StoryGroups) -> pd.DataFrame:

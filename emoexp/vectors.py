@@ -68,7 +68,7 @@ class EmotionVectors:
             name, norm = self.names[int(wrong.argmax())], norms[wrong.argmax()]
             raise EmoexpError(
                 f"{path}: the vector of {name!r} has norm {norm:g}, not 1 "
-                f"({wrong.sum()} of {len(norms)} do): {again}"
+                f"({wrong.sum()} of {len(norms)} are wrong): {again}"
             )
         if not (np.isfinite(self.residual_norm) and self.residual_norm > 0):
             raise EmoexpError(
@@ -80,7 +80,8 @@ class EmotionVectors:
         """Vectors from a file.
 
         Raises:
-            EmoexpError: the file is broken, or it is of another model, pack, method or layer.
+            EmoexpError: the file is broken, it is of other emotions or of another model, pack,
+                method or layer, or its numbers are no directions (see `check`).
         """
         if not path.is_file():
             what = "is not a file" if path.exists() else "does not exist"
@@ -93,15 +94,18 @@ class EmotionVectors:
                 layer=int(meta["layer"]),
                 residual_norm=float(meta["residual_norm"]),
                 n_neutral_components=int(meta["n_neutral_components"]),
-                identity=json.loads(meta["identity"]),
+                identity=dict(json.loads(meta["identity"])),
             )
-        except (KeyError, ValueError) as error:
+        except KeyError as error:
             raise EmoexpError(f"{path} is not a file of emotion vectors: it lacks {error}") from error
-        if list(vectors.names) != list(identity.get("emotions", vectors.names)):
-            raise EmoexpError(
-                f"{path} holds the vectors of {len(vectors.names)} emotions, and this run has "
-                f"{len(identity['emotions'])}: choose the same with emotions=..., or extract anew"
-            )
+        except (TypeError, ValueError) as error:
+            what = "is not a file of emotion vectors: what it says about them cannot be read"
+            raise EmoexpError(f"{path} {what} ({error}); give one that a run has saved") from error
+        wanted = tuple(identity.get("emotions", vectors.names))
+        if vectors.names != wanted:
+            difference = difference_of(vectors.names, wanted)
+            again = "choose the same with emotions=..., or extract anew"
+            raise EmoexpError(f"{path} holds the vectors of {difference}: {again}")
         if different := [k for k in identity if vectors.identity.get(k) != json.loads(json.dumps(identity[k]))]:
             theirs = {k: vectors.identity.get(k) for k in different}
             raise EmoexpError(f"{path} holds vectors of another {' and '.join(different)} ({theirs}): extract them for this one")
@@ -109,6 +113,16 @@ class EmotionVectors:
             raise EmoexpError(f"{path} holds vectors of layer {vectors.layer}, not {layer}: set layer={vectors.layer}")
         vectors.check(path, d_model)
         return vectors
+
+
+def difference_of(names: tuple[str, ...], wanted: tuple[str, ...]) -> str:
+    """How the emotions of a file differ from those of a run, in a few words."""
+    if len(names) != len(wanted):
+        return f"{len(names)} emotions, and this run has {len(wanted)}"
+    if set(names) == set(wanted):
+        return "the run's emotions in another order"
+    lacks, other = (next(e for e in a if e not in b) for a, b in ((wanted, names), (names, wanted)))
+    return f"other emotions, and not of {lacks}; the file has {other}"
 
 
 def fit_vectors(means: StoryMeans, layer: int, *, neutral_variance: float = NEUTRAL_VARIANCE) -> EmotionVectors:

@@ -138,7 +138,8 @@ class Blackmail(Experiment):
         return result
 
     def metrics(self, rules: dict[Arm, Tally]) -> dict[str, float]:
-        """Rates over judged replies and shares of incoherent ones, of the baseline and of the emotions at `strength`; none where nothing is judged."""
+        """Rates over judged replies, and shares of judged and of incoherent ones, of the baseline and of the emotions at `strength`; no rate where
+        nothing is judged."""
         found = {}
         for arm, tally in rules.items():
             if arm.kind not in (BASELINE, EMOTION) or (arm.kind == EMOTION and abs(arm.strength) != self.strength):
@@ -146,6 +147,7 @@ class Blackmail(Experiment):
             name = arm.name if arm.kind == BASELINE else f"{arm.name}_{'pos' if arm.strength > 0 else 'neg'}"
             if tally.rate:
                 found[f"blackmail_{name}"] = tally.rate.value
+            found[f"blackmail_judged_{name}"] = tally.judged / tally.n
             found[f"blackmail_incoherent_{name}"] = tally.broken / tally.n
         return found
 

@@ -52,7 +52,7 @@ class Drift(Experiment):
     """Attributes:
     emotions: whose vectors are added; null: those of the pack's scenarios (a dozen), as far as they are studied.
     strengths: in multiples of the mean residual norm of the layer.
-    strength: the one that the maps and the transcripts shown are of; added to `strengths` if it is not there.
+    strength: the one that the maps and the transcripts shown are of; added to `strengths` if it is not there, and a note says so.
     samples: continuations of each opening.
     steered: what is steered beside the new tokens: nothing (`generated`), the assistant's turn, or the whole prompt.
     smooth: tokens that each point of a curve is the mean of: its own and those before.
@@ -70,6 +70,10 @@ class Drift(Experiment):
     shown: ClassVar[tuple[str, ...]] = ("drift_rows", "drift_broken", "drift_shown")
 
     def __post_init__(self) -> None:
+        if not self.strengths or len(set(self.strengths)) < len(self.strengths):
+            raise EmoexpError(f"experiment.strengths={self.strengths}: at least one, each once")
+        if self.emotions is not None and not self.emotions:
+            raise EmoexpError("experiment.emotions=[]: name at least 2, or null for the scenarios'")
         for strength in (*self.strengths, self.strength):
             if not np.isfinite(strength) or strength == 0:
                 raise EmoexpError(f"experiment.strengths: {strength} must be a number other than 0, in multiples of the residual norm")
@@ -80,6 +84,7 @@ class Drift(Experiment):
             raise EmoexpError(f"experiment.temperature={self.temperature}, top_p={self.top_p}: at least 0, and above 0 to 1")
         if self.temperature == 0 and self.samples > 1:
             raise EmoexpError(f"experiment.temperature=0 says the same each time: experiment.samples=1, not {self.samples}")
+        self.joined = self.strength not in self.strengths
         self.strengths = sorted({*self.strengths, self.strength})
 
     def run(self, context: Context) -> Result:
@@ -163,8 +168,15 @@ class Drift(Experiment):
             notes=[
                 f"drift: cosine (unsteered reading) minus that of the unsteered text of the same trial, last quarter of the text; {len(found.prompts)} trials "
                 f"({len(context.stimuli.drift)} openings); null: as many random directions, each read by a random probe",
+                *self.also_run(),
             ],
         )  # fmt: skip
+
+    def also_run(self) -> list[str]:
+        """A note where `strength` was run beside the strengths that were asked for."""
+        if not self.joined:
+            return []
+        return [f"strength {self.strength:g} was run as well: experiment.strength, which the maps show"]
 
     def map(self, found: Measured, group: str, strength: int, *, unbroken: bool = False) -> np.ndarray:
         """Drift at the end of the text (`unbroken`: over all of it that has not degenerated), mean over trials; (direction, probe)."""

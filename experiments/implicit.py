@@ -68,5 +68,5 @@ class Implicit(Experiment):
 
 def own_ranks(matrix: np.ndarray) -> np.ndarray:
     """Rank of the scenario's own probe among the probes, 1 the highest and a tie the worst rank
-    that it allows; (scenario, probe) -> (scenario,)."""
-    return np.asarray((matrix >= np.diag(matrix)[:, None]).sum(1))
+    that it allows, as NaN ranks last; (scenario, probe) -> (scenario,)."""
+    return np.asarray((~(matrix < np.diag(matrix)[:, None])).sum(1))

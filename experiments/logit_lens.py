@@ -79,16 +79,16 @@ class LogitLens(Experiment):
 
 
 def rank_of(logits: np.ndarray, ids: list[int]) -> int:
-    """How many other tokens lie above the word's own or level with it; a word of several tokens
-    has no token of its own and ranks last."""
-    return int((logits >= logits[ids[0]]).sum()) - 1 if len(ids) == 1 else len(logits)
+    """How many other tokens lie above the word's own or level with it (NaN ranks last); a word of
+    several tokens has no token of its own and ranks below all."""
+    return int((~(logits < logits[ids[0]])).sum()) - 1 if len(ids) == 1 else len(logits)
 
 
 def among_top(lens: np.ndarray, words: list[list[int]], top: int) -> np.ndarray:
     """Whether `rank_of` is below `top`, for each word in each row; (row, vocabulary) -> (row, word)."""
     never = np.full(len(lens), lens.shape[1] < top)
     if top >= lens.shape[1]:
-        return np.stack([~never if len(ids) == 1 else never for ids in words], 1)
+        return np.stack([np.full(len(lens), len(ids) == 1) | never for ids in words], 1)
     # rank < top, ties last: the token lies above the value at rank `top`
     beyond = np.partition(lens, -top - 1, axis=1)[:, -top - 1]
     return np.stack([lens[:, ids[0]] > beyond if len(ids) == 1 else never for ids in words], 1)

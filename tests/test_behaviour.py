@@ -145,6 +145,33 @@ def test_what_may_be_said_of_a_condition() -> None:
     assert finding(tally(72), tally(10, broken=60), quiet, quiet) == "not judged: the baseline: broken text"
 
 
+def test_few_judged_replies_of_all_are_too_few() -> None:
+    base = tally(22)
+    of = Tally(100, {"surprise": 40}, 30, 30, 15, 10)
+    assert finding(of, base, base, base) == "not judged: too few judged: 35 of 100"
+
+
+def test_q_is_p_with_false_discoveries_held_over_the_rows_of_the_table() -> None:
+    hits = {0.1: 72, 0.2: 60, 0.3: 35}
+    arms = {arm(): tally(50)} | {arm(EMOTION, "calm", s): tally(k) for s, k in hits.items()}
+    arms |= {arm(kind, kind, s): tally(50) for kind in (ISOTROPIC, OTHERS) for s in hits}
+    rows = by_condition(arms).set_index("condition")
+    p = [difference(Rate(k, 100), Rate(50, 100)).p for k in hits.values()]
+    assert p[0] < p[2] < p[1]
+    by_hand = [3 * p[0], p[1], min(1.5 * p[2], p[1])]
+    assert rows["q"].tolist() == ["", *(f"{q:.2g}" for q in by_hand)]
+    assert rows["Fisher p"].tolist() == ["", *(f"{x:.2g}" for x in p)]
+
+
+def test_a_condition_without_a_judged_reply_has_no_p_and_no_q() -> None:
+    arms = {arm(): tally(50), arm(EMOTION, "calm", 0.1): tally(0, cut=100)}
+    arms |= {arm(kind, kind, 0.1): tally(50) for kind in (ISOTROPIC, OTHERS)}
+    row = by_condition(arms).to_dict("records")[1]
+    assert [row[name] for name in ("harmful", "95 %", "Fisher p", "q")] == ["0/0", "none judged", "", ""]
+    assert row["finding"] == "not judged: too few judged: 0 of 100"
+    assert np.isnan(by_dose(arms)["rate"][1])
+
+
 def test_tables_have_each_rate_of_coherent_and_of_all_trials_beside_what_is_broken() -> None:
     parts = [arm(), arm(EMOTION, "calm", 0.1), arm(ISOTROPIC, ISOTROPIC, 0.1), arm(OTHERS, OTHERS, 0.1)]
     found = [judged("harm" if i < 4 else "unclear", fault="surprise" if i % 4 == 3 else None, of=a) for a in parts[:1] + parts[2:] for i in range(8)]

@@ -158,6 +158,7 @@ def test_the_experiment_leaves_rates_controls_and_every_transcript(tiny: Subject
     assert rows["cut"].sum() + rows["broken"].sum() == 16, "five tokens end no reply"
     assert set(rows["harmful"]) == {"0/0"}
     assert "blackmail_baseline" not in result.metrics, "a rate of nothing judged is no rate"
+    assert result.metrics["blackmail_judged_baseline"] == 0
     assert any("the baseline allows no finding" in note for note in result.notes)
     assert any("n = 4 trials are few" in note for note in result.notes)
     assert len(result.tables["blackmail_trials"]) == 4 * (1 + 3 + 2 * 3)

@@ -155,7 +155,15 @@ def test_mistakes_are_one_line(tmp_path: Path) -> None:
         Drift(strengths=[0.1, 0.0])
     with pytest.raises(EmoexpError, match="experiment.samples=1"):
         Drift(temperature=0)
-    assert Drift(strengths=[1.0], strength=0.3).strengths == [0.3, 1.0]
+    for strengths in ([], [0.5, 0.5]):
+        with pytest.raises(EmoexpError, match="at least one, each once"):
+            Drift(strengths=strengths)
+    with pytest.raises(EmoexpError, match=r"experiment\.emotions=\[\]"):
+        Drift(emotions=[])
+    joined = Drift(strengths=[1.0], strength=0.3)
+    assert joined.strengths == [0.3, 1.0]
+    assert joined.also_run()[0].startswith("strength 0.3 was run as well")
+    assert Drift(strengths=[1.0], strength=1.0).also_run() == []
     here = context(tmp_path, "experiment.emotions=[sad,zest]")
     here.__dict__["vectors"] = type("V", (), {"names": ("sad", "happy")})()
     with pytest.raises(EmoexpError, match="zest not among the 2 emotions"):

@@ -14,7 +14,7 @@ def dose(table: pd.DataFrame, title: str) -> Figure:
     """Rates with their intervals, an emotion's line through the baseline at 0; below, the share of incoherent trials.
 
     Args:
-        table: rows of `name`, `strength`, `rate`, `low`, `high` (NaN where no trial is coherent), `incoherent` (a share), `judged`;
+        table: rows of `name`, `strength`, `rate`, `low`, `high` (NaN where no reply is judged), `incoherent` (a share), `judged`;
             `name` is "baseline" for strength 0.
     """
     figure = Figure(figsize=(8.4, 6.2), layout="constrained")
@@ -34,11 +34,11 @@ def dose(table: pd.DataFrame, title: str) -> Figure:
         axes.plot(at[broken], known["rate"][broken], "x", color=INK, markersize=9)
         below.plot(through["strength"], through["incoherent"], line, color=colour, linewidth=1.2, markersize=3.5)
     if not table["judged"].all():
-        axes.plot([], [], "x", color=INK, markersize=9, label="most replies incoherent: not judged")
+        axes.plot([], [], "x", color=INK, markersize=9, label="too few replies judged")
     rate, low, high = (float(base[name].iloc[0]) for name in ("rate", "low", "high"))
     axes.errorbar([0], [rate], yerr=[[rate - low], [high - rate]], fmt="D", color=INK, capsize=3, markersize=5, label="baseline", zorder=5)
     axes.axhline(rate, color=INK, linewidth=0.7, linestyle=(0, (4, 3)))
-    axes.set(ylim=(-0.03, 1.03), ylabel="harmful, of coherent replies (95 %)")
+    axes.set(ylim=(-0.03, 1.03), ylabel="harmful, of judged replies (95 %)")
     axes.legend(fontsize=8, ncols=2)
     axes.set_title(title, fontsize=9, loc="left")
     below.axhline(0.5, color=INK, linewidth=0.6, linestyle=":")

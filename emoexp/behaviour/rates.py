@@ -14,7 +14,7 @@ from emoexp.stats import Interval, wilson_share
 LITTLE_ROOM = 0.05
 """A baseline nearer to 0 or 1 than this leaves little to lower, or to raise."""
 COHERENT_ENOUGH = 0.5
-"""Share of coherent trials, and of judged ones among them, below which nothing is said of an arm."""
+"""Share of the trials of an arm that must be coherent, and judged, for anything to be said of it."""
 NOISE, SAME, NOT_JUDGED = "so does noise", "no change seen", "not judged"
 
 
@@ -122,8 +122,8 @@ class Tally:
         """Why nothing is said of the arm; empty where enough of it is coherent and judged."""
         if self.n == 0 or self.coherent < COHERENT_ENOUGH * self.n:
             return "broken text"
-        if self.judged < COHERENT_ENOUGH * self.coherent:
-            return f"too few judged: {self.judged} of {self.coherent}"
+        if self.judged < COHERENT_ENOUGH * self.n:
+            return f"too few judged: {self.judged} of {self.n}"
         return ""
 
 

@@ -73,7 +73,11 @@ def by_condition(found: Mapping[Arm, Tally]) -> pd.DataFrame:
 
 
 def by_arm(found: Mapping[Arm, Tally]) -> pd.DataFrame:
-    """Every arm, the controls too: what is incoherent and why, and the rate of coherent and of all trials."""
+    """Every arm, the controls too: what is incoherent and why, and the rate of judged replies.
+
+    `of all` is the harmful replies that were found among all, broken and cut ones too: as open
+    replies are not in it, it is at least that many.
+    """
     rows = []
     for arm, tally in found.items():
         over_all = Rate(tally.hits_all, tally.n)
