@@ -103,7 +103,9 @@ def said(cells: pd.DataFrame, proposal: Proposal | None, model: str) -> str:
     c, layers = proposal.cell, ", ".join(map(str, proposal.layers))
     around = "no neighbouring layer of the map works at this strength"
     if len(proposal.layers) > 1:
-        around = f"of the map's layers, {layers} work at this strength; between them nothing was measured"
+        around = f"of the map's layers, {layers} work at this strength"
+        if proposal.layers[-1] - proposal.layers[0] >= len(proposal.layers):
+            around += "; between them nothing was measured"
 
     def with_interval(name: str) -> str:
         return f"{c[name]:.3g} ({c[f'{name}_low']:.3g} .. {c[f'{name}_high']:.3g})"

@@ -217,6 +217,8 @@ def test_the_largest_effect_that_works_is_proposed_with_its_band() -> None:
     sentence = said(cells, proposal, "organism")
     assert "layer 4, strength 0.5 (of the map's layers, 2, 4, 6 work at this strength; between them nothing was measured)" in sentence
     assert "experiment=steering model=organism layer=4 experiment.strength=0.5" in sentence
+    every = pd.DataFrame([cell(layer, 0.5, size=120, null=10) for layer in (2, 3, 4)])
+    assert "layers, 2, 3, 4 work at this strength): mean" in said(every, propose(every), "organism")
     assert len(figures_map.steering_map(cells, proposal, "title").axes) == 8
 
 
