@@ -76,17 +76,20 @@ class Correlation(Experiment):
             return self.aligned(x[known], valence)
 
         found = Result()
-        if known.sum() >= 2 * self.extremes:
-            interval = central(np.array([aligned(x) for x in again]))
-            v8 = Measurement("V8", aligned(r), 2 * self.extremes, interval, null(aligned))
-            k = self.extremes
+        k, other = self.extremes, ""
+        if k != EXTREMES:
             other = f"{k} highest and {k} lowest correlations of the right valence, the smaller"
-            found.judge(v8, other if k != EXTREMES else "")
+        if known.sum() >= 2 * k:
+            interval = central(np.array([aligned(x) for x in again]))
+            found.judge(Measurement("V8", aligned(r), 2 * k, interval, null(aligned)), other)
         else:
-            found.notes.append(f"not measured: V8, which needs {2 * self.extremes} emotions of known valence; {known.sum()} have one (emotions.norms=<file>)")
+            found.notes.append(
+                f"not measured: {other or 'V8'}, which needs {2 * k} emotions of known valence; "
+                f"{known.sum()} have one (emotions.norms=<file>)"
+            )
         count = int(self.count(r))
         v9 = Measurement("V9", count, len(names), wilson(count, len(names)), null(self.count))
-        other = f"emotions with |r| > {self.least:g}" if self.least != CORRELATED else ""
+        other = f"emotions with |r| > {self.least}" if self.least != CORRELATED else ""
         found.judge(v9, other)
         intervals = [central(column) for column in again.T]
         table = pd.DataFrame(
@@ -112,7 +115,7 @@ class Correlation(Experiment):
         return result
 
     def aligned(self, r: np.ndarray, valence: np.ndarray) -> float:
-        """The smaller of: positive emotions among the top three, negative ones among the bottom three."""
+        """The smaller of: positive among the `extremes` highest, negative among as many lowest."""
         order = np.argsort(r)
         return float(min((valence[order[-self.extremes :]] > 0).sum(), (valence[order[: self.extremes]] < 0).sum()))
 

@@ -61,7 +61,8 @@ class Numeric(Experiment):
             Measurement(criterion, float(cells.sum()), n, wilson(int(cells.sum()), n), central(noise[k]))
             for k, (criterion, cells) in enumerate((("V5", right), ("V6", strong)))
         ]
-        other = f"numbers: |Spearman| > {self.strong:g}" if self.strong != STRONG else ""
+        other = f"numbers: |Spearman| > {self.strong}" if self.strong != STRONG else ""
+        both = f"V5_and_above_{self.strong}" if other else "V5_and_strong"
         rows = [
             {"template": t.key, "value": x, **dict(zip(probes, row, strict=True))}
             for t, c in zip(templates, cosines, strict=True)
@@ -78,7 +79,7 @@ class Numeric(Experiment):
         claude = published.numeric() if context.stimuli.is_paper else None
         title = f"{context.stimuli.name} pack, {context.config.model.name}, layer {context.layer}"
         result = Result(
-            metrics={"V5_and_strong": float((right & strong).sum())},
+            metrics={both: float((right & strong).sum())},
             tables={"numeric_curves": curves, "numeric_trends": trends},
             figures={"numeric": figures.numeric_panels(curves, probes, title, claude)},
         )

@@ -1,0 +1,79 @@
+"""A band of layers: checked against the layer that r is read at, and named in what is reported."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from emoexp.config import ScaleConfig, SpanConfig
+from emoexp.errors import EmoexpError
+from emoexp.experiments.steering import EMOTIONS, ISOTROPIC, MIXTURES, Steering
+from emoexp.model import SubjectModel
+from emoexp.result import Result
+
+
+def at(layer: int, model: Any = None) -> Any:
+    """A context that knows its layer and its model, and has nothing to compute with."""
+    model = model or SimpleNamespace(check_layers=lambda layers: None, deepest_reach=6)
+    return SimpleNamespace(layer=layer, model=model)
+
+
+def judged(band: list[int] | None, layer: int = 4) -> Result:
+    """What is reported of made-up changes of Elo that follow r."""
+    rng, names = np.random.default_rng(0), (EMOTIONS, ISOTROPIC, MIXTURES)
+    r = np.concatenate([np.linspace(-0.9, 0.9, 12), rng.normal(0, 0.1, 24)])
+    delta = 40 * r + np.concatenate([np.zeros(12), rng.normal(0, 3, 24)])
+    table = pd.DataFrame(
+        {
+            "set": np.repeat(names, 12), "direction": [f"d{k}" for k in range(36)], "r": r,
+            "delta_elo": delta, "delta_bradley_terry": delta,
+        }
+    )  # fmt: skip
+    context = at(layer)
+    context.config = SimpleNamespace(
+        scale=ScaleConfig(bootstrap_draws=100), seed=0, span=SpanConfig(),
+        model=SimpleNamespace(name="made up"),
+    )  # fmt: skip
+    context.stimuli = SimpleNamespace(exemplars=(), is_paper=False, name="no")
+    context.valence = {}
+    return Steering(band=band).judged(context, table)
+
+
+def titles(result: Result) -> str:
+    return result.figures["steering"].axes[0].get_title()
+
+
+@pytest.mark.parametrize(("band", "layers"), [([2, 3], "2, 3"), ([3, 2], "2, 3"), ([1], "1")])
+def test_a_band_without_the_layer_is_refused_before_anything(
+    band: list[int], layers: str, tiny: SubjectModel
+) -> None:
+    context = at(4, tiny)
+    for step in (Steering(band=band).layers, Steering(band=band).measure):
+        with pytest.raises(EmoexpError, match=r"leaves out layer=4, at which r is read") as error:
+            step(context)
+        assert str(error.value).startswith(f"experiment.band={sorted(band)}")
+        assert f"set layer to one of {layers}, or add 4 to the band" in str(error.value)
+        assert "\n" not in str(error.value)
+
+
+def test_an_unsorted_band_is_sorted(tiny: SubjectModel) -> None:
+    assert Steering(band=[3, 1, 2]).layers(at(2, tiny)) == (1, 2, 3)
+    assert Steering().layers(at(2, tiny)) == (2,)
+
+
+def test_a_band_is_named_in_the_figure_and_in_a_note() -> None:
+    result = judged([4, 3])
+    assert "layers 3, 4 together, r at layer 4" in titles(result)
+    assert result.notes == ["steered at layers 3, 4 together, r at layer 4"]
+
+
+@pytest.mark.parametrize("band", [None, [4]])
+def test_one_layer_is_no_band(band: list[int] | None) -> None:
+    result = judged(band)
+    assert "layer 4, span" in titles(result)
+    assert "together" not in titles(result)
+    assert result.notes == []
