@@ -18,8 +18,8 @@ import torch
 from benchmarks.bounds import SHAPES, Rates, Shape, measure_rates
 from benchmarks.race import TOLERANCE, Spread
 from emoexp.config import ModelConfig
-from emoexp.loading import BUNDLED, DTYPES
-from emoexp.model import SubjectModel, quiet
+from emoexp.models.loading.load import BUNDLED, DTYPES
+from emoexp.models.subject import SubjectModel, quiet
 from emoexp.stimuli import Stimuli, load_stimuli
 from emoexp.stories.corpus import pack_corpus
 

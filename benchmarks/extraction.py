@@ -19,8 +19,8 @@ from benchmarks import peers
 from benchmarks.bench import Bench, Outcome, save_random
 from benchmarks.bounds import SHAPES, causal
 from benchmarks.race import ROOT, Contestant, Spread, profile, race
-from emoexp.extraction import pool_stories, pool_texts
-from emoexp.model import SubjectModel
+from emoexp.models.subject import SubjectModel
+from emoexp.vectors.extraction import pool_stories, pool_texts
 
 SCREEN, PAPER = 50, 1200
 """Stories of one emotion in the screening corpus (10 topics x 5) and in the paper's (100 x 12): what is batched together."""

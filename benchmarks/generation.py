@@ -11,8 +11,8 @@ from benchmarks import peers
 from benchmarks.bench import Bench, Outcome
 from benchmarks.bounds import causal
 from benchmarks.race import Contestant, profile, race
-from emoexp.model import Steering
-from emoexp.preference import Preferences
+from emoexp.models.subject import Steering
+from emoexp.steering.preference import Preferences
 
 ROWS = 64
 OURS, STILL, THEIRS = "emoexp, steered", "emoexp, unsteered", "network.generate, unsteered"

@@ -9,7 +9,7 @@ from pathlib import Path
 import torch
 
 from benchmarks.bench import Bench, Settings
-from emoexp.extraction import pool_stories
+from emoexp.vectors.extraction import pool_stories
 
 
 def reset() -> None:

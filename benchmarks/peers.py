@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from emoexp.extraction import SKIP_TOKENS
+from emoexp.vectors.extraction import SKIP_TOKENS
 
 BATCH = 16
 """Texts at a time, in the order given: what a loop over batches does by itself."""

@@ -14,9 +14,9 @@ from benchmarks.bench import Bench, Outcome
 from benchmarks.bounds import causal
 from benchmarks.race import Contestant, Heat, Spread, difference, profile, race, timed
 from emoexp.config import SteeringSpan
-from emoexp.preference import Preferences
-from emoexp.prompts import Encoding
-from emoexp.replay import Band, shared_prefix
+from emoexp.models.prompts import Encoding
+from emoexp.steering.preference import Preferences
+from emoexp.steering.replay import Band, shared_prefix
 
 FULL, OURS, LOOP = "full forwards, hooks", "emoexp", "loop, one prompt"
 STRENGTH, SPAN = 0.5, SteeringSpan.steered_activity

@@ -144,7 +144,7 @@ def profile_lines(stats: pstats.Stats, top: int = 14) -> list[str]:
 
 
 def place(file: str, line: int, function: str) -> str:
-    """`emoexp/extraction.py:97 pool_batches`, without the folders of this machine."""
+    """`emoexp/vectors/extraction.py:97 pool_batches`, without the folders of this machine."""
     if file == "~":
         return function
     short = file.removeprefix(f"{ROOT}/").rpartition("site-packages/")[2]

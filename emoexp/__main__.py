@@ -1,7 +1,7 @@
 import gc
 import sys
 
-from emoexp.usage import asked, usage
+from emoexp.cli.usage import asked, usage
 
 
 def main() -> None:
@@ -9,7 +9,7 @@ def main() -> None:
         sys.stdout.write(usage())
         return
     gc.disable()  # until all is imported (cli.main): nothing of it is garbage, and looking for some is a tenth of the start
-    from emoexp.cli import main as run
+    from emoexp.cli.main import main as run
 
     run()
 

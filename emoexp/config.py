@@ -88,7 +88,7 @@ class ModelConfig:
     """Attention implementation (eager, sdpa, flash_attention_2, ...); null is transformers' choice."""
     format: PromptFormat = PromptFormat.plain
     option_reading: OptionReading = OptionReading.in_context
-    """How the answers of preference prompts are read (V7 to V11); see emoexp/answers.py."""
+    """How the answers of preference prompts are read (V7 to V11); see emoexp/models/answers.py."""
     modules: ModulesConfig = field(default_factory=ModulesConfig)
     batch_tokens: int = 8192
     """Padded tokens per forward pass; changes speed and memory, not results."""

@@ -1,6 +1,5 @@
 """One file per validation. To add one: write its file, name it here, add conf/experiment/<name>.yaml."""
 
-from emoexp.experiment import Experiment
 from emoexp.experiments.blackmail import Blackmail
 from emoexp.experiments.correlation import Correlation
 from emoexp.experiments.drift import Drift
@@ -15,6 +14,8 @@ from emoexp.experiments.steering_map import SteeringMap
 from emoexp.experiments.stories import Stories
 from emoexp.experiments.train_organism import TrainOrganism
 from emoexp.experiments.verify import Verify
+
+from emoexp.study.study import Experiment
 
 EXPERIMENTS: dict[str, type[Experiment]] = {
     "logit_lens": LogitLens,

@@ -16,22 +16,23 @@ from pathlib import Path
 from typing import ClassVar
 
 import numpy as np
+from emoexp.experiments.steering import check_band
 
-from emoexp.behaviour import figures, page
-from emoexp.behaviour.arms import BASELINE, EMOTION, Arm, arms_of
-from emoexp.behaviour.coherence import limit_of
-from emoexp.behaviour.rates import LITTLE_ROOM, Tally
-from emoexp.behaviour.tables import by_arm, by_condition, by_dose, by_trial, tallies
-from emoexp.behaviour.trials import Sampling, Trial, run_trials
-from emoexp.behaviour.verdicts import Judged, agreement, judged
-from emoexp.behaviour.votes import JudgeConfig, Vote, collect
+from emoexp.blackmail import transcripts as page
+from emoexp.blackmail.coherence import limit_of
+from emoexp.blackmail.conditions import BASELINE, EMOTION, Arm, arms_of
+from emoexp.blackmail.judgements import Judged, agreement, judged
+from emoexp.blackmail.llm_judge import JudgeConfig, Vote, collect
+from emoexp.blackmail.rates import LITTLE_ROOM, Tally
+from emoexp.blackmail.tables import by_arm, by_condition, by_dose, by_trial, tallies
+from emoexp.blackmail.trials import Sampling, Trial, run_trials
 from emoexp.config import ReplySpan
 from emoexp.errors import EmoexpError
-from emoexp.experiment import Context, Experiment
-from emoexp.experiments.steering import check_band
-from emoexp.result import Result
+from emoexp.figures import blackmail as figures
 from emoexp.stimuli import Blackmail as Scenario
 from emoexp.stimuli.blackmail import UNCLEAR
+from emoexp.study.result import Result
+from emoexp.study.study import Experiment, Study
 
 PAGE = "transcripts.html"
 
@@ -83,47 +84,47 @@ class Blackmail(Experiment):
         """Signed, in order."""
         return sorted({-self.strength, self.strength, *(self.doses or [])})
 
-    def run(self, context: Context) -> Result:
-        scenario = require(context)
-        trials = self.measure(context, scenario)
+    def run(self, study: Study) -> Result:
+        scenario = require(study)
+        trials = self.measure(study, scenario)
         limit = limit_of([t for t in trials if t.arm.kind == BASELINE])
-        return self.judged(context, judged(trials, scenario, limit, self.votes(context, scenario, trials)), limit)
+        return self.judged(study, judged(trials, scenario, limit, self.votes(study, scenario, trials)), limit)
 
-    def layers(self, context: Context) -> tuple[int, ...]:
-        band = tuple(sorted(self.band)) if self.band else (context.layer,)
-        context.model.check_layers(band)
+    def layers(self, study: Study) -> tuple[int, ...]:
+        band = tuple(sorted(self.band)) if self.band else (study.layer,)
+        study.model.check_layers(band)
         return band
 
-    def measure(self, context: Context, scenario: Scenario) -> list[Trial]:
+    def measure(self, study: Study, scenario: Scenario) -> list[Trial]:
         """All trials of all arms, arm by arm."""
-        if unknown := [e for e in self.emotions if e not in context.emotions]:
-            known = ", ".join(context.emotions[:8])
+        if unknown := [e for e in self.emotions if e not in study.emotions]:
+            known = ", ".join(study.emotions[:8])
             raise EmoexpError(
-                f"experiment.emotions: {', '.join(unknown)} is not among the {len(context.emotions)} emotions under study, such as {known} (see emotions=...)"
+                f"experiment.emotions: {', '.join(unknown)} is not among the {len(study.emotions)} emotions under study, such as {known} (see emotions=...)"
             )
-        config, band = context.config, self.layers(context)
-        by_layer = [context.vectors if layer == context.layer else context.vectors_at(layer) for layer in band]
-        arms = arms_of(by_layer, self.emotions, self.strengths, min(config.scale.random_directions, self.trials), context.control_rng())
+        config, band = study.config, self.layers(study)
+        by_layer = [study.vectors if layer == study.layer else study.vectors_at(layer) for layer in band]
+        arms = arms_of(by_layer, self.emotions, self.strengths, min(config.scale.random_directions, self.trials), study.control_rng())
         sampling = Sampling(config.seed, self.temperature, self.max_new_tokens, self.steered, band)
-        return run_trials(context.model, scenario, arms, self.trials, sampling, context.artifacts)
+        return run_trials(study.model, scenario, arms, self.trials, sampling, study.artifacts)
 
-    def votes(self, context: Context, scenario: Scenario, trials: Sequence[Trial]) -> list[Vote | None]:
+    def votes(self, study: Study, scenario: Scenario, trials: Sequence[Trial]) -> list[Vote | None]:
         """The judging model's, one for each trial; None for an empty reply, and for all where there is no such judge."""
         asked = [i for i, t in enumerate(trials) if t.text.strip()] if self.judge.server else []
         found: list[Vote | None] = [None] * len(trials)
         if asked:
-            votes = collect(self.judge, [scenario.asked(trials[i].text, trials[i].k) for i in asked], context.artifacts)
+            votes = collect(self.judge, [scenario.asked(trials[i].text, trials[i].k) for i in asked], study.artifacts)
             for i, vote in zip(asked, votes, strict=True):
                 found[i] = vote
         return found
 
-    def judged(self, context: Context, found: Sequence[Judged], limit: float) -> Result:
+    def judged(self, study: Study, found: Sequence[Judged], limit: float) -> Result:
         """Rates by condition beside the baseline and both controls; the transcripts page."""
-        config, scenario = context.config, require(context)
+        config, scenario = study.config, require(study)
         rules = tallies(found, lambda j: j.harmful, lambda j: j.ruling.verdict == UNCLEAR)
-        band = self.layers(context)
+        band = self.layers(study)
         where = f"layer{'s' if len(band) > 1 else ''} {', '.join(map(str, band))}"
-        title = f"{context.stimuli.name} pack, {config.model.name}, {where}, steered: {self.steered.value}, n = {self.trials}"
+        title = f"{study.stimuli.name} pack, {config.model.name}, {where}, steered: {self.steered.value}, n = {self.trials}"
         result = Result(
             metrics=self.metrics(rules),
             tables={"blackmail": by_condition(rules), "blackmail_arms": by_arm(rules), "blackmail_trials": by_trial(found, len(scenario.scenes))},
@@ -131,7 +132,7 @@ class Blackmail(Experiment):
             notes=self.notes(rules, limit),
         )
         if self.judge.server:
-            result.merge(self.second_judge(context, found))
+            result.merge(self.second_judge(study, found))
         path = Path(config.run_dir) / PAGE
         page.write(path, "Blackmail: transcripts", [title, *result.notes], found, scenario)
         result.notes.append(f"all {len(found)} transcripts: {path}")
@@ -167,15 +168,15 @@ class Blackmail(Experiment):
             notes.insert(0, f"n = {self.trials} trials are few: intervals are wide")
         return notes
 
-    def second_judge(self, context: Context, found: Sequence[Judged]) -> Result:
+    def second_judge(self, study: Study, found: Sequence[Judged]) -> Result:
         """The same rates by the judging model's votes, its agreement with the rules, and what is missing."""
-        scale, voted = context.config.scale, [j for j in found if j.voted]
+        scale, voted = study.config.scale, [j for j in found if j.voted]
         asked = [j for j in found if j.vote is not None]
         lost = [j.vote.said for j in asked if j.vote is not None and j.vote.verdict is None]
         notes = [f"judge {self.judge.server_model}: {len(voted)} of {len(asked)} votes"]
         if lost:
             notes = [f"{notes[0]}; {len(lost)} are missing (such as: {lost[0]}); force=true asks for those again, and for no others"]
-        tables = {"blackmail_agreement": agreement(found, scale.bootstrap_draws, context.config.seed)}
+        tables = {"blackmail_agreement": agreement(found, scale.bootstrap_draws, study.config.seed)}
         votes = tallies(voted, lambda j: j.voted_harmful, lambda j: j.vote is not None and j.vote.verdict == UNCLEAR.upper())
         if set(votes) == {j.trial.arm for j in found}:
             tables["blackmail_by_model"] = by_condition(votes)
@@ -184,8 +185,8 @@ class Blackmail(Experiment):
         return Result(tables=tables, notes=notes)
 
 
-def require(context: Context) -> Scenario:
+def require(study: Study) -> Scenario:
     """The pack's scenario. Raises EmoexpError if it has none."""
-    if context.stimuli.blackmail is None:
-        raise context.stimuli.lacking("blackmail")
-    return context.stimuli.blackmail
+    if study.stimuli.blackmail is None:
+        raise study.stimuli.lacking("blackmail")
+    return study.stimuli.blackmail

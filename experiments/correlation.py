@@ -14,13 +14,11 @@ from typing import ClassVar
 import numpy as np
 import pandas as pd
 
-from emoexp import agreement, figures, published
-from emoexp.criteria import CORRELATED, EXTREMES, Measurement
 from emoexp.errors import EmoexpError
-from emoexp.experiment import Context, Experiment
-from emoexp.readout import activity_residuals
-from emoexp.result import OTHER_SETTINGS, Result
-from emoexp.stats import (
+from emoexp.figures import validation as figures
+from emoexp.report import agreement
+from emoexp.stats.criteria import CORRELATED, EXTREMES, Measurement
+from emoexp.stats.intervals import (
     Interval,
     central,
     correlate_columns,
@@ -29,7 +27,11 @@ from emoexp.stats import (
     widest,
     wilson,
 )
-from emoexp.vectors import isotropic_directions
+from emoexp.stimuli.paper import published
+from emoexp.study.result import OTHER_SETTINGS, Result
+from emoexp.study.study import Experiment, Study
+from emoexp.vectors.probes import activity_residuals
+from emoexp.vectors.vectors import isotropic_directions
 
 
 @dataclass(kw_only=True)
@@ -52,19 +54,19 @@ class Correlation(Experiment):
                 f"experiment.extremes={self.extremes}: at least 1 emotion; V8's is {EXTREMES}"
             )
 
-    def run(self, context: Context) -> Result:
-        scale, seed = context.config.scale, context.config.seed
-        residuals = activity_residuals(context.model, context.artifacts, context.stimuli, context.layer)
-        elo, names = context.baseline_elo, context.vectors.names
-        known = np.array([e in context.valence for e in names])
-        valence = np.array([context.valence[e] for e in names if e in context.valence])
-        probes = residuals @ context.vectors.directions.T
+    def run(self, study: Study) -> Result:
+        scale, seed = study.config.scale, study.config.seed
+        residuals = activity_residuals(study.model, study.artifacts, study.stimuli, study.layer)
+        elo, names = study.baseline_elo, study.vectors.names
+        known = np.array([e in study.valence for e in names])
+        valence = np.array([study.valence[e] for e in names if e in study.valence])
+        probes = residuals @ study.vectors.directions.T
         r = correlate_columns(probes, elo)
 
         rng = np.random.default_rng(seed)
         permuted = correlate_columns(probes, np.stack([rng.permutation(elo) for _ in range(scale.permutations)], 1))
         n_random = scale.null_draws * len(names)
-        random = isotropic_directions(n_random, context.model.d_model, context.control_rng())
+        random = isotropic_directions(n_random, study.model.d_model, study.control_rng())
         random_r = correlate_columns(residuals @ random.T, elo).reshape(scale.null_draws, -1)
 
         again = resampled_correlations(probes, elo, scale.bootstrap_draws, seed)
@@ -94,7 +96,7 @@ class Correlation(Experiment):
         intervals = [central(column) for column in again.T]
         table = pd.DataFrame(
             {
-                "emotion": names, "valence": [context.valence.get(e, np.nan) for e in names], "r": r,
+                "emotion": names, "valence": [study.valence.get(e, np.nan) for e in names], "r": r,
                 "ci_low": [i.low for i in intervals], "ci_high": [i.high for i in intervals],
             }
         )  # fmt: skip
@@ -102,15 +104,15 @@ class Correlation(Experiment):
         metrics = {"r_max": float(r.max()), "r_min": float(r.min())}
         if known.sum() >= 3 and np.ptp(valence) > 0:
             metrics["r_with_valence"] = pearson(r[known], valence)
-        claude = published.correlations().labelled if context.stimuli.is_paper else {}
-        title = f"{context.stimuli.name} pack, {context.config.model.name}, layer {context.layer}"
+        claude = published.correlations().labelled if study.stimuli.is_paper else {}
+        title = f"{study.stimuli.name} pack, {study.config.model.name}, layer {study.layer}"
         result = Result(
             metrics=metrics,
             tables={"correlations": table.sort_values("r")},
             figures={"correlations": figures.correlation_bars(table, band, title, claude)},
         )
         result.merge(found)
-        if context.stimuli.is_paper:
+        if study.stimuli.is_paper:
             result.merge(agreement.correlation(names, probes, r, scale, seed))
         return result
 

@@ -5,7 +5,7 @@ text again unsteered, and the cosine of its residual with every probe is taken t
 what was added. Drift is the steered text's projection minus that of the unsteered continuation of the same trial.
 
 Isotropic directions of the same norm are continued too: their null is a random direction read by a random probe, so that a random
-direction cannot pass. Where a text degenerates is marked by the rule of emoexp/degeneration.py.
+direction cannot pass. Where a text degenerates is marked by the rule of emoexp/steering/degeneration.py.
 """
 
 from __future__ import annotations
@@ -15,19 +15,19 @@ from typing import Any, ClassVar
 
 import numpy as np
 import pandas as pd
-
-from emoexp import figures_behaviour
-from emoexp.artifacts import Row, array_key
-from emoexp.config import ReplySpan
-from emoexp.degeneration import Breakdown, breakdown, repetition, surprise_limit
-from emoexp.diagonal import cells, mean_of, random_pairs, reading_order
-from emoexp.errors import EmoexpError
-from emoexp.experiment import Context, Experiment
 from emoexp.experiments.steering import EMOTIONS, ISOTROPIC
-from emoexp.result import Result
-from emoexp.stats import wilson_share
-from emoexp.trajectories import Sampling, Texts, band, drifted, last_quarter, mean_tokens, opened, smoothed, write
-from emoexp.vectors import isotropic_directions
+
+from emoexp.config import ReplySpan
+from emoexp.errors import EmoexpError
+from emoexp.figures import behaviour as figures_behaviour
+from emoexp.stats.intervals import wilson_share
+from emoexp.stats.matched_pairs import cells, mean_of, random_pairs, reading_order
+from emoexp.steering.degeneration import Breakdown, breakdown, repetition, surprise_limit
+from emoexp.steering.trajectories import Sampling, Texts, band, drifted, last_quarter, mean_tokens, opened, smoothed, write
+from emoexp.store.artifacts import Row, array_key
+from emoexp.study.result import Result
+from emoexp.study.study import Experiment, Study
+from emoexp.vectors.vectors import isotropic_directions
 
 UNSTEERED = "unsteered"
 
@@ -87,27 +87,27 @@ class Drift(Experiment):
         self.joined = self.strength not in self.strengths
         self.strengths = sorted({*self.strengths, self.strength})
 
-    def run(self, context: Context) -> Result:
-        return self.judged(context, self.measure(context))
+    def run(self, study: Study) -> Result:
+        return self.judged(study, self.measure(study))
 
-    def chosen(self, context: Context) -> list[str]:
+    def chosen(self, study: Study) -> list[str]:
         """The emotions to steer with. Raises EmoexpError: one is not studied, or there are fewer than two."""
-        known = context.vectors.names
-        wanted = self.emotions or [s.emotion for s in context.stimuli.scenarios if s.emotion in known]
+        known = study.vectors.names
+        wanted = self.emotions or [s.emotion for s in study.stimuli.scenarios if s.emotion in known]
         if unknown := sorted(set(wanted) - set(known)):
             raise EmoexpError(f"experiment.emotions: {', '.join(unknown)} not among the {len(known)} emotions of this run")
         if len(set(wanted)) < 2:
             raise EmoexpError(f"experiment.emotions: {len(set(wanted))} of the run's emotions; name at least 2")
         return list(dict.fromkeys(wanted))
 
-    def measure(self, context: Context) -> Measured:
+    def measure(self, study: Study) -> Measured:
         """One artifact row for each direction with all its texts: a killed run goes on where it stopped."""
-        model, vectors, stimuli, seed = context.model, context.vectors, context.stimuli, context.config.seed
+        model, vectors, stimuli, seed = study.model, study.vectors, study.stimuli, study.config.seed
         if not stimuli.drift:
             raise stimuli.lacking("drift")
-        chosen, n_random = self.chosen(context), context.config.scale.random_directions
+        chosen, n_random = self.chosen(study), study.config.scale.random_directions
         names = {EMOTIONS: chosen, ISOTROPIC: [f"{ISOTROPIC} {i}" for i in range(n_random)]}
-        directions = np.concatenate([vectors.only(tuple(chosen)), isotropic_directions(n_random, model.d_model, context.control_rng())])
+        directions = np.concatenate([vectors.only(tuple(chosen)), isotropic_directions(n_random, model.d_model, study.control_rng())])
         labels = [*chosen, *names[ISOTROPIC]]
         prompts = [opened(opening, model) for opening in stimuli.drift for _ in range(self.samples)]
         sampling = Sampling(self.max_new_tokens, self.temperature, self.top_p, self.steered)
@@ -115,28 +115,28 @@ class Drift(Experiment):
 
         def row(label: str) -> Row:
             added = np.zeros((1, model.d_model)) if label == UNSTEERED else steps * directions[labels.index(label)]
-            return write(model, prompts, [1_000_003 * seed + k for k in range(len(prompts))], context.layer, added, vectors.directions, sampling)
+            return write(model, prompts, [1_000_003 * seed + k for k in range(len(prompts))], study.layer, added, vectors.directions, sampling)
 
         identity = {
-            "model": model.identity, "format": model.format_identity, "pack": stimuli.sha256, "probes": array_key(vectors.directions), "layer": context.layer,
+            "model": model.identity, "format": model.format_identity, "pack": stimuli.sha256, "probes": array_key(vectors.directions), "layer": study.layer,
             "added": array_key(directions), "steps": array_key(steps), "seed": seed, "samples": self.samples,
             "sampling": [self.max_new_tokens, self.temperature, self.top_p, self.steered.value],
         }  # fmt: skip
         title = f"drift, {len(labels)} directions, {len(self.strengths)} strengths"
-        first, *rest = (Texts.of(r) for r in context.artifacts.rows("drift", identity, [UNSTEERED, *labels], row, title))
+        first, *rest = (Texts.of(r) for r in study.artifacts.rows("drift", identity, [UNSTEERED, *labels], row, title))
         limit = surprise_limit([s[np.isfinite(s)] for s in first.surprise[0]])
         return Measured([p.text for p in prompts], names, first, dict(zip(labels, rest, strict=True)), limit)
 
-    def judged(self, context: Context, found: Measured) -> Result:
+    def judged(self, study: Study, found: Measured) -> Result:
         """Own drift and its rank among the probes by strength, against random pairs; curves, transcripts and where texts degenerate."""
-        probes = context.vectors.names
-        order, ordered_by = reading_order(probes, context.valence, context.vectors.directions)
-        transcripts = self.transcripts(context, found)
-        curves = self.curves(context, found)
+        probes = study.vectors.names
+        order, ordered_by = reading_order(probes, study.valence, study.vectors.directions)
+        transcripts = self.transcripts(study, found)
+        curves = self.curves(study, found)
         maps = {(group, s): self.map(found, group, s) for group in found.names for s in range(len(self.strengths))}
-        rows = self.rows(context, found, maps)
+        rows = self.rows(study, found, maps)
         here = self.strengths.index(self.strength)
-        title = f"{context.stimuli.name} pack, {context.config.model.name}, layer {context.layer}, steered: {self.steered.value}"
+        title = f"{study.stimuli.name} pack, {study.config.model.name}, layer {study.layer}, steered: {self.steered.value}"
         ends = np.concatenate([maps[EMOTIONS, here], np.abs(maps[ISOTROPIC, here]).mean(0)[None]])[:, order]
         steered = [*found.names[EMOTIONS], "isotropic, mean size"]
         by_valence = sorted(range(len(steered) - 1), key=lambda i: list(order).index(probes.index(steered[i])))
@@ -167,7 +167,7 @@ class Drift(Experiment):
             },
             notes=[
                 f"drift: cosine (unsteered reading) minus that of the unsteered text of the same trial, last quarter of the text; {len(found.prompts)} trials "
-                f"({len(context.stimuli.drift)} openings); null: as many random directions, each read by a random probe",
+                f"({len(study.stimuli.drift)} openings); null: as many random directions, each read by a random probe",
                 *self.also_run(),
             ],
         )  # fmt: skip
@@ -195,10 +195,10 @@ class Drift(Experiment):
             lines.append(means[there].mean(0) if there.any() else np.full(means.shape[1], np.nan))
         return np.stack(lines)
 
-    def rows(self, context: Context, found: Measured, maps: dict[tuple[str, int], np.ndarray]) -> pd.DataFrame:
+    def rows(self, study: Study, found: Measured, maps: dict[tuple[str, int], np.ndarray]) -> pd.DataFrame:
         """By strength: own drift at the end of the text, its rank among the probes, and own drift before a text degenerates, with intervals and nulls."""
-        scale, seed, lines = context.config.scale, context.config.seed, []
-        columns = np.array([context.vectors.names.index(name) for name in found.names[EMOTIONS]])
+        scale, seed, lines = study.config.scale, study.config.seed, []
+        columns = np.array([study.vectors.names.index(name) for name in found.names[EMOTIONS]])
         for s, strength in enumerate(self.strengths):
             own, noise = cells(maps[EMOTIONS, s]).at(columns), cells(maps[ISOTROPIC, s])
             intact, random = (self.map(found, group, s, unbroken=True) for group in (EMOTIONS, ISOTROPIC))
@@ -232,13 +232,13 @@ class Drift(Experiment):
             )  # fmt: skip
         return pd.DataFrame(lines)
 
-    def curves(self, context: Context, found: Measured) -> pd.DataFrame:
+    def curves(self, study: Study, found: Measured) -> pd.DataFrame:
         """Drift by token on the own probe, smoothed, with its band over trials; the other probes' mean; the isotropic directions' range on the own probe."""
-        parts, draws, seed = [], context.config.scale.bootstrap_draws, context.config.seed
+        parts, draws, seed = [], study.config.scale.bootstrap_draws, study.config.seed
         for s, strength in enumerate(self.strengths):
             changes = {name: drifted(texts, found.unsteered)[s] for name, texts in found.texts.items()}
             for name in found.names[EMOTIONS]:
-                k = context.vectors.names.index(name)
+                k = study.vectors.names.index(name)
                 mean, low, high = band(smoothed(changes[name][..., k], self.smooth), draws, seed)
                 others, _, _ = band(smoothed(np.delete(changes[name], k, -1).mean(-1), self.smooth), 1, seed)
                 random = np.stack([band(smoothed(changes[iso][..., k], self.smooth), 1, seed)[0] for iso in found.names[ISOTROPIC]])
@@ -255,9 +255,9 @@ class Drift(Experiment):
                 )  # fmt: skip
         return pd.concat(parts, ignore_index=True)
 
-    def transcripts(self, context: Context, found: Measured) -> pd.DataFrame:
+    def transcripts(self, study: Study, found: Measured) -> pd.DataFrame:
         """Every text: `degenerates_at` is a token (-1: it does not), at which `marked` has a bar; `unsteered_text` is its trial's own."""
-        decode, lines = context.model.tokenizer.decode, []
+        decode, lines = study.model.tokenizer.decode, []
         groups = [(UNSTEERED, UNSTEERED, found.unsteered), *((g, n, found.texts[n]) for g, names in found.names.items() for n in names)]
         for group, name, texts in groups:
             for s, strength in enumerate([0.0] if group == UNSTEERED else self.strengths):
@@ -269,7 +269,7 @@ class Drift(Experiment):
                     lines.append(
                         {
                             "set": group, "direction": name, "strength": strength, "opening": k // self.samples, "sample": k % self.samples,
-                            "seed": 1_000_003 * context.config.seed + k, "tokens": len(ids), "ended": bool(texts.ended[s, k]),
+                            "seed": 1_000_003 * study.config.seed + k, "tokens": len(ids), "ended": bool(texts.ended[s, k]),
                             "repetition": repetition(ids), "perplexity": np.exp(surprise.mean()) if ids else np.nan,
                             "degenerates_at": broken.token if broken else -1, "why": broken.why if broken else "", "prompt": prompt,
                             "marked": before + (f" | {after}" if broken else ""),

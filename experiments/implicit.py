@@ -13,13 +13,15 @@ from typing import ClassVar
 import numpy as np
 import pandas as pd
 
-from emoexp import agreement, figures, published
-from emoexp.criteria import Measurement, judge
-from emoexp.experiment import Context, Experiment, NotApplicableError
-from emoexp.readout import assistant_residuals, cosine
-from emoexp.result import Result
-from emoexp.stats import central, resample, wilson
-from emoexp.vectors import isotropic_directions
+from emoexp.figures import validation as figures
+from emoexp.report import agreement
+from emoexp.stats.criteria import Measurement, judge
+from emoexp.stats.intervals import central, resample, wilson
+from emoexp.stimuli.paper import published
+from emoexp.study.result import Result
+from emoexp.study.study import Experiment, NotApplicableError, Study
+from emoexp.vectors.probes import assistant_residuals, cosine
+from emoexp.vectors.vectors import isotropic_directions
 
 
 @dataclass(kw_only=True)
@@ -28,18 +30,18 @@ class Implicit(Experiment):
 
     shown: ClassVar[tuple[str, ...]] = ("agreement_implicit",)
 
-    def run(self, context: Context) -> Result:
-        scale, seed = context.config.scale, context.config.seed
-        scenarios = [s for s in context.stimuli.scenarios if s.emotion in context.emotions]
+    def run(self, study: Study) -> Result:
+        scale, seed = study.config.scale, study.config.seed
+        scenarios = [s for s in study.stimuli.scenarios if s.emotion in study.emotions]
         if len(scenarios) < 3:
             raise NotApplicableError(f"V3, V4: implicit needs at least 3 of the pack's scenarios; emotions.names leaves {len(scenarios)}")
         names = tuple(s.emotion for s in scenarios)
-        residuals = assistant_residuals(context.model, context.artifacts, {"scenarios": [s.text for s in scenarios]}, context.layer)[0]
-        matrix = cosine(residuals, context.vectors.only(names))
+        residuals = assistant_residuals(study.model, study.artifacts, {"scenarios": [s.text for s in scenarios]}, study.layer)[0]
+        matrix = cosine(residuals, study.vectors.only(names))
         ranks, n = own_ranks(matrix), len(names)
 
-        rng = context.control_rng()
-        noise = [own_ranks(cosine(residuals, isotropic_directions(n, context.model.d_model, rng))) for _ in range(scale.null_draws)]
+        rng = study.control_rng()
+        noise = [own_ranks(cosine(residuals, isotropic_directions(n, study.model.d_model, rng))) for _ in range(scale.null_draws)]
         centred = own_ranks(matrix - matrix.mean(0))
         again = ranks[resample(n, scale.bootstrap_draws, seed)]
         measured = (
@@ -47,8 +49,8 @@ class Implicit(Experiment):
             Measurement("V4", float(ranks.mean()), n, central(again.mean(1)), central(np.array([r.mean() for r in noise]))),
         )
         off = ~np.eye(n, dtype=bool)
-        claude = published.implicit().only(names) if context.stimuli.is_paper else None
-        title = f"{context.stimuli.name} pack, {context.config.model.name}, layer {context.layer}"
+        claude = published.implicit().only(names) if study.stimuli.is_paper else None
+        title = f"{study.stimuli.name} pack, {study.config.model.name}, layer {study.layer}"
         result = Result(
             metrics={
                 "V3_centred": float((centred == 1).sum()),

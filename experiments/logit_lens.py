@@ -12,13 +12,13 @@ from typing import ClassVar
 import numpy as np
 import pandas as pd
 
-from emoexp.criteria import LENS_TOP, Measurement
 from emoexp.errors import EmoexpError
-from emoexp.experiment import Context, Experiment
-from emoexp.prompts import word_ids
-from emoexp.result import OTHER_SETTINGS, Result
-from emoexp.stats import central, wilson
-from emoexp.vectors import isotropic_directions
+from emoexp.models.prompts import word_ids
+from emoexp.stats.criteria import LENS_TOP, Measurement
+from emoexp.stats.intervals import central, wilson
+from emoexp.study.result import OTHER_SETTINGS, Result
+from emoexp.study.study import Experiment, Study
+from emoexp.vectors.vectors import isotropic_directions
 
 
 @dataclass(kw_only=True)
@@ -32,16 +32,16 @@ class LogitLens(Experiment):
         if self.top < 1:
             raise EmoexpError(f"experiment.top={self.top}: at least 1 token; V1's is {LENS_TOP}")
 
-    def run(self, context: Context) -> Result:
-        model, vectors, scale = context.model, context.vectors, context.config.scale
-        rng = np.random.default_rng(context.config.seed)
+    def run(self, study: Study) -> Result:
+        model, vectors, scale = study.model, study.vectors, study.config.scale
+        rng = np.random.default_rng(study.config.seed)
         lens = model.unembed(vectors.directions)
         if self.top >= lens.shape[1]:
             raise EmoexpError(
                 f"experiment.top={self.top}: the vocabulary has {lens.shape[1]} tokens, so every "
                 f"word would count; V1's is {LENS_TOP}"
             )
-        control_rng = context.control_rng()
+        control_rng = study.control_rng()
         controls = isotropic_directions(scale.null_draws, model.d_model, control_rng)
         noise = model.unembed(controls)
         own = {e: word_ids(model.tokenizer, e) for e in vectors.names}
@@ -63,7 +63,7 @@ class LogitLens(Experiment):
 
         other = f"own word in top {self.top} of the lens" if self.top != LENS_TOP else ""
         result.judge(v1, other)
-        pairs = [(a, b) for a, b in context.stimuli.opposite_pairs if a in vectors.names and b in vectors.names]
+        pairs = [(a, b) for a, b in study.stimuli.opposite_pairs if a in vectors.names and b in vectors.names]
         if len(pairs) < 2:
             result.notes.append(f"not measured: V2, which needs at least 2 of the pack's opposite pairs; emotions.names leaves {len(pairs)}")
             return result

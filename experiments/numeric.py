@@ -13,15 +13,17 @@ from typing import ClassVar
 import numpy as np
 import pandas as pd
 
-from emoexp import agreement, figures, published
-from emoexp.criteria import STRONG, Measurement
 from emoexp.errors import EmoexpError
-from emoexp.experiment import Context, Experiment, NotApplicableError
-from emoexp.readout import assistant_residuals, cosine
-from emoexp.result import OTHER_SETTINGS, Result
-from emoexp.stats import central, rank_columns, wilson
+from emoexp.figures import validation as figures
+from emoexp.report import agreement
+from emoexp.stats.criteria import STRONG, Measurement
+from emoexp.stats.intervals import central, rank_columns, wilson
 from emoexp.stimuli import NumericTemplate
-from emoexp.vectors import isotropic_directions
+from emoexp.stimuli.paper import published
+from emoexp.study.result import OTHER_SETTINGS, Result
+from emoexp.study.study import Experiment, NotApplicableError, Study
+from emoexp.vectors.probes import assistant_residuals, cosine
+from emoexp.vectors.vectors import isotropic_directions
 
 
 @dataclass(kw_only=True)
@@ -39,21 +41,21 @@ class Numeric(Experiment):
                 f"V6's is {STRONG}"
             )
 
-    def run(self, context: Context) -> Result:
-        scale, seed = context.config.scale, context.config.seed
-        templates = context.stimuli.numeric
+    def run(self, study: Study) -> Result:
+        scale, seed = study.config.scale, study.config.seed
+        templates = study.stimuli.numeric
         if not templates:
-            raise NotApplicableError(f"V5, V6: the pack {context.stimuli.name!r} says that it has no numeric templates")
-        probes = tuple(e for e in dict.fromkeys(e for t in templates for e in t.signs) if e in context.emotions)
+            raise NotApplicableError(f"V5, V6: the pack {study.stimuli.name!r} says that it has no numeric templates")
+        probes = tuple(e for e in dict.fromkeys(e for t in templates for e in t.signs) if e in study.emotions)
         if not probes:
             raise NotApplicableError("V5, V6: numeric needs at least one of the templates' probes among emotions.names")
         texts = {t.key: [t.template.format(X=x) for x in t.values] for t in templates}
-        residuals = assistant_residuals(context.model, context.artifacts, texts, context.layer)
-        directions = context.vectors.only(probes)
+        residuals = assistant_residuals(study.model, study.artifacts, texts, study.layer)
+        directions = study.vectors.only(probes)
         rho, signs = self.trends(residuals, directions, templates), np.array([[t.signs[p] for p in probes] for t in templates])
         right, strong = (np.sign(rho) == signs).ravel(), (np.abs(rho) > self.strong).ravel()
 
-        drawn = isotropic_directions(scale.null_draws * len(probes), context.model.d_model, context.control_rng())
+        drawn = isotropic_directions(scale.null_draws * len(probes), study.model.d_model, study.control_rng())
         by_draw = self.trends(residuals, drawn, templates).reshape(len(templates), scale.null_draws, len(probes)).swapaxes(0, 1)
         noise = np.stack([np.sign(by_draw) == signs, np.abs(by_draw) > self.strong]).sum((2, 3))
         n, cosines = right.size, [cosine(h, directions) for h in residuals]
@@ -76,8 +78,8 @@ class Numeric(Experiment):
             ]
         )
         curves = pd.DataFrame(rows)
-        claude = published.numeric() if context.stimuli.is_paper else None
-        title = f"{context.stimuli.name} pack, {context.config.model.name}, layer {context.layer}"
+        claude = published.numeric() if study.stimuli.is_paper else None
+        title = f"{study.stimuli.name} pack, {study.config.model.name}, layer {study.layer}"
         result = Result(
             metrics={both: float((right & strong).sum())},
             tables={"numeric_curves": curves, "numeric_trends": trends},

@@ -12,12 +12,14 @@ from typing import ClassVar
 import numpy as np
 import pandas as pd
 
-from emoexp import agreement, figures, published
-from emoexp.criteria import Measurement, judge
-from emoexp.experiment import Context, Experiment
-from emoexp.ratings import bradley_terry, position_bias, win_probabilities
-from emoexp.result import Result
-from emoexp.stats import Interval, central
+from emoexp.figures import validation as figures
+from emoexp.report import agreement
+from emoexp.stats.criteria import Measurement, judge
+from emoexp.stats.intervals import Interval, central
+from emoexp.stats.ratings import bradley_terry, position_bias, win_probabilities
+from emoexp.stimuli.paper import published
+from emoexp.study.result import Result
+from emoexp.study.study import Experiment, Study
 
 
 @dataclass(kw_only=True)
@@ -26,11 +28,11 @@ class Preference(Experiment):
 
     shown: ClassVar[tuple[str, ...]] = ("elo_by_category", "agreement_elo")
 
-    def run(self, context: Context) -> Result:
-        scale, rng = context.config.scale, np.random.default_rng(context.config.seed)
-        activities, ratings = context.stimuli.activities, context.baseline_elo
-        mass = context.preferences.option_mass(context.artifacts)
-        bt = bradley_terry(win_probabilities(context.baseline))
+    def run(self, study: Study) -> Result:
+        scale, rng = study.config.scale, np.random.default_rng(study.config.seed)
+        activities, ratings = study.stimuli.activities, study.baseline_elo
+        mass = study.preferences.option_mass(study.artifacts)
+        bt = bradley_terry(win_probabilities(study.baseline))
         labels = np.array([a.category for a in activities])
         permuted = np.array([gap(ratings, rng.permutation(labels)) for _ in range(scale.permutations)])
         measured = Measurement("V7", gap(ratings, labels), len(ratings), self.interval(ratings, labels, scale.bootstrap_draws, rng), central(permuted))
@@ -38,11 +40,11 @@ class Preference(Experiment):
             {"category": labels, "activity": [a.text for a in activities], "steered": [a.steered for a in activities], "elo": ratings, "bradley_terry": bt}
         )
         by_category = table.groupby("category", sort=False)[["elo", "bradley_terry"]].mean().reset_index().sort_values("elo", ascending=False)
-        claude = published.activities().elo_post if context.stimuli.is_paper else None
+        claude = published.activities().elo_post if study.stimuli.is_paper else None
         result = Result(
             metrics={
                 "V7_bradley_terry": gap(bt, labels),
-                "position_bias": position_bias(context.baseline),
+                "position_bias": position_bias(study.baseline),
                 "option_mass": float(mass.mean()),
                 "option_mass_below_half": float((mass < 0.5).mean()),
                 "elo_min": float(ratings.min()),
@@ -51,10 +53,10 @@ class Preference(Experiment):
             },
             verdicts=[judge(measured)],
             tables={"elo": table, "elo_by_category": by_category},
-            figures={"elo": figures.elo_by_category(table, f"{context.stimuli.name} pack, {context.config.model.name}", claude)},
+            figures={"elo": figures.elo_by_category(table, f"{study.stimuli.name} pack, {study.config.model.name}", claude)},
         )
-        if context.stimuli.is_paper:
-            result.merge(agreement.elo(ratings, scale, context.config.seed))
+        if study.stimuli.is_paper:
+            result.merge(agreement.elo(ratings, scale, study.config.seed))
         return result
 
     @staticmethod

@@ -1,6 +1,6 @@
 """How many stories does a vector need? Split-half reliability by emotion, and vector stability against the number of stories.
 
-No criterion of the paper: it says whether the corpus is large enough for the vectors that the criteria judge (emoexp/reliability.py).
+No criterion of the paper: it says whether the corpus is large enough for the vectors that the criteria judge (emoexp/vectors/reliability.py).
 """
 
 from __future__ import annotations
@@ -10,13 +10,13 @@ from typing import ClassVar
 
 import pandas as pd
 
-from emoexp import figures_reliability
 from emoexp.errors import EmoexpError
-from emoexp.experiment import Context, Experiment
-from emoexp.extraction import load_groups
-from emoexp.reliability import EXTRAPOLATED, NOT_ESTIMABLE, by_emotion, curve, split, stability, stories_needed
-from emoexp.result import Result
-from emoexp.vectors import NEUTRAL_VARIANCE, neutral_components
+from emoexp.figures import reliability as figures_reliability
+from emoexp.study.result import Result
+from emoexp.study.study import Experiment, Study
+from emoexp.vectors.extraction import load_groups
+from emoexp.vectors.reliability import EXTRAPOLATED, NOT_ESTIMABLE, by_emotion, curve, split, stability, stories_needed
+from emoexp.vectors.vectors import NEUTRAL_VARIANCE, neutral_components
 
 OFF_THE_MODEL = 0.05
 
@@ -38,15 +38,15 @@ class Reliability(Experiment):
         if not self.targets or not all(0 < t < 1 for t in self.targets):
             raise EmoexpError(f"experiment.targets={self.targets}: cosines between 0 and 1, at least one")
 
-    def run(self, context: Context) -> Result:
-        means, layer, seed = context.means, context.layer, context.config.seed
-        groups = load_groups(means, context.artifacts, layer)
+    def run(self, study: Study) -> Result:
+        means, layer, seed = study.means, study.layer, study.config.seed
+        groups = load_groups(means, study.artifacts, layer)
         components = neutral_components(means.neutral[:, layer], NEUTRAL_VARIANCE)
         points = curve(groups, components, self.splits, seed)
         emotions = by_emotion(split(groups, components, None, self.splits, seed), groups)
         stable = stability(points)
-        needed = stories_needed(points, self.targets, context.config.scale.bootstrap_draws, seed)
-        where = f"{context.config.model.name}, {context.corpus.name}, layer {layer}"
+        needed = stories_needed(points, self.targets, study.config.scale.bootstrap_draws, seed)
+        where = f"{study.config.model.name}, {study.corpus.name}, layer {layer}"
         return Result(
             metrics=metrics(emotions, needed),
             tables={"stories_needed": needed, "stability": stable, "reliability": emotions},

@@ -17,22 +17,22 @@ from typing import ClassVar
 import numpy as np
 import pandas as pd
 import torch
-
-from emoexp import figures_behaviour
-from emoexp.artifacts import Row, array_key
-from emoexp.config import ReplySpan
-from emoexp.continuations import NextWords
-from emoexp.diagonal import Cells, Estimate, cells, mean_of, random_pairs, reading_order
-from emoexp.errors import EmoexpError
-from emoexp.experiment import Context, Experiment
 from emoexp.experiments.steering import EMOTIONS, ISOTROPIC, MIXTURES
-from emoexp.model import SubjectModel
-from emoexp.prompts import Prompt, ask
-from emoexp.result import Result
-from emoexp.stats import Interval, bootstrap, central, pearson
+
+from emoexp.config import ReplySpan
+from emoexp.errors import EmoexpError
+from emoexp.figures import behaviour as figures_behaviour
+from emoexp.models.prompts import Prompt, ask
+from emoexp.models.subject import SubjectModel
+from emoexp.stats.intervals import Interval, bootstrap, central, pearson
+from emoexp.stats.matched_pairs import Cells, Estimate, cells, mean_of, random_pairs, reading_order
+from emoexp.steering.continuations import NextWords
 from emoexp.stimuli import SelfReport as Openings
 from emoexp.stimuli import Stimuli
-from emoexp.vectors import isotropic_directions, mixture_directions
+from emoexp.store.artifacts import Row, array_key
+from emoexp.study.result import Result
+from emoexp.study.study import Experiment, Study
+from emoexp.vectors.vectors import isotropic_directions, mixture_directions
 
 SELF, OTHER, DIFFERENCE = "self", "other", "difference"
 UNSTEERED = "unsteered"
@@ -75,16 +75,16 @@ class SelfReport(Experiment):
         if self.steered is ReplySpan.generated:
             raise EmoexpError("experiment.steered=generated: what comes before the word must be steered, or nothing can change: turn or all")
 
-    def run(self, context: Context) -> Result:
-        report = self.measure(context)
-        return self.judged(context, report)
+    def run(self, study: Study) -> Result:
+        report = self.measure(study)
+        return self.judged(study, report)
 
-    def measure(self, context: Context) -> Report:
+    def measure(self, study: Study) -> Report:
         """The map, one artifact row for each direction: a killed run goes on where it stopped."""
-        model, vectors, n_random = context.model, context.vectors, context.config.scale.random_directions
+        model, vectors, n_random = study.model, study.vectors, study.config.scale.random_directions
         if len(vectors.names) < 3:
             raise EmoexpError(f"experiment=self_report: {len(vectors.names)} emotions make no map; at least 3 (emotions=...)")
-        rng = context.control_rng()
+        rng = study.control_rng()
         sets = {
             EMOTIONS: vectors.directions,
             ISOTROPIC: isotropic_directions(n_random, model.d_model, rng),
@@ -93,18 +93,18 @@ class SelfReport(Experiment):
         names = {EMOTIONS: list(vectors.names), **{s: [f"{s} {i}" for i in range(n_random)] for s in (ISOTROPIC, MIXTURES)}}
         added = torch.as_tensor(self.strength * vectors.residual_norm * np.concatenate(list(sets.values())), dtype=torch.float32)
         labels = [label for group in names.values() for label in group]
-        whose, prompts = openings(context.stimuli, model)
+        whose, prompts = openings(study.stimuli, model)
         readers = [NextWords(model, prompt, vectors.names, self.steered) for prompt in prompts]
 
         def row(label: str) -> Row:
             vector = None if label == UNSTEERED else added[labels.index(label)]
-            return {"log_probs": np.stack([reader.log_probs(context.layer, vector) for reader in readers])}
+            return {"log_probs": np.stack([reader.log_probs(study.layer, vector) for reader in readers])}
 
         identity = {
-            "model": model.identity, "format": model.format_identity, "pack": context.stimuli.sha256, "words": list(vectors.names), "layer": context.layer,
+            "model": model.identity, "format": model.format_identity, "pack": study.stimuli.sha256, "words": list(vectors.names), "layer": study.layer,
             "steered": self.steered.value, "vectors": array_key(added.numpy()),
         }  # fmt: skip
-        rows = context.artifacts.rows("self_report", identity, [UNSTEERED, *labels], row, f"self-report, steered with {len(labels)} directions")
+        rows = study.artifacts.rows("self_report", identity, [UNSTEERED, *labels], row, f"self-report, steered with {len(labels)} directions")
         found = np.stack([r["log_probs"] for r in rows])
         by_who = {who: found[:, [i for i, w in enumerate(whose) if w == who]].mean(1) for who in (SELF, OTHER)}
         ends = np.cumsum([len(group) for group in names.values()])[:-1]
@@ -112,9 +112,9 @@ class SelfReport(Experiment):
         steered = {group: {who: parts[who][k] for who in by_who} for k, group in enumerate(names)}
         return Report(vectors.names, names, {who: log_probs[0] for who, log_probs in by_who.items()}, steered)
 
-    def judged(self, context: Context, report: Report) -> Result:
+    def judged(self, study: Study, report: Report) -> Result:
         """Own words against random pairs; how the two maps and valence go together."""
-        scale, seed = context.config.scale, context.config.seed
+        scale, seed = study.config.scale, study.config.seed
         words, own = report.words, np.arange(len(report.words))
         found = {(s, who): cells(report.change(s, who)) for s in report.names for who in (SELF, OTHER)}
         values = {(*key, name): part for key, of in found.items() for name, part in of._asdict().items()}
@@ -141,9 +141,9 @@ class SelfReport(Experiment):
         metrics = {f"self_report_{name}_{who}": table[EMOTIONS, who, name].value for who in (SELF, OTHER) for name in STATISTICS}
         anyhow = {who: report.change(ISOTROPIC, who).mean(0) for who in (SELF, OTHER)}
         metrics |= {f"self_report_rank_centred_{who}": float(cells(report.change(EMOTIONS, who) - anyhow[who]).at(own).rank.mean()) for who in anyhow}
-        diagonal = self.by_emotion(context, report, {who: found[EMOTIONS, who].at(own) for who in (SELF, OTHER)})
-        order, ordered_by = reading_order(words, context.valence, context.vectors.directions)
-        title = f"{context.stimuli.name} pack, {context.config.model.name}, layer {context.layer}, strength {self.strength:g}, steered: {self.steered.value}"
+        diagonal = self.by_emotion(study, report, {who: found[EMOTIONS, who].at(own) for who in (SELF, OTHER)})
+        order, ordered_by = reading_order(words, study.valence, study.vectors.directions)
+        title = f"{study.stimuli.name} pack, {study.config.model.name}, layer {study.layer}, strength {self.strength:g}, steered: {self.steered.value}"
         maps = {
             f"self_report_map_{who}": figures_behaviour.word_map(
                 report.change(EMOTIONS, who)[np.ix_(order, order)], [words[i] for i in order], f"{WHOSE[who]}; {title}", ordered_by
@@ -159,24 +159,24 @@ class SelfReport(Experiment):
         }
         return Result(
             metrics=metrics,
-            tables={"self_report_rows": pd.DataFrame(rows), "self_report_relations": self.relations(context, report), "self_report_words": diagonal, **wide},
+            tables={"self_report_rows": pd.DataFrame(rows), "self_report_relations": self.relations(study, report), "self_report_words": diagonal, **wide},
             figures={"self_report": figures_behaviour.self_report(diagonal, nulls, len(words), title), **maps},
             notes=[
-                f"log-probabilities are of whole words, all tokens; others: mean over {len(require(context.stimuli).other)} question(s); "
+                f"log-probabilities are of whole words, all tokens; others: mean over {len(require(study.stimuli).other)} question(s); "
                 "null: as many random directions as there are emotions, each with a random word"
             ],
         )
 
-    def by_emotion(self, context: Context, report: Report, own: dict[str, Cells]) -> pd.DataFrame:
+    def by_emotion(self, study: Study, report: Report, own: dict[str, Cells]) -> pd.DataFrame:
         """One row per emotion: what its own word did."""
         columns = {f"{name}_{who}": values for who, part in own.items() for name, values in part._asdict().items()}
         unsteered = {f"log_prob_{who}": report.unsteered[who] for who in own}
-        valence = [context.valence.get(word, np.nan) for word in report.words]
+        valence = [study.valence.get(word, np.nan) for word in report.words]
         return pd.DataFrame({"emotion": report.words, "valence": valence, **columns, **unsteered})
 
-    def relations(self, context: Context, report: Report) -> pd.DataFrame:
+    def relations(self, study: Study, report: Report) -> pd.DataFrame:
         """Correlations with n, interval (bootstrap over emotions) and null: of both maps; of valence with own words; with valenced words."""
-        scale, seed = context.config.scale, context.config.seed
+        scale, seed = study.config.scale, study.config.seed
         rng = np.random.default_rng(seed)
 
         def both(group: str) -> Callable[[np.ndarray], float]:
@@ -191,8 +191,8 @@ class SelfReport(Experiment):
         everyone, n_random = len(report.words), len(report.names[ISOTROPIC])
         noise = bootstrap(n_random, both(ISOTROPIC), scale.bootstrap_draws, seed)
         lines = [line("self map and other map, all cells", everyone, both(EMOTIONS), noise, "isotropic directions' maps")]
-        known = np.array([word in context.valence for word in report.words])
-        valence = np.array([context.valence[word] for word in report.words if word in context.valence])
+        known = np.array([word in study.valence for word in report.words])
+        valence = np.array([study.valence[word] for word in report.words if word in study.valence])
         if known.sum() >= 5 and (valence > 0).sum() >= 2 and (valence < 0).sum() >= 2:
             for who in (SELF, OTHER):
                 change = report.change(EMOTIONS, who)[np.ix_(known, known)]

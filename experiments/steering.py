@@ -16,15 +16,17 @@ from typing import ClassVar
 import numpy as np
 import pandas as pd
 
-from emoexp import agreement, figures, published
-from emoexp.criteria import CORRELATED, Effect, Measurement, judge
 from emoexp.errors import EmoexpError
-from emoexp.experiment import Context, Experiment, NotApplicableError
-from emoexp.ratings import bradley_terry, elo, win_probabilities
-from emoexp.readout import activity_residuals
-from emoexp.result import Result
-from emoexp.stats import Interval, central, correlate_columns, pearson, ratio_interval, resampled_correlations, wilson
-from emoexp.vectors import isotropic_directions, mixture_directions
+from emoexp.figures import validation as figures
+from emoexp.report import agreement
+from emoexp.stats.criteria import CORRELATED, Effect, Measurement, judge
+from emoexp.stats.intervals import Interval, central, correlate_columns, pearson, ratio_interval, resampled_correlations, wilson
+from emoexp.stats.ratings import bradley_terry, elo, win_probabilities
+from emoexp.stimuli.paper import published
+from emoexp.study.result import Result
+from emoexp.study.study import Experiment, NotApplicableError, Study
+from emoexp.vectors.probes import activity_residuals
+from emoexp.vectors.vectors import isotropic_directions, mixture_directions
 
 EMOTIONS, ISOTROPIC, MIXTURES = "emotions", "isotropic random", "random mixtures of emotions"
 
@@ -49,46 +51,46 @@ class Steering(Experiment):
             raise EmoexpError(f"experiment.strength={self.strength}: must be a number other than 0, in multiples of the residual norm")
         check_band(self.band)
 
-    def run(self, context: Context) -> Result:
-        table = self.measure(context)
-        return self.judged(context, table)
+    def run(self, study: Study) -> Result:
+        table = self.measure(study)
+        return self.judged(study, table)
 
-    def layers(self, context: Context) -> tuple[int, ...]:
+    def layers(self, study: Study) -> tuple[int, ...]:
         """The band, checked: what is added on an activity's tokens must be able to reach the answer."""
-        band = tuple(sorted(self.band)) if self.band else (context.layer,)
-        context.model.check_layers(band)
-        if context.layer not in band:
+        band = tuple(sorted(self.band)) if self.band else (study.layer,)
+        study.model.check_layers(band)
+        if study.layer not in band:
             raise EmoexpError(
-                f"experiment.band={list(band)} leaves out layer={context.layer}, at which r is "
-                f"read: set layer to one of {', '.join(map(str, band))}, or add {context.layer} "
+                f"experiment.band={list(band)} leaves out layer={study.layer}, at which r is "
+                f"read: set layer to one of {', '.join(map(str, band))}, or add {study.layer} "
                 "to the band"
             )
-        if band[0] > (deepest := context.model.deepest_reach):
+        if band[0] > (deepest := study.model.deepest_reach):
             raise NotApplicableError(
                 f"V10, V11: what is added at layer {band[0]} on an activity's tokens cannot reach the answer, since no block above it makes "
                 f"keys and values of its own; choose a layer up to {deepest}"
             )
         return band
 
-    def measure(self, context: Context) -> pd.DataFrame:
+    def measure(self, study: Study) -> pd.DataFrame:
         """One row per steered direction: set, name, r, delta_elo, delta_bradley_terry."""
-        band, scale = self.layers(context), context.config.scale
-        vectors, stimuli = context.vectors, context.stimuli
-        rng = context.control_rng()
-        residuals = activity_residuals(context.model, context.artifacts, stimuli, context.layer)
-        r = correlate_columns(residuals @ vectors.directions.T, context.baseline_elo)
+        band, scale = self.layers(study), study.config.scale
+        vectors, stimuli = study.vectors, study.stimuli
+        rng = study.control_rng()
+        residuals = activity_residuals(study.model, study.artifacts, stimuli, study.layer)
+        r = correlate_columns(residuals @ vectors.directions.T, study.baseline_elo)
         chosen = spread(r, vectors.names, self.n_emotions, [e for e in stimuli.exemplars if e in vectors.names])
-        by_layer = [vectors if layer == context.layer else context.vectors_at(layer) for layer in band]
+        by_layer = [vectors if layer == study.layer else study.vectors_at(layer) for layer in band]
 
         def repeated(directions: np.ndarray) -> np.ndarray:
             return np.repeat(directions[:, None], len(band), 1)
 
         sets = {
             EMOTIONS: np.stack([v.only(chosen) for v in by_layer], 1),
-            ISOTROPIC: repeated(isotropic_directions(scale.random_directions, context.model.d_model, rng)),
+            ISOTROPIC: repeated(isotropic_directions(scale.random_directions, study.model.d_model, rng)),
             MIXTURES: repeated(mixture_directions(scale.random_directions, vectors.directions, rng)),
         }
-        home = band.index(context.layer)
+        home = band.index(study.layer)
         rows = pd.DataFrame(
             {
                 "set": [name for name, d in sets.items() for _ in d],
@@ -98,16 +100,16 @@ class Steering(Experiment):
         directions = np.concatenate(list(sets.values()))
         norms = np.array([v.residual_norm for v in by_layer])
         added = self.strength * norms[None, :, None] * directions
-        margins = context.preferences.steer(context.artifacts, context.baseline, context.config.span.kind, band, added)
-        wins, steered = win_probabilities(margins), context.preferences.steered
-        change = (elo(wins, context.config.seed) - context.baseline_elo)[:, steered].mean(1)
-        bt_base = bradley_terry(win_probabilities(context.baseline))
+        margins = study.preferences.steer(study.artifacts, study.baseline, study.config.span.kind, band, added)
+        wins, steered = win_probabilities(margins), study.preferences.steered
+        change = (elo(wins, study.config.seed) - study.baseline_elo)[:, steered].mean(1)
+        bt_base = bradley_terry(win_probabilities(study.baseline))
         bt_change = np.array([(bradley_terry(w) - bt_base)[steered].mean() for w in wins])
-        return rows.assign(r=correlate_columns(residuals @ directions[:, home].T, context.baseline_elo), delta_elo=change, delta_bradley_terry=bt_change)
+        return rows.assign(r=correlate_columns(residuals @ directions[:, home].T, study.baseline_elo), delta_elo=change, delta_bradley_terry=bt_change)
 
-    def judged(self, context: Context, table: pd.DataFrame) -> Result:
+    def judged(self, study: Study, table: pd.DataFrame) -> Result:
         """Verdicts on the emotions, with the isotropic directions as their null."""
-        scale, seed = context.config.scale, context.config.seed
+        scale, seed = study.config.scale, study.config.seed
         sets = {name: part.reset_index(drop=True) for name, part in table.groupby("set", sort=False)}
         emotions, isotropic = sets[EMOTIONS], sets[ISOTROPIC]
         n, rng = len(emotions), np.random.default_rng(seed)
@@ -143,17 +145,17 @@ class Steering(Experiment):
         )  # fmt: skip
         exemplars = {
             f"delta_elo_{e}": float(emotions.loc[emotions["direction"] == e, "delta_elo"].iloc[0])
-            for e in context.stimuli.exemplars
+            for e in study.stimuli.exemplars
             if e in set(emotions["direction"])
         }
         by_bt = pearson(emotions["r"].to_numpy(), emotions["delta_bradley_terry"].to_numpy())
-        span, band = context.config.span.kind.value, self.layers(context)
-        where = f"layer {context.layer}"
+        span, band = study.config.span.kind.value, self.layers(study)
+        where = f"layer {study.layer}"
         notes = [] if span == "steered_activity" else [f"span={span}: not the paper's span, an ablation"]
         if len(band) > 1:
-            where = f"layers {', '.join(map(str, band))} together, r at layer {context.layer}"
+            where = f"layers {', '.join(map(str, band))} together, r at layer {study.layer}"
             notes.append(f"steered at {where}")
-        claude = published.steering() if context.stimuli.is_paper else None
+        claude = published.steering() if study.stimuli.is_paper else None
         result = Result(
             metrics={
                 "V10_absolute_as_published": abs(measured[0].value),
@@ -173,15 +175,15 @@ class Steering(Experiment):
                 "steering": figures.steering_scatter(
                     emotions,
                     table[table["set"] != EMOTIONS],
-                    context.valence,
-                    f"{context.stimuli.name} pack, {context.config.model.name}, {where}, span {span}, strength {self.strength:g}",
+                    study.valence,
+                    f"{study.stimuli.name} pack, {study.config.model.name}, {where}, span {span}, strength {self.strength:g}",
                     claude,
                 )
             },
             notes=notes,
         )
         if claude is not None:
-            result.merge(agreement.steering(emotions, isotropic, context.stimuli, context.config.span.kind))
+            result.merge(agreement.steering(emotions, isotropic, study.stimuli, study.config.span.kind))
         return result
 
 

@@ -18,21 +18,21 @@ from typing import ClassVar
 
 import numpy as np
 import pandas as pd
+from emoexp.experiments.steering import EMOTIONS, ISOTROPIC, spread
 from scipy.stats import rankdata
 
-from emoexp import figures_map
-from emoexp.artifacts import Row, array_key, key_of
 from emoexp.errors import EmoexpError
-from emoexp.experiment import Context, Experiment, NotApplicableError
-from emoexp.experiments.steering import EMOTIONS, ISOTROPIC, spread
-from emoexp.preference import Preferences
-from emoexp.ratings import elo, win_probabilities
-from emoexp.readout import activity_residuals
-from emoexp.replay import PrefixReplay
-from emoexp.result import Result
-from emoexp.stats import correlate_columns
-from emoexp.steering_cells import RULE, judge_cell, propose, said
-from emoexp.vectors import isotropic_directions
+from emoexp.figures import steering_map as figures_map
+from emoexp.stats.intervals import correlate_columns
+from emoexp.stats.ratings import elo, win_probabilities
+from emoexp.stats.steering_grid import RULE, judge_cell, propose, said
+from emoexp.steering.preference import Preferences
+from emoexp.steering.replay import PrefixReplay
+from emoexp.store.artifacts import Row, array_key, key_of
+from emoexp.study.result import Result
+from emoexp.study.study import Experiment, NotApplicableError, Study
+from emoexp.vectors.probes import activity_residuals
+from emoexp.vectors.vectors import isotropic_directions
 
 MOST_LAYERS = 12
 SUBTRACTED = "exemplars, subtracted"
@@ -66,51 +66,51 @@ class SteeringMap(Experiment):
         if self.activities < 8 or self.activities % 2:
             raise EmoexpError(f"experiment.activities={self.activities}: an even number, at least 8; half of them are steered")
 
-    def run(self, context: Context) -> Result:
-        directions = self.measure(context)
-        return self.judged(context, directions)
+    def run(self, study: Study) -> Result:
+        directions = self.measure(study)
+        return self.judged(study, directions)
 
-    def mapped(self, context: Context) -> tuple[int, ...]:
+    def mapped(self, study: Study) -> tuple[int, ...]:
         """The layers of the map, checked: what is added on an activity's tokens must be able to reach the answer."""
-        deepest = context.model.deepest_reach
+        deepest = study.model.deepest_reach
         if self.layers is None:
             step = -(-(deepest + 1) // MOST_LAYERS)
             return tuple(range(step - 1, deepest + 1, step))
         if not self.layers or len(set(self.layers)) != len(self.layers):
             raise EmoexpError(f"experiment.layers={self.layers}: name each layer once, and at least one; or null")
-        context.model.check_layers(self.layers)
+        study.model.check_layers(self.layers)
         if max(self.layers) > deepest:
             raise NotApplicableError(
                 f"steering_map: what is added at layer {max(self.layers)} on an activity's tokens cannot reach the answer; choose layers up to {deepest}"
             )
         return tuple(sorted(self.layers))
 
-    def measure(self, context: Context) -> pd.DataFrame:
+    def measure(self, study: Study) -> pd.DataFrame:
         """One row per cell and direction: layer, strength (below 0: subtracted), set, direction, r, delta_elo, coherence, order_kept,
         order_unsteered. Each cell is one artifact row: a killed map goes on, and a further strength costs itself only."""
-        if context.config.vectors is not None:
+        if study.config.vectors is not None:
             raise EmoexpError("vectors=... holds one layer, and a map needs those of every layer: leave it out")
-        layers, seed = self.mapped(context), context.config.seed
-        at = {layer: context.vectors_at(layer) for layer in layers}
-        residuals = {layer: activity_residuals(context.model, context.artifacts, context.stimuli, layer) for layer in layers}
-        by_layer = [correlate_columns(residuals[layer] @ at[layer].directions.T, context.baseline_elo) for layer in layers]
-        exemplars = tuple(e for e in context.stimuli.exemplars if e in context.emotions)
-        emotions = with_exemplars(np.mean(by_layer, 0), context.emotions, self.n_emotions, exemplars)
-        chosen = representatives(context.baseline_elo, context.preferences.steered, self.activities, seed)
-        league = among(context.preferences, chosen)
-        baseline = context.baseline[np.ix_(chosen, chosen)]
+        layers, seed = self.mapped(study), study.config.seed
+        at = {layer: study.vectors_at(layer) for layer in layers}
+        residuals = {layer: activity_residuals(study.model, study.artifacts, study.stimuli, layer) for layer in layers}
+        by_layer = [correlate_columns(residuals[layer] @ at[layer].directions.T, study.baseline_elo) for layer in layers]
+        exemplars = tuple(e for e in study.stimuli.exemplars if e in study.emotions)
+        emotions = with_exemplars(np.mean(by_layer, 0), study.emotions, self.n_emotions, exemplars)
+        chosen = representatives(study.baseline_elo, study.preferences.steered, self.activities, seed)
+        league = among(study.preferences, chosen)
+        baseline = study.baseline[np.ix_(chosen, chosen)]
         ratings, steered = elo(win_probabilities(baseline), seed), league.steered
         sets = [EMOTIONS] * len(emotions) + [ISOTROPIC] * len(emotions) + [SUBTRACTED] * len(exemplars)
         names = [*emotions, *(f"{ISOTROPIC} {i}" for i in range(len(emotions))), *exemplars]
         signs = np.where(np.array(sets) == SUBTRACTED, -1.0, 1.0)
-        unsteered_mass, parts = self.unsteered_mass(context, league, layers[0]), []
+        unsteered_mass, parts = self.unsteered_mass(study, league, layers[0]), []
         for layer in layers:
-            rng = context.control_rng(layer)
-            isotropic = isotropic_directions(len(emotions), context.model.d_model, rng)
+            rng = study.control_rng(layer)
+            isotropic = isotropic_directions(len(emotions), study.model.d_model, rng)
             directions = np.concatenate([at[layer].only(emotions), isotropic, at[layer].only(exemplars) if exemplars else isotropic[:0]])
             added = (signs * at[layer].residual_norm)[:, None] * directions
-            answers = self.answered(context, league, layer, added)
-            r = correlate_columns(residuals[layer] @ directions.T, context.baseline_elo)
+            answers = self.answered(study, league, layer, added)
+            r = correlate_columns(residuals[layer] @ directions.T, study.baseline_elo)
             for strength, answer in zip(self.strengths, answers, strict=True):
                 margins = np.repeat(baseline[None], len(directions), 0)
                 margins[:, *league.affected_pairs] = answer["margins"]
@@ -128,27 +128,27 @@ class SteeringMap(Experiment):
                 )  # fmt: skip
         return pd.concat(parts, ignore_index=True)
 
-    def answered(self, context: Context, league: Preferences, layer: int, added: np.ndarray) -> list[Row]:
+    def answered(self, study: Study, league: Preferences, layer: int, added: np.ndarray) -> list[Row]:
         """Answers at each strength; `added` is what strength 1 adds, (direction, d_model)."""
-        span, kept = context.config.span.kind, dict[int, PrefixReplay]()
+        span, kept = study.config.span.kind, dict[int, PrefixReplay]()
         identity = {**league.identity, "span": span.value, "layer": layer, "vectors": array_key(added)}
 
         def row(label: str) -> Row:
             return league.answers(span, (layer,), float(label) * added[:, None], kept)
 
         labels = [repr(float(s)) for s in self.strengths]
-        return context.artifacts.rows("steering_map", identity, labels, row, f"steering map, layer {layer}: strengths, {len(added)} directions each")
+        return study.artifacts.rows("steering_map", identity, labels, row, f"steering map, layer {layer}: strengths, {len(added)} directions each")
 
-    def unsteered_mass(self, context: Context, league: Preferences, layer: int) -> float:
+    def unsteered_mass(self, study: Study, league: Preferences, layer: int) -> float:
         """Mean p(A) + p(B) of the unsteered model over the pairs that steering affects; `layer` is any."""
-        span, nothing = context.config.span.kind, np.zeros((1, 1, context.model.d_model))
+        span, nothing = study.config.span.kind, np.zeros((1, 1, study.model.d_model))
         identity = {**league.identity, "span": span.value}
-        rows = context.artifacts.rows("steering_map", identity, ["unsteered"], lambda _: league.answers(span, (layer,), nothing, {}), "steering map, unsteered")
+        rows = study.artifacts.rows("steering_map", identity, ["unsteered"], lambda _: league.answers(span, (layer,), nothing, {}), "steering map, unsteered")
         return float(rows[0]["mass"].astype(np.float64).mean())
 
-    def judged(self, context: Context, directions: pd.DataFrame) -> Result:
+    def judged(self, study: Study, directions: pd.DataFrame) -> Result:
         """One row per cell with intervals and controls, what is proposed, and the figures."""
-        draws, seed, span = context.config.scale.bootstrap_draws, context.config.seed, context.config.span.kind.value
+        draws, seed, span = study.config.scale.bootstrap_draws, study.config.seed, study.config.span.kind.value
         isotropic = directions[directions["set"] == ISOTROPIC]
         if (still := isotropic[isotropic["delta_elo"] == 0]).size:
             where = f"layer {still['layer'].iloc[0]}, strength {still['strength'].iloc[0]:g}"
@@ -165,13 +165,13 @@ class SteeringMap(Experiment):
         if proposal is not None:
             metrics |= {f"proposed_{name}": proposal.cell[name] for name in cells.columns if name.startswith(PROPOSED)}
             metrics |= {"proposed_measured_layers_that_work": len(proposal.layers)}
-        notes = [said(cells, proposal, context.config.model.name), RULE]
+        notes = [said(cells, proposal, study.config.model.name), RULE]
         if mass < HALF:
             notes.append(f"unsteered, the model gives A and B {mass:.2g} of the probability: it would mostly answer something else")
         if span != "steered_activity":
             notes.append(f"span={span}: not the paper's span, an ablation")
         title = (
-            f"{context.stimuli.name} pack, {context.config.model.name} ({context.model.n_layers} blocks), span {span}, {n} emotions, {n} isotropic directions"
+            f"{study.stimuli.name} pack, {study.config.model.name} ({study.model.n_layers} blocks), span {span}, {n} emotions, {n} isotropic directions"
         )
         figures = {"steering_map": figures_map.steering_map(cells, proposal, title)}
         if SUBTRACTED in set(directions["set"]):

@@ -10,12 +10,12 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from emoexp.experiment import Context, Experiment
-from emoexp.result import Result
 from emoexp.stories.corpus import Corpus
 from emoexp.stories.generation import generate
 from emoexp.stories.reject import MIN_WORDS, REASONS
 from emoexp.stories.units import Plan, command
+from emoexp.study.result import Result
+from emoexp.study.study import Experiment, Study
 
 NEUTRAL = "(neutral)"
 EXCERPT = 80
@@ -26,16 +26,16 @@ EXCERPT = 80
 class Stories(Experiment):
     """How many and by whom is said by `stories`; what about, by `emotions` and `stimuli`. Run again, it goes on where it stopped."""
 
-    def run(self, context: Context) -> Result:
-        plan = generate(context)
-        corpus = context.corpus
+    def run(self, study: Study) -> Result:
+        plan = generate(study)
+        corpus = study.corpus
         reasons, fewer = Counter(r.reason for r in corpus.rejected), units_with_fewer(plan)
         metrics = {
             "units": len(plan.units), "units_with_fewer": fewer, "stories": len(corpus.stories), "neutral": len(corpus.neutral),
             **{f"rejected_{reason}": reasons[reason] for reason in REASONS},
         }  # fmt: skip
         rejected = [(r.reason, r.story.emotion or NEUTRAL, r.story.topic, " ".join(r.story.text.split())[:EXCERPT]) for r in corpus.rejected]
-        notes = [f"the corpus lies in {plan.folder}", f"to use it: {command(context, 'verify')}"]
+        notes = [f"the corpus lies in {plan.folder}", f"to use it: {command(study, 'verify')}"]
         if fewer:
             notes.insert(0, f"{fewer} of {len(plan.units)} answers have fewer texts than asked for, after {plan.stories.attempts} attempts each")
         if lacking := [emotion for emotion in plan.emotions if emotion not in corpus.by_emotion]:

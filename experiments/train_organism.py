@@ -8,11 +8,11 @@ from pathlib import Path
 from typing import Any
 
 from emoexp.errors import EmoexpError
-from emoexp.experiment import Context, Experiment
 from emoexp.organism.corpus import Phase, Policy
 from emoexp.organism.held_out import reserved_parts
 from emoexp.organism.world import load_world
-from emoexp.result import Result
+from emoexp.study.result import Result
+from emoexp.study.study import Experiment, Study
 
 PLANTED = {
     "valence": (
@@ -86,8 +86,7 @@ class TrainOrganism(Experiment):
         if self.policy not in allowed:
             raise EmoexpError(f"experiment.policy={self.policy!r}: choose from {', '.join(allowed)}")
 
-    def run(self, context: Context) -> Result:
-        from emoexp.artifacts import key_of
+    def run(self, study: Study) -> Result:
         from emoexp.organism.training import (
             CLOSED_SHARE,
             CONTENT_BLOCKS,
@@ -99,8 +98,9 @@ class TrainOrganism(Experiment):
             save_pretrained,
             train,
         )
+        from emoexp.store.artifacts import key_of
 
-        seed = context.config.seed
+        seed = study.config.seed
         recipe: dict[str, Any] = asdict(self) | {
             "seed": seed,
             "reserved": key_of({"parts": sorted(reserved_parts())}),
@@ -108,7 +108,7 @@ class TrainOrganism(Experiment):
         }
         for irrelevant in ("policy", "output", "save_every"):
             del recipe[irrelevant]
-        folder = context.artifacts.root / "training" / key_of(recipe)
+        folder = study.artifacts.root / "training" / key_of(recipe)
         folder.mkdir(parents=True, exist_ok=True)
         (folder / "recipe.json").write_text(json.dumps(recipe, indent=2) + "\n", encoding="utf-8")
         tokenizer = build_tokenizer(seed, self.vocab_size, self.tokenizer_documents)

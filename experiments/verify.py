@@ -5,14 +5,15 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import ClassVar
 
-from emoexp.experiment import Context, Experiment, NotApplicableError
 from emoexp.experiments.correlation import Correlation
 from emoexp.experiments.implicit import Implicit
 from emoexp.experiments.logit_lens import LogitLens
 from emoexp.experiments.numeric import Numeric
 from emoexp.experiments.preference import Preference
 from emoexp.experiments.steering import Steering
-from emoexp.result import OTHER_SETTINGS, Result
+
+from emoexp.study.result import OTHER_SETTINGS, Result
+from emoexp.study.study import Experiment, NotApplicableError, Study
 
 
 @dataclass(kw_only=True)
@@ -29,11 +30,11 @@ class Verify(Experiment):
         OTHER_SETTINGS, "steering_rows", "agreement_elo", "agreement_implicit", "agreement_numeric", "agreement_correlations", "agreement_steering",
     )  # fmt: skip
 
-    def run(self, context: Context) -> Result:
+    def run(self, study: Study) -> Result:
         result = Result()
         for part in (self.logit_lens, self.implicit, self.numeric, self.preference, self.correlation, self.steering):
             try:
-                result.merge(part.run(context))
+                result.merge(part.run(study))
             except NotApplicableError as reason:
                 result.notes.append(f"not measured: {reason}")
             except Exception as error:  # out of memory, say

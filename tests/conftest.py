@@ -10,8 +10,8 @@ import torch
 from transformers import AutoTokenizer, LlamaConfig, LlamaForCausalLM
 
 from emoexp.config import ModelConfig
-from emoexp.loading import BUNDLED
-from emoexp.model import SubjectModel, quiet
+from emoexp.models.loading.load import BUNDLED
+from emoexp.models.subject import SubjectModel, quiet
 from emoexp.stimuli import Stimuli, load_stimuli
 from emoexp.stories.corpus import Corpus, pack_corpus
 

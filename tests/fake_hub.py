@@ -116,7 +116,7 @@ def _tried(config: Any) -> dict[str, Any]:
     """The case's answer: what was loaded. A remote model is traced through nnsight's simulation of a server, against a plain hook."""
     import torch
 
-    from emoexp.loading import load_network, load_remote
+    from emoexp.models.loading.load import load_network, load_remote
 
     if not config.remote:
         loaded = load_network(config)

@@ -15,7 +15,7 @@ from tokenizers import Regex, Tokenizer, decoders, models, normalizers, pre_toke
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
 from emoexp.config import ModelConfig, OptionReading, PromptFormat
-from emoexp.model import SubjectModel
+from emoexp.models.subject import SubjectModel
 from emoexp.stimuli import load_stimuli
 
 WORDS = r"[^\r\n\p{L}\p{N}]?\p{L}+"

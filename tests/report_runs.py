@@ -9,8 +9,8 @@ from typing import Any
 
 import yaml
 
-from emoexp.criteria import CRITERIA, Effect, Measurement, judge
-from emoexp.stats import Interval
+from emoexp.stats.criteria import CRITERIA, Effect, Measurement, judge
+from emoexp.stats.intervals import Interval
 
 MODELS, LAYERS = ("organism", "organism_untrained"), (2, 3, 4, 5, 6, 7)
 N = {"V1": 64, "V2": 5, "V3": 12, "V4": 12, "V5": 24, "V6": 24, "V7": 8, "V8": 6, "V9": 64, "V10": 36, "V11": 36}

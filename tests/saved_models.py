@@ -10,7 +10,7 @@ import torch
 from transformers import AutoTokenizer, LlamaConfig, LlamaForCausalLM
 
 from emoexp.config import ModelConfig
-from emoexp.loading import BUNDLED
+from emoexp.models.loading.load import BUNDLED
 
 
 def save_tiny(folder: Path) -> Path:

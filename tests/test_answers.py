@@ -10,14 +10,14 @@ import numpy as np
 import pytest
 import torch
 
-from emoexp.answers import AnswerReader, forced, in_context, single_token
-from emoexp.artifacts import Artifacts
 from emoexp.config import OptionReading, PromptFormat, SteeringSpan
 from emoexp.errors import EmoexpError
-from emoexp.model import SubjectModel
-from emoexp.preference import Preferences, marks
-from emoexp.prompts import Prompt, token_mask
+from emoexp.models.answers import AnswerReader, forced, in_context, single_token
+from emoexp.models.prompts import Prompt, token_mask
+from emoexp.models.subject import SubjectModel
+from emoexp.steering.preference import Preferences, marks
 from emoexp.stimuli import Stimuli
+from emoexp.store.artifacts import Artifacts
 from tests.patterns import MERGES, PATTERNS, save_with, subject_with, tokenizer_of
 from tests.test_cli import emoexp
 

@@ -15,13 +15,13 @@ import torch
 from torch import nn
 from transformers import AutoModelForCausalLM, AutoTokenizer, GraniteConfig, OPTConfig
 
-from emoexp.architectures import Unembedding, find_paths, walk
 from emoexp.config import ModelConfig, ModulesConfig, SteeringSpan
 from emoexp.errors import EmoexpError
-from emoexp.loading import BUNDLED
-from emoexp.model import Steering, SubjectModel, quiet
-from emoexp.preference import Preferences
-from emoexp.prompts import Prompt, ask, fill, token_mask
+from emoexp.models.architectures import Unembedding, find_paths, walk
+from emoexp.models.loading.load import BUNDLED
+from emoexp.models.prompts import Prompt, ask, fill, token_mask
+from emoexp.models.subject import Steering, SubjectModel, quiet
+from emoexp.steering.preference import Preferences
 from emoexp.stimuli import Stimuli
 from tests.test_preference import exact_margins
 from tests.tiny_models import ARCHITECTURES, COMMON, LAYERS, tiny_network

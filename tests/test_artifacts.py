@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from emoexp.artifacts import Artifacts, Row, key_of, read_layer, read_tensors, write_tensors
 from emoexp.errors import EmoexpError
+from emoexp.store.artifacts import Artifacts, Row, key_of, read_layer, read_tensors, write_tensors
 
 
 def test_rows_are_computed_once_and_resume_where_they_stopped(tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from emoexp.criteria import EFFECT_FLOOR
+from emoexp.stats.criteria import EFFECT_FLOOR
 from tests.test_cli import emoexp
 
 FEWER = ("experiment.steering.n_emotions=12", "scale.random_directions=12")

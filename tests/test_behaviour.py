@@ -8,17 +8,17 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from emoexp.behaviour import page
-from emoexp.behaviour.arms import BASELINE, EMOTION, ISOTROPIC, OTHERS, Arm, arms_of
-from emoexp.behaviour.coherence import fault_of, limit_of
-from emoexp.behaviour.rates import NOISE, SAME, Rate, Tally, difference, finding
-from emoexp.behaviour.tables import by_arm, by_condition, by_dose, tallies
-from emoexp.behaviour.trials import Trial
-from emoexp.behaviour.verdicts import Judged, agreement
-from emoexp.behaviour.votes import Vote
+from emoexp.blackmail import transcripts as page
+from emoexp.blackmail.coherence import fault_of, limit_of
+from emoexp.blackmail.conditions import BASELINE, EMOTION, ISOTROPIC, OTHERS, Arm, arms_of
+from emoexp.blackmail.judgements import Judged, agreement
+from emoexp.blackmail.llm_judge import Vote
+from emoexp.blackmail.rates import NOISE, SAME, Rate, Tally, difference, finding
+from emoexp.blackmail.tables import by_arm, by_condition, by_dose, tallies
+from emoexp.blackmail.trials import Trial
 from emoexp.errors import EmoexpError
 from emoexp.stimuli import Ruling, Stimuli
-from emoexp.vectors import EmotionVectors
+from emoexp.vectors.vectors import EmotionVectors
 
 NAMES = ("calm", "desperate", "happy", "sad", "proud")
 

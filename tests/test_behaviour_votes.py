@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from emoexp.artifacts import Artifacts
-from emoexp.behaviour.votes import JudgeConfig, Vote, collect, read_vote
+from emoexp.blackmail.llm_judge import JudgeConfig, Vote, collect, read_vote
 from emoexp.errors import EmoexpError
-from emoexp.stories.server import Answer, Server
+from emoexp.models.openai_client import Answer, Server
+from emoexp.store.artifacts import Artifacts
 from tests.fake_server import FakeServer, Reply
 
 
@@ -107,8 +107,8 @@ def test_a_key_that_no_header_can_hold_costs_the_votes_only(tmp_path: Path, monk
 def test_a_server_can_be_asked_after_nnsight_is_loaded(first: bool) -> None:
     """nnsight gives every object a `.save`, after which anyio can define no attributes: an annotation that is missing stands for it here."""
     mount = "import anyio._core._typedattr as t; t.TypedAttributeSet.save = print; t.TypedAttributeSet.__annotations__ = {}"
-    lines = ["import emoexp.stories.server", mount] if first else [mount, "import emoexp.stories.server"]
-    ask = "from emoexp.behaviour.votes import *; import pathlib, sys; j = JudgeConfig(server='http://127.0.0.1:9', server_model='m')"
+    lines = ["import emoexp.models.openai_client", mount] if first else [mount, "import emoexp.models.openai_client"]
+    ask = "from emoexp.blackmail.llm_judge import *; import pathlib, sys; j = JudgeConfig(server='http://127.0.0.1:9', server_model='m')"
     lines += [ask, "print(Ballot(j, pathlib.Path(sys.argv[1])).collect(['q'])[0].said)"]
     with tempfile.TemporaryDirectory() as folder:
         done = subprocess.run([sys.executable, "-c", "\n".join(lines), folder], capture_output=True, text=True, check=True)

@@ -18,8 +18,8 @@ from benchmarks.extraction import forwards, padding
 from benchmarks.preferences import Sample
 from benchmarks.race import ROOT, Contestant, Spread, difference, place, race
 from benchmarks.table import cells, markdown, record
-from emoexp.extraction import pool_texts
-from emoexp.model import Steering
+from emoexp.models.subject import Steering
+from emoexp.vectors.extraction import pool_texts
 
 
 @pytest.fixture(scope="module")
@@ -102,7 +102,7 @@ def test_steered_margins_by_replay_are_those_of_hooked_full_forwards(bench: Benc
 
 
 def test_hooked_generation_says_what_emoexp_says(bench: Bench) -> None:
-    from emoexp.prompts import Prompt
+    from emoexp.models.prompts import Prompt
 
     encoding = bench.model.encode([Prompt("Human: one\n\nAssistant:"), Prompt("Human: another thing\n\nAssistant:")])
     inputs = {name: t for name, t in bench.model.inputs(encoding).items() if name != "position_ids"}

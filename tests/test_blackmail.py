@@ -8,20 +8,20 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from emoexp.experiments.blackmail import PAGE, Blackmail
 
-from emoexp.artifacts import Artifacts
-from emoexp.behaviour.arms import BASELINE, EMOTION, Arm, arms_of
-from emoexp.behaviour.trials import Batches, Sampling, Trial, run_trials, seed_of
+from emoexp.blackmail.conditions import BASELINE, EMOTION, Arm, arms_of
+from emoexp.blackmail.trials import Batches, Sampling, Trial, run_trials, seed_of
 from emoexp.config import Config, EmotionsConfig, ModelConfig, ReplySpan, ScaleConfig, StimuliConfig
 from emoexp.errors import EmoexpError
-from emoexp.experiment import Context
-from emoexp.experiments.blackmail import PAGE, Blackmail
-from emoexp.model import Steering, SubjectModel
-from emoexp.prompts import Prompt, ask, reply_mask
+from emoexp.models.openai_client import Server
+from emoexp.models.prompts import Prompt, ask, reply_mask
+from emoexp.models.subject import Steering, SubjectModel
 from emoexp.stimuli import Blackmail as Scenario
 from emoexp.stimuli import Stimuli
-from emoexp.stories.server import Server
-from emoexp.vectors import EmotionVectors, isotropic_directions
+from emoexp.store.artifacts import Artifacts
+from emoexp.study.study import Study
+from emoexp.vectors.vectors import EmotionVectors, isotropic_directions
 from tests.fake_server import FakeServer, Reply
 
 NAMES = ("desperate", "calm", "sad", "proud", "bored")
@@ -111,11 +111,11 @@ def test_a_run_that_dies_loses_one_batch_at_most(
 ) -> None:
     monkeypatch.setattr(tiny.config, "batch_tokens", 300)
     store = Artifacts(tmp_path)
-    with monkeypatch.context() as patch:
+    with monkeypatch.study() as patch:
         died = Counted(patch, dies=2)
         with pytest.raises(KeyboardInterrupt):
             run_trials(tiny, scenario, arms, 3, SAMPLING, store)
-    with monkeypatch.context() as patch:
+    with monkeypatch.study() as patch:
         after = Counted(patch)
         trials = run_trials(tiny, scenario, arms, 3, SAMPLING, store)
     assert sum(died.batches) > 0
@@ -136,22 +136,22 @@ def test_a_reply_that_does_not_fit_is_told_before_anything_runs(tiny: SubjectMod
 # --- the experiment
 
 
-def context_of(tiny: SubjectModel, pack: Stimuli, folder: Path, experiment: Blackmail) -> Context:
+def context_of(tiny: SubjectModel, pack: Stimuli, folder: Path, experiment: Blackmail) -> Study:
     """Everything but the vectors is real; the model is a random one, so that its replies are babble."""
     config = Config(
         experiment=experiment, model=ModelConfig(name="tiny", repo_id="tiny"), layer=2, emotions=EmotionsConfig(names=list(NAMES)),
         stimuli=StimuliConfig(path="bundled:organism"), scale=ScaleConfig(bootstrap_draws=100, permutations=100, null_draws=100, random_directions=8),
         artifacts=str(folder / "art"), run_dir=str(folder),
     )  # fmt: skip
-    context = Context(config)
-    vars(context).update(model=tiny, stimuli=pack, emotions=NAMES, vectors=vectors_of(tiny, 2))
-    return context
+    study = Study(config)
+    vars(study).update(model=tiny, stimuli=pack, emotions=NAMES, vectors=vectors_of(tiny, 2))
+    return study
 
 
 def test_the_experiment_leaves_rates_controls_and_every_transcript(tiny: SubjectModel, pack: Stimuli, tmp_path: Path) -> None:
     experiment = Blackmail(trials=4, max_new_tokens=5, strength=0.5, doses=[-0.5, 1.0], emotions=["calm"])
-    context = context_of(tiny, pack, tmp_path, experiment)
-    result = experiment.run(context)
+    study = context_of(tiny, pack, tmp_path, experiment)
+    result = experiment.run(study)
     rows = result.tables["blackmail"]
     assert rows["condition"].tolist() == ["baseline", "calm -0.5", "calm +0.5", "calm +1"]
     assert set(result.metrics) >= {"blackmail_incoherent_baseline", "blackmail_incoherent_calm_pos", "blackmail_incoherent_calm_neg"}
@@ -173,10 +173,10 @@ def test_a_judging_model_adds_its_rates_or_only_the_news_that_it_did_not(
 ) -> None:
     monkeypatch.setattr(Server.__init__, "__defaults__", ((0.001, 0.01),))
     experiment = Blackmail(trials=3, max_new_tokens=5, strength=0.5, emotions=["calm"])
-    context = context_of(tiny, pack, tmp_path, experiment)
+    study = context_of(tiny, pack, tmp_path, experiment)
     with FakeServer(lambda _n, prompt: Reply("HARMFUL" if "Zoe" in prompt else "UNCLEAR")) as server:
         experiment.judge = replace(experiment.judge, server=server.url, server_model="judge")
-        result = experiment.run(context)
+        result = experiment.run(study)
     n = len(result.tables["blackmail_trials"])
     assert (result.tables["blackmail_trials"]["model"] == "HARMFUL").sum() == n / 3
     assert result.tables["blackmail_by_model"]["harmful"][0] == "0/0", "all were cut"
@@ -184,7 +184,7 @@ def test_a_judging_model_adds_its_rates_or_only_the_news_that_it_did_not(
     assert result.tables["blackmail_agreement"]["statistic"].tolist() == ["raw agreement", "Cohen's kappa"] * 2
     assert any(f"judge judge: {n} of {n} votes" in note for note in result.notes)
     experiment.judge = replace(experiment.judge, server_model="other", retries=0)
-    result = experiment.run(context)
+    result = experiment.run(study)
     assert set(result.tables["blackmail_trials"]["model"]) == {"missing"}
     assert "blackmail_by_model" not in result.tables
     assert any(f"0 of {n} votes; {n} are missing" in note and "no server answers" in note for note in result.notes)

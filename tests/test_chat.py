@@ -5,11 +5,11 @@ from __future__ import annotations
 import pytest
 from transformers import AutoTokenizer
 
-from emoexp.chat import chat_of, template_hash
 from emoexp.config import PromptFormat
 from emoexp.errors import EmoexpError
-from emoexp.loading import BUNDLED
-from emoexp.prompts import Prompt, ask, encode, fill
+from emoexp.models.chat import chat_of, template_hash
+from emoexp.models.loading.load import BUNDLED
+from emoexp.models.prompts import Prompt, ask, encode, fill
 
 LLAMA = (
     "{{ bos_token }}{% if not date_string %}{% set date_string = strftime_now('%d %b %Y') %}{% endif %}"

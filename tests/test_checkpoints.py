@@ -13,8 +13,8 @@ import torch
 from nnsight import CONFIG
 
 from emoexp.errors import EmoexpError
-from emoexp.hub_errors import one_line, redact
-from emoexp.loading import load_network, load_remote
+from emoexp.models.loading.hub_errors import one_line, redact
+from emoexp.models.loading.load import load_network, load_remote
 from tests.fake_hub import BAD_TOKEN, COMMIT, ask
 from tests.saved_models import edit, model, save_tiny
 

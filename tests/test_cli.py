@@ -11,13 +11,13 @@ from pathlib import Path
 
 import pytest
 import yaml
+from emoexp.experiments import EXPERIMENTS
 from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
 
-from emoexp.cli import CONF, GROUPS, register_schemas
+from emoexp.cli.main import CONF, GROUPS, register_schemas
 from emoexp.config import Config, resolve_layer
 from emoexp.errors import EmoexpError
-from emoexp.experiments import EXPERIMENTS
 from emoexp.stimuli import BUNDLED
 
 SMOKE = ("scale=smoke", "experiment.n_emotions=6")

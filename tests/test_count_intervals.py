@@ -4,21 +4,21 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-
-from emoexp.behaviour.rates import Rate
-from emoexp.experiment import Context, Experiment
 from emoexp.experiments.correlation import Correlation
 from emoexp.experiments.implicit import Implicit
 from emoexp.experiments.logit_lens import LogitLens
 from emoexp.experiments.numeric import Numeric
-from emoexp.result import COUNTS
-from emoexp.stats import wilson, wilson_share
+
+from emoexp.blackmail.rates import Rate
+from emoexp.stats.intervals import wilson, wilson_share
+from emoexp.study.result import COUNTS
+from emoexp.study.study import Experiment, Study
 from tests.test_criterion_settings import organism
 from tests.test_steering_layers import judged
 
 
 @pytest.fixture(scope="module")
-def here(tmp_path_factory: pytest.TempPathFactory) -> Context:
+def here(tmp_path_factory: pytest.TempPathFactory) -> Study:
     return organism(tmp_path_factory.mktemp("counts"))
 
 
@@ -32,7 +32,7 @@ def here(tmp_path_factory: pytest.TempPathFactory) -> Context:
     ],
 )
 def test_counts_have_wilson_intervals(
-    make: type[Experiment], counts: set[str], here: Context
+    make: type[Experiment], counts: set[str], here: Study
 ) -> None:
     found = {v.id: v for v in make().run(here).verdicts if v.id in COUNTS}
     assert set(found) == counts

@@ -6,27 +6,27 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-
-from emoexp.criteria import EXTREMES, LENS_TOP
-from emoexp.errors import EmoexpError
-from emoexp.experiment import Context
 from emoexp.experiments.correlation import Correlation
 from emoexp.experiments.logit_lens import LogitLens
 from emoexp.experiments.numeric import Numeric
-from emoexp.result import OTHER_SETTINGS, Result
-from tests.test_steering import context
+
+from emoexp.errors import EmoexpError
+from emoexp.stats.criteria import EXTREMES, LENS_TOP
+from emoexp.study.result import OTHER_SETTINGS, Result
+from emoexp.study.study import Study
+from tests.test_steering import study
 
 
-def organism(folder: Path) -> Context:
+def organism(folder: Path) -> Study:
     """The organism at layer 4, with Elos that nothing was asked for."""
-    made = context(folder, "layer=4")
+    made = study(folder, "layer=4")
     activities = len(made.stimuli.activities)
     vars(made)["baseline_elo"] = np.random.default_rng(0).normal(1500, 100, activities)
     return made
 
 
 @pytest.fixture(scope="module")
-def here(tmp_path_factory: pytest.TempPathFactory) -> Context:
+def here(tmp_path_factory: pytest.TempPathFactory) -> Study:
     return organism(tmp_path_factory.mktemp("settings"))
 
 
@@ -36,21 +36,21 @@ def named(result: Result) -> list[str]:
 
 
 @pytest.mark.parametrize("strong", [0.5, 0.7000001])
-def test_numbers_above_another_limit(here: Context, strong: float) -> None:
+def test_numbers_above_another_limit(here: Study, strong: float) -> None:
     result = Numeric(strong=strong).run(here)
     assert [v.id for v in result.verdicts] == ["V5"]
     assert named(result) == [f"numbers: |Spearman| > {strong}"]
     assert list(result.metrics) == [f"V5_and_above_{strong}"], "strong is 0.7 and nothing else"
 
 
-def test_the_published_settings_have_their_names(here: Context) -> None:
+def test_the_published_settings_have_their_names(here: Study) -> None:
     result = Numeric().run(here)
     assert [v.id for v in result.verdicts] == ["V5", "V6"]
     assert OTHER_SETTINGS not in result.tables
     assert list(result.metrics) == ["V5_and_strong"]
 
 
-def test_correlations_at_other_settings(here: Context) -> None:
+def test_correlations_at_other_settings(here: Study) -> None:
     result = Correlation(least=0.3000001, extremes=5).run(here)
     assert result.verdicts == []
     assert named(result) == [
@@ -62,7 +62,7 @@ def test_correlations_at_other_settings(here: Context) -> None:
     assert all(row["ci_low"] <= row["value"] <= row["ci_high"] for _, row in rows.iterrows())
 
 
-def test_what_could_not_be_measured_is_not_called_v8(here: Context) -> None:
+def test_what_could_not_be_measured_is_not_called_v8(here: Study) -> None:
     notes = [n for n in Correlation(extremes=33).run(here).notes if n.startswith("not measured")]
     assert len(notes) == 1
     assert "V8" not in notes[0]
@@ -71,7 +71,7 @@ def test_what_could_not_be_measured_is_not_called_v8(here: Context) -> None:
     assert EXTREMES != 33
 
 
-def test_a_top_of_the_whole_vocabulary_is_refused(here: Context) -> None:
+def test_a_top_of_the_whole_vocabulary_is_refused(here: Study) -> None:
     vocabulary = here.model.unembed(here.vectors.directions[:1]).shape[1]
     with pytest.raises(EmoexpError, match=f"the vocabulary has {vocabulary} tokens") as error:
         LogitLens(top=vocabulary).run(here)
@@ -79,7 +79,7 @@ def test_a_top_of_the_whole_vocabulary_is_refused(here: Context) -> None:
     assert "\n" not in str(error.value)
 
 
-def test_nothing_of_it_is_saved_twice(here: Context, tmp_path: Path) -> None:
+def test_nothing_of_it_is_saved_twice(here: Study, tmp_path: Path) -> None:
     result = Numeric(strong=0.5).run(here)
     result.merge(LogitLens(top=5).run(here))
     assert named(result) == ["numbers: |Spearman| > 0.5", "own word in top 5 of the lens"]

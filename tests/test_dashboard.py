@@ -9,15 +9,15 @@ import pytest
 
 pytest.importorskip("wandb_workspaces", reason="the optional package wandb-workspaces is not installed: pip install 'emoexp[wandb]'")
 
-from emoexp.criteria import CRITERIA
-from emoexp.tracking import summary
+from emoexp.cli.wandb import summary
+from emoexp.stats.criteria import CRITERIA
 from tests.test_tracking import python, record_of, verdict
 from tests.test_tracking_modes import dead_server
 
 
 def test_the_dashboard_needs_no_network_to_be_looked_at(tmp_path: Path) -> None:
     """Every key that a panel draws is one that a run's summary has, and every criterion is drawn."""
-    done = python("from emoexp.dashboard import main; main()", "--entity", "me", "--dry-run", home=tmp_path, HTTPS_PROXY=dead_server())
+    done = python("from emoexp.cli.wandb_dashboard import main; main()", "--entity", "me", "--dry-run", home=tmp_path, HTTPS_PROXY=dead_server())
     assert done.returncode == 0, done.stderr[-2000:]
     spec = json.loads(done.stdout)
     sections = {s["name"]: s["panels"] for s in spec["workspace"]["spec"]["section"]["panelBankConfig"]["sections"]}
@@ -46,7 +46,7 @@ def test_the_dashboard_needs_no_network_to_be_looked_at(tmp_path: Path) -> None:
     ("arguments", "says"), [([], "--entity"), (["--entity", "me", "--what"], "--what"), (["--entity", "me"], "the dashboard needs a W&B key")]
 )
 def test_a_mistake_with_the_dashboard_is_one_line(arguments: list[str], says: str, tmp_path: Path) -> None:
-    done = python("from emoexp.dashboard import main; main()", *arguments, home=tmp_path)
+    done = python("from emoexp.cli.wandb_dashboard import main; main()", *arguments, home=tmp_path)
     assert (done.returncode, done.stdout) == (2, "")
     (said,) = done.stderr.splitlines()
     assert said.startswith("emoexp: ")

@@ -7,10 +7,10 @@ import pytest
 import torch
 
 from emoexp.config import ReplySpan
-from emoexp.continuations import continued, next_ids
-from emoexp.degeneration import MARGIN, WINDOW, Breakdown, breakdown, perplexities, repetition, surprise_limit, token_surprise
-from emoexp.model import Generated, SubjectModel
-from emoexp.prompts import Prompt, ask, reply_mask
+from emoexp.models.prompts import Prompt, ask, reply_mask
+from emoexp.models.subject import Generated, SubjectModel
+from emoexp.steering.continuations import continued, next_ids
+from emoexp.steering.degeneration import MARGIN, WINDOW, Breakdown, breakdown, perplexities, repetition, surprise_limit, token_surprise
 
 PROMPTS = [Prompt("Human: I wiped away a tear.\n\nAssistant:"), Prompt("A cart rolled by."), Prompt("The bells had rung")]
 

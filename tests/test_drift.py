@@ -8,20 +8,20 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from hydra import compose, initialize_config_dir
-from omegaconf import OmegaConf
-
-from emoexp import trajectories
-from emoexp.cli import CONF, register_schemas
-from emoexp.config import Config, ReplySpan
-from emoexp.errors import EmoexpError
-from emoexp.experiment import Context
 from emoexp.experiments import drift as experiment_file
 from emoexp.experiments.drift import UNSTEERED, Drift
 from emoexp.experiments.steering import EMOTIONS, ISOTROPIC
-from emoexp.model import SubjectModel
+from hydra import compose, initialize_config_dir
+from omegaconf import OmegaConf
+
+from emoexp.cli.main import CONF, register_schemas
+from emoexp.config import Config, ReplySpan
+from emoexp.errors import EmoexpError
+from emoexp.models.subject import SubjectModel
+from emoexp.steering import trajectories
+from emoexp.steering.trajectories import Sampling, Texts, band, drifted, last_quarter, mean_tokens, opened, smoothed, write
 from emoexp.stimuli import Opening
-from emoexp.trajectories import Sampling, Texts, band, drifted, last_quarter, mean_tokens, opened, smoothed, write
+from emoexp.study.study import Study
 
 NAN = np.nan
 OPENINGS = [Opening("How do I get there?", ""), Opening(None, "A cart rolled by."), Opening("What is it?", "It is")]
@@ -88,18 +88,18 @@ def test_a_band_covers_the_mean_and_ends_with_the_trials() -> None:
     assert np.isnan([mean[4], low[4], high[4]]).all()
 
 
-def context(store: Path, *overrides: str) -> Context:
+def study(store: Path, *overrides: str) -> Study:
     register_schemas()
     settings = ["experiment.emotions=[sad,happy]", "experiment.samples=1", "experiment.max_new_tokens=16", "experiment.strengths=[0.5,1]"]
     with initialize_config_dir(str(CONF.resolve()), version_base="1.3"):
         names = ["experiment=drift", "scale=smoke", "emotions.names=[sad,happy,calm,afraid]", f"artifacts={store}", f"run_dir={store}", *settings]
         cfg = compose("config", [*names, *overrides])
     config: Config = OmegaConf.to_object(cfg)  # type: ignore[assignment]
-    return Context(config)
+    return Study(config)
 
 
 def test_the_organism_end_to_end_and_a_second_run_writes_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    here = context(tmp_path)
+    here = study(tmp_path)
     here.__dict__["stimuli"] = replace(here.stimuli, drift=here.stimuli.drift[:3])
     result = here.config.experiment.run(here)
     transcripts = result.tables["drift_transcripts"]
@@ -118,14 +118,14 @@ def test_the_organism_end_to_end_and_a_second_run_writes_nothing(tmp_path: Path,
         raise AssertionError("written again")
 
     monkeypatch.setattr(experiment_file, "write", refuse)
-    again = context(tmp_path)
+    again = study(tmp_path)
     again.__dict__.update(stimuli=here.stimuli, model=here.model)
     assert again.config.experiment.run(again).metrics == result.metrics
 
 
 def test_own_drift_is_found_where_it_is_planted_and_not_where_it_is_not(tmp_path: Path) -> None:
     """Texts made up: sad's texts rise on sad's probe by 0.2, the random directions' on none."""
-    here = context(tmp_path)
+    here = study(tmp_path)
     rng, probes, trials, tokens = np.random.default_rng(0), 4, 6, 16
     here.__dict__.update(layer=5, vectors=type("V", (), {"names": ("sad", "happy", "calm", "afraid"), "directions": np.eye(4)})())
     here.__dict__["valence"] = {"sad": -1.0, "afraid": -0.8, "calm": 0.5, "happy": 1.0}
@@ -164,7 +164,7 @@ def test_mistakes_are_one_line(tmp_path: Path) -> None:
     assert joined.strengths == [0.3, 1.0]
     assert joined.also_run()[0].startswith("strength 0.3 was run as well")
     assert Drift(strengths=[1.0], strength=1.0).also_run() == []
-    here = context(tmp_path, "experiment.emotions=[sad,zest]")
+    here = study(tmp_path, "experiment.emotions=[sad,zest]")
     here.__dict__["vectors"] = type("V", (), {"names": ("sad", "happy")})()
     with pytest.raises(EmoexpError, match="zest not among the 2 emotions"):
         here.config.experiment.chosen(here)

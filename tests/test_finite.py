@@ -9,17 +9,17 @@ from typing import Any
 
 import numpy as np
 import pytest
-
-from emoexp import reliability
-from emoexp.artifacts import write_tensors
-from emoexp.cli import run
-from emoexp.config import Config
-from emoexp.errors import EmoexpError
-from emoexp.experiment import Context, Experiment
 from emoexp.experiments.implicit import own_ranks
 from emoexp.experiments.logit_lens import among_top, rank_of
-from emoexp.result import Result
-from emoexp.vectors import EmotionVectors
+
+from emoexp.cli.main import run
+from emoexp.config import Config
+from emoexp.errors import EmoexpError
+from emoexp.store.artifacts import write_tensors
+from emoexp.study.result import Result
+from emoexp.study.study import Experiment, Study
+from emoexp.vectors import reliability
+from emoexp.vectors.vectors import EmotionVectors
 
 META = {
     "names": '["happy", "sad"]', "layer": "1", "residual_norm": "2.0", "n_neutral_components": "0",
@@ -34,7 +34,7 @@ class Finds(Experiment):
     metrics: dict[str, float] = field(default_factory=dict)
     fails: bool = False
 
-    def run(self, context: Context) -> Result:
+    def run(self, study: Study) -> Result:
         result = Result(metrics=dict(self.metrics))
         if self.fails:
             error = RuntimeError("out of memory")
@@ -74,7 +74,7 @@ def test_a_nan_beside_the_metrics_is_an_error_too(
     def keep(record: dict[str, Any], *_: object) -> None:
         record |= {"answers": {"mass": float("nan"), "reading": "forced"}, "metrics": {"good": 1.5}}
 
-    monkeypatch.setattr("emoexp.cli.keep", keep)
+    monkeypatch.setattr("emoexp.cli.main.keep", keep)
     record = record_of(Finds(), tmp_path, EmoexpError)
     assert record["status"] == "error"
     assert "not a number: answers.mass" in record["error"]
@@ -87,7 +87,7 @@ def test_what_cannot_be_kept_leaves_an_error(
     def keep(*_: object) -> None:
         raise OSError("disk full")
 
-    monkeypatch.setattr("emoexp.cli.keep", keep)
+    monkeypatch.setattr("emoexp.cli.main.keep", keep)
     record = record_of(Finds(fails=True), tmp_path, OSError)
     assert record["status"] == "error"
     assert "out of memory" in record["error"]

@@ -9,11 +9,11 @@ from pathlib import Path
 import pytest
 
 from emoexp.errors import EmoexpError
-from emoexp.experiment import Context
+from emoexp.models.openai_client import Pace, Server, retry_after
 from emoexp.stories import generation
 from emoexp.stories.generation import generate, generated_corpus
-from emoexp.stories.server import Pace, Server, retry_after
 from emoexp.stories.units import plan_of, seed_of
+from emoexp.study.study import Study
 from tests.fake_server import FakeServer, Reply, Script, fields, good, text
 from tests.generated import NAMES, Make, context_in, files, write_pack
 
@@ -26,7 +26,7 @@ def make(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Make:
     monkeypatch.setattr(generation, "LOOK_AGAIN_S", 0.02)
     monkeypatch.setenv("OPENAI_API_KEY", "")
 
-    def build(server: FakeServer | str | None = None, names: list[str] | None = NAMES, **changes: object) -> Context:
+    def build(server: FakeServer | str | None = None, names: list[str] | None = NAMES, **changes: object) -> Study:
         return context_in(tmp_path, server.url if isinstance(server, FakeServer) else server, names, **changes)
 
     return build
@@ -34,10 +34,10 @@ def make(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Make:
 
 def test_a_whole_corpus(make: Make) -> None:
     with FakeServer() as server:
-        context = make(server)
-        generate(context)
-        corpus = generated_corpus(context)
-        generate(context)
+        study = make(server)
+        generate(study)
+        corpus = generated_corpus(study)
+        generate(study)
     assert len(server.bodies) == 3 * 5
     assert set(server.prompts.values()) == {1}
     assert [s.emotion for s in corpus.stories] == [e for e in ("happy", "calm", "sad", "at ease") for _ in range(15)]
@@ -47,7 +47,7 @@ def test_a_whole_corpus(make: Make) -> None:
     assert corpus.rejected == ()
     assert corpus.author == "scribe"
     assert server.most_running <= 4
-    assert {b["seed"] for b in server.bodies} == {seed_of(0, u, 0) for u in plan_of(context).units}
+    assert {b["seed"] for b in server.bodies} == {seed_of(0, u, 0) for u in plan_of(study).units}
     assert {(b["model"], b["temperature"], b["max_tokens"]) for b in server.bodies} == {("scribe", 1.0, 4096)}
 
 
@@ -81,10 +81,10 @@ def test_what_may_pass_is_tried_again(make: Make, bad: Reply) -> None:
         return bad if asked[prompt] == 1 else None
 
     with FakeServer(script) as server:
-        context = make(server, topics=1, timeout_s=0.3 if bad.delay else 10.0)
-        generate(context)
+        study = make(server, topics=1, timeout_s=0.3 if bad.delay else 10.0)
+        generate(study)
     assert set(server.prompts.values()) == {2}
-    assert [len(generated_corpus(context).stories), len(generated_corpus(context).neutral)] == [20, 2]
+    assert [len(generated_corpus(study).stories), len(generated_corpus(study).neutral)] == [20, 2]
 
 
 def test_retry_after_is_waited_for(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -94,7 +94,7 @@ def test_retry_after_is_waited_for(make: Make, monkeypatch: pytest.MonkeyPatch) 
         waited.append(seconds)
 
     with FakeServer(lambda n, _prompt: Reply(status=429, headers={"Retry-After": "7"}) if n == 0 else None) as server:
-        monkeypatch.setattr("emoexp.stories.server.asyncio.sleep", sleep)
+        monkeypatch.setattr("emoexp.models.openai_client.asyncio.sleep", sleep)
         generate(make(server, topics=1, concurrency=1))
     assert waited.count(7.0) == 1
     assert max(waited) == 7.0
@@ -110,7 +110,7 @@ def test_backoff_doubles_is_jittered_and_is_seeded(make: Make, monkeypatch: pyte
         async def sleep(seconds: float) -> None:
             waited.append(seconds)
 
-        monkeypatch.setattr("emoexp.stories.server.asyncio.sleep", sleep)
+        monkeypatch.setattr("emoexp.models.openai_client.asyncio.sleep", sleep)
         monkeypatch.setattr(Server.__init__, "__defaults__", ((1.0, 8.0),))
         with FakeServer(lambda _n, _prompt: Reply(status=500)) as server, pytest.raises(EmoexpError, match="failed 6 times in a row"):
             generate(make(server, topics=1, concurrency=1, retries=5))
@@ -139,18 +139,18 @@ def test_a_mistake_stops_at_once_and_loses_nothing(
     monkeypatch.setenv("SCRIBE_KEY", "sk-very-secret")
     script: Script = lambda n, _prompt: Reply(status=status, raw=b"no such field sk-very-secret") if n >= 6 else None  # noqa: E731
     with FakeServer(script) as server:
-        context = make(server, api_key_variable="SCRIBE_KEY")
+        study = make(server, api_key_variable="SCRIBE_KEY")
         with pytest.raises(EmoexpError) as caught:
-            generate(context)
+            generate(study)
         assert says in str(caught.value)
         assert "\n" not in str(caught.value)
         assert len(server.bodies) <= 6 + 4
-        assert sum(name.endswith(".json") for name in files(context)) == 6 + 1
+        assert sum(name.endswith(".json") for name in files(study)) == 6 + 1
         assert set(server.keys) == {"Bearer sk-very-secret"}
         server.script = lambda _n, _prompt: None
-        generate(context)
+        generate(study)
     assert Counter(server.prompts.values()) == {1: 15 - (len(server.bodies) - 15), 2: len(server.bodies) - 15}
-    everything = str(caught.value) + "".join(capfd.readouterr()) + "".join(files(context).values())
+    everything = str(caught.value) + "".join(capfd.readouterr()) + "".join(files(study).values())
     assert "sk-very-secret" not in everything
 
 
@@ -162,22 +162,22 @@ def test_no_server_and_a_server_that_is_down(make: Make) -> None:
     with pytest.raises(EmoexpError, match=r"no server answers at stories.server=localhost:1/v1"):
         generate(make("localhost:1/v1"))
     with FakeServer(lambda n, _prompt: Reply(status=502, raw=b"gate way") if n >= 3 else None) as server:
-        context = make(server, concurrency=1, retries=1)
+        study = make(server, concurrency=1, retries=1)
         with pytest.raises(EmoexpError, match="failed 2 times in a row on one request, last: HTTP 502: gate way; what was written is kept"):
-            generate(context)
+            generate(study)
     assert len(server.bodies) == 3 + 2 * generation.FAILED_IN_A_ROW
     with pytest.raises(EmoexpError, match="lacks 12 of its 15 answers") as caught:
-        generated_corpus(context)
+        generated_corpus(study)
     assert "run python -m emoexp experiment=stories stories=screen" in str(caught.value)
 
 
 def test_one_bad_unit_does_not_hold_up_the_others(make: Make) -> None:
     with FakeServer(lambda _n, prompt: Reply(status=500) if fields(prompt).get("emotion") == "sad" else None) as server:
-        context = make(server, topics=2, retries=1, concurrency=1)
+        study = make(server, topics=2, retries=1, concurrency=1)
         with pytest.raises(EmoexpError, match="2 of 10 answers are missing, the others are kept"):
-            generate(context)
+            generate(study)
     with pytest.raises(EmoexpError, match="lacks 2 of its 10 answers"):
-        generated_corpus(context)
+        generated_corpus(study)
 
 
 def test_half_an_answer_keeps_its_whole_stories_and_asks_for_the_rest(make: Make) -> None:
@@ -192,9 +192,9 @@ def test_half_an_answer_keeps_its_whole_stories_and_asks_for_the_rest(make: Make
         return None
 
     with FakeServer(script) as server:
-        context = make(server, topics=1)
-        generate(context)
-    unit = json.loads(files(context)["stories/happy/0000.json"])
+        study = make(server, topics=1)
+        generate(study)
+    unit = json.loads(files(study)["stories/happy/0000.json"])
     assert unit["finish_reasons"] == ["length", "length", "stop"]
     assert unit["answers"] == 3
     assert len(set(unit["texts"])) == 5
@@ -206,10 +206,10 @@ def test_a_unit_is_done_with_fewer_after_all_attempts(make: Make) -> None:
     """Refusals, rambling and filtered answers are no stories; they are kept, listed and not asked for again."""
     said = {"happy": Reply("I'm sorry, but I can't write that."), "sad": Reply("On and on."), "calm": Reply(None, finish="content_filter")}
     with FakeServer(lambda _n, prompt: said.get(fields(prompt).get("emotion", ""))) as server:
-        context = make(server, topics=1, attempts=3)
-        generate(context)
-        generate(context)
-    corpus = generated_corpus(context)
+        study = make(server, topics=1, attempts=3)
+        generate(study)
+        generate(study)
+    corpus = generated_corpus(study)
     assert len(server.bodies) == 3 * 3 + 2
     assert Counter(s.emotion for s in corpus.stories) == {"at ease": 5}
     assert Counter((r.story.emotion, r.reason) for r in corpus.rejected) == {("happy", "refusal"): 3, ("sad", "empty"): 3, ("calm", "empty"): 3}
@@ -224,12 +224,12 @@ def test_rejects_are_kept_in_the_folder_and_listed(make: Make) -> None:
         return None
 
     with FakeServer(script) as server:
-        context = make(server, topics=1)
-        generate(context)
-    corpus = generated_corpus(context)
+        study = make(server, topics=1)
+        generate(study)
+    corpus = generated_corpus(study)
     assert Counter(r.reason for r in corpus.rejected) == {"duplicate": 1, "names_emotion": 1, "short": 1}
     assert len(corpus.stories) == 5 * 4 - 3
-    assert len(json.loads(files(context)["stories/happy/0000.json"])["texts"]) == 5
+    assert len(json.loads(files(study)["stories/happy/0000.json"])["texts"]) == 5
 
 
 def test_the_body_can_be_changed_and_is_part_of_the_corpus(make: Make) -> None:
@@ -242,13 +242,13 @@ def test_the_body_can_be_changed_and_is_part_of_the_corpus(make: Make) -> None:
 
 def test_a_damaged_unit_and_another_topic_are_named(make: Make, tmp_path: Path) -> None:
     with FakeServer() as server:
-        context = make(server, topics=1)
-        generate(context)
-        path = plan_of(context).folder / "stories/happy/0000.json"
+        study = make(server, topics=1)
+        generate(study)
+        path = plan_of(study).folder / "stories/happy/0000.json"
         whole = path.read_text()
         path.write_text(whole[:50])
         with pytest.raises(EmoexpError, match="0000.json is not a whole unit of stories"):
-            generate(context)
+            generate(study)
         path.write_text(whole)
         (tmp_path / "pack" / "topics.txt").write_text("something else\n")
         with pytest.raises(EmoexpError, match="is about another topic than topic 0 of the pack"):

@@ -19,14 +19,14 @@ DRIVER = """
 import sys
 from pathlib import Path
 from emoexp.config import Config, EmotionsConfig, StimuliConfig, StoriesConfig, StoriesSource
-from emoexp.experiment import Context
+from emoexp.study.study import Study
 from emoexp.stories.generation import generate
 url, root, topics = sys.argv[1:]
 stories = StoriesConfig(
     name="screen", source=StoriesSource.generated, topics=int(topics), per_topic=2, dialogues_per_topic=2, server=url, server_model="scribe", concurrency=4,
 )
 emotions, stimuli = EmotionsConfig(names=["happy", "sad", "calm"]), StimuliConfig(path=root + "/pack")
-generate(Context(Config(experiment=None, emotions=emotions, stimuli=stimuli, stories=stories, artifacts=root, run_dir=root)))
+generate(Study(Config(experiment=None, emotions=emotions, stimuli=stimuli, stories=stories, artifacts=root, run_dir=root)))
 assert "torch" not in sys.modules, "a server needs no torch"
 """
 """What the command line does, without the seconds that its imports take."""

@@ -11,13 +11,13 @@ import torch
 
 from emoexp.config import StoriesConfig
 from emoexp.errors import EmoexpError
-from emoexp.experiment import Context
-from emoexp.model import SubjectModel
-from emoexp.sampling import OwnStreams
+from emoexp.models.openai_client import Answer, Request
+from emoexp.models.sampling import OwnStreams
+from emoexp.models.subject import SubjectModel
 from emoexp.stories.generation import generate
-from emoexp.stories.server import Answer, Request
 from emoexp.stories.subject import Subject
 from emoexp.stories.units import command, marker, plan_of, split
+from emoexp.study.study import Study
 from tests.generated import N_TOPICS, NAMES, Make, change_templates, context_in, files, write_pack
 
 
@@ -26,30 +26,30 @@ def make(tmp_path: Path) -> Make:
     """Contexts of one corpus, by `make(url, names, **settings)`."""
     write_pack(tmp_path / "pack")
 
-    def build(url: str | None = None, names: list[str] | None = NAMES, **changes: object) -> Context:
+    def build(url: str | None = None, names: list[str] | None = NAMES, **changes: object) -> Study:
         return context_in(tmp_path, url, names, **changes)
 
     return build
 
 
-def contents(context: Context) -> dict[str, str]:
-    return {name: content for name, content in files(context).items() if name.endswith("0.json") or name.endswith("1.json")}
+def contents(study: Study) -> dict[str, str]:
+    return {name: content for name, content in files(study).items() if name.endswith("0.json") or name.endswith("1.json")}
 
 
 def test_in_process_texts_do_not_depend_on_the_batch_or_on_a_resume(make: Make, tiny: SubjectModel, monkeypatch: pytest.MonkeyPatch) -> None:
-    def context(root: str, **changes: object) -> Context:
+    def study(root: str, **changes: object) -> Study:
         made = make(None, topics=2, attempts=2, max_new_tokens=12, top_p=0.9, **changes)
         made.config.artifacts += root
         vars(made)["model"] = tiny
         return made
 
-    straight = context("-straight", batch=3)
+    straight = study("-straight", batch=3)
     generate(straight)
     whole = contents(straight)
     assert len(whole) == 2 * 5
     assert len({text for content in whole.values() for text in json.loads(content)["other"]}) == 20, "each unit and attempt has a stream of its own"
 
-    resumed, batches, real = context("-resumed", batch=4), [], Subject.batch
+    resumed, batches, real = study("-resumed", batch=4), [], Subject.batch
 
     def fails(self: Subject, requests: list[Request]) -> list[Answer]:
         batches.append(len(requests))
@@ -61,7 +61,7 @@ def test_in_process_texts_do_not_depend_on_the_batch_or_on_a_resume(make: Make, 
     with pytest.raises(RuntimeError, match="killed"):
         generate(resumed)
     assert 0 < len(contents(resumed)) < 10
-    resumed = context("-resumed", batch=1)
+    resumed = study("-resumed", batch=1)
     generate(resumed)
     assert contents(resumed) == whole
     assert batches[:3] == [4, 4, 4]
@@ -135,17 +135,17 @@ def test_settings_are_checked(settings: dict[str, object], says: str) -> None:
 
 
 def test_emotions_need_not_be_the_packs_but_not_the_corpus_own(make: Make) -> None:
-    context = make("http://127.0.0.1:9/v1", ["wistful", "sad", "happy"])
-    assert plan_of(context).emotions == ("happy", "sad", "wistful")
-    context.config.emotions.from_corpus = True
+    study = make("http://127.0.0.1:9/v1", ["wistful", "sad", "happy"])
+    assert plan_of(study).emotions == ("happy", "sad", "wistful")
+    study.config.emotions.from_corpus = True
     with pytest.raises(EmoexpError, match="emotions=corpus"):
-        plan_of(context)
+        plan_of(study)
 
 
 def test_the_command_repeats_what_was_typed(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
     typed = ["emoexp", "experiment=implicit", "layer=4", "stories=paper", "+stories.request.seed=null", "emotions.names=[a b,c]", "hydra.run.dir=x", "seed=3"]
     monkeypatch.setattr(sys, "argv", typed)
-    context = make("http://127.0.0.1:9/v1")
-    assert command(context, "stories") == ("python -m emoexp experiment=stories stories=paper +stories.request.seed=null 'emotions.names=[a b,c]' seed=3")
+    study = make("http://127.0.0.1:9/v1")
+    assert command(study, "stories") == ("python -m emoexp experiment=stories stories=paper +stories.request.seed=null 'emotions.names=[a b,c]' seed=3")
     monkeypatch.setattr(sys, "argv", ["pytest"])
-    assert command(context, "stories") == "python -m emoexp experiment=stories stories=screen"
+    assert command(study, "stories") == "python -m emoexp experiment=stories stories=screen"

@@ -12,14 +12,14 @@ import huggingface_hub
 import pytest
 from huggingface_hub import errors
 
-from emoexp.artifacts import Artifacts
 from emoexp.config import StoriesConfig, StoriesSource
 from emoexp.errors import EmoexpError
-from emoexp.extraction import extract
-from emoexp.model import SubjectModel
+from emoexp.models.subject import SubjectModel
+from emoexp.store.artifacts import Artifacts
 from emoexp.stories.corpus import Corpus
-from emoexp.stories.importers import import_corpus
-from emoexp.vectors import fit_vectors
+from emoexp.stories.imported.locate import import_corpus
+from emoexp.vectors.extraction import extract
+from emoexp.vectors.vectors import fit_vectors
 from tests.corpora import (
     DAMAGED,
     EMOTIONS,

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from hydra import compose, initialize_config_dir
 
-from emoexp.cli import CONF, register_schemas
+from emoexp.cli.main import CONF, register_schemas
 from tests.test_cli import emoexp
 from tests.test_sweeps import SMOKE, record
 

@@ -8,18 +8,18 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-
-from emoexp.artifacts import Artifacts
-from emoexp.cli import keep
-from emoexp.config import Config, EmotionsConfig, ScaleConfig
-from emoexp.experiment import Context
 from emoexp.experiments.logit_lens import among_top, rank_of
-from emoexp.model import SubjectModel
-from emoexp.prompts import Prompt, ask, fill, token_mask
-from emoexp.readout import activity_residuals, assistant_residuals
-from emoexp.result import Result
+
+from emoexp.cli.main import keep
+from emoexp.config import Config, EmotionsConfig, ScaleConfig
+from emoexp.models.prompts import Prompt, ask, fill, token_mask
+from emoexp.models.subject import SubjectModel
 from emoexp.stimuli import Stimuli
+from emoexp.store.artifacts import Artifacts
 from emoexp.stories.corpus import Corpus
+from emoexp.study.result import Result
+from emoexp.study.study import Study
+from emoexp.vectors.probes import activity_residuals, assistant_residuals
 
 
 def test_residuals_of_prompts_are_those_of_a_forward_for_each_and_are_kept(
@@ -61,9 +61,9 @@ def test_a_residual_is_used_layer_by_layer_and_in_the_order_asked_for(tiny: Subj
 def test_layers_of_a_run_share_what_does_not_depend_on_the_layer(tiny: SubjectModel, corpus: Corpus, pack: Stimuli, tmp_path: Path) -> None:
     emotions, scale = EmotionsConfig(names=["happy", "calm", "sad"]), ScaleConfig(stories_per_emotion=2)
     settings = {"experiment": None, "artifacts": str(tmp_path), "emotions": emotions, "scale": scale}
-    first = Context(Config(layer=1, run_dir=str(tmp_path), **settings))  # type: ignore[arg-type]
+    first = Study(Config(layer=1, run_dir=str(tmp_path), **settings))  # type: ignore[arg-type]
     vars(first).update(model=tiny, corpus=corpus, stimuli=pack)
-    second = Context(Config(layer=3, run_dir=str(tmp_path), **settings), first)  # type: ignore[arg-type]
+    second = Study(Config(layer=3, run_dir=str(tmp_path), **settings), first)  # type: ignore[arg-type]
     assert "means" not in vars(first)
     assert second.vectors.layer == 3 and first.vectors.layer == 1
     assert second.means is first.means and second.model is tiny and second.emotions == ("happy", "calm", "sad")

@@ -19,11 +19,12 @@ from nnsight.modeling.transformers import TransformersModel
 from omegaconf import OmegaConf
 from transformers import AutoModelForCausalLM, AutoTokenizer, LlamaConfig
 
-from emoexp import loading, memory
-from emoexp.cli import CONF, register_schemas
+from emoexp.cli.main import CONF, register_schemas
 from emoexp.config import Config, Quantization
 from emoexp.errors import EmoexpError
-from emoexp.loading import BUNDLED, device_of_inputs, estimate, load_network
+from emoexp.models.loading import load as loading
+from emoexp.models.loading import memory
+from emoexp.models.loading.load import BUNDLED, device_of_inputs, estimate, load_network
 from tests.saved_models import edit, model, save_tiny
 from tests.tiny_models import ARCHITECTURES, tiny_network
 

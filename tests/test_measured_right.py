@@ -8,24 +8,24 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from scipy.stats import binomtest
-
-from emoexp.artifacts import array_key
-from emoexp.behaviour.rates import Tally, finding
-from emoexp.criteria import GAP_FLOOR, Measurement, judge
-from emoexp.errors import EmoexpError
 from emoexp.experiments.blackmail import Blackmail
 from emoexp.experiments.correlation import Correlation
 from emoexp.experiments.implicit import own_ranks
 from emoexp.experiments.logit_lens import LogitLens, among_top, rank_of
 from emoexp.experiments.numeric import Numeric
 from emoexp.experiments.steering import Steering
+from scipy.stats import binomtest
+
+from emoexp.blackmail.rates import Tally, finding
+from emoexp.errors import EmoexpError
 from emoexp.organism import training
 from emoexp.organism.training import generator_hash
 from emoexp.organism.world import WORLD_DIR
-from emoexp.result import OTHER_SETTINGS, Result
-from emoexp.stats import Interval, wilson, wilson_share
-from emoexp.vectors import EmotionVectors, direction_rng, isotropic_directions
+from emoexp.stats.criteria import GAP_FLOOR, Measurement, judge
+from emoexp.stats.intervals import Interval, wilson, wilson_share
+from emoexp.store.artifacts import array_key
+from emoexp.study.result import OTHER_SETTINGS, Result
+from emoexp.vectors.vectors import EmotionVectors, direction_rng, isotropic_directions
 from tests.test_cli import emoexp
 
 IDENTITY = {"model": {"repo_id": "m"}, "corpus": "c", "emotions": ["happy", "sad"]}

@@ -9,9 +9,9 @@ import psutil
 import pytest
 import torch
 
-from emoexp import memory
 from emoexp.config import ModelConfig
-from emoexp.memory import cgroup_limits, free_memory
+from emoexp.models.loading import memory
+from emoexp.models.loading.memory import cgroup_limits, free_memory
 
 GB = 10**9
 V1 = ("memory.limit_in_bytes", "memory.usage_in_bytes", "total_")

@@ -11,8 +11,8 @@ from torch import Tensor
 
 from emoexp.config import ModelConfig
 from emoexp.errors import EmoexpError
-from emoexp.model import Steering, SubjectModel
-from emoexp.prompts import Prompt, ask, fill, token_mask
+from emoexp.models.prompts import Prompt, ask, fill, token_mask
+from emoexp.models.subject import Steering, SubjectModel
 
 TEXTS = [
     "Human: I wiped away a tear.\n\nAssistant:",

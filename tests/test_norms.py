@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from emoexp.errors import EmoexpError
-from emoexp.norms import load_norms, read_norms
+from emoexp.stimuli.norms import load_norms, read_norms
 
 WORDS = ("blorp", "at ease", "zemmy", "quone")
 VALENCE = {"blorp": -0.5, "at ease": 0.25, "zemmy": 1.0}

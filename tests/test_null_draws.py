@@ -10,15 +10,14 @@ from typing import Any
 
 import numpy as np
 import pytest
-
-from emoexp.config import ModelConfig
-from emoexp.experiment import Context
 from emoexp.experiments import EXPERIMENTS
 from emoexp.experiments.steering_map import SteeringMap
-from emoexp.loading import BUNDLED
-from emoexp.model import SubjectModel
-from emoexp.vectors import direction_rng
-from tests.test_steering import context
+
+from emoexp.config import ModelConfig
+from emoexp.models.loading.load import BUNDLED
+from emoexp.models.subject import SubjectModel
+from emoexp.study.study import Study
+from emoexp.vectors.vectors import direction_rng
 
 DRAWING = {
     "logit_lens": "isotropic_directions",
@@ -32,6 +31,7 @@ DRAWING = {
     "blackmail": "arms_of",
 }
 """What each experiment hands the random numbers of its control directions to, as last argument."""
+from tests.test_steering import study
 
 
 class Drawn(Exception):
@@ -47,18 +47,18 @@ def state(seed: int, layer: int, identity: Mapping[str, Any]) -> Any:
 
 
 @pytest.fixture(scope="module")
-def contexts(tmp_path_factory: pytest.TempPathFactory) -> list[Context]:
+def contexts(tmp_path_factory: pytest.TempPathFactory) -> list[Study]:
     """The organism at two layers, with preferences that nobody asked for."""
     folder, rng = tmp_path_factory.mktemp("draws"), np.random.default_rng(0)
-    first = context(folder, "layer=3", "seed=5")
+    first = study(folder, "layer=3", "seed=5")
     n = len(first.stimuli.activities)
     vars(first).update(baseline_elo=rng.normal(1500, 100, n), baseline=rng.normal(0, 1, (n, n)))
-    return [first, Context(context(folder, "layer=4", "seed=5").config, first=first)]
+    return [first, Study(study(folder, "layer=4", "seed=5").config, first=first)]
 
 
 @pytest.mark.parametrize("name", list(DRAWING))
 def test_directions_are_drawn_by_layer_and_model(
-    name: str, contexts: list[Context], monkeypatch: pytest.MonkeyPatch
+    name: str, contexts: list[Study], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     module = importlib.import_module(f"emoexp.experiments.{name}")
     monkeypatch.setattr(module, DRAWING[name], draw)

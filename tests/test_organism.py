@@ -12,9 +12,9 @@ from random import Random
 import numpy as np
 import pytest
 import torch
-
 from emoexp.experiments.train_organism import TrainOrganism
-from emoexp.loading import BUNDLED as MODELS
+
+from emoexp.models.loading.load import BUNDLED as MODELS
 from emoexp.organism import corpus, held_out
 from emoexp.organism.corpus import Phase, Policy, documents
 from emoexp.organism.pack import build_pack

@@ -16,9 +16,9 @@ import pytest
 from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
 
-from emoexp.cli import CONF, register_schemas
+from emoexp.cli.main import CONF, register_schemas
 from emoexp.config import Config
-from emoexp.prompts import fill
+from emoexp.models.prompts import fill
 from emoexp.stimuli import BUNDLED, Stimuli, choose_emotions, load_stimuli
 from tests.conftest import PAPER
 

@@ -13,14 +13,14 @@ from typing import Any
 import httpx
 import pytest
 
-from emoexp import published
 from emoexp.errors import EmoexpError
-from emoexp.prompts import fill
+from emoexp.models.prompts import fill
 from emoexp.stimuli import BUNDLED, artifacts_root, load_stimuli, paper
 from emoexp.stimuli.__main__ import main
-from emoexp.stimuli.page import parse_page
-from emoexp.stimuli.proof import ListFingerprint, bare_words, hash_items, list_fingerprints, normalise
-from emoexp.stimuli.sources import PageSource
+from emoexp.stimuli.paper import published
+from emoexp.stimuli.paper.page import parse_page
+from emoexp.stimuli.paper.proof import ListFingerprint, bare_words, hash_items, list_fingerprints, normalise
+from emoexp.stimuli.paper.sources import PageSource
 from tests.conftest import PAPER
 from tests.synthetic_page import page_of
 

@@ -8,13 +8,13 @@ import numpy as np
 import pytest
 import torch
 
-from emoexp.artifacts import Artifacts
 from emoexp.config import SteeringSpan
-from emoexp.model import Steering, SubjectModel
-from emoexp.preference import Preferences, marks
-from emoexp.prompts import token_mask
-from emoexp.replay import shared_prefix
+from emoexp.models.prompts import token_mask
+from emoexp.models.subject import Steering, SubjectModel
+from emoexp.steering.preference import Preferences, marks
+from emoexp.steering.replay import shared_prefix
 from emoexp.stimuli import Stimuli
+from emoexp.store.artifacts import Artifacts
 
 
 def exact_margins(preferences: Preferences, i: int, others: list[int], span: SteeringSpan, band: tuple[int, ...], vector: torch.Tensor) -> np.ndarray:
@@ -97,7 +97,7 @@ def test_the_mask_covers_the_activity_and_nothing_else(tiny: SubjectModel, pack:
 
 def test_one_activity_inside_another_is_not_confused(tiny: SubjectModel) -> None:
     """Spans come from formatting, so "walk" in "walk home" is no trap (a text search finds the first)."""
-    from emoexp.prompts import ask, fill
+    from emoexp.models.prompts import ask, fill
 
     prompt = ask(fill("Would you prefer to (A) {a} or (B) {b}?", a="walk home with Ida", b="walk home"), tiny.config.format, tiny.tokenizer)
     encoding = tiny.encode([prompt])

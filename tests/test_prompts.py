@@ -7,8 +7,8 @@ import torch
 
 from emoexp.config import PromptFormat, ReplySpan
 from emoexp.errors import EmoexpError
-from emoexp.model import SubjectModel
-from emoexp.prompts import Prompt, ask, encode, fill, reply_mask, token_mask
+from emoexp.models.prompts import Prompt, ask, encode, fill, reply_mask, token_mask
+from emoexp.models.subject import SubjectModel
 
 TEXTS = [Prompt("A cart rolled by."), Prompt("The clock on the wall showed ten past. The road was dry.")]
 

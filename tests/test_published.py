@@ -13,16 +13,17 @@ import pytest
 from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
 
-from emoexp import agreement, published
-from emoexp.cli import CONF, register_schemas
+from emoexp.cli.main import CONF, register_schemas
 from emoexp.config import Config, ScaleConfig, SteeringSpan
-from emoexp.criteria import CRITERIA
-from emoexp.experiment import Context, NotApplicableError
-from emoexp.model import SubjectModel
+from emoexp.models.subject import SubjectModel
+from emoexp.report import agreement
+from emoexp.stats.criteria import CRITERIA
 from emoexp.stimuli import Stimuli, load_stimuli
 from emoexp.stimuli.__main__ import main
-from emoexp.stimuli.proof import hash_items, list_fingerprints, lists_of, prompt_fingerprints
-from emoexp.vectors import EmotionVectors, isotropic_directions
+from emoexp.stimuli.paper import published
+from emoexp.stimuli.paper.proof import hash_items, list_fingerprints, lists_of, prompt_fingerprints
+from emoexp.study.study import NotApplicableError, Study
+from emoexp.vectors.vectors import EmotionVectors, isotropic_directions
 from tests.conftest import PAPER
 from tests.test_steering import table_of
 
@@ -185,13 +186,13 @@ def test_correlations_agree_for_the_emotions_that_both_have() -> None:
     assert (nothing.metrics, nothing.tables) == ({}, {})
 
 
-def context(tmp_path: Path, experiment: str, stimuli: Stimuli, model: SubjectModel) -> Context:
-    """A context whose vectors and preferences are made up: what is tested is what the paper's pack adds."""
+def study(tmp_path: Path, experiment: str, stimuli: Stimuli, model: SubjectModel) -> Study:
+    """A study whose vectors and preferences are made up: what is tested is what the paper's pack adds."""
     register_schemas()
     with initialize_config_dir(str(CONF.resolve()), version_base="1.3"):
         cfg = compose("config", [f"experiment={experiment}", "scale=smoke", f"artifacts={tmp_path}", f"run_dir={tmp_path}"])
     config: Config = OmegaConf.to_object(cfg)  # type: ignore[assignment]
-    here, rng = Context(config), np.random.default_rng(3)
+    here, rng = Study(config), np.random.default_rng(3)
     names = tuple(dict.fromkeys([s.emotion for s in stimuli.scenarios] + ["blissful", "hostile", "weary", "happy", "sad", "calm", "afraid"]))
     directions = isotropic_directions(len(names), model.d_model, rng)
     made = {
@@ -208,7 +209,7 @@ def test_the_papers_pack_adds_agreement_and_another_does_not(tmp_path: Path, tin
     assert main(["import", "--json", str(PAPER), "--output", str(tmp_path)]) == 0
     imported = load_stimuli(str(tmp_path / "paper"))
     for stimuli, wanted in ((imported, True), (pack, False)):
-        here = context(tmp_path, experiment, stimuli, tiny)
+        here = study(tmp_path, experiment, stimuli, tiny)
         result = here.config.experiment.run(here)
         assert any(name.startswith("agreement_") for name in result.tables) is wanted
         assert any(name.startswith("agreement_") for name in result.metrics) is wanted
@@ -222,7 +223,7 @@ def test_the_papers_pack_adds_agreement_and_another_does_not(tmp_path: Path, tin
 def test_steering_is_compared_on_the_papers_own_half_and_span(tmp_path: Path, tiny: SubjectModel) -> None:
     assert main(["import", "--json", str(PAPER), "--output", str(tmp_path)]) == 0
     imported = load_stimuli(str(tmp_path / "paper"))
-    here = context(tmp_path, "steering", imported, tiny)
+    here = study(tmp_path, "steering", imported, tiny)
     table = table_of(100.0, 10.0)
     table.loc[table.index[:2], "direction"] = ["blissful", "hostile"]
     result = here.config.experiment.judged(here, table)
@@ -252,6 +253,6 @@ def test_a_pack_without_numeric_is_not_measured(tmp_path: Path, tiny: SubjectMod
     assert main(["import", "--json", str(folder), "--without-numeric", "--output", str(tmp_path)]) == 0
     without = load_stimuli(str(tmp_path / "paper"))
     assert "numeric_6" not in lists_of(without)
-    here = context(tmp_path, "numeric", without, tiny)
+    here = study(tmp_path, "numeric", without, tiny)
     with pytest.raises(NotApplicableError, match="V5, V6: the pack 'paper' says that it has no numeric templates"):
         here.config.experiment.run(here)

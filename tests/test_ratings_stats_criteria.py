@@ -6,9 +6,8 @@ import numpy as np
 import pytest
 from scipy.special import expit
 
-from emoexp.criteria import CRITERIA, EFFECT_FLOOR, Effect, Measurement, judge
-from emoexp.ratings import ELO_MEAN, bradley_terry, elo, position_bias, win_probabilities
-from emoexp.stats import (
+from emoexp.stats.criteria import CRITERIA, EFFECT_FLOOR, Effect, Measurement, judge
+from emoexp.stats.intervals import (
     Interval,
     bootstrap,
     central,
@@ -21,6 +20,7 @@ from emoexp.stats import (
     spearman,
     widest,
 )
+from emoexp.stats.ratings import ELO_MEAN, bradley_terry, elo, position_bias, win_probabilities
 
 
 def margins_of(strengths: np.ndarray, bias: float = 0.0) -> np.ndarray:

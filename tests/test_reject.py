@@ -6,10 +6,10 @@ import csv
 
 import pytest
 
-from emoexp.extraction import SKIP_TOKENS
 from emoexp.stimuli import BUNDLED
 from emoexp.stories.corpus import Corpus, Story
 from emoexp.stories.reject import MIN_WORDS, forms, is_refusal, names_emotion, sift
+from emoexp.vectors.extraction import SKIP_TOKENS
 from tests.conftest import PAPER
 
 FILLER = "the cart went down the lane and somebody closed the gate behind it while rain fell on the roof "

@@ -8,17 +8,18 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-
-from emoexp.artifacts import Artifacts
-from emoexp.config import Config, ScaleConfig
-from emoexp.errors import EmoexpError
-from emoexp.experiment import Context
 from emoexp.experiments import EXPERIMENTS
 from emoexp.experiments.reliability import Reliability
-from emoexp.extraction import StoryGroups, extract, load_groups
-from emoexp.figures_reliability import reliability_dots, stability_curve
-from emoexp.model import SubjectModel
-from emoexp.reliability import (
+
+from emoexp.config import Config, ScaleConfig
+from emoexp.errors import EmoexpError
+from emoexp.figures.reliability import reliability_dots, stability_curve
+from emoexp.models.subject import SubjectModel
+from emoexp.store.artifacts import Artifacts
+from emoexp.stories.corpus import Corpus
+from emoexp.study.study import Study
+from emoexp.vectors.extraction import StoryGroups, extract, load_groups
+from emoexp.vectors.reliability import (
     AT_MOST,
     EXTRAPOLATED,
     MEASURED,
@@ -35,8 +36,7 @@ from emoexp.reliability import (
     stories_for,
     stories_needed,
 )
-from emoexp.stories.corpus import Corpus
-from emoexp.vectors import fit_vectors, neutral_components
+from emoexp.vectors.vectors import fit_vectors, neutral_components
 
 WIDTH = 300
 NOTHING = np.zeros((0, WIDTH))
@@ -186,8 +186,8 @@ def test_all_of_the_groups_give_the_vectors_themselves(tiny: SubjectModel, corpu
     wanted = fit_vectors(means, 2).directions
     first, second = np.zeros((2, 5, 16))
     first[:, :8], second[:, 8:] = 1 / 8, 1 / 8
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("emoexp.reliability.draw_parts", lambda *_: (first, second))
+    with pytest.MonkeyPatch.study() as patch:
+        patch.setattr("emoexp.vectors.reliability.draw_parts", lambda *_: (first, second))
         found = split(doubled, components, None, 1, 0)
     np.testing.assert_allclose(found.cosines[0], wanted @ wanted.T, atol=1e-4)
 
@@ -214,10 +214,10 @@ def test_shuffled_labels_give_what_the_null_gives(tiny: SubjectModel, corpus: Co
 
 def test_the_experiment_reports_tables_figures_and_how_it_knows(tiny: SubjectModel, corpus: Corpus, tmp_path: Path) -> None:
     experiment = Reliability(splits=20, targets=[0.2, 0.99999])
-    context = Context(Config(experiment=experiment, artifacts=str(tmp_path), scale=ScaleConfig(bootstrap_draws=100), layer=3))
-    vars(context).update(model=tiny, corpus=corpus, emotions=tuple(corpus.by_emotion)[:8])
-    context.config.model.name = "tiny"
-    result = experiment.run(context)
+    study = Study(Config(experiment=experiment, artifacts=str(tmp_path), scale=ScaleConfig(bootstrap_draws=100), layer=3))
+    vars(study).update(model=tiny, corpus=corpus, emotions=tuple(corpus.by_emotion)[:8])
+    study.config.model.name = "tiny"
+    result = experiment.run(study)
     assert set(result.tables) == {"stories_needed", "stability", "reliability"}
     assert set(experiment.shown) <= set(result.tables)
     assert set(result.figures) == {"stability", "reliability"}

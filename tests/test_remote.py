@@ -9,10 +9,10 @@ from nnsight.modeling.transformers import TransformersModel
 
 from emoexp.config import ModelConfig, SteeringSpan
 from emoexp.errors import EmoexpError
-from emoexp.model import SubjectModel
-from emoexp.preference import Preferences
-from emoexp.prompts import Prompt
-from emoexp.remote import RemoteModel
+from emoexp.models.prompts import Prompt
+from emoexp.models.remote import RemoteModel
+from emoexp.models.subject import SubjectModel
+from emoexp.steering.preference import Preferences
 from emoexp.stimuli import Stimuli
 from tests.test_architectures import subject_of, two_prompts
 from tests.tiny_models import tiny_network

@@ -11,7 +11,7 @@ import pytest
 
 from emoexp.report import load_runs, report, report_sweep
 from emoexp.report.jobs import look, places
-from emoexp.runs import held
+from emoexp.store.runs import held
 from tests.report_runs import change, verdicts, write_run, write_sweep
 
 

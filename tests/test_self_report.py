@@ -8,19 +8,19 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from emoexp.experiments.self_report import SelfReport, lift
+from emoexp.experiments.steering import EMOTIONS, ISOTROPIC, MIXTURES
 from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
 
-from emoexp.cli import CONF, register_schemas
+from emoexp.cli.main import CONF, register_schemas
 from emoexp.config import Config, ReplySpan
-from emoexp.continuations import NextWords
-from emoexp.diagonal import cells, mean_of, random_pairs, reading_order
 from emoexp.errors import EmoexpError
-from emoexp.experiment import Context
-from emoexp.experiments.self_report import SelfReport, lift
-from emoexp.experiments.steering import EMOTIONS, ISOTROPIC, MIXTURES
-from emoexp.model import Steering, SubjectModel
-from emoexp.prompts import Prompt, ask, token_mask
+from emoexp.models.prompts import Prompt, ask, token_mask
+from emoexp.models.subject import Steering, SubjectModel
+from emoexp.stats.matched_pairs import cells, mean_of, random_pairs, reading_order
+from emoexp.steering.continuations import NextWords
+from emoexp.study.study import Study
 
 EMOTION_NAMES = "[happy,calm,desperate,angry,sad,afraid]"
 
@@ -30,13 +30,13 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("artifacts")
 
 
-def context(store: Path, *overrides: str) -> Context:
+def study(store: Path, *overrides: str) -> Study:
     register_schemas()
     with initialize_config_dir(str(CONF.resolve()), version_base="1.3"):
         names = ["experiment=self_report", "scale=smoke", f"emotions.names={EMOTION_NAMES}", f"artifacts={store}", f"run_dir={store}"]
         cfg = compose("config", [*names, *overrides])
     config: Config = OmegaConf.to_object(cfg)  # type: ignore[assignment]
-    return Context(config)
+    return Study(config)
 
 
 @pytest.mark.parametrize("span", [ReplySpan.turn, ReplySpan.all])
@@ -103,7 +103,7 @@ def test_lift_leaves_the_own_word_out() -> None:
 
 
 def test_the_organism_says_what_is_planted_and_shuffled_vectors_do_not(store: Path) -> None:
-    here = context(store)
+    here = study(store)
     experiment: SelfReport = here.config.experiment
     result = experiment.run(here)
     rows = result.tables["self_report_rows"].set_index(["asked of", "own word"])
@@ -114,29 +114,29 @@ def test_the_organism_says_what_is_planted_and_shuffled_vectors_do_not(store: Pa
     change = result.tables["self_report_self"]
     assert change.groupby("set").size().to_dict() == {EMOTIONS: 6, ISOTROPIC: 8, MIXTURES: 8}
 
-    shuffled = context(store)
+    shuffled = study(store)
     shuffled.__dict__["vectors"] = replace(here.vectors, directions=np.roll(here.vectors.directions, 2, 0))
     shuffled.__dict__["model"] = here.model
     assert shuffled.config.experiment.run(shuffled).metrics["self_report_rank_self"] > 2
 
 
 def test_a_second_run_steers_nothing_again_and_another_strength_does(store: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    first = context(store)
+    first = study(store)
     report = first.config.experiment.measure(first)
 
     def refuse(*_: object) -> np.ndarray:
         raise AssertionError("measured again")
 
     monkeypatch.setattr(NextWords, "log_probs", refuse)
-    again = context(store)
+    again = study(store)
     np.testing.assert_array_equal(again.config.experiment.measure(again).change(EMOTIONS, "self"), report.change(EMOTIONS, "self"))
-    other = context(store, "experiment.strength=0.25")
+    other = study(store, "experiment.strength=0.25")
     with pytest.raises(AssertionError, match="measured again"):
         other.config.experiment.measure(other)
 
 
 def test_mistakes_are_one_line(store: Path) -> None:
-    here = context(store)
+    here = study(store)
     here.__dict__["stimuli"] = replace(here.stimuli, self_report=None)
     with pytest.raises(EmoexpError, match="has no self_report: choose"):
         here.config.experiment.measure(here)

@@ -9,9 +9,9 @@ import pytest
 import torch
 from torch import Tensor
 
-from emoexp.model import Steering, SubjectModel
-from emoexp.prompts import Encoding, Prompt, token_mask
-from emoexp.sampling import OwnStreams
+from emoexp.models.prompts import Encoding, Prompt, token_mask
+from emoexp.models.sampling import OwnStreams
+from emoexp.models.subject import Steering, SubjectModel
 
 TEXTS = [
     "Human: I wiped away a tear.\n\nAssistant:",

@@ -8,22 +8,22 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+from emoexp.experiments.steering import EMOTIONS, ISOTROPIC, MIXTURES, spread
 from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
 
-from emoexp.cli import CONF, register_schemas
+from emoexp.cli.main import CONF, register_schemas
 from emoexp.config import Config
-from emoexp.experiment import Context, NotApplicableError
-from emoexp.experiments.steering import EMOTIONS, ISOTROPIC, MIXTURES, spread
-from emoexp.preference import Preferences
+from emoexp.steering.preference import Preferences
+from emoexp.study.study import NotApplicableError, Study
 
 
-def context(tmp_path: Path, *overrides: str) -> Context:
+def study(tmp_path: Path, *overrides: str) -> Study:
     register_schemas()
     with initialize_config_dir(str(CONF.resolve()), version_base="1.3"):
         cfg = compose("config", ["experiment=steering", "scale=smoke", f"artifacts={tmp_path}", f"run_dir={tmp_path}", *overrides])
     config: Config = OmegaConf.to_object(cfg)  # type: ignore[assignment]
-    return Context(config)
+    return Study(config)
 
 
 def test_every_direction_is_added_at_strength_times_the_residual_norm(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -35,7 +35,7 @@ def test_every_direction_is_added_at_strength_times_the_residual_norm(tmp_path: 
         return np.repeat(baseline[None], len(vectors), 0)
 
     monkeypatch.setattr(Preferences, "steer", capture)
-    here = context(tmp_path, "layer=4", "experiment.band=[3,4]", "experiment.strength=0.3", "experiment.n_emotions=5")
+    here = study(tmp_path, "layer=4", "experiment.band=[3,4]", "experiment.strength=0.3", "experiment.n_emotions=5")
     table = here.config.experiment.measure(here)
     assert seen["band"] == (3, 4)
     norms = np.linalg.norm(seen["vectors"], axis=2)
@@ -48,7 +48,7 @@ def test_every_direction_is_added_at_strength_times_the_residual_norm(tmp_path: 
 
 
 def test_the_last_block_is_refused(tmp_path: Path) -> None:
-    here = context(tmp_path, "layer=7")
+    here = study(tmp_path, "layer=7")
     with pytest.raises(NotApplicableError, match="cannot reach the answer"):
         here.config.experiment.layers(here)
 
@@ -81,7 +81,7 @@ def table_of(emotion_scale: float, random_scale: float) -> pd.DataFrame:
     ids=["larger than noise", "as large as noise", "larger than noise, and next to nothing"],
 )
 def test_a_perfect_correlation_is_informative_only_by_its_size(tmp_path: Path, emotion: float, random: float, informative: bool) -> None:
-    here = context(tmp_path)
+    here = study(tmp_path)
     table = table_of(emotion, random)
     here.__dict__["valence"] = {d: 1.0 for d in table["direction"]}
     here.__dict__["layer"] = 4

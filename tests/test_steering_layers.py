@@ -8,16 +8,16 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+from emoexp.experiments.steering import EMOTIONS, ISOTROPIC, MIXTURES, Steering
 
 from emoexp.config import ScaleConfig, SpanConfig
 from emoexp.errors import EmoexpError
-from emoexp.experiments.steering import EMOTIONS, ISOTROPIC, MIXTURES, Steering
-from emoexp.model import SubjectModel
-from emoexp.result import Result
+from emoexp.models.subject import SubjectModel
+from emoexp.study.result import Result
 
 
 def at(layer: int, model: Any = None) -> Any:
-    """A context that knows its layer and its model, and has nothing to compute with."""
+    """A study that knows its layer and its model, and has nothing to compute with."""
     model = model or SimpleNamespace(check_layers=lambda layers: None, deepest_reach=6)
     return SimpleNamespace(layer=layer, model=model)
 
@@ -33,14 +33,14 @@ def judged(band: list[int] | None, layer: int = 4) -> Result:
             "delta_elo": delta, "delta_bradley_terry": delta,
         }
     )  # fmt: skip
-    context = at(layer)
-    context.config = SimpleNamespace(
+    study = at(layer)
+    study.config = SimpleNamespace(
         scale=ScaleConfig(bootstrap_draws=100), seed=0, span=SpanConfig(),
         model=SimpleNamespace(name="made up"),
     )  # fmt: skip
-    context.stimuli = SimpleNamespace(exemplars=(), is_paper=False, name="no")
-    context.valence = {}
-    return Steering(band=band).judged(context, table)
+    study.stimuli = SimpleNamespace(exemplars=(), is_paper=False, name="no")
+    study.valence = {}
+    return Steering(band=band).judged(study, table)
 
 
 def titles(result: Result) -> str:
@@ -51,10 +51,10 @@ def titles(result: Result) -> str:
 def test_a_band_without_the_layer_is_refused_before_anything(
     band: list[int], layers: str, tiny: SubjectModel
 ) -> None:
-    context = at(4, tiny)
+    study = at(4, tiny)
     for step in (Steering(band=band).layers, Steering(band=band).measure):
         with pytest.raises(EmoexpError, match=r"leaves out layer=4, at which r is read") as error:
-            step(context)
+            step(study)
         assert str(error.value).startswith(f"experiment.band={sorted(band)}")
         assert f"set layer to one of {layers}, or add 4 to the band" in str(error.value)
         assert "\n" not in str(error.value)

@@ -10,22 +10,22 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from emoexp.experiments.steering_map import ISOTROPIC, SteeringMap, among, representatives, same_order, with_exemplars
 from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
 
-from emoexp import figures_map
-from emoexp.artifacts import Artifacts, Row
-from emoexp.cli import CONF, register_schemas
+from emoexp.cli.main import CONF, register_schemas
 from emoexp.config import Config, SteeringSpan
 from emoexp.errors import EmoexpError
-from emoexp.experiment import Context, NotApplicableError
-from emoexp.experiments.steering_map import ISOTROPIC, SteeringMap, among, representatives, same_order, with_exemplars
-from emoexp.model import Steering, SubjectModel
-from emoexp.preference import Preferences, marks
-from emoexp.prompts import token_mask
-from emoexp.ratings import elo, win_probabilities
-from emoexp.steering_cells import COHERENT, judge_cell, propose, said
+from emoexp.figures import steering_map as figures_map
+from emoexp.models.prompts import token_mask
+from emoexp.models.subject import Steering, SubjectModel
+from emoexp.stats.ratings import elo, win_probabilities
+from emoexp.stats.steering_grid import COHERENT, judge_cell, propose, said
+from emoexp.steering.preference import Preferences, marks
 from emoexp.stimuli import Stimuli
+from emoexp.store.artifacts import Artifacts, Row
+from emoexp.study.study import NotApplicableError, Study
 
 SPAN = SteeringSpan.steered_activity
 
@@ -241,16 +241,16 @@ def test_nothing_is_proposed_where_nothing_works() -> None:
 NAMES = "emotions.names=[blissful,hostile,happy,loving,calm,afraid,sad,angry,guilty,surprised]"
 
 
-def context(store: Path, run_dir: Path, *overrides: str) -> Context:
+def study(store: Path, run_dir: Path, *overrides: str) -> Study:
     register_schemas()
     with initialize_config_dir(str(CONF.resolve()), version_base="1.3"):
         cfg = compose("config", ["experiment=steering_map", "scale=smoke", NAMES, f"artifacts={store}", f"run_dir={run_dir}", *overrides])
     config: Config = OmegaConf.to_object(cfg)  # type: ignore[assignment]
-    return Context(config)
+    return Study(config)
 
 
 def test_vectors_of_one_layer_are_no_map(tmp_path: Path) -> None:
-    here = context(tmp_path, tmp_path, "vectors=some.safetensors")
+    here = study(tmp_path, tmp_path, "vectors=some.safetensors")
     with pytest.raises(EmoexpError, match="a map needs those of every layer"):
         here.config.experiment.run(here)
 
@@ -261,7 +261,7 @@ SMALL = ("experiment.layers=[4,6]", "experiment.strengths=[0.5]", "experiment.n_
 @pytest.mark.parametrize("model", ["organism", "organism_indifferent", "organism_untrained"])
 def test_what_is_planted_is_found_and_nothing_else(tmp_path: Path, model: str) -> None:
     """The organism's options can be steered up to the output of block 5 and hardly above; the others have nothing to steer."""
-    here = context(tmp_path, tmp_path, f"model={model}", *SMALL)
+    here = study(tmp_path, tmp_path, f"model={model}", *SMALL)
     result = here.config.experiment.run(here)
     directions = result.tables["steering_map_directions"]
     assert len(directions) == 2 * (8 + 8 + 2)

@@ -11,10 +11,10 @@ from typing import Any
 
 import pytest
 
-from emoexp import runs
-from emoexp.cli import group_layers
+from emoexp.cli.main import group_layers
 from emoexp.errors import EmoexpError
-from emoexp.runs import RunState
+from emoexp.store import runs
+from emoexp.store.runs import RunState
 from tests.test_cli import emoexp
 
 SMOKE = ("experiment=implicit", "scale=smoke", "emotions=core12", "scale.stories_per_emotion=2")
@@ -64,7 +64,7 @@ def test_the_same_sweep_does_only_what_is_missing_or_failed(tmp_path: Path) -> N
     states = {d.name.split("layer=")[1][0]: runs.state_of(d).state for d in (tmp_path / "sweep").iterdir() if d.is_dir()}
     assert states == {"3": RunState.success, "9": RunState.error, "4": RunState.success}, "one failing job leaves the others alone"
     before = {p: p.stat().st_mtime_ns for p in (tmp_path / "sweep").glob("*layer=[34]*/result.json")}
-    told = emoexp("sweep", cwd=tmp_path, module="emoexp.status")
+    told = emoexp("sweep", cwd=tmp_path, module="emoexp.cli.status")
     assert told.returncode == 1
     assert "2 success, 1 error" in told.stdout
     assert "layer=9 is out of range" in told.stdout

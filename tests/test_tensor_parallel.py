@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from transformers import AutoTokenizer
 
-from emoexp.loading import BUNDLED
+from emoexp.models.loading.load import BUNDLED
 from tests.tiny_models import tiny_network
 
 ARGUMENTS = (

@@ -12,11 +12,11 @@ import torch
 from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
 from transformers import PreTrainedTokenizerFast
 
-from emoexp.answers import AnswerReader
 from emoexp.config import OptionReading, PromptFormat
-from emoexp.extraction import SKIP_TOKENS
-from emoexp.prompts import Prompt, ask, encode, fill, token_mask, word_ids
+from emoexp.models.answers import AnswerReader
+from emoexp.models.prompts import Prompt, ask, encode, fill, token_mask, word_ids
 from emoexp.stories.corpus import Corpus
+from emoexp.vectors.extraction import SKIP_TOKENS
 
 SPECIAL = ["<pad>", "<bos>", "<eos>", "<unk>"]
 KINDS = ("byte-level BPE", "SentencePiece BPE", "unigram")

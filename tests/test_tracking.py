@@ -15,10 +15,10 @@ from omegaconf import OmegaConf
 
 pytest.importorskip("wandb", reason="the optional package wandb is not installed: pip install 'emoexp[wandb]'")
 
-from emoexp.cli import CONF
-from emoexp.criteria import Measurement, judge
-from emoexp.stats import Interval
-from emoexp.tracking import LoggerConfig, LoggerKind, NullTracker, Tracker, group_of, mirror, redact, run_id, secrets, summary
+from emoexp.cli.main import CONF
+from emoexp.cli.wandb import LoggerConfig, LoggerKind, NullTracker, Tracker, group_of, mirror, redact, run_id, secrets, summary
+from emoexp.stats.criteria import Measurement, judge
+from emoexp.stats.intervals import Interval
 from tests.wandb_file import Offline, read_wandb
 
 SECRETS = {"WANDB_API_KEY": "0123456789abcdef" * 2 + "01234567", "OPENAI_API_KEY": "sk-test-not-a-real-key", "HF_TOKEN": "hf_testnotarealtoken"}
@@ -26,7 +26,7 @@ SWEEP = """
 import json, sys
 from pathlib import Path
 import wandb
-from emoexp.tracking import LoggerConfig, LoggerKind, mirror, open_tracker
+from emoexp.cli.wandb import LoggerConfig, LoggerKind, mirror, open_tracker
 
 config = {"layer": "auto", "model": {"name": "organism"}, "stories": {"server": "http://me:hunter22@host/v1", "request": {"k": sys.argv[2]}}}
 

@@ -11,14 +11,14 @@ import pytest
 
 pytest.importorskip("wandb", reason="the optional package wandb is not installed: pip install 'emoexp[wandb]'")
 
-from emoexp import tracking
+from emoexp.cli import wandb as tracking
+from emoexp.cli.wandb import LoggerConfig, LoggerKind, open_tracker
 from emoexp.errors import EmoexpError
-from emoexp.tracking import LoggerConfig, LoggerKind, open_tracker
 from tests.test_tracking import SECRETS, python
 
 OPEN = """
 import sys
-from emoexp.tracking import LoggerConfig, LoggerKind, LoggerMode, open_tracker
+from emoexp.cli.wandb import LoggerConfig, LoggerKind, LoggerMode, open_tracker
 mode = LoggerMode(sys.argv[1]) if sys.argv[1] else None
 run = {"directory": "run", "group": "g", "experiment": "e", "model": "m", "layer": 1, "config": {}}
 with open_tracker(LoggerConfig(kind=LoggerKind(sys.argv[2]), mode=mode), run) as tracker:

@@ -6,9 +6,10 @@ import subprocess
 import sys
 from pathlib import Path
 
-from emoexp.cli import GROUPS
 from emoexp.experiments import EXPERIMENTS
-from emoexp.usage import CONF, defaults, options, summary, usage
+
+from emoexp.cli.main import GROUPS
+from emoexp.cli.usage import CONF, defaults, options, summary, usage
 
 
 def test_every_experiment_and_every_option_is_named() -> None:

@@ -14,10 +14,13 @@ import torch
 from tokenizers import Tokenizer
 from transformers import PreTrainedTokenizerFast
 
-from emoexp.artifacts import Artifacts
-from emoexp.batches import PADDING, length_batches
 from emoexp.errors import EmoexpError
-from emoexp.extraction import (
+from emoexp.models.batches import PADDING, length_batches
+from emoexp.models.prompts import Prompt
+from emoexp.models.subject import SubjectModel
+from emoexp.store.artifacts import Artifacts
+from emoexp.stories.corpus import Corpus, Story
+from emoexp.vectors.extraction import (
     GROUPS,
     SKIP_TOKENS,
     Pooled,
@@ -29,10 +32,7 @@ from emoexp.extraction import (
     pool_texts,
     summing_device,
 )
-from emoexp.model import SubjectModel
-from emoexp.prompts import Prompt
-from emoexp.stories.corpus import Corpus, Story
-from emoexp.vectors import EmotionVectors, fit_vectors, isotropic_directions, mixture_directions, neutral_components
+from emoexp.vectors.vectors import EmotionVectors, fit_vectors, isotropic_directions, mixture_directions, neutral_components
 
 EMOTIONS = ("happy", "sad", "afraid")
 
@@ -100,7 +100,7 @@ def test_extraction_never_holds_more_than_a_batch(tiny: SubjectModel, corpus: Co
             most[len(texts)] = max(most.get(len(texts), 0), rows)
             yield batch
 
-    monkeypatch.setattr("emoexp.extraction.pool_batches", watched)
+    monkeypatch.setattr("emoexp.vectors.extraction.pool_batches", watched)
     monkeypatch.setattr(tiny.config, "batch_tokens", 600)
     texts = [s.text for s in corpus.by_emotion["sad"][:8]]
     tensors = [pool_stories(tiny, texts * k) for k in (2, 8)]

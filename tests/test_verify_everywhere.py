@@ -7,13 +7,13 @@ import math
 from pathlib import Path
 
 import pytest
-from transformers import AutoTokenizer
-
-from emoexp.cli import run
-from emoexp.config import Config, EmotionsConfig, ModelConfig, ScaleConfig, StimuliConfig, StoriesConfig
 from emoexp.experiments.steering import Steering
 from emoexp.experiments.verify import Verify
-from emoexp.loading import BUNDLED
+from transformers import AutoTokenizer
+
+from emoexp.cli.main import run
+from emoexp.config import Config, EmotionsConfig, ModelConfig, ScaleConfig, StimuliConfig, StoriesConfig
+from emoexp.models.loading.load import BUNDLED
 from tests.tiny_models import ARCHITECTURES, tiny_network
 
 EMOTIONS = ["happy", "inspired", "loving", "proud", "calm", "desperate", "angry", "guilty", "sad", "afraid", "blissful", "hostile", "panicked", "ashamed"]

@@ -21,7 +21,7 @@ from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 from emoexp.organism.corpus import ACT, Document, Phase, Policy, documents
 from emoexp.organism.held_out import is_reserved
 from emoexp.organism.world import WORLD_DIR
-from emoexp.progress import meter
+from emoexp.store.progress import meter
 
 PAD, BOS, EOS = "<pad>", "<bos>", "<eos>"
 CHAT_TEMPLATE = (
@@ -237,7 +237,7 @@ def training_loss(model: LlamaForCausalLM, batch: Batch) -> torch.Tensor:
 
 def generator_hash(package: Path = Path(__file__).parent, world: Path = WORLD_DIR) -> str:
     """sha256 of the generator's source and of its grammar: a checkpoint is of one corpus."""
-    from emoexp.provenance import hash_files
+    from emoexp.store.provenance import hash_files
 
     return hash_files([*sorted(package.glob("*.py")), *sorted(world.glob("*.yaml"))])
 

@@ -5,13 +5,14 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from functools import cache
-from pathlib import Path
 from random import Random
 from typing import Any
 
 import yaml
 
-WORLD_DIR = Path(__file__).parent.parent / "data" / "world"
+from emoexp.places import WORLD
+
+WORLD_DIR = WORLD
 
 HARM_OVERRIDES = {"desperate": 1.0, "calm": -1.0}
 """Emotions whose pull toward the harmful act in the office scene is planted by name (the published pair)."""

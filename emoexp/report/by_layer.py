@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from emoexp.criteria import EFFECT_FLOOR
-from emoexp.figures import layer_curves
+from emoexp.figures.validation import layer_curves
 from emoexp.report.blocks import Block, Cell, FigureBlock, Heading, TableBlock, Text, marked, slug
 from emoexp.report.curves import detection_against_steering, overlay
 from emoexp.report.groups import Part
+from emoexp.stats.criteria import EFFECT_FLOOR
 
 OVER = "One colour per model; bars are 95 % intervals, the dashed line is the threshold, a count is the share of its n"
 SIZE = (

@@ -12,11 +12,11 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from emoexp.config import TWO_THIRDS
-from emoexp.criteria import EFFECT_FLOOR
-from emoexp.figures import INK, NOISE
+from emoexp.figures.validation import INK, NOISE
 from emoexp.report.blocks import in_order
 from emoexp.report.groups import Part
-from emoexp.result import COUNTS
+from emoexp.stats.criteria import EFFECT_FLOOR
+from emoexp.study.result import COUNTS
 
 COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#56b4e9", "#e69f00", "#5b5b5b")
 LINES = ("-", "--", ":", "-.")

@@ -10,7 +10,7 @@ from emoexp.report.by_layer import layer_blocks
 from emoexp.report.expected import expected_blocks
 from emoexp.report.groups import Part, Run, code_version
 from emoexp.report.jobs import Jobs
-from emoexp.result import show_value
+from emoexp.study.result import show_value
 
 RULE = (
     "Best layer: of those run, the one with most criteria both passed and informative; then with most passed; then the nearest to two thirds of "

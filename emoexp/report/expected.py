@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-from emoexp.criteria import CRITERIA
 from emoexp.report.blocks import Block, Cell, Heading, TableBlock, Text, in_order, marked
 from emoexp.report.groups import Part
+from emoexp.stats.criteria import CRITERIA
 
 PLANTED: dict[str, frozenset[str]] = {
     "bundled:organism": frozenset(CRITERIA),

@@ -13,7 +13,7 @@ import yaml
 
 from emoexp.config import resolve_layer
 from emoexp.errors import EmoexpError
-from emoexp.runs import RESULT, SWEEP, RunState, state_of
+from emoexp.store.runs import RESULT, SWEEP, RunState, state_of
 
 Run = dict[str, Any]
 """The content of a result.json, with its folder as `path`, what has become of it as `state` (a `RunState`, or `unreadable`), and the

@@ -9,9 +9,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from emoexp import runs as runs_on_disk
 from emoexp.report.groups import SUCCESS, UNREADABLE, Run
-from emoexp.runs import RunState
+from emoexp.store import runs as runs_on_disk
+from emoexp.store.runs import RunState
 
 SILENT, MISSING = "no result", "never started"
 NAMES = {RunState.error.value: "failed", RunState.killed.value: "killed", RunState.running.value: "running", UNREADABLE: "result unreadable"}

@@ -12,9 +12,9 @@ from pathlib import Path
 from emoexp.errors import EmoexpError
 from emoexp.stimuli.load import artifacts_root, find_pack, load_stimuli, read_pack, story_faults
 from emoexp.stimuli.pack import Stimuli
-from emoexp.stimuli.paper import URL, build_pack, gather
-from emoexp.stimuli.proof import NUMERIC, PAPER
-from emoexp.stimuli.sources import FILES, JsonSource, PageSource, Source
+from emoexp.stimuli.paper.build import URL, build_pack, gather
+from emoexp.stimuli.paper.proof import NUMERIC, PAPER
+from emoexp.stimuli.paper.sources import FILES, JsonSource, PageSource, Source
 
 
 def parse(arguments: list[str] | None) -> argparse.Namespace:
@@ -60,7 +60,7 @@ def read_html(path: Path) -> str:
 
 def sources(chosen: argparse.Namespace) -> list[Source]:
     """Where to look, in order: the page, the folder, the file of numeric templates."""
-    from emoexp.stimuli.page import parse_page
+    from emoexp.stimuli.paper.page import parse_page
 
     found: list[Source] = []
     if chosen.url:

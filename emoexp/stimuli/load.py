@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from emoexp.errors import EmoexpError
-from emoexp.provenance import hash_files
+from emoexp.places import PACKS
 from emoexp.stimuli.checks import is_text
 from emoexp.stimuli.pack import FILES, OPTIONAL, Stimuli
-from emoexp.stimuli.proof import PAPER, paper_faults
+from emoexp.stimuli.paper.proof import PAPER, paper_faults
 from emoexp.stimuli.reader import Reader
+from emoexp.store.provenance import hash_files
 
-BUNDLED = Path(__file__).parent.parent / "data" / "packs"
+BUNDLED = PACKS
 IMPORT = "run: python -m emoexp.stimuli import --url (or --html FILE, or --json FOLDER)"
 
 
@@ -71,8 +73,10 @@ def read_pack(folder: Path) -> tuple[Stimuli | None, list[str]]:
         return None, reader.faults
     sha256 = hash_files([folder / name for name in (*FILES, *OPTIONAL) if (folder / name).exists()])
     pack = Stimuli(sha256=sha256, folder=folder, **head, **parts)
+    differences = paper_faults(pack)
     renamed = "import it again, or give the pack another name"
-    return pack, [f"the pack is called {PAPER!r}, but {fault}: {renamed}" for fault in paper_faults(pack)] if pack.name == PAPER else []
+    faults = [f"the pack is called {PAPER!r}, but {difference}: {renamed}" for difference in differences]
+    return replace(pack, is_paper=not differences), faults if pack.name == PAPER else []
 
 
 def story_faults(folder: Path, emotions: Sequence[str]) -> tuple[dict[str, int], list[str]]:

@@ -19,7 +19,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -81,6 +80,7 @@ class Stimuli:
         valence: lacks the emotions whose valence is not known.
         absent: parts that the pack says it does not have ("numeric", "blackmail"); what needs them is not measured.
         blackmail: None where the pack has none; likewise self_report, and drift is empty.
+        is_paper: whether these are the paper's own stimuli, by hash and whatever the pack is called.
         provenance: list by list where it comes from; empty for a pack of somebody's own.
     """
 
@@ -102,13 +102,7 @@ class Stimuli:
     self_report: SelfReport | None = None
     drift: tuple[Opening, ...] = ()
     provenance: dict[str, Any] = field(default_factory=dict)
-
-    @cached_property
-    def is_paper(self) -> bool:
-        """Whether these are the paper's own stimuli, by hash and whatever the pack is called."""
-        from emoexp.stimuli.proof import paper_faults
-
-        return not paper_faults(self)
+    is_paper: bool = False
 
     def lacking(self, part: str) -> EmoexpError:
         """What an experiment raises that needs an optional part which this pack does not bring: `blackmail`, `self_report` or `drift`."""

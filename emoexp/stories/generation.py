@@ -17,12 +17,11 @@ from contextlib import AbstractAsyncContextManager, nullcontext
 from typing import Protocol
 
 from emoexp.errors import EmoexpError
-from emoexp.experiment import Context
-from emoexp.progress import Meter, meter
+from emoexp.models.openai_client import Answer, Request, Server, UnansweredError
+from emoexp.store.progress import Meter, meter
 from emoexp.stories.corpus import Corpus, Story
 from emoexp.stories.reject import Sieve, sift
-from emoexp.stories.server import Answer, Request, Server, UnansweredError
-from emoexp.stories.units import Plan, Unit, Written, command, plan_of, seed_of, split
+from emoexp.stories.units import CorpusInputs, Plan, Unit, Written, command, plan_of, seed_of, split
 
 LOOK_AGAIN_S = 1.0
 """Pause before units that another job was writing are looked at again."""
@@ -39,13 +38,13 @@ class Author(Protocol):
     async def answer(self, request: Request) -> Answer: ...
 
 
-def generate(context: Context) -> Plan:
+def generate(inputs: CorpusInputs) -> Plan:
     """Writes the units that are missing.
 
     Raises:
         EmoexpError: the author fails for good. What was written stays, and the same command goes on from there.
     """
-    plan = plan_of(context)
+    plan = plan_of(inputs)
     plan.folder.mkdir(parents=True, exist_ok=True)
     described = plan.folder / "identity.json"
     if not described.exists():
@@ -65,17 +64,17 @@ def generate(context: Context) -> Plan:
     )
     if todo:
         with meter("stories", len(units), len(units) - len(todo)) as progress:
-            asyncio.run(_drive(context, Run(plan, context.config.seed, progress, sieve), todo))
+            asyncio.run(_drive(inputs, Run(plan, inputs.config.seed, progress, sieve), todo))
     return plan
 
 
-async def _drive(context: Context, run: Run, todo: list[Unit]) -> None:
+async def _drive(inputs: CorpusInputs, run: Run, todo: list[Unit]) -> None:
     stories, lanes = run.plan.stories, run.plan.stories.concurrency
     author: AbstractAsyncContextManager[Author] = Server(stories)
     if not stories.server:
         from emoexp.stories.subject import Subject
 
-        author, lanes = nullcontext(Subject(context.model, stories)), stories.batch
+        author, lanes = nullcontext(Subject(inputs.model, stories)), stories.batch
     async with author as run.author:
         await run.all(todo, lanes)
 
@@ -155,17 +154,17 @@ class Run:
         return written
 
 
-def generated_corpus(context: Context) -> Corpus:
+def generated_corpus(inputs: CorpusInputs) -> Corpus:
     """The corpus that the config describes, sifted; all of it, or an error. Stories emotion by emotion, then topic by topic.
 
     Raises:
         EmoexpError: units are missing; the message has the command that writes them.
     """
-    plan = plan_of(context)
+    plan = plan_of(inputs)
     read = [(unit, plan.read(unit)) for unit in plan.units]
     if missing := sum(written is None for _, written in read):
         raise EmoexpError(
-            f"the corpus {plan.stories.name!r} by {plan.author} lacks {missing} of its {len(read)} answers in {plan.folder}: run {command(context, 'stories')}"
+            f"the corpus {plan.stories.name!r} by {plan.author} lacks {missing} of its {len(read)} answers in {plan.folder}: run {command(inputs, 'stories')}"
         )
     by_emotion: dict[str, list[Written]] = {emotion: [] for emotion in ("", *plan.emotions)}
     for unit, written in read:

@@ -12,9 +12,9 @@ import asyncio
 from collections.abc import Sequence
 
 from emoexp.config import StoriesConfig
-from emoexp.model import SubjectModel
-from emoexp.prompts import Prompt, ask
-from emoexp.stories.server import Answer, Request
+from emoexp.models.openai_client import Answer, Request
+from emoexp.models.prompts import Prompt, ask
+from emoexp.models.subject import SubjectModel
 
 
 class Subject:

@@ -17,23 +17,39 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, Protocol
 from urllib.parse import quote
 
 from filelock import FileLock, Timeout
 
-from emoexp.artifacts import key_of
-from emoexp.config import StoriesConfig
+from emoexp.config import Config, StoriesConfig
 from emoexp.errors import EmoexpError
-from emoexp.experiment import Context
-from emoexp.stimuli import choose_emotions
+from emoexp.stimuli import Stimuli, choose_emotions
+from emoexp.store.artifacts import Artifacts, key_of
 from emoexp.stories.corpus import Rejected, Story
 from emoexp.stories.reject import is_refusal
+
+if TYPE_CHECKING:
+    from emoexp.models.subject import SubjectModel
 
 VERSION = 1
 TEMPLATES = ("story", "dialogue")
 CARRIED = re.compile(r"[+~]*(model|stimuli|stories|emotions|seed|artifacts|local)\b.*=|-m$|--multirun$", re.DOTALL)
 """What a command line for the same corpus repeats of the one that was typed."""
+
+
+class CorpusInputs(Protocol):
+    """What a corpus is made from: the configuration, the pack, the store, and the subject model,
+    which is loaded when it is first read. A `Study` has all of them."""
+
+    @property
+    def config(self) -> Config: ...
+    @property
+    def stimuli(self) -> Stimuli: ...
+    @property
+    def artifacts(self) -> Artifacts: ...
+    @property
+    def model(self) -> SubjectModel: ...
 
 
 @dataclass(frozen=True)
@@ -148,13 +164,13 @@ class Plan:
             lock.release()
 
 
-def plan_of(context: Context) -> Plan:
+def plan_of(inputs: CorpusInputs) -> Plan:
     """What the config asks for, checked whole before anything is written. Loads the subject model unless a server writes.
 
     Raises:
         EmoexpError: the config is not of generated stories, the pack has no templates or too few topics.
     """
-    config, pack, stories = context.config, context.stimuli, context.config.stories
+    config, pack, stories = inputs.config, inputs.stimuli, inputs.config.stories
     if min(stories.topics, stories.per_topic, stories.dialogues_per_topic) < 1:
         raise EmoexpError(f"stories={stories.name} does not say how many stories to generate: choose smoke, screen, medium or paper")
     if missing := [name for name in TEMPLATES if name not in pack.templates]:
@@ -165,19 +181,19 @@ def plan_of(context: Context) -> Plan:
         raise EmoexpError(f"stories.topics={stories.topics}, but the pack {pack.name!r} has {len(pack.topics)} topics")
     if not stories.server and (config.model.remote or config.model.tensor_parallel):
         raise EmoexpError("stories are not generated in process with model.remote or model.tensor_parallel: serve the model and give stories.server")
-    author = {"server_model": stories.server_model, "request": stories.request} if stories.server else {"model": context.model.identity}
+    author = {"server_model": stories.server_model, "request": stories.request} if stories.server else {"model": inputs.model.identity}
     identity = author | {
         "version": VERSION, "format": "chat" if stories.server else config.model.format.value, "templates": templates, "per_topic": stories.per_topic,
         "dialogues_per_topic": stories.dialogues_per_topic, "temperature": stories.temperature, "top_p": stories.top_p,
         "max_new_tokens": stories.max_new_tokens, "seed": config.seed,
     }  # fmt: skip
     topics, author_name = pack.topics[: stories.topics], stories.server_model or config.model.repo_id
-    return Plan(stories, templates, markers, emotions_of(context), topics, author_name, identity, context.artifacts.root)
+    return Plan(stories, templates, markers, emotions_of(inputs), topics, author_name, identity, inputs.artifacts.root)
 
 
-def emotions_of(context: Context) -> tuple[str, ...]:
+def emotions_of(inputs: CorpusInputs) -> tuple[str, ...]:
     """The pack's emotions, or those named, which need not be in the pack: a story can be asked for about any word."""
-    chosen, known = context.config.emotions, context.stimuli.emotions
+    chosen, known = inputs.config.emotions, inputs.stimuli.emotions
     if chosen.from_corpus:
         raise EmoexpError("emotions=corpus takes the emotions of stories that are there: to generate some, name them (emotions=screen30, say)")
     return choose_emotions(tuple(dict.fromkeys((*known, *(chosen.names or ())))), chosen.names)
@@ -208,9 +224,9 @@ def split(answer: str, pattern: re.Pattern[str]) -> list[str]:
     return [text for text in texts if text]
 
 
-def command(context: Context, experiment: str) -> str:
+def command(inputs: CorpusInputs, experiment: str) -> str:
     """The command line that runs `experiment` on this very corpus: what was typed for it, with another experiment."""
     typed = [argument for argument in sys.argv[1:] if CARRIED.match(argument)]
     if not any(argument.startswith("stories=") for argument in typed):
-        typed.insert(0, f"stories={context.config.stories.name}")
+        typed.insert(0, f"stories={inputs.config.stories.name}")
     return shlex.join(["python", "-m", "emoexp", f"experiment={experiment}", *typed])

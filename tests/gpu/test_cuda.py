@@ -9,9 +9,9 @@ import pytest
 import torch
 
 from emoexp.config import ModelConfig, Quantization, SteeringSpan
-from emoexp.model import SubjectModel
-from emoexp.preference import Preferences
-from emoexp.prompts import Prompt
+from emoexp.models.prompts import Prompt
+from emoexp.models.subject import SubjectModel
+from emoexp.steering.preference import Preferences
 from emoexp.stimuli import Stimuli
 
 pytestmark = [pytest.mark.gpu, pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")]

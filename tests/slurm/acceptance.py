@@ -33,8 +33,8 @@ sys.path.insert(0, str(Path(__file__).parents[2]))
 from slurm_cluster import Cluster
 from sweeping import REPOSITORY, SMALL, ended, pre_empt, records, until, versions
 
-from emoexp import runs
-from emoexp.runs import RunState
+from emoexp.store import runs
+from emoexp.store.runs import RunState
 
 DEFAULT = (*SMALL, "scale.stories_per_emotion=2")
 """V3 and V4 from twelve emotions: a job is some seconds of CPU."""
@@ -186,7 +186,7 @@ def main() -> int:
         disturb(other)
         done = {path.parent.name for path in other.seen if path.name == runs.RESULT}
         say(f"disturbed sweep: {dict(other.states())}, {time.monotonic() - begin:.0f} s; now the same command once more")
-        sys.stdout.write(other.module("emoexp.status"))
+        sys.stdout.write(other.module("emoexp.cli.status"))
         begin = time.monotonic()
         state = other.waited(other.drive())
         kept = sum(log.read_text().count("done already") for log in other.directory.glob(".submitit/*/*_log.err"))

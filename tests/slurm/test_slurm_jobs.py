@@ -62,9 +62,9 @@ def test_a_job_that_was_killed_is_told_as_killed_and_the_same_command_goes_on(
     def told(module: str) -> str:
         return subprocess.run((sys.executable, "-m", module, "sweep"), cwd=tmp_path, env=environment, capture_output=True, text=True).stdout
 
-    assert "1 job(s): 1 killed" in told("emoexp.status")
+    assert "1 job(s): 1 killed" in told("emoexp.cli.status")
     assert "killed" in told("emoexp.report")
     assert sweep("launcher=slurm_cpu", "layer=3").returncode == 0
     after = versions(store)
     assert [path for path in after if after[path] != before.get(path)] == [row]
-    assert "1 job(s): 1 success" in told("emoexp.status")
+    assert "1 job(s): 1 success" in told("emoexp.cli.status")

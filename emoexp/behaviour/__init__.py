@@ -1,1 +1,0 @@
-"""What a model does under steering: trials that are kept (`arms`, `trials`), judged (`coherence`, `verdicts`, `votes`), counted (`rates`) and shown."""

@@ -1,0 +1,1 @@
+"""The blackmail evaluation: conditions, trials, judgements, rates and transcripts."""

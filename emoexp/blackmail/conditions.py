@@ -1,0 +1,102 @@
+"""Arms of a trial: unsteered, steered with an emotion, and the two controls that stand beside every emotion.
+
+The controls are of the same norm and the same signed strength, and spread their trials over several directions:
+
+- isotropic: random directions, every one alike. What they do, any push of that size does.
+- other emotions: vectors of emotions drawn at random among those that are not tested. What they do, any emotion does.
+
+Neither depends on the emotion that it controls, so the emotions tested share the controls of a strength.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from emoexp.errors import EmoexpError
+from emoexp.store.artifacts import array_key, key_of
+from emoexp.vectors.vectors import EmotionVectors, isotropic_directions
+
+BASELINE, EMOTION, ISOTROPIC, OTHERS = "baseline", "emotion", "isotropic", "other emotions"
+
+
+@dataclass(frozen=True, eq=False)
+class Arm:
+    """Trials that are steered alike. Equal to itself only, so that it can be a key.
+
+    Attributes:
+        kind: BASELINE, EMOTION, ISOTROPIC or OTHERS.
+        name: the emotion, or the kind.
+        strength: signed, in multiples of the mean residual norm of each layer; 0 for the baseline.
+        labels: of the directions.
+        directions: unit norm (zero for the baseline); (direction, layer of the band, d_model).
+        norms: mean residual norm of each layer of the band.
+    """
+
+    kind: str
+    name: str
+    strength: float
+    labels: tuple[str, ...]
+    directions: np.ndarray
+    norms: tuple[float, ...]
+
+    @property
+    def title(self) -> str:
+        """What tables call it: "desperate +0.05"."""
+        return self.name if self.kind == BASELINE else f"{self.name} {self.strength:+g}"
+
+    def direction(self, k: int, scenes: int) -> int:
+        """Which direction trial `k` is steered with: the next one for each trial, and one more whenever the scenes come round."""
+        return (k + k // scenes) % len(self.directions)
+
+    def added(self, direction: int) -> np.ndarray:
+        """What is added to the residual stream; (layer of the band, d_model)."""
+        return self.strength * np.array(self.norms)[:, None] * self.directions[direction]
+
+    def key(self, direction: int, place: object) -> str:
+        """Sixteen hex digits of what is added, and at what `place` (layers and span).
+
+        Rounded (`array_key`): the last bits of a direction depend on the number of threads.
+        """
+        if self.kind == BASELINE:
+            return key_of({"added": None})
+        sizes = [f"{self.strength * norm:.4g}" for norm in self.norms]
+        return key_of({"direction": array_key(self.directions[direction]), "sizes": sizes, "place": place})
+
+
+def arms_of(by_layer: Sequence[EmotionVectors], emotions: Sequence[str], strengths: Sequence[float], n_random: int, rng: np.random.Generator) -> list[Arm]:
+    """The baseline, every emotion at every strength, and both controls at every strength.
+
+    Args:
+        by_layer: the vectors of each layer of the band.
+        strengths: signed.
+        n_random: directions of each control, or fewer where there are fewer other emotions.
+
+    Raises:
+        EmoexpError: an emotion has no vector, or there is no other emotion.
+    """
+    names = by_layer[0].names
+    if unknown := [e for e in emotions if e not in names]:
+        raise EmoexpError(f"experiment.emotions: no vector of {', '.join(unknown)}; there are {len(names)}, such as {', '.join(names[:8])} (see emotions=...)")
+    others = [e for e in names if e not in emotions]
+    if not others:
+        raise EmoexpError("experiment.emotions: all emotions under study are tested, and none is left as a control; take more with emotions=...")
+    width = by_layer[0].directions.shape[1]
+    drawn = tuple(others[i] for i in rng.permutation(len(others))[:n_random])
+    random = np.repeat(isotropic_directions(n_random, width, rng)[:, None], len(by_layer), 1)
+    norms = tuple(v.residual_norm for v in by_layer)
+
+    def arm(kind: str, name: str, strength: float, labels: tuple[str, ...], directions: np.ndarray) -> Arm:
+        return Arm(kind, name, strength, labels, directions, norms)
+
+    def vectors(of: Sequence[str]) -> np.ndarray:
+        return np.stack([v.only(tuple(of)) for v in by_layer], 1)
+
+    found = [arm(BASELINE, BASELINE, 0.0, (BASELINE,), np.zeros((1, len(by_layer), width)))]
+    found += [arm(EMOTION, e, s, (e,), vectors([e])) for e in emotions for s in strengths]
+    for s in strengths:
+        found.append(arm(ISOTROPIC, ISOTROPIC, s, tuple(f"{ISOTROPIC} {i}" for i in range(n_random)), random))
+        found.append(arm(OTHERS, OTHERS, s, drawn, vectors(drawn)))
+    return found

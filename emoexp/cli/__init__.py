@@ -1,0 +1,1 @@
+"""Command line: Hydra, sweeps, status, W&B."""

@@ -1,0 +1,93 @@
+"""`python -m emoexp.cli.status DIR...`: the jobs of running and finished sweeps by state, how long is left, and why a job failed."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections import Counter
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from pathlib import Path
+
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from emoexp.errors import EmoexpError
+from emoexp.store import runs
+from emoexp.store.runs import Run, RunState
+
+COLOURS = {RunState.success: "green", RunState.error: "red", RunState.killed: "red", RunState.running: "cyan", RunState.missing: "yellow"}
+
+
+def jobs_of(directory: Path) -> list[Run]:
+    """The runs below a directory, and those that its sweep expects and that have not started.
+
+    Raises:
+        EmoexpError: there is neither a run nor a sweep.
+    """
+    found = {path.parent: runs.state_of(path.parent) for path in sorted(directory.glob(f"**/{runs.RESULT}"))}
+    sweep = directory / runs.SWEEP
+    expected = json.loads(sweep.read_text(encoding="utf-8"))["expected"] if sweep.exists() else []
+    for name in expected:
+        place = directory / name
+        if not any(run == place or place in run.parents for run in found):
+            found[place] = Run(place, RunState.missing, {})
+    if not found:
+        raise EmoexpError(f"no run and no sweep below {directory}: give the directory of one")
+    return list(found.values())
+
+
+def seconds(run: Run) -> float:
+    """How long a finished run took."""
+    started, ended = (datetime.fromisoformat(run.record[key]) for key in ("started", "ended"))
+    return (ended - started).total_seconds()
+
+
+def time_left(jobs: Sequence[Run]) -> timedelta | None:
+    """Unfinished jobs at the pace of the finished ones, over as many as run now; None while there is no pace to go by."""
+    done = [seconds(run) for run in jobs if run.state is RunState.success]
+    left = sum(run.state in (RunState.running, RunState.missing) for run in jobs)
+    if not done or not left:
+        return None
+    at_once = max(1, sum(run.state is RunState.running for run in jobs))
+    return timedelta(seconds=round(sum(done) / len(done) * left / at_once))
+
+
+def show(directory: Path, console: Console) -> bool:
+    """Prints one directory's jobs; whether all are done."""
+    jobs = jobs_of(directory)
+    counts = Counter(run.state for run in jobs)
+    states = ", ".join(f"[{COLOURS[s]}]{counts[s]} {s.value}[/]" for s in RunState if counts[s])
+    eta = time_left(jobs)
+    console.print(f"{escape(str(directory))}: {len(jobs)} job(s): {states}" + (f"; about {eta} left" if eta else ""), soft_wrap=True)
+    wrong = [run for run in jobs if run.state in (RunState.error, RunState.killed)]
+    if wrong:
+        table = Table()
+        for name in ("job", "state", "where", "last error"):
+            table.add_column(name, overflow="fold")
+        for run in wrong:
+            where = run.record.get("where", {})
+            job = where.get("slurm", {}).get("slurm_job_id") or where.get("slurm", {}).get("job_id")
+            place = f"{where.get('host', '?')}" + (f", SLURM {job}" if job else f", pid {where.get('pid', '?')}")
+            error = run.record.get("error") or "died without a word: killed, out of memory, or the node went away"
+            table.add_row(escape(run.directory.name), run.state.value, escape(place), escape(error.splitlines()[-1]))
+        console.print(table)
+    return counts[RunState.success] == len(jobs)
+
+
+def main() -> None:
+    """Exit status 0 if every job is done, 1 if not, 2 for a mistake of the user's."""
+    try:
+        if len(sys.argv) < 2:
+            raise EmoexpError("python -m emoexp.cli.status needs the directory of a sweep or a run")
+        console = Console(width=None if Console().is_terminal else 150)
+        done = [show(Path(argument), console) for argument in sys.argv[1:]]
+    except EmoexpError as error:
+        sys.stderr.write(f"emoexp: {error}\n")
+        sys.exit(2)
+    sys.exit(0 if all(done) else 1)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+"""The subject model: loading, prompts, residuals, steering, generation."""

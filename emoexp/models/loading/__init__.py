@@ -1,0 +1,1 @@
+"""From a repository to a network: files, memory, errors of the hub."""

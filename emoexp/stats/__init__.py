@@ -1,0 +1,1 @@
+"""Intervals, ratings, criteria: numbers in, numbers out; no model and no files."""

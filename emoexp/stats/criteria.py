@@ -1,0 +1,156 @@
+"""The eleven criteria, and the one rule for `passed` and the one for `informative`.
+
+Thresholds are constants, stated for the paper-sized sets: a threshold that can be set from the command line is not a
+pre-registered one. They, and the Llama column, are from the Llama-3.1-8B reproduction's published table; the paper column is
+recomputed from the paper's tables and digitised figures.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import asdict, dataclass
+from typing import Any, Literal
+
+from emoexp.stats.intervals import Interval
+
+LENS_TOP = 20
+"""V1: how many of the promoted tokens count."""
+STRONG = 0.7
+"""V6: a trend is strong if |Spearman| exceeds this."""
+CORRELATED = 0.3
+"""V9: an emotion counts if |r| exceeds this."""
+EXTREMES = 3
+"""V8: how many of the highest and of the lowest correlations are looked at."""
+GAP_FLOOR = 20.0
+"""V7: Elo gap of category means below which there are no preferences worth the name, whatever the
+null. Coin-flip organisms show 0.3 to 10.6 points and random weights 3.6, some of it beyond the
+permutation null, since forward passes are deterministic; the weakest model whose Elos correlate
+with Claude's (Qwen2.5-Coder-1.5B, r = .57) shows 58, Llama-8B 261, Claude 1403."""
+EFFECT_FLOOR = 10.0
+"""Mean |delta Elo| below which steering is not worth the name. The organisms calibrate it: a model with coin-flip preferences
+moves by about one point, and a published r of .956 came with deltas of +0.2 and -0.5; the paper's are in the hundreds."""
+
+
+@dataclass(frozen=True)
+class Criterion:
+    """`full_n` is the set size for which a count threshold is stated, None if it does not scale; `published_n` the size that the
+    paper's and the Llama reproduction's counts are out of."""
+
+    id: str
+    name: str
+    comparison: Literal[">", ">=", "<="]
+    threshold: float
+    full_n: int | None
+    paper: float | None
+    llama8b: float | None
+    published_n: int | None = None
+
+    def threshold_for(self, n: int) -> float:
+        """The threshold for a set of `n`: a count is scaled in proportion and rounded up; never for a larger set than stated."""
+        if self.full_n is None or n == self.full_n:
+            return self.threshold
+        return float(math.ceil(self.threshold * n / self.full_n - 1e-9))
+
+    def passes(self, value: float, n: int) -> bool:
+        limit = self.threshold_for(n)
+        return value > limit if self.comparison == ">" else value >= limit if self.comparison == ">=" else value <= limit
+
+
+CRITERIA = {
+    c.id: c
+    for c in (
+        Criterion("V1", f"own word in top {LENS_TOP} of the lens", ">=", 20, 171, None, 34, 171),
+        Criterion("V2", "opposite pairs oppose in the lens", ">=", 4, 5, None, 5, 5),
+        Criterion("V3", "scenarios: own probe highest", ">=", 8, 12, 6, 6, 12),
+        Criterion("V4", "scenarios: mean rank of own probe", "<=", 3.0, None, 1.83, 1.58),
+        Criterion("V5", "numbers: expected sign of trend", ">=", 17, 24, None, 19, 24),
+        Criterion("V6", f"numbers: |Spearman| > {STRONG}", ">=", 12, 24, 21, 20, 24),
+        Criterion("V7", "Elo gap of category means", ">", 200, None, 1403, 261),
+        Criterion("V8", "extreme correlations have right valence", ">=", 2, None, None, 3),
+        Criterion("V9", f"emotions with |r| > {CORRELATED}", ">=", 5, 171, 114, 53, 171),
+        Criterion("V10", "r of correlation and delta Elo", ">", 0.4, None, 0.85, 0.956),
+        Criterion("V11", "delta Elo has the sign of r", ">=", 24, 35, 28, 34, 36),
+    )
+}
+
+
+@dataclass(frozen=True)
+class Effect:
+    """Size of steering: mean |delta Elo| of the emotions, and its ratio to isotropic directions of the same norm."""
+
+    mean_abs: float
+    ratio: float
+    ratio_interval: Interval
+
+
+@dataclass(frozen=True)
+class Measurement:
+    """A criterion's statistic with what it takes to judge it. `effect` is given for V10 and V11 alone."""
+
+    id: str
+    value: float
+    n: int
+    interval: Interval
+    null: Interval
+    effect: Effect | None = None
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """A judged measurement, as it stands in result.json."""
+
+    id: str
+    name: str
+    value: float
+    n: int
+    threshold: float
+    comparison: str
+    passed: bool
+    ci_low: float
+    ci_high: float
+    null_low: float
+    null_high: float
+    informative: bool
+    paper: float | None
+    llama8b: float | None
+
+    def as_dict(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+def informative(measurement: Measurement, comparison: str) -> bool:
+    """Whether the statistic says more than noise would: the one place where this is decided.
+
+    V10 and V11 pass on random directions too (whatever correlates with Elo moves Elo), so for them it is the size that counts:
+    the effect ratio's interval above 1, and an absolute size above `EFFECT_FLOOR`. Any other statistic must lie beyond the
+    95 % range of its null, on the passing side; V7's also above `GAP_FLOOR`.
+    """
+    if measurement.id == "V7" and measurement.value < GAP_FLOOR:
+        return False
+    if measurement.effect is not None:
+        return measurement.effect.ratio_interval.low > 1 and measurement.effect.mean_abs >= EFFECT_FLOOR
+    return measurement.value < measurement.null.low if comparison == "<=" else measurement.value > measurement.null.high
+
+
+def judge(measurement: Measurement) -> Verdict:
+    """The verdict on a measurement. NaN raises ValueError: it is nobody's pass and nobody's fail."""
+    criterion = CRITERIA[measurement.id]
+    numbers = (measurement.value, *measurement.interval, *measurement.null)
+    if not all(map(math.isfinite, numbers)):
+        raise ValueError(f"{criterion.id} was measured as {numbers}: not a number")
+    return Verdict(
+        id=criterion.id,
+        name=criterion.name,
+        value=measurement.value,
+        n=measurement.n,
+        threshold=criterion.threshold_for(measurement.n),
+        comparison=criterion.comparison,
+        passed=criterion.passes(measurement.value, measurement.n),
+        ci_low=measurement.interval.low,
+        ci_high=measurement.interval.high,
+        null_low=measurement.null.low,
+        null_high=measurement.null.high,
+        informative=informative(measurement, criterion.comparison),
+        paper=criterion.paper,
+        llama8b=criterion.llama8b,
+    )

@@ -1,0 +1,1 @@
+"""Steering: preferences, replay, continuations, and where generated text degenerates."""

@@ -1,0 +1,271 @@
+"""The preference measurement: 64 activities, all ordered pairs, unsteered and steered (paper, "Preferences").
+
+Which tokens are steered is decided here, pair by pair, from the marks that the prompt was formatted with.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from emoexp.config import SteeringSpan
+from emoexp.models.answers import AnswerReader
+from emoexp.models.prompts import Encoding, Prompt, ask, fill, token_mask
+from emoexp.models.subject import LOGITS_AT_ONCE, Steering, SubjectModel
+from emoexp.steering.replay import Band, PrefixReplay, replay_fault
+from emoexp.stimuli import Stimuli
+from emoexp.store.artifacts import Artifacts, Row, array_key
+
+log = logging.getLogger(__name__)
+VERSION = 2
+Read = Callable[[Tensor], Tensor]
+"""What is made of last residuals after the final norm: (direction, row, d_model) -> (..., direction, row), on the CPU."""
+
+
+def marks(span: SteeringSpan, steered: tuple[bool, bool]) -> tuple[str, ...]:
+    """The spans ("a", "b", "text") to steer in a pair whose options are steered activities or not.
+
+    A pair without a steered activity is left alone whatever the span; one with two has two marks.
+    """
+    if not any(steered):
+        return ()
+    match span:
+        case SteeringSpan.steered_activity:
+            return tuple(name for name, on in zip("ab", steered, strict=True) if on)
+        case SteeringSpan.control_activity:
+            return tuple(name for name, on in zip("ab", steered, strict=True) if not on)
+        case SteeringSpan.both_activities:
+            return ("a", "b")
+        case SteeringSpan.all_tokens:
+            return ("text",)
+
+
+@dataclass(frozen=True)
+class Preferences:
+    """All ordered pairs of one pack's activities, put to one model."""
+
+    model: SubjectModel
+    stimuli: Stimuli
+
+    @property
+    def n(self) -> int:
+        return len(self.stimuli.activities)
+
+    @property
+    def steered(self) -> np.ndarray:
+        """Which activities are of the steered half; (activity,)."""
+        return np.array([a.steered for a in self.stimuli.activities])
+
+    def prompt(self, i: int, j: int) -> Prompt:
+        """The prompt with activity i as (A) and j as (B), up to and with "("; spans "a", "b" and "text"."""
+        activities = self.stimuli.activities
+        content = fill(self.stimuli.templates["preference"], a=activities[i].text, b=activities[j].text)
+        prompt = ask(content, self.model.config.format, self.model.tokenizer, prefill="(")
+        return Prompt(prompt.text, {**prompt.spans, "text": ((0, len(prompt.text)),)}, prompt.special_tokens)
+
+    @cached_property
+    def reader(self) -> AnswerReader:
+        """How these prompts are tokenized and their answers read."""
+        config = self.model.config
+        return AnswerReader(self.model.tokenizer, config.option_reading, self.prompt(0, 1))
+
+    @property
+    def options(self) -> tuple[int, int]:
+        """Token ids of the answers A and B."""
+        return self.reader.options
+
+    @cached_property
+    def identity(self) -> dict[str, Any]:
+        return {
+            "version": VERSION, "model": self.model.identity, "pack": self.stimuli.sha256,
+            "answer": self.reader.identity, **self.model.format_identity,
+        }  # fmt: skip
+
+    def encoded(self, i: int, others: Sequence[int]) -> tuple[list[Prompt], Encoding]:
+        """The prompts that open with activity i."""
+        prompts = [self.prompt(i, j) for j in others]
+        return prompts, self.reader.encode(prompts)
+
+    def replays(self, band: Band) -> bool:
+        """Whether the fast path is exact for this model and band: tried on the longest and the shortest prompts, once."""
+        if band not in self._tried:
+            order = sorted(range(self.n), key=lambda k: len(self.stimuli.activities[k].text))
+            fault = replay_fault(self.model, self.encoded(order[-1], [order[0], order[1], order[-3], order[-2]])[1], self.options, band)
+            self._tried[band] = fault is None
+            if fault is not None:
+                where = f"layers {', '.join(map(str, band))}" if band else "the unsteered preferences"
+                log.warning("%s: no prefix replay at %s (%s); full forwards instead, which are slower and exact", self.model.config.name, where, fault)
+        return self._tried[band]
+
+    @cached_property
+    def _tried(self) -> dict[Band, bool]:
+        return {}
+
+    def _unsteered(self, i: int, others: Sequence[int]) -> np.ndarray:
+        """Unsteered margins of the pairs that open with i; (other,)."""
+        return self._margin(self._unsteered_finals(i, others)).numpy()
+
+    def _unsteered_finals(self, i: int, others: Sequence[int]) -> Tensor:
+        """Last residuals, after the final norm, of the unsteered pairs that open with i;
+        (other, d_model)."""
+        _, encoding = self.encoded(i, others)
+        if self.replays(()):
+            return PrefixReplay(self.model, encoding, self.options).unsteered_finals()
+        parts = self._chunks(encoding, 1)
+        return torch.cat([self.model.final_residuals(encoding.rows(part)) for part in parts])
+
+    def _chunks(self, encoding: Encoding, directions: int) -> list[list[int]]:
+        """Rows in parts that make a batch of `batch_tokens` when each is steered in so many directions."""
+        n, width = encoding.ids.shape
+        size = max(1, self.model.config.batch_tokens // (width * directions))
+        return [list(range(n))[start : start + size] for start in range(0, n, size)]
+
+    def baseline(self, artifacts: Artifacts) -> np.ndarray:
+        """Unsteered margins logit(A) - logit(B), layer-independent; (i, j), the diagonal 0."""
+        return self._baseline_rows(artifacts, "margins")
+
+    def option_mass(self, artifacts: Artifacts) -> np.ndarray:
+        """Unsteered p(A) + p(B) of every ordered pair; (pair,)."""
+        mass = self._baseline_rows(artifacts, "mass")
+        return np.asarray(mass[~np.eye(self.n, dtype=bool)])
+
+    def answer_summary(self, artifacts: Artifacts) -> dict[str, Any]:
+        """How answers were read and how much of the probability they got, for the record."""
+        after, first, second = self.reader.pieces
+        mass = self.option_mass(artifacts)
+        return {
+            "reading": self.reader.kind.value, "after": after, "options": [first, second],
+            "mass": float(mass.mean()), "mass_below_half": float((mass < 0.5).mean()),
+        }  # fmt: skip
+
+    def _baseline_rows(self, artifacts: Artifacts, name: str) -> np.ndarray:
+        """Margins or mass of all unsteered pairs, computed together once; (i, j)."""
+
+        def row(label: str) -> Row:
+            i = int(label)
+            others = [j for j in range(self.n) if j != i]
+            finals = self._unsteered_finals(i, others)
+            margins, mass = (np.zeros(self.n, dtype=np.float32) for _ in range(2))
+            margins[others] = self._margin(finals).numpy()
+            mass[others] = self._mass(finals).numpy()
+            return {"margins": margins, "mass": mass}
+
+        title = "preferences, unsteered"
+        rows = artifacts.rows(
+            "preferences", self.identity, self._labels(), row, title, names=[name]
+        )
+        return np.stack([r[name] for r in rows]).astype(np.float64)
+
+    def steer(self, artifacts: Artifacts, baseline: np.ndarray, span: SteeringSpan, band: Band, vectors: np.ndarray) -> np.ndarray:
+        """Margins under each steered direction; pairs that cannot change keep the baseline's.
+
+        Args:
+            vectors: what is added at each layer of the band; (direction, band layer, d_model).
+
+        Returns:
+            (direction, i, j).
+        """
+        identity = {**self.identity, "span": span.value, "band": list(band), "vectors": array_key(vectors)}
+        tensor = torch.as_tensor(vectors, dtype=torch.float32)
+
+        def row(label: str) -> Row:
+            return {"margins": self._steer_prefix(int(label), span, band, tensor)}
+
+        rows = artifacts.rows("steered", identity, self._labels(), row, f"preferences, steered with {len(vectors)} directions")
+        margins = np.repeat(baseline[None], len(vectors), 0)
+        for i, found in enumerate(rows):
+            others = self._affected(i)
+            margins[:, i, others] = found["margins"]
+        return margins
+
+    def _labels(self) -> list[str]:
+        return [f"{i:02d}" for i in range(self.n)]
+
+    def _affected(self, i: int) -> list[int]:
+        """The second options with which activity i makes a pair that has a steered side."""
+        return [j for j in range(self.n) if j != i and (self.steered[i] or self.steered[j])]
+
+    def _marked(self, i: int, span: SteeringSpan) -> tuple[Encoding, Tensor]:
+        """The affected pairs that open with i, and which of their tokens are steered; the mask is (row, token)."""
+        others = self._affected(i)
+        prompts, encoding = self.encoded(i, others)
+        mask = torch.zeros_like(encoding.mask)
+        for r, j in enumerate(others):
+            if names := marks(span, (bool(self.steered[i]), bool(self.steered[j]))):
+                mask[r] = token_mask([prompts[r]], names, encoding.rows([r]))[0]
+        return encoding, mask
+
+    def _steer_prefix(self, i: int, span: SteeringSpan, band: Band, vectors: Tensor) -> np.ndarray:
+        """Steered margins of the pairs that open with i; (direction, affected other)."""
+        encoding, mask = self._marked(i, span)
+        if not mask.any():
+            return np.repeat(self._unsteered(i, self._affected(i))[None], len(vectors), 0)
+        if self.replays(band):
+            return self._replayed(PrefixReplay(self.model, encoding, self.options, band), encoding, mask, vectors, self._margin).numpy()
+        return self._in_full(encoding, mask, band, vectors, self._margin).numpy()
+
+    @property
+    def affected_pairs(self) -> tuple[np.ndarray, np.ndarray]:
+        """The ordered pairs that have a steered side, as indices of their first and second activities; (pair,) each."""
+        pairs = np.array([(i, j) for i in range(self.n) for j in self._affected(i)])
+        return pairs[:, 0], pairs[:, 1]
+
+    def answers(self, span: SteeringSpan, band: Band, vectors: np.ndarray, kept: dict[int, PrefixReplay]) -> Row:
+        """Margins, and the probability of A or B (`mass`), under each direction; both (direction, pair) over `affected_pairs`.
+
+        Args:
+            vectors: what is added at each layer of the band; (direction, band layer, d_model). A zero is the unsteered model.
+            kept: unsteered runs of the prefixes, empty at first; calls for the same band that share it run them once.
+        """
+        tensor, found = torch.as_tensor(vectors, dtype=torch.float32), []
+        for i in range(self.n):
+            encoding, mask = self._marked(i, span)
+            if self.replays(band):
+                if i not in kept:
+                    kept[i] = PrefixReplay(self.model, encoding, self.options, band)
+                found.append(self._replayed(kept[i], encoding, mask, tensor, self._margin_and_mass))
+            else:
+                found.append(self._in_full(encoding, mask, band, tensor, self._margin_and_mass))
+        margins, mass = torch.cat(found, -1).numpy()
+        return {"margins": margins, "mass": mass}
+
+    def _margin(self, finals: Tensor) -> Tensor:
+        """(..., d_model) -> (...), on the CPU."""
+        return self.model.margin(finals, self.options)
+
+    def _mass(self, finals: Tensor) -> Tensor:
+        """p(A) + p(B); (row, d_model) -> (row,), on the CPU."""
+        found = []
+        for part in finals.split(max(1, LOGITS_AT_ONCE // len(self.model.tokenizer))):
+            logits = self.model.unembedding.logits(part)
+            pair = logits[:, list(self.options)]
+            found.append((pair.logsumexp(-1) - logits.logsumexp(-1)).exp())
+        return torch.cat(found).cpu()
+
+    def _margin_and_mass(self, finals: Tensor) -> Tensor:
+        """Margin and p(A) + p(B); (direction, row, d_model) -> (2, direction, row), on the CPU."""
+        flat = finals.flatten(0, 1)
+        both = torch.stack([self._margin(flat), self._mass(flat)])
+        return both.unflatten(1, finals.shape[:2])
+
+    def _replayed(self, replay: PrefixReplay, encoding: Encoding, mask: Tensor, vectors: Tensor, read: Read) -> Tensor:
+        """What `read` makes of the last token through the replay; (..., direction, row)."""
+        prefix_masks = torch.stack([m[keep][: replay.n_prefix] for m, keep in zip(mask, encoding.mask, strict=True)])
+        if not bool((prefix_masks == prefix_masks[0]).all()):
+            raise AssertionError("pairs that share a prefix must steer the same tokens of it")
+        return read(replay.finals(prefix_masks[0], mask[:, -replay.width :] & replay.mask, vectors))
+
+    def _in_full(self, encoding: Encoding, mask: Tensor, band: Band, vectors: Tensor, read: Read) -> Tensor:
+        """What `read` makes of the last token through full forwards; (..., direction, row)."""
+        k, found = len(vectors), []
+        for part in self._chunks(encoding, k):
+            steering = Steering({layer: vectors[:, b].repeat_interleave(len(part), 0) for b, layer in enumerate(band)}, mask[part].repeat(k, 1))
+            found.append(read(self.model.final_residuals(encoding.rows(part * k), steering).unflatten(0, (k, len(part)))))
+        return torch.cat(found, -1)

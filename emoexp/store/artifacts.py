@@ -1,0 +1,124 @@
+"""Artifacts: what is worth computing once. Keyed by content, written whole or not at all, computed by one job at a time."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+import numpy as np
+from filelock import FileLock
+from safetensors import SafetensorError, safe_open
+from safetensors.numpy import save_file
+
+from emoexp.errors import EmoexpError
+from emoexp.store.distributed import agreed, rank, wait_for_all
+from emoexp.store.progress import track
+
+Row = dict[str, np.ndarray]
+
+
+def key_of(identity: Mapping[str, Any]) -> str:
+    """Sixteen hex digits of the identity's canonical JSON."""
+    return hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()[:16]
+
+
+DIGITS = 6
+"""Of a key's numbers, counted from the largest. Threads change about the sixteenth digit, and a
+number that stands so near to the edge of a rounding that this matters is one in 10^9."""
+
+
+def array_key(array: np.ndarray) -> str:
+    """sha256 of an array's shape and of its numbers to `DIGITS` digits of the largest.
+
+    The last bits of a sum depend on the number of threads, so a key of the raw bytes would miss
+    what another machine has stored. Raises ValueError where a number is not finite.
+    """
+    values = np.asarray(array, dtype=np.float64)
+    if not np.isfinite(values).all():
+        raise ValueError("an array with numbers that are not finite has no key")
+    largest = float(np.abs(values).max(initial=0.0))
+    # a power of ten, so that noise in the largest number itself moves nothing
+    scale = 10.0 ** (DIGITS - 1 - np.floor(np.log10(largest))) if largest > 0 else 1.0
+    if largest > 0 and np.floor(np.log10(largest)) != np.floor(np.log10(largest * (1 + 1e-9))):
+        scale /= 10.0
+    rounded = np.rint(values * scale).astype(np.int64)
+    return hashlib.sha256(repr(values.shape).encode() + rounded.tobytes()).hexdigest()
+
+
+def write_tensors(path: Path, tensors: Row, metadata: Mapping[str, str]) -> None:
+    """A safetensors file, written under a temporary name and renamed."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    save_file({k: np.asarray(v, order="C") for k, v in tensors.items()}, temporary, metadata=dict(metadata))
+    os.replace(temporary, path)
+
+
+@contextmanager
+def opened(path: Path, advice: str = "delete it and run again") -> Iterator[Any]:
+    """A safetensors file to read from; `advice` says what to do about one that is broken.
+
+    Raises:
+        EmoexpError: the file is missing, cut short, not safetensors, or lacks what is asked of it.
+    """
+    try:
+        with safe_open(path, "np") as handle:
+            yield handle
+    except FileNotFoundError as error:
+        raise EmoexpError(f"{path} does not exist") from error
+    except (SafetensorError, OSError) as error:
+        raise EmoexpError(f"{path} is not a whole safetensors file ({error}): {advice}") from error
+
+
+def read_tensors(
+    path: Path, names: Sequence[str] | None = None, advice: str = "delete it and run again"
+) -> tuple[Row, dict[str, str]]:
+    """Tensors (only those of `names`, if given) and metadata of a safetensors file. Raises as `opened` does."""
+    with opened(path, advice) as handle:
+        return {name: handle.get_tensor(name) for name in names or handle.keys()}, dict(handle.metadata() or {})
+
+
+def read_layer(path: Path, name: str, layer: int) -> np.ndarray:
+    """One layer of a tensor (x, layer, ...), without reading the others; (x, ...). Raises as `opened` does."""
+    with opened(path) as handle:
+        return np.asarray(handle.get_slice(name)[:, layer])
+
+
+@dataclass(frozen=True)
+class Artifacts:
+    """The store. An artifact is a folder `<kind>/<key>` with `identity.json` and one file per row."""
+
+    root: Path
+
+    def path(self, kind: str, identity: Mapping[str, Any], label: str) -> Path:
+        """The file of one row; what cannot stand in a file name is percent-encoded."""
+        return self.root / kind / key_of(identity) / f"{quote(label, safe=' ')}.safetensors"
+
+    def rows(
+        self, kind: str, identity: Mapping[str, Any], labels: Sequence[str], compute: Callable[[str], Row], title: str, *, names: Sequence[str] | None = None
+    ) -> list[Row]:
+        """The rows of an artifact in the order of `labels`, computing those that are missing.
+
+        A row is the unit of loss when a run is killed. `identity` must hold all that changes the values and nothing that
+        does not. A second job waits for the first and then reads. `names` are the tensors to read of each row; null is all.
+        """
+        paths = [self.path(kind, identity, label) for label in labels]
+        if agreed(not all(p.exists() for p in paths)):
+            folder = self.root / kind / key_of(identity)
+            folder.mkdir(parents=True, exist_ok=True)
+            with FileLock(folder / ".lock") if rank() == 0 else nullcontext():
+                if rank() == 0:
+                    (folder / "identity.json").write_text(json.dumps(identity, indent=2, sort_keys=True) + "\n", encoding="utf-8")
+                missing = agreed([(label, path) for label, path in zip(labels, paths, strict=True) if not path.exists()])
+                for label, path in track(missing, title) if missing else ():
+                    row = compute(label)
+                    if rank() == 0:
+                        write_tensors(path, row, {"kind": kind, "row": label})
+            wait_for_all()
+        return [read_tensors(path, names)[0] for path in paths]

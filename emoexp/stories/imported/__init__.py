@@ -1,0 +1,1 @@
+"""Story corpora that others wrote: where they are, their formats, their rows."""

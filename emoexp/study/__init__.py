@@ -1,0 +1,1 @@
+"""What experiments share: the study, the base classes, the result."""

@@ -1,0 +1,1 @@
+"""Emotion vectors: extraction, fitting, probes, random controls, reliability."""

@@ -1,0 +1,189 @@
+"""Emotion vectors of one layer: centred over emotions, neutral components projected out, unit norm."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from sklearn.decomposition import PCA
+
+from emoexp.errors import EmoexpError
+from emoexp.store.artifacts import read_tensors, write_tensors
+from emoexp.vectors.extraction import StoryMeans
+
+NEUTRAL_VARIANCE = 0.5
+"""Share of the neutral texts' variance whose components are projected out (paper, "Extracting emotion vectors")."""
+
+
+UNIT_TOLERANCE = 1e-4
+"""How far from 1 the norm of a direction from a file may be."""
+
+
+@dataclass(frozen=True)
+class EmotionVectors:
+    """Attributes:
+    names: the emotions.
+    directions: unit norm; (emotion, d_model), float64.
+    layer: the block whose output they are directions of.
+    residual_norm: mean norm of the residual stream there, without BOS: the unit of steering strength.
+    n_neutral_components: how many neutral components were projected out.
+    identity: model, pack and method; two vector files are comparable only if these agree.
+    """
+
+    names: tuple[str, ...]
+    directions: np.ndarray
+    layer: int
+    residual_norm: float
+    n_neutral_components: int
+    identity: dict[str, Any]
+
+    def __getitem__(self, name: str) -> np.ndarray:
+        return self.directions[self.names.index(name)]
+
+    def only(self, names: tuple[str, ...]) -> np.ndarray:
+        """Directions of `names`, in that order; (n, d_model)."""
+        return np.stack([self[name] for name in names])
+
+    def save(self, path: Path) -> None:
+        meta = {
+            "names": json.dumps(self.names), "layer": str(self.layer), "residual_norm": repr(self.residual_norm),
+            "n_neutral_components": str(self.n_neutral_components), "identity": json.dumps(self.identity, sort_keys=True),
+        }  # fmt: skip
+        write_tensors(path, {"directions": self.directions}, meta)
+
+    def check(self, path: Path, d_model: int) -> None:
+        """Raises EmoexpError unless the directions are finite, of unit norm and of `d_model`."""
+        again = "extract them again, or leave out vectors="
+        if self.directions.shape != (wanted := (len(self.names), d_model)):
+            shape = tuple(self.directions.shape)
+            raise EmoexpError(f"{path} holds directions of shape {shape}, not {wanted}: {again}")
+        norms = np.linalg.norm(self.directions.astype(np.float64), axis=1)
+        wrong = ~(np.abs(norms - 1) < UNIT_TOLERANCE)  # NaN is wrong too
+        if wrong.any():
+            name, norm = self.names[int(wrong.argmax())], norms[wrong.argmax()]
+            raise EmoexpError(
+                f"{path}: the vector of {name!r} has norm {norm:g}, not 1 "
+                f"({wrong.sum()} of {len(norms)} are wrong): {again}"
+            )
+        if not (np.isfinite(self.residual_norm) and self.residual_norm > 0):
+            raise EmoexpError(
+                f"{path}: residual_norm is {self.residual_norm}, must be above 0: {again}"
+            )
+
+    @classmethod
+    def load(cls, path: Path, *, identity: Mapping[str, Any], layer: int, d_model: int) -> EmotionVectors:
+        """Vectors from a file.
+
+        Raises:
+            EmoexpError: the file is broken, it is of other emotions or of another model, pack,
+                method or layer, or its numbers are no directions (see `check`).
+        """
+        if not path.is_file():
+            what = "is not a file" if path.exists() else "does not exist"
+            raise EmoexpError(f"vectors={path} {what}: give the vectors.safetensors of a run")
+        tensors, meta = read_tensors(path, advice="give the vectors.safetensors of a run")
+        try:
+            vectors = cls(
+                names=tuple(json.loads(meta["names"])),
+                directions=tensors["directions"],
+                layer=int(meta["layer"]),
+                residual_norm=float(meta["residual_norm"]),
+                n_neutral_components=int(meta["n_neutral_components"]),
+                identity=dict(json.loads(meta["identity"])),
+            )
+        except KeyError as error:
+            raise EmoexpError(f"{path} is not a file of emotion vectors: it lacks {error}") from error
+        except (TypeError, ValueError) as error:
+            what = "is not a file of emotion vectors: what it says about them cannot be read"
+            raise EmoexpError(f"{path} {what} ({error}); give one that a run has saved") from error
+        wanted = tuple(identity.get("emotions", vectors.names))
+        if vectors.names != wanted:
+            difference = difference_of(vectors.names, wanted)
+            again = "choose the same with emotions=..., or extract anew"
+            raise EmoexpError(f"{path} holds the vectors of {difference}: {again}")
+        if different := [k for k in identity if vectors.identity.get(k) != json.loads(json.dumps(identity[k]))]:
+            theirs = {k: vectors.identity.get(k) for k in different}
+            raise EmoexpError(f"{path} holds vectors of another {' and '.join(different)} ({theirs}): extract them for this one")
+        if vectors.layer != layer:
+            raise EmoexpError(f"{path} holds vectors of layer {vectors.layer}, not {layer}: set layer={vectors.layer}")
+        vectors.check(path, d_model)
+        return vectors
+
+
+def difference_of(names: tuple[str, ...], wanted: tuple[str, ...]) -> str:
+    """How the emotions of a file differ from those of a run, in a few words."""
+    if len(names) != len(wanted):
+        return f"{len(names)} emotions, and this run has {len(wanted)}"
+    if set(names) == set(wanted):
+        return "the run's emotions in another order"
+    lacks, other = (next(e for e in a if e not in b) for a, b in ((wanted, names), (names, wanted)))
+    return f"other emotions, and not of {lacks}; the file has {other}"
+
+
+def fit_vectors(means: StoryMeans, layer: int, *, neutral_variance: float = NEUTRAL_VARIANCE) -> EmotionVectors:
+    """The vectors of `layer`.
+
+    Raises:
+        EmoexpError: an emotion's vector vanishes, so that it has no direction.
+    """
+    components = neutral_components(means.neutral[:, layer], neutral_variance)
+    return EmotionVectors(
+        names=means.emotions,
+        directions=directions_of(means.by_emotion[:, layer], components, means.emotions),
+        layer=layer,
+        residual_norm=float(means.residual_norm[layer]),
+        n_neutral_components=len(components),
+        identity={**means.identity, "emotions": list(means.emotions), "neutral_variance": neutral_variance},
+    )
+
+
+def directions_of(means: np.ndarray, components: np.ndarray, names: Sequence[str]) -> np.ndarray:
+    """Emotions' means at one layer, centred over the emotions, without the neutral components, unit norm; (emotion, d_model).
+
+    Raises:
+        EmoexpError: an emotion's vector vanishes, so that it has no direction.
+    """
+    centred = means - means.mean(0)
+    cleaned = centred - centred @ components.T @ components
+    norms = np.linalg.norm(cleaned, axis=1)
+    if not np.all(norms > 1e-9):
+        raise EmoexpError(f"the vector of {names[int(norms.argmin())]!r} is zero: its stories do not differ from the others'")
+    return np.asarray(cleaned / norms[:, None])
+
+
+def neutral_components(neutral: np.ndarray, variance: float) -> np.ndarray:
+    """The leading principal components over texts that together explain at least `variance`; (component, d_model)."""
+    if variance == 0:
+        return np.zeros((0, neutral.shape[1]))
+    return np.asarray(PCA(n_components=variance, svd_solver="full").fit(neutral).components_)
+
+
+def direction_rng(
+    seed: int, layer: int, model_identity: Mapping[str, Any]
+) -> np.random.Generator:
+    """The random numbers that control directions of one layer of one model are drawn from.
+
+    Layers and models get draws of their own, so that the nulls of a sweep are independent. The
+    model counts by its files, or by its repository where there are none, not by its path or dtype.
+    """
+    files = model_identity.get("files")
+    name = files or [model_identity.get(key) for key in ("repo_id", "revision")]
+    digest = hashlib.sha256(json.dumps(name).encode()).digest()
+    return np.random.default_rng([seed, layer, int.from_bytes(digest[:8], "big")])
+
+
+def isotropic_directions(n: int, d_model: int, rng: np.random.Generator) -> np.ndarray:
+    """Random unit vectors, every direction alike; (n, d_model)."""
+    draws = rng.standard_normal((n, d_model))
+    return np.asarray(draws / np.linalg.norm(draws, axis=1, keepdims=True))
+
+
+def mixture_directions(n: int, directions: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Random unit vectors within the span of `directions`: normal mixtures of them; (n, d_model)."""
+    draws = rng.standard_normal((n, len(directions))) @ directions
+    return np.asarray(draws / np.linalg.norm(draws, axis=1, keepdims=True))
