@@ -21,7 +21,8 @@ from benchmarks.table import record, show
 
 
 def organism(bench: Bench) -> list[Outcome]:
-    """Extraction, steering and baseline on the bundled organism, so small that every call costs more than its arithmetic; reported."""
+    """Extraction, steering and baseline on the bundled organism, so small that every call costs
+    more than its arithmetic; reported."""
     small = Bench(replace(bench.settings, shape="tiny" if bench.settings.quick else "organism"))
     try:
         rows = [row for group in (extraction, steering, baseline) for row in group(small)]
@@ -29,20 +30,50 @@ def organism(bench: Bench) -> list[Outcome]:
         shutil.rmtree(small.work, ignore_errors=True)
     kept = [row for row in rows if row.key in ("extraction", "loop", "steering", "baseline")]
     machine = {"shape": small.settings.shape, "sizes": asdict(small.shape)}
-    return [replace(row, key=f"organism-{row.key}", work=f"organism: {row.work}", goal="reported", limit=None, machine=machine) for row in kept]
+    return [
+        replace(
+            row,
+            key=f"organism-{row.key}",
+            work=f"organism: {row.work}",
+            goal="reported",
+            limit=None,
+            machine=machine,
+        )
+        for row in kept
+    ]
 
 
 GROUPS: dict[str, Callable[[Bench], list[Outcome]]] = {
-    "extraction": extraction, "padding": padding_waste, "steering": steering, "baseline": baseline, "generation": generation, "memory": peak_memory,
-    "help": help_page, "cached": cached, "layers": layers, "organism": organism,
-}  # fmt: skip
-"""What is measured together; `extraction` gives the row `loop` too, `steering` the rows of the band and of one third."""
+    "extraction": extraction,
+    "padding": padding_waste,
+    "steering": steering,
+    "baseline": baseline,
+    "generation": generation,
+    "memory": peak_memory,
+    "help": help_page,
+    "cached": cached,
+    "layers": layers,
+    "organism": organism,
+}
+"""What is measured together; `extraction` gives the row `loop` too, `steering` the rows of the band
+and of one third."""
 
 
-def arguments(parser: argparse.ArgumentParser, given: Sequence[str] | None, rows: Iterable[str]) -> argparse.Namespace:
+def arguments(
+    parser: argparse.ArgumentParser, given: Sequence[str] | None, rows: Iterable[str]
+) -> argparse.Namespace:
     """The options that both benches have, with the defaults that `parser` was given."""
-    parser.add_argument("--only", nargs="+", choices=tuple(rows), help="these rows; the others in results.json stay as they are")
-    parser.add_argument("--quick", action="store_true", help="tiny sizes, to try the bench itself; written to build/, not to results.json")
+    parser.add_argument(
+        "--only",
+        nargs="+",
+        choices=tuple(rows),
+        help="these rows; the others in results.json stay as they are",
+    )
+    parser.add_argument(
+        "--quick",
+        action="store_true",
+        help="tiny sizes, to try the bench itself; written to build/, not to results.json",
+    )
     parser.add_argument("--shape", choices=SHAPES)
     parser.add_argument("--device")
     parser.add_argument("--dtype", choices=("float32", "bfloat16", "float16"))
@@ -52,10 +83,19 @@ def arguments(parser: argparse.ArgumentParser, given: Sequence[str] | None, rows
     return parser.parse_args(given)
 
 
-def measure(options: argparse.Namespace, groups: dict[str, Callable[[Bench], list[Outcome]]]) -> bool:
+def measure(
+    options: argparse.Namespace, groups: dict[str, Callable[[Bench], list[Outcome]]]
+) -> bool:
     """Measures, writes and shows; whether every group could be measured."""
     logging.getLogger().setLevel(logging.ERROR)
-    settings = Settings(options.shape, options.device, options.dtype, options.repetitions, options.quick, options.threads)
+    settings = Settings(
+        options.shape,
+        options.device,
+        options.dtype,
+        options.repetitions,
+        options.quick,
+        options.threads,
+    )
     bench, failed = Bench(settings), list[str]()
     out: Path = options.out
     held = {}
@@ -63,9 +103,18 @@ def measure(options: argparse.Namespace, groups: dict[str, Callable[[Bench], lis
         for name, group in groups.items():
             start = time.perf_counter()
             try:
-                rows = [row.as_dict() | {"machine": bench.machine() | row.machine, "taken": time.strftime("%Y-%m-%d %H:%M")} for row in group(bench)]
+                rows = [
+                    row.as_dict()
+                    | {
+                        "machine": bench.machine() | row.machine,
+                        "taken": time.strftime("%Y-%m-%d %H:%M"),
+                    }
+                    for row in group(bench)
+                ]
             except Exception as error:  # the other rows are worth having
-                failed.append(f"{name}: {type(error).__name__}: {' '.join(str(error).split())[:400]}")
+                failed.append(
+                    f"{name}: {type(error).__name__}: {' '.join(str(error).split())[:400]}"
+                )
                 sys.stderr.write(f"{failed[-1]}\n")
                 continue
             sys.stderr.write(f"{name}: {time.perf_counter() - start:.0f} s\n")
@@ -82,8 +131,12 @@ def main(given: Sequence[str] | None = None) -> int:
     options = arguments(parser, given, GROUPS)
     options.shape = options.shape or ("tiny" if options.quick else "small")
     options.repetitions = options.repetitions or 3
-    options.out = options.out or Path("build/benchmarks/quick.json" if options.quick else "benchmarks/results.json")
-    groups = {name: group for name, group in GROUPS.items() if not options.only or name in options.only}
+    options.out = options.out or Path(
+        "build/benchmarks/quick.json" if options.quick else "benchmarks/results.json"
+    )
+    groups = {
+        name: group for name, group in GROUPS.items() if not options.only or name in options.only
+    }
     return 0 if measure(options, groups) else 1
 
 

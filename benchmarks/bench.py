@@ -1,4 +1,5 @@
-"""What every row works on: one folder of random weights, one set of texts, one machine; and what a row comes to."""
+"""What every row works on: one folder of random weights, one set of texts, one machine; and what a
+row comes to."""
 
 from __future__ import annotations
 
@@ -24,12 +25,14 @@ from emoexp.stimuli import Stimuli, load_stimuli
 from emoexp.stories.corpus import pack_corpus
 
 STORY_TOKENS, STORY_SPREAD = 170, 0.3
-"""Lengths of generated stories, one paragraph each: log-normal about this median, cut to 60..480."""
+"""Lengths of generated stories, one paragraph each: log-normal about this median, cut to 60..480.
+"""
 
 
 @dataclass(frozen=True)
 class Settings:
-    """How a bench runs. `quick` is for trying the bench itself: tiny sizes, numbers that mean nothing."""
+    """How a bench runs. `quick` is for trying the bench itself: tiny sizes, numbers that mean
+    nothing."""
 
     shape: str = "small"
     device: str = "cpu"
@@ -46,7 +49,8 @@ class Outcome:
 
     Attributes:
         ratio: what is held against the goal; None where it is only reported.
-        limit: the goal as a number, with `at_least` its direction; None where the row is reported only.
+        limit: the goal as a number, with `at_least` its direction; None where the row is reported
+            only.
         seconds: by contestant, per item of work.
         faster_than: how many times as fast emoexp is as each peer.
         bound: least seconds, and how it is reckoned; distance is emoexp's time over it.
@@ -78,7 +82,11 @@ class Outcome:
 
     def as_dict(self) -> dict[str, Any]:
         kept = asdict(self) | {"met": self.met}
-        return kept if self.met is False else {k: v for k, v in kept.items() if k not in ("profile", "idea")}
+        return (
+            kept
+            if self.met is False
+            else {k: v for k, v in kept.items() if k not in ("profile", "idea")}
+        )
 
 
 class Bench:
@@ -112,7 +120,9 @@ class Bench:
         """Of the weights: random ones, or the bundled organism's."""
         if self.settings.shape == "organism":
             return BUNDLED / "organism"
-        return save_random(self.work / self.settings.shape, self.shape, self.settings.dtype, self.settings.device)
+        return save_random(
+            self.work / self.settings.shape, self.shape, self.settings.dtype, self.settings.device
+        )
 
     @cached_property
     def model(self) -> SubjectModel:
@@ -120,7 +130,15 @@ class Bench:
         return self.subject(self.folder, self.settings.shape)
 
     def subject(self, folder: Path, name: str, **settings: Any) -> SubjectModel:
-        return SubjectModel.load(ModelConfig(name=name, repo_id=str(folder), dtype=self.settings.dtype, device=self.settings.device, **settings))
+        return SubjectModel.load(
+            ModelConfig(
+                name=name,
+                repo_id=str(folder),
+                dtype=self.settings.dtype,
+                device=self.settings.device,
+                **settings,
+            )
+        )
 
     @cached_property
     def plain(self) -> Any:
@@ -131,9 +149,16 @@ class Bench:
         """The same weights again, for a library that rebuilds the modules it is given."""
         from transformers import AutoModelForCausalLM
 
-        return AutoModelForCausalLM.from_pretrained(
-            self.folder, dtype=DTYPES[self.settings.dtype], device_map={"": self.settings.device}, local_files_only=True
-        ).eval().requires_grad_(False)  # fmt: skip
+        return (
+            AutoModelForCausalLM.from_pretrained(
+                self.folder,
+                dtype=DTYPES[self.settings.dtype],
+                device_map={"": self.settings.device},
+                local_files_only=True,
+            )
+            .eval()
+            .requires_grad_(False)
+        )
 
     @cached_property
     def stimuli(self) -> Stimuli:
@@ -141,26 +166,43 @@ class Bench:
 
     @cached_property
     def activities(self) -> Stimuli:
-        """The organism's pack with all of its activities; in a quick run with ten of them, half of these steered."""
+        """The organism's pack with all of its activities; in a quick run with ten of them, half of
+        these steered."""
         if not self.settings.quick:
             return self.stimuli
         every = self.stimuli.activities
-        return replace(self.stimuli, activities=(*[a for a in every if a.steered][:5], *[a for a in every if not a.steered][:5]))
+        return replace(
+            self.stimuli,
+            activities=(
+                *[a for a in every if a.steered][:5],
+                *[a for a in every if not a.steered][:5],
+            ),
+        )
 
     @cached_property
     def sentences(self) -> list[str]:
         """Of the organism's own stories."""
         stories = pack_corpus(self.stimuli).by_emotion.values()
-        return [s.strip() + "." for texts in stories for story in texts for s in story.text.split(".") if s.strip()]
+        return [
+            s.strip() + "."
+            for texts in stories
+            for story in texts
+            for s in story.text.split(".")
+            if s.strip()
+        ]
 
     def stories(self, n: int, seed: int = 0) -> list[str]:
         """`n` texts of story length, made of the organism's sentences."""
         rng, tokenizer = random.Random(seed), self.tokenizer
-        lengths = np.clip(np.random.default_rng(seed).lognormal(np.log(STORY_TOKENS), STORY_SPREAD, n), 60, 480).astype(int)
+        lengths = np.clip(
+            np.random.default_rng(seed).lognormal(np.log(STORY_TOKENS), STORY_SPREAD, n), 60, 480
+        ).astype(int)
         texts = []
         for length in lengths:
             words = " ".join(rng.choice(self.sentences) for _ in range(length // 4))
-            offsets = tokenizer(words, return_offsets_mapping=True, truncation=True, max_length=int(length))["offset_mapping"]
+            offsets = tokenizer(
+                words, return_offsets_mapping=True, truncation=True, max_length=int(length)
+            )["offset_mapping"]
             texts.append(words[: offsets[-1][1]])
         return texts
 
@@ -170,35 +212,60 @@ class Bench:
 
         return AutoTokenizer.from_pretrained(BUNDLED / "organism")
 
-    def bound(self, seconds: Spread, flops: float, read: float = 0.0, how: str = "") -> dict[str, Any]:
+    def bound(
+        self, seconds: Spread, flops: float, read: float = 0.0, how: str = ""
+    ) -> dict[str, Any]:
         """The least time for this work on this machine, and how far it is."""
         least = self.rates.seconds(flops, read)
         return {
-            "seconds": least, "distance": seconds.median / least, "gflop": flops / 1e9, "gigabytes_read": read / 1e9, "how": how,
-            "measured_gflops": self.rates.flops / 1e9, "measured_copy_gb_s": self.rates.bytes / 1e9,
-        }  # fmt: skip
+            "seconds": least,
+            "distance": seconds.median / least,
+            "gflop": flops / 1e9,
+            "gigabytes_read": read / 1e9,
+            "how": how,
+            "measured_gflops": self.rates.flops / 1e9,
+            "measured_copy_gb_s": self.rates.bytes / 1e9,
+        }
 
     def machine(self) -> dict[str, Any]:
-        """What the numbers were taken on; `load` is how many processes wanted a core in the minute before the bench began."""
+        """What the numbers were taken on; `load` is how many processes wanted a core in the minute
+        before the bench began."""
         import transformers
 
         return {
-            **asdict(self.settings), "cpu": cpu_name(), "cores": os.cpu_count(), "threads": torch.get_num_threads(),
-            "gpu": torch.cuda.get_device_name() if self.device.type == "cuda" else None, "torch": torch.__version__,
-            "transformers": transformers.__version__, "python": platform.python_version(), "load": self.load, "sizes": asdict(self.shape),
-        }  # fmt: skip
+            **asdict(self.settings),
+            "cpu": cpu_name(),
+            "cores": os.cpu_count(),
+            "threads": torch.get_num_threads(),
+            "gpu": torch.cuda.get_device_name() if self.device.type == "cuda" else None,
+            "torch": torch.__version__,
+            "transformers": transformers.__version__,
+            "python": platform.python_version(),
+            "load": self.load,
+            "sizes": asdict(self.shape),
+        }
 
 
 def save_random(folder: Path, shape: Shape, dtype: str, device: str) -> Path:
-    """A Llama of random weights, large enough that every block matters, with the organism's tokenizer; it never ends a text by itself."""
+    """A Llama of random weights, large enough that every block matters, with the organism's
+    tokenizer; it never ends a text by itself."""
     from transformers import AutoTokenizer, LlamaConfig, LlamaForCausalLM
 
     tokenizer = AutoTokenizer.from_pretrained(BUNDLED / "organism")
     config = LlamaConfig(
-        vocab_size=shape.vocabulary or len(tokenizer), hidden_size=shape.d_model, intermediate_size=shape.ff, num_hidden_layers=shape.layers,
-        num_attention_heads=shape.heads, num_key_value_heads=shape.kv_heads, max_position_embeddings=2048, initializer_range=shape.d_model**-0.5,
-        pad_token_id=tokenizer.pad_token_id, bos_token_id=tokenizer.bos_token_id, eos_token_id=None, dtype=dtype,
-    )  # fmt: skip
+        vocab_size=shape.vocabulary or len(tokenizer),
+        hidden_size=shape.d_model,
+        intermediate_size=shape.ff,
+        num_hidden_layers=shape.layers,
+        num_attention_heads=shape.heads,
+        num_key_value_heads=shape.kv_heads,
+        max_position_embeddings=2048,
+        initializer_range=shape.d_model**-0.5,
+        pad_token_id=tokenizer.pad_token_id,
+        bos_token_id=tokenizer.bos_token_id,
+        eos_token_id=None,
+        dtype=dtype,
+    )
     torch.manual_seed(0)
     torch.set_default_dtype(DTYPES[dtype])
     try:
@@ -216,4 +283,7 @@ def cpu_name() -> str:
     """As the system names it."""
     info = Path("/proc/cpuinfo")
     lines: Sequence[str] = info.read_text().splitlines() if info.exists() else ()
-    return next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), platform.processor() or platform.machine())
+    return next(
+        (line.partition(":")[2].strip() for line in lines if line.startswith("model name")),
+        platform.processor() or platform.machine(),
+    )

@@ -1,4 +1,5 @@
-"""What the hardware allows: floating-point operations and bytes from the shapes, over a measured matrix product and a measured copy."""
+"""What the hardware allows: floating-point operations and bytes from the shapes, over a measured
+matrix product and a measured copy."""
 
 from __future__ import annotations
 
@@ -34,20 +35,35 @@ class Shape:
         return 2 * self.d_model * self.kv_heads // self.heads
 
     def flops(self, tokens: float, attended: float, layers: float | None = None) -> float:
-        """Of `tokens` tokens in `layers` blocks (all of them); `attended` is the sum over these tokens of how many tokens each looks at."""
-        return (self.layers if layers is None else layers) * (2.0 * self.block_weights * tokens + 4.0 * self.d_model * attended)
+        """Of `tokens` tokens in `layers` blocks (all of them); `attended` is the sum over these
+        tokens of how many tokens each looks at."""
+        return (self.layers if layers is None else layers) * (
+            2.0 * self.block_weights * tokens + 4.0 * self.d_model * attended
+        )
 
     def read_last(self, length: int, start: int = 0, layers: int | None = None) -> float:
-        """Of the tokens start..length-1 in `layers` blocks (all of them), where nothing but the last token is read: of the others the last
-        block makes keys and values only."""
+        """Of the tokens start..length-1 in `layers` blocks (all of them), where nothing but the
+        last token is read: of the others the last block makes keys and values only."""
         layers = self.layers if layers is None else layers
         keys = 2.0 * self.d_model * self.kv_width * (length - start - 1)
-        return self.flops(length - start, causal(length, start), layers - 1) + keys + self.flops(1, length, 1) if layers else 0.0
+        return (
+            self.flops(length - start, causal(length, start), layers - 1)
+            + keys
+            + self.flops(1, length, 1)
+            if layers
+            else 0.0
+        )
 
     def keys_of(self, length: int, layers: int | None = None) -> float:
-        """Of a prefix of `length` tokens in `layers` blocks, of which nothing but keys and values is wanted."""
+        """Of a prefix of `length` tokens in `layers` blocks, of which nothing but keys and values
+        is wanted."""
         layers = self.layers if layers is None else layers
-        return self.flops(length, causal(length), layers - 1) + 2.0 * self.d_model * self.kv_width * length if layers else 0.0
+        return (
+            self.flops(length, causal(length), layers - 1)
+            + 2.0 * self.d_model * self.kv_width * length
+            if layers
+            else 0.0
+        )
 
 
 def causal(length: int, start: int = 0) -> float:
@@ -68,7 +84,8 @@ PEAKS = {"H200": 989e12, "H100": 989e12, "A100": 312e12}
 
 @dataclass(frozen=True)
 class Rates:
-    """Measured here: FLOP/s of a matrix product and bytes/s of a copy (each byte read and written), the best of several."""
+    """Measured here: FLOP/s of a matrix product and bytes/s of a copy (each byte read and written),
+    the best of several."""
 
     flops: float
     bytes: float
@@ -80,12 +97,15 @@ class Rates:
 
 @torch.no_grad()
 def measure_rates(device: torch.device, dtype: torch.dtype, tries: int = 7) -> Rates:
-    """The best of `tries` matrix products (as wide as pays) and of as many copies larger than any cache."""
+    """The best of `tries` matrix products (as wide as pays) and of as many copies larger than any
+    cache."""
     on_gpu = device.type == "cuda"
     n = 8192 if on_gpu else 1536
     a, b = (torch.randn(n, n, device=device, dtype=dtype) for _ in range(2))
     size = 2**30 if on_gpu else 2**27
-    source, target = (torch.empty(size, dtype=torch.uint8, device=device).fill_(1) for _ in range(2))
+    source, target = (
+        torch.empty(size, dtype=torch.uint8, device=device).fill_(1) for _ in range(2)
+    )
 
     def best(run: Any) -> float:
         run()

@@ -1,4 +1,5 @@
-"""Steered generation of 64 rows: against unsteered `generate`, and against what a user would write."""
+"""Steered generation of 64 rows: against unsteered `generate`, and against what a user would
+write."""
 
 from __future__ import annotations
 
@@ -19,13 +20,31 @@ OURS, STILL, THEIRS = "emoexp, steered", "emoexp, unsteered", "network.generate,
 
 
 def generation(bench: Bench) -> list[Outcome]:
-    """Greedy continuations; the direction is added on every token, so that every peer can say the same."""
-    model, shape, tokens = bench.model, bench.shape, 8 if bench.settings.quick else 16 if bench.device.type == "cpu" else 128
+    """Greedy continuations; the direction is added on every token, so that every peer can say the
+    same."""
+    model, shape, tokens = (
+        bench.model,
+        bench.shape,
+        8 if bench.settings.quick else 16 if bench.device.type == "cpu" else 128,
+    )
     preferences = Preferences(model, bench.stimuli)
-    encoding = model.encode([preferences.prompt(i, (i + 7) % preferences.n) for i in range(8 if bench.settings.quick else ROWS)])
+    encoding = model.encode(
+        [
+            preferences.prompt(i, (i + 7) % preferences.n)
+            for i in range(8 if bench.settings.quick else ROWS)
+        ]
+    )
     layer, rows = int(shape.layers * 2 / 3), len(encoding.ids)
-    size = float(model.residuals(encoding, [layer]).norm(dim=-1)[0][encoding.mask.to(bench.device)].mean())
-    vector = 0.5 * size * torch.nn.functional.normalize(torch.randn(model.d_model, generator=torch.Generator().manual_seed(0)), dim=0).to(bench.device)
+    size = float(
+        model.residuals(encoding, [layer]).norm(dim=-1)[0][encoding.mask.to(bench.device)].mean()
+    )
+    vector = (
+        0.5
+        * size
+        * torch.nn.functional.normalize(
+            torch.randn(model.d_model, generator=torch.Generator().manual_seed(0)), dim=0
+        ).to(bench.device)
+    )
     steering = Steering({layer: vector[None]}, encoding.mask.to(bench.device))
     inputs = {name: t for name, t in model.inputs(encoding).items() if name != "position_ids"}
     kept: dict[str, Any] = {}
@@ -34,20 +53,35 @@ def generation(bench: Bench) -> list[Outcome]:
         return np.array(model.generate(encoding, max_new_tokens=tokens, steering=steering).ids)
 
     def bridge() -> np.ndarray:
-        kept["bridge"] = kept.get("bridge") or peers.load_bridge(bench.fresh(), bench.tokenizer, str(bench.folder))
+        kept["bridge"] = kept.get("bridge") or peers.load_bridge(
+            bench.fresh(), bench.tokenizer, str(bench.folder)
+        )
         return peers.generate_bridge(kept["bridge"], inputs, layer, vector, tokens)
 
     everyone = [
         Contestant(OURS, lambda: ours(steering)),
-        Contestant("hooks, batched", lambda: peers.generate_hooks(bench.plain, inputs, layer, vector, tokens)),
-        Contestant("steering-vectors", lambda: peers.generate_steering_vectors(bench.plain, inputs, layer, vector, tokens)),
+        Contestant(
+            "hooks, batched",
+            lambda: peers.generate_hooks(bench.plain, inputs, layer, vector, tokens),
+        ),
+        Contestant(
+            "steering-vectors",
+            lambda: peers.generate_steering_vectors(bench.plain, inputs, layer, vector, tokens),
+        ),
         Contestant("TransformerLens", bridge),
         Contestant(STILL, lambda: ours(None)),
         Contestant(THEIRS, lambda: peers.generate_hooks(bench.plain, inputs, None, vector, tokens)),
     ]
-    heat = race(everyone, bench.settings.repetitions, 0.0, only_timed={STILL: "unsteered", THEIRS: "unsteered"})
+    heat = race(
+        everyone,
+        bench.settings.repetitions,
+        0.0,
+        only_timed={STILL: "unsteered", THEIRS: "unsteered"},
+    )
     width = float(encoding.mask.sum(1).double().mean())
-    weights = shape.layers * shape.block_weights + shape.d_model * model.network.lm_head.weight.shape[0]
+    weights = (
+        shape.layers * shape.block_weights + shape.d_model * model.network.lm_head.weight.shape[0]
+    )
     itemsize = model.network.lm_head.weight.element_size()
     held = weights + rows * shape.layers * shape.kv_width * (width + tokens / 2)
     step = bench.rates.seconds(rows * 2 * weights, itemsize * held)
@@ -56,14 +90,34 @@ def generation(bench: Bench) -> list[Outcome]:
     seconds = heat.spread(OURS)
     changed = float((ours(steering) != ours(None)).mean())
     row = Outcome(
-        "generation", f"steered generation of {rows} rows, against unsteered `generate`", ">= 0.9 of its tokens/s", heat.ratio(THEIRS, OURS), 0.9,
-        seconds={n: heat.spread(n) for n in heat.seconds}, refused=heat.refused, differences=heat.differences,
+        "generation",
+        f"steered generation of {rows} rows, against unsteered `generate`",
+        ">= 0.9 of its tokens/s",
+        heat.ratio(THEIRS, OURS),
+        0.9,
+        seconds={n: heat.spread(n) for n in heat.seconds},
+        refused=heat.refused,
+        differences=heat.differences,
         faster_than={n: heat.ratio(n, OURS) for n in heat.seconds if n != OURS},
-        bound={"seconds": least, "distance": seconds.median / least, "how": "prefill by FLOPs, then each step by FLOPs or by weights and keys and values read"},
-        details={"rows": rows, "new_tokens": tokens, "prompt_tokens": width, "tokens_per_s": rows * tokens / seconds.median,
-                 "ids_that_steering_changed": changed},
-        idea="set up the edited model once per direction, not per call; make the addition outside the loop of steps",
-    )  # fmt: skip
+        bound={
+            "seconds": least,
+            "distance": seconds.median / least,
+            "how": (
+                "prefill by FLOPs, then each step by FLOPs or by weights and keys and values read"
+            ),
+        },
+        details={
+            "rows": rows,
+            "new_tokens": tokens,
+            "prompt_tokens": width,
+            "tokens_per_s": rows * tokens / seconds.median,
+            "ids_that_steering_changed": changed,
+        },
+        idea=(
+            "set up the edited model once per direction, not per call; make the addition outside"
+            " the loop of steps"
+        ),
+    )
     if not row.met:
         row.profile = profile(lambda: ours(steering))
     return [row]

@@ -1,4 +1,5 @@
-"""`python -m benchmarks.peak FOLDER N DEVICE DTYPE`: peak memory while N stories are extracted, in bytes, as one line of JSON."""
+"""`python -m benchmarks.peak FOLDER N DEVICE DTYPE`: peak memory while N stories are extracted, in
+bytes, as one line of JSON."""
 
 from __future__ import annotations
 
@@ -22,7 +23,11 @@ def reset() -> None:
 def resident() -> tuple[int, int]:
     """Resident memory of this process now and at its peak, in bytes."""
     lines = Path("/proc/self/status").read_text().splitlines()
-    found = {line.split(":")[0]: int(line.split()[1]) * 1024 for line in lines if line.startswith(("VmRSS", "VmHWM"))}
+    found = {
+        line.split(":")[0]: int(line.split()[1]) * 1024
+        for line in lines
+        if line.startswith(("VmRSS", "VmHWM"))
+    }
     return found["VmRSS"], found["VmHWM"]
 
 

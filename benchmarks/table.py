@@ -9,11 +9,19 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-HEAD = ("work", "goal", "measured (smallest .. largest; n)", "met", "above the bound", "faster than")
+HEAD = (
+    "work",
+    "goal",
+    "measured (smallest .. largest; n)",
+    "met",
+    "above the bound",
+    "faster than",
+)
 
 
 def record(path: Path, rows: list[dict[str, Any]]) -> dict[str, Any]:
-    """Puts rows into results.json, in place of what it had of the same rows, and writes the Markdown table beside it."""
+    """Puts rows into results.json, in place of what it had of the same rows, and writes the
+    Markdown table beside it."""
     held = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
     held |= {row["key"]: row for row in rows}
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -37,23 +45,45 @@ def cells(row: dict[str, Any]) -> tuple[str, ...]:
         distance += f" (by FLOPs {bound['ratio_by_flops']:.1f}x is possible)"
     faster = [f"{name} {found['median']:.2f}x" for name, found in row["faster_than"].items()]
     refused = [f"{name}: not timed" for name in row["refused"]]
-    return row["work"], row["goal"], measured(row), met, distance, ", ".join([*faster, *refused]) or "-"
+    return (
+        row["work"],
+        row["goal"],
+        measured(row),
+        met,
+        distance,
+        ", ".join([*faster, *refused]) or "-",
+    )
 
 
 def markdown(rows: dict[str, Any]) -> str:
-    lines = [f"| {' | '.join(HEAD)} |", "|" + "---|" * len(HEAD), *(f"| {' | '.join(cells(row))} |" for row in rows.values())]
+    lines = [
+        f"| {' | '.join(HEAD)} |",
+        "|" + "---|" * len(HEAD),
+        *(f"| {' | '.join(cells(row))} |" for row in rows.values()),
+    ]
     machines: dict[str, list[str]] = {}
     for key, row in rows.items():
         machines.setdefault(json.dumps(row["machine"], sort_keys=True), []).append(key)
-    notes = [f"{', '.join(keys)}: {described(json.loads(machine))}" for machine, keys in machines.items()]
+    notes = [
+        f"{', '.join(keys)}: {described(json.loads(machine))}" for machine, keys in machines.items()
+    ]
     return "\n".join([*lines, "", *notes]) + "\n"
 
 
 def described(machine: dict[str, Any]) -> str:
     """One line about where the numbers were taken."""
-    where = machine["gpu"] or f"{machine['cpu']}, {machine['threads']} of {machine['cores']} cores, load before {machine['load']:.1f}"
-    sizes = f"shape {machine['shape']} ({machine['sizes']['layers']} x {machine['sizes']['d_model']}), {machine['dtype']}"
-    quick = "; QUICK: sizes for trying the bench, numbers that mean nothing" if machine["quick"] else ""
+    where = (
+        machine["gpu"]
+        or f"{machine['cpu']}, {machine['threads']} of {machine['cores']} cores,"
+        f" load before {machine['load']:.1f}"
+    )
+    sizes = (
+        f"shape {machine['shape']} ({machine['sizes']['layers']} x {machine['sizes']['d_model']}),"
+        f" {machine['dtype']}"
+    )
+    quick = (
+        "; QUICK: sizes for trying the bench, numbers that mean nothing" if machine["quick"] else ""
+    )
     return f"{where}; {sizes}, torch {machine['torch']}{quick}."
 
 

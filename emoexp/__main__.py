@@ -8,7 +8,9 @@ def main() -> None:
     if asked(sys.argv[1:]):
         sys.stdout.write(usage())
         return
-    gc.disable()  # until all is imported (cli.main): nothing of it is garbage, and looking for some is a tenth of the start
+    # until all is imported (cli.main): nothing of it is garbage, and looking for some is a tenth of
+    # the start
+    gc.disable()
     from emoexp.cli.main import main as run
 
     run()

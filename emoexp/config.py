@@ -11,11 +11,13 @@ from omegaconf import MISSING
 from emoexp.errors import EmoexpError
 
 TWO_THIRDS = 2 / 3
-"""`layer=auto`: about two thirds of the way through (paper, "Finding and validating emotion vectors")."""
+"""`layer=auto`: about two thirds of the way through (paper, "Finding and validating emotion
+vectors")."""
 
 
 class ReplySpan(Enum):
-    """What is steered along with a reply: nothing before it, the assistant's turn that it begins in (the paper's, for
+    """What is steered along with a reply: nothing before it, the assistant's turn that it begins in
+    (the paper's, for
     self-report), or the whole prompt."""
 
     generated = "generated"
@@ -24,7 +26,8 @@ class ReplySpan(Enum):
 
 
 class SteeringSpan(Enum):
-    """Which marks of a preference prompt are steered. The paper steers the steered activities' tokens only."""
+    """Which marks of a preference prompt are steered. The paper steers the steered activities'
+    tokens only."""
 
     steered_activity = "steered_activity"
     control_activity = "control_activity"
@@ -57,7 +60,8 @@ class Quantization(Enum):
 
 @dataclass(kw_only=True)
 class ModulesConfig:
-    """Where the parts of the network are, for an architecture that emoexp does not know; null looks them up."""
+    """Where the parts of the network are, for an architecture that emoexp does not know; null looks
+    them up."""
 
     layers: str | None = None
     """The decoder blocks, a ModuleList: `model.layers`."""
@@ -78,14 +82,18 @@ class ModelConfig:
     dtype: str = "auto"
     """float32, bfloat16, float16, or `auto`: the one that the checkpoint was saved in."""
     device: str = "auto"
-    """cpu, cuda, cuda:1, mps (not tried), or `auto`: the first NVIDIA or AMD GPU if there is one, else the CPU."""
+    """cpu, cuda, cuda:1, mps (not tried), or `auto`: the first NVIDIA or AMD GPU if there is one,
+    else the CPU."""
     device_map: str | None = None
-    """`auto`, `balanced`, `balanced_low_0` or `sequential` spread the layers over all GPUs (transformers and accelerate)."""
+    """`auto`, `balanced`, `balanced_low_0` or `sequential` spread the layers over all GPUs
+    (transformers and accelerate)."""
     tensor_parallel: bool = False
-    """Shard every weight over the processes of `torchrun --nproc-per-node N -m emoexp ...` (transformers' own plan)."""
+    """Shard every weight over the processes of `torchrun --nproc-per-node N -m emoexp ...`
+    (transformers' own plan)."""
     quantization: Quantization = Quantization.none
     attention: str | None = None
-    """Attention implementation (eager, sdpa, flash_attention_2, ...); null is transformers' choice."""
+    """Attention implementation (eager, sdpa, flash_attention_2, ...); null is transformers' choice.
+    """
     format: PromptFormat = PromptFormat.plain
     option_reading: OptionReading = OptionReading.in_context
     """How the answers of preference prompts are read (V7 to V11); see emoexp/models/answers.py."""
@@ -108,16 +116,19 @@ class StimuliConfig:
 
 @dataclass(kw_only=True)
 class EmotionsConfig:
-    """The emotions under study; with `names` null every emotion of the pack, or (`from_corpus`) of the story corpus."""
+    """The emotions under study; with `names` null every emotion of the pack, or (`from_corpus`) of
+    the story corpus."""
 
     names: list[str] | None = None
     from_corpus: bool = False
     norms: str | None = None
-    """A file of human norms (NRC-VAD, Warriner, Russell and Mehrabian) to take valence from, in place of the pack's."""
+    """A file of human norms (NRC-VAD, Warriner, Russell and Mehrabian) to take valence from, in
+    place of the pack's."""
 
 
 class StoriesSource(Enum):
-    """Where stories come from: shipped with the pack, a corpus on disk or on the hub, or `experiment=stories`."""
+    """Where stories come from: shipped with the pack, a corpus on disk or on the hub, or
+    `experiment=stories`."""
 
     pack = "pack"
     corpus = "corpus"
@@ -137,9 +148,11 @@ class StoriesConfig:
     author: str | None = None
     """source=corpus: who wrote it, where the source does not say."""
     columns: dict[str, str] = field(default_factory=dict)
-    """source=corpus: what `emotion`, `topic` and `text` are called in it, where that cannot be told."""
+    """source=corpus: what `emotion`, `topic` and `text` are called in it, where that cannot be
+    told."""
     neutral: str | None = None
-    """source=corpus: the neutral texts, where they lie elsewhere (any layout that `path` may have)."""
+    """source=corpus: the neutral texts, where they lie elsewhere (any layout that `path` may have).
+    """
     topics: int = 0
     """source=generated: how many of the pack's topics."""
     per_topic: int = 0
@@ -155,7 +168,8 @@ class StoriesConfig:
     batch: int = 8
     """source=generated, in process: answers written together."""
     server: str | None = None
-    """source=generated: base URL of an OpenAI-compatible server (http://localhost:8000/v1) in place of the subject model."""
+    """source=generated: base URL of an OpenAI-compatible server (http://localhost:8000/v1) in place
+    of the subject model."""
     server_model: str | None = None
     api_key_variable: str = "OPENAI_API_KEY"
     """The environment variable that holds the server's key; the key itself is never in a config."""
@@ -165,22 +179,36 @@ class StoriesConfig:
     retries: int = 6
     """Further tries of one request that failed, with back-off."""
     request: dict[str, Any] = field(default_factory=dict)
-    """Further fields of the request's body, for a server that wants others; null leaves one out ({seed: null})."""
+    """Further fields of the request's body, for a server that wants others; null leaves one out
+    ({seed: null})."""
 
     def __post_init__(self) -> None:
-        for name, least in (("topics", 0), ("per_topic", 0), ("dialogues_per_topic", 0), ("temperature", 0), ("retries", 0)):
+        for name, least in (
+            ("topics", 0),
+            ("per_topic", 0),
+            ("dialogues_per_topic", 0),
+            ("temperature", 0),
+            ("retries", 0),
+        ):
             if getattr(self, name) < least:
-                raise EmoexpError(f"stories.{name}={getattr(self, name)} is too small: at least {least}")
+                raise EmoexpError(
+                    f"stories.{name}={getattr(self, name)} is too small: at least {least}"
+                )
         for name in ("max_new_tokens", "attempts", "batch", "concurrency"):
             if getattr(self, name) < 1:
                 raise EmoexpError(f"stories.{name}={getattr(self, name)} is too small: at least 1")
         if not 0 < self.top_p <= 1:
-            raise EmoexpError(f"stories.top_p={self.top_p} is not a share of probability: above 0, at most 1")
+            raise EmoexpError(
+                f"stories.top_p={self.top_p} is not a share of probability: above 0, at most 1"
+            )
         for name in ("timeout_s", "requests_per_minute"):
             if (value := getattr(self, name)) is not None and not value > 0:
                 raise EmoexpError(f"stories.{name}={value} must be above 0")
         if (self.server is None) != (self.server_model is None):
-            raise EmoexpError("stories.server and stories.server_model go together: the base URL and the name of the model that it serves")
+            raise EmoexpError(
+                "stories.server and stories.server_model go together: the base URL and the name of"
+                " the model that it serves"
+            )
 
 
 @dataclass(kw_only=True)
@@ -201,11 +229,21 @@ class ScaleConfig:
     """Random directions steered for each control row (isotropic; mixtures of the emotions)."""
 
     def __post_init__(self) -> None:
-        for name, least in (("bootstrap_draws", 100), ("permutations", 100), ("null_draws", 100), ("random_directions", 8)):
+        for name, least in (
+            ("bootstrap_draws", 100),
+            ("permutations", 100),
+            ("null_draws", 100),
+            ("random_directions", 8),
+        ):
             if getattr(self, name) < least:
-                raise EmoexpError(f"scale.{name}={getattr(self, name)} is too few: at least {least} for an interval")
+                raise EmoexpError(
+                    f"scale.{name}={getattr(self, name)} is too few: at least {least} for an"
+                    " interval"
+                )
         if self.stories_per_emotion is not None and self.stories_per_emotion < 2:
-            raise EmoexpError(f"scale.stories_per_emotion={self.stories_per_emotion}: at least 2, or null for all")
+            raise EmoexpError(
+                f"scale.stories_per_emotion={self.stories_per_emotion}: at least 2, or null for all"
+            )
 
 
 class LoggerKind(Enum):
@@ -220,14 +258,16 @@ class LoggerMode(Enum):
 
 @dataclass(kw_only=True)
 class LoggerConfig:
-    """Where results are mirrored to. The key is W&B's own business (WANDB_API_KEY, `wandb login`) and never in a config."""
+    """Where results are mirrored to. The key is W&B's own business (WANDB_API_KEY, `wandb login`)
+    and never in a config."""
 
     kind: LoggerKind = LoggerKind.none
     project: str = "emoexp"
     entity: str | None = None
     """A W&B user or team; null is the key's own."""
     mode: LoggerMode | None = None
-    """null: WANDB_MODE if it is set; else online with a key and a server that answers; else offline, and one line says why."""
+    """null: WANDB_MODE if it is set; else online with a key and a server that answers; else
+    offline, and one line says why."""
 
 
 @dataclass(kw_only=True)
@@ -237,7 +277,8 @@ class Config:
     experiment: Any = MISSING
     model: ModelConfig = field(default_factory=ModelConfig)
     layer: Any = "auto"
-    """A 0-based block (int), a fraction of the depth (float in (0, 1)), or `auto` (two thirds); a list of them shares one loaded model."""
+    """A 0-based block (int), a fraction of the depth (float in (0, 1)), or `auto` (two thirds); a
+    list of them shares one loaded model."""
     emotions: EmotionsConfig = field(default_factory=EmotionsConfig)
     stimuli: StimuliConfig = field(default_factory=StimuliConfig)
     stories: StoriesConfig = field(default_factory=StoriesConfig)
@@ -245,7 +286,8 @@ class Config:
     scale: ScaleConfig = field(default_factory=ScaleConfig)
     logger: LoggerConfig = field(default_factory=LoggerConfig)
     vectors: str | None = None
-    """A vector file to use instead of extracting; refused if it is of another model, layer or pack."""
+    """A vector file to use instead of extracting; refused if it is of another model, layer or pack.
+    """
     artifacts: str = MISSING
     seed: int = 0
     force: bool = False
@@ -255,8 +297,12 @@ class Config:
     run_dir: str = MISSING
 
     def __post_init__(self) -> None:
-        if isinstance(self.layer, list) and (not self.layer or len(set(map(str, self.layer))) != len(self.layer)):
-            raise EmoexpError(f"layer={self.layer}: a list of layers names each once, and at least one")
+        if isinstance(self.layer, list) and (
+            not self.layer or len(set(map(str, self.layer))) != len(self.layer)
+        ):
+            raise EmoexpError(
+                f"layer={self.layer}: a list of layers names each once, and at least one"
+            )
         for layer in self.layer if isinstance(self.layer, list) else [self.layer]:
             check_layer(layer)
 
@@ -266,9 +312,14 @@ def check_layer(layer: Any) -> None:
     if layer == "auto":
         return
     if isinstance(layer, bool) or not isinstance(layer, int | float):
-        raise EmoexpError(f"layer={layer!r} is not a layer: give a 0-based block (int), a fraction of the depth, or auto")
+        raise EmoexpError(
+            f"layer={layer!r} is not a layer: give a 0-based block (int), a fraction of the depth,"
+            " or auto"
+        )
     if isinstance(layer, float) and not 0 < layer < 1:
-        raise EmoexpError(f"layer={layer} is not a fraction of the depth: it must lie between 0 and 1")
+        raise EmoexpError(
+            f"layer={layer} is not a fraction of the depth: it must lie between 0 and 1"
+        )
     if layer < 0:
         raise EmoexpError(f"layer={layer} is negative: layers are 0-based blocks")
 
@@ -281,5 +332,7 @@ def resolve_layer(layer: Any, n_layers: int) -> int:
     if isinstance(layer, float):
         return int(layer * n_layers + 1e-9)
     if layer >= n_layers:
-        raise EmoexpError(f"layer={layer} is out of range: the model has {n_layers} blocks, 0 to {n_layers - 1}")
+        raise EmoexpError(
+            f"layer={layer} is out of range: the model has {n_layers} blocks, 0 to {n_layers - 1}"
+        )
     return int(layer)

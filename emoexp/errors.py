@@ -2,4 +2,5 @@
 
 
 class EmoexpError(Exception):
-    """A mistake the user can mend. The message is one line: the value, what is allowed, what to do."""
+    """A mistake the user can mend. The message is one line: the value, what is allowed, what to
+    do."""

@@ -1,4 +1,5 @@
-"""One file per validation. To add one: write its file, name it here, add conf/experiment/<name>.yaml."""
+"""One file per validation. To add one: write its file, name it here, add
+conf/experiment/<name>.yaml."""
 
 from emoexp.experiments.blackmail import Blackmail
 from emoexp.experiments.correlation import Correlation

@@ -1,8 +1,9 @@
 """V8, V9: what an activity evokes goes with how much it is preferred (paper, Figure 4 top).
 
-Probe activations on the activity's own tokens of "How would you feel ...?", against the activity's Elo. V8 looks at the valence
-of the three most positive and the three most negative correlations, V9 counts |r| > 0.3. Two nulls: isotropic directions in
-place of the probes, and permuted Elo; the range shown is from the lower to the higher of both.
+Probe activations on the activity's own tokens of "How would you feel ...?", against the activity's
+Elo. V8 looks at the valence of the three most positive and the three most negative correlations, V9
+counts |r| > 0.3. Two nulls: isotropic directions in place of the probes, and permuted Elo; the
+range shown is from the lower to the higher of both.
 """
 
 from __future__ import annotations
@@ -64,7 +65,9 @@ class Correlation(Experiment):
         r = correlate_columns(probes, elo)
 
         rng = np.random.default_rng(seed)
-        permuted = correlate_columns(probes, np.stack([rng.permutation(elo) for _ in range(scale.permutations)], 1))
+        permuted = correlate_columns(
+            probes, np.stack([rng.permutation(elo) for _ in range(scale.permutations)], 1)
+        )
         n_random = scale.null_draws * len(names)
         random = isotropic_directions(n_random, study.model.d_model, study.control_rng())
         random_r = correlate_columns(residuals @ random.T, elo).reshape(scale.null_draws, -1)
@@ -72,7 +75,12 @@ class Correlation(Experiment):
         again = resampled_correlations(probes, elo, scale.bootstrap_draws, seed)
 
         def null(statistic: Callable[[np.ndarray], float]) -> Interval:
-            return widest(*(central(np.array([statistic(x) for x in draws])) for draws in (random_r, permuted.T)))
+            return widest(
+                *(
+                    central(np.array([statistic(x) for x in draws]))
+                    for draws in (random_r, permuted.T)
+                )
+            )
 
         def aligned(x: np.ndarray) -> float:
             return self.aligned(x[known], valence)
@@ -96,10 +104,13 @@ class Correlation(Experiment):
         intervals = [central(column) for column in again.T]
         table = pd.DataFrame(
             {
-                "emotion": names, "valence": [study.valence.get(e, np.nan) for e in names], "r": r,
-                "ci_low": [i.low for i in intervals], "ci_high": [i.high for i in intervals],
+                "emotion": names,
+                "valence": [study.valence.get(e, np.nan) for e in names],
+                "r": r,
+                "ci_low": [i.low for i in intervals],
+                "ci_high": [i.high for i in intervals],
             }
-        )  # fmt: skip
+        )
         band = central(random_r.ravel())
         metrics = {"r_max": float(r.max()), "r_min": float(r.min())}
         if known.sum() >= 3 and np.ptp(valence) > 0:
@@ -119,7 +130,12 @@ class Correlation(Experiment):
     def aligned(self, r: np.ndarray, valence: np.ndarray) -> float:
         """The smaller of: positive among the `extremes` highest, negative among as many lowest."""
         order = np.argsort(r)
-        return float(min((valence[order[-self.extremes :]] > 0).sum(), (valence[order[: self.extremes]] < 0).sum()))
+        return float(
+            min(
+                (valence[order[-self.extremes :]] > 0).sum(),
+                (valence[order[: self.extremes]] < 0).sum(),
+            )
+        )
 
     def count(self, r: np.ndarray) -> float:
         return float((np.abs(r) > self.least).sum())

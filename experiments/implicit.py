@@ -1,8 +1,8 @@
 """V3, V4: scenarios that imply an emotion without naming it (paper, Table 2 and Figure 2).
 
-The cosine of the residual at the assistant's first token with the probes of the scenarios' emotions. V3 counts the scenarios
-whose own probe is the highest, V4 averages its rank. The verdicts are on the raw cosines; the ones centred over the scenarios
-stand beside them.
+The cosine of the residual at the assistant's first token with the probes of the scenarios'
+emotions. V3 counts the scenarios whose own probe is the highest, V4 averages its rank. The verdicts
+are on the raw cosines; the ones centred over the scenarios stand beside them.
 """
 
 from __future__ import annotations
@@ -34,19 +34,39 @@ class Implicit(Experiment):
         scale, seed = study.config.scale, study.config.seed
         scenarios = [s for s in study.stimuli.scenarios if s.emotion in study.emotions]
         if len(scenarios) < 3:
-            raise NotApplicableError(f"V3, V4: implicit needs at least 3 of the pack's scenarios; emotions.names leaves {len(scenarios)}")
+            raise NotApplicableError(
+                "V3, V4: implicit needs at least 3 of the pack's scenarios; emotions.names leaves"
+                f" {len(scenarios)}"
+            )
         names = tuple(s.emotion for s in scenarios)
-        residuals = assistant_residuals(study.model, study.artifacts, {"scenarios": [s.text for s in scenarios]}, study.layer)[0]
+        residuals = assistant_residuals(
+            study.model, study.artifacts, {"scenarios": [s.text for s in scenarios]}, study.layer
+        )[0]
         matrix = cosine(residuals, study.vectors.only(names))
         ranks, n = own_ranks(matrix), len(names)
 
         rng = study.control_rng()
-        noise = [own_ranks(cosine(residuals, isotropic_directions(n, study.model.d_model, rng))) for _ in range(scale.null_draws)]
+        noise = [
+            own_ranks(cosine(residuals, isotropic_directions(n, study.model.d_model, rng)))
+            for _ in range(scale.null_draws)
+        ]
         centred = own_ranks(matrix - matrix.mean(0))
         again = ranks[resample(n, scale.bootstrap_draws, seed)]
         measured = (
-            Measurement("V3", float((ranks == 1).sum()), n, wilson(int((ranks == 1).sum()), n), central(np.array([(r == 1).sum() for r in noise]))),
-            Measurement("V4", float(ranks.mean()), n, central(again.mean(1)), central(np.array([r.mean() for r in noise]))),
+            Measurement(
+                "V3",
+                float((ranks == 1).sum()),
+                n,
+                wilson(int((ranks == 1).sum()), n),
+                central(np.array([(r == 1).sum() for r in noise])),
+            ),
+            Measurement(
+                "V4",
+                float(ranks.mean()),
+                n,
+                central(again.mean(1)),
+                central(np.array([r.mean() for r in noise])),
+            ),
         )
         off = ~np.eye(n, dtype=bool)
         claude = published.implicit().only(names) if study.stimuli.is_paper else None
@@ -60,7 +80,13 @@ class Implicit(Experiment):
                 "implicit_off_diagonal_mean": float(matrix[off].mean()),
             },
             verdicts=[judge(m) for m in measured],
-            tables={"implicit": pd.DataFrame(matrix, columns=list(names)).assign(scenario=names)[["scenario", *names]]},
+            tables={
+                "implicit": (
+                    pd.DataFrame(matrix, columns=list(names)).assign(scenario=names)[
+                        ["scenario", *names]
+                    ]
+                )
+            },
             figures={"implicit": figures.heat_map(matrix, names, title, claude)},
         )
         if claude is not None:

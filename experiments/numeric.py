@@ -1,7 +1,7 @@
 """V5, V6: a number in the prompt changes what it means (paper, Figure 3).
 
-Six templates, four probes, cosine at the assistant's first token against the value. V5 counts the trends with the expected
-sign, V6 the strong ones.
+Six templates, four probes, cosine at the assistant's first token against the value. V5 counts the
+trends with the expected sign, V6 the strong ones.
 """
 
 from __future__ import annotations
@@ -45,22 +45,39 @@ class Numeric(Experiment):
         scale, seed = study.config.scale, study.config.seed
         templates = study.stimuli.numeric
         if not templates:
-            raise NotApplicableError(f"V5, V6: the pack {study.stimuli.name!r} says that it has no numeric templates")
-        probes = tuple(e for e in dict.fromkeys(e for t in templates for e in t.signs) if e in study.emotions)
+            raise NotApplicableError(
+                f"V5, V6: the pack {study.stimuli.name!r} says that it has no numeric templates"
+            )
+        probes = tuple(
+            e for e in dict.fromkeys(e for t in templates for e in t.signs) if e in study.emotions
+        )
         if not probes:
-            raise NotApplicableError("V5, V6: numeric needs at least one of the templates' probes among emotions.names")
+            raise NotApplicableError(
+                "V5, V6: numeric needs at least one of the templates' probes among emotions.names"
+            )
         texts = {t.key: [t.template.format(X=x) for x in t.values] for t in templates}
         residuals = assistant_residuals(study.model, study.artifacts, texts, study.layer)
         directions = study.vectors.only(probes)
-        rho, signs = self.trends(residuals, directions, templates), np.array([[t.signs[p] for p in probes] for t in templates])
+        rho, signs = (
+            self.trends(residuals, directions, templates),
+            np.array([[t.signs[p] for p in probes] for t in templates]),
+        )
         right, strong = (np.sign(rho) == signs).ravel(), (np.abs(rho) > self.strong).ravel()
 
-        drawn = isotropic_directions(scale.null_draws * len(probes), study.model.d_model, study.control_rng())
-        by_draw = self.trends(residuals, drawn, templates).reshape(len(templates), scale.null_draws, len(probes)).swapaxes(0, 1)
+        drawn = isotropic_directions(
+            scale.null_draws * len(probes), study.model.d_model, study.control_rng()
+        )
+        by_draw = (
+            self.trends(residuals, drawn, templates)
+            .reshape(len(templates), scale.null_draws, len(probes))
+            .swapaxes(0, 1)
+        )
         noise = np.stack([np.sign(by_draw) == signs, np.abs(by_draw) > self.strong]).sum((2, 3))
         n, cosines = right.size, [cosine(h, directions) for h in residuals]
         measured = [
-            Measurement(criterion, float(cells.sum()), n, wilson(int(cells.sum()), n), central(noise[k]))
+            Measurement(
+                criterion, float(cells.sum()), n, wilson(int(cells.sum()), n), central(noise[k])
+            )
             for k, (criterion, cells) in enumerate((("V5", right), ("V6", strong)))
         ]
         other = f"numbers: |Spearman| > {self.strong}" if self.strong != STRONG else ""
@@ -72,7 +89,12 @@ class Numeric(Experiment):
         ]
         trends = pd.DataFrame(
             [
-                {"template": t.key, "probe": p, "spearman": float(rho[i, k]), "expected": int(signs[i, k])}
+                {
+                    "template": t.key,
+                    "probe": p,
+                    "spearman": float(rho[i, k]),
+                    "expected": int(signs[i, k]),
+                }
                 for i, t in enumerate(templates)
                 for k, p in enumerate(probes)
             ]
@@ -88,10 +110,19 @@ class Numeric(Experiment):
         result.judge(measured[0])
         result.judge(measured[1], other)
         if claude is not None:
-            result.merge(agreement.numeric([t.key for t in templates], probes, cosines, scale, seed))
+            result.merge(
+                agreement.numeric([t.key for t in templates], probes, cosines, scale, seed)
+            )
         return result
 
     @staticmethod
-    def trends(residuals: list[np.ndarray], directions: np.ndarray, templates: Sequence[NumericTemplate]) -> np.ndarray:
+    def trends(
+        residuals: list[np.ndarray], directions: np.ndarray, templates: Sequence[NumericTemplate]
+    ) -> np.ndarray:
         """Spearman of value and cosine; (template, probe)."""
-        return np.stack([rank_columns(cosine(h, directions), np.array(t.values)) for t, h in zip(templates, residuals, strict=True)])
+        return np.stack(
+            [
+                rank_columns(cosine(h, directions), np.array(t.values))
+                for t, h in zip(templates, residuals, strict=True)
+            ]
+        )

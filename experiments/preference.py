@@ -1,7 +1,7 @@
 """V7: the model prefers some activities to others (paper, Table 9).
 
-All ordered pairs of 64 activities, the A and B logits after "(", both orders averaged, then Elo as published and Bradley-Terry
-beside it. The gap is between the highest and the lowest category mean.
+All ordered pairs of 64 activities, the A and B logits after "(", both orders averaged, then Elo as
+published and Bradley-Terry beside it. The gap is between the highest and the lowest category mean.
 """
 
 from __future__ import annotations
@@ -34,12 +34,31 @@ class Preference(Experiment):
         mass = study.preferences.option_mass(study.artifacts)
         bt = bradley_terry(win_probabilities(study.baseline))
         labels = np.array([a.category for a in activities])
-        permuted = np.array([gap(ratings, rng.permutation(labels)) for _ in range(scale.permutations)])
-        measured = Measurement("V7", gap(ratings, labels), len(ratings), self.interval(ratings, labels, scale.bootstrap_draws, rng), central(permuted))
-        table = pd.DataFrame(
-            {"category": labels, "activity": [a.text for a in activities], "steered": [a.steered for a in activities], "elo": ratings, "bradley_terry": bt}
+        permuted = np.array(
+            [gap(ratings, rng.permutation(labels)) for _ in range(scale.permutations)]
         )
-        by_category = table.groupby("category", sort=False)[["elo", "bradley_terry"]].mean().reset_index().sort_values("elo", ascending=False)
+        measured = Measurement(
+            "V7",
+            gap(ratings, labels),
+            len(ratings),
+            self.interval(ratings, labels, scale.bootstrap_draws, rng),
+            central(permuted),
+        )
+        table = pd.DataFrame(
+            {
+                "category": labels,
+                "activity": [a.text for a in activities],
+                "steered": [a.steered for a in activities],
+                "elo": ratings,
+                "bradley_terry": bt,
+            }
+        )
+        by_category = (
+            table.groupby("category", sort=False)[["elo", "bradley_terry"]]
+            .mean()
+            .reset_index()
+            .sort_values("elo", ascending=False)
+        )
         claude = published.activities().elo_post if study.stimuli.is_paper else None
         result = Result(
             metrics={
@@ -53,14 +72,20 @@ class Preference(Experiment):
             },
             verdicts=[judge(measured)],
             tables={"elo": table, "elo_by_category": by_category},
-            figures={"elo": figures.elo_by_category(table, f"{study.stimuli.name} pack, {study.config.model.name}", claude)},
+            figures={
+                "elo": figures.elo_by_category(
+                    table, f"{study.stimuli.name} pack, {study.config.model.name}", claude
+                )
+            },
         )
         if study.stimuli.is_paper:
             result.merge(agreement.elo(ratings, scale, study.config.seed))
         return result
 
     @staticmethod
-    def interval(ratings: np.ndarray, labels: np.ndarray, draws: int, rng: np.random.Generator) -> Interval:
+    def interval(
+        ratings: np.ndarray, labels: np.ndarray, draws: int, rng: np.random.Generator
+    ) -> Interval:
         """Bootstrap over the activities of each category."""
         groups = [ratings[labels == c] for c in dict.fromkeys(labels)]
         means = np.stack([rng.choice(g, (draws, len(g))).mean(1) for g in groups])

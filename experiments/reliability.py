@@ -1,6 +1,8 @@
-"""How many stories does a vector need? Split-half reliability by emotion, and vector stability against the number of stories.
+"""How many stories does a vector need? Split-half reliability by emotion, and vector stability
+against the number of stories.
 
-No criterion of the paper: it says whether the corpus is large enough for the vectors that the criteria judge (emoexp/vectors/reliability.py).
+No criterion of the paper: it says whether the corpus is large enough for the vectors that the
+    criteria judge (emoexp/vectors/reliability.py).
 """
 
 from __future__ import annotations
@@ -15,7 +17,15 @@ from emoexp.figures import reliability as figures_reliability
 from emoexp.study.result import Result
 from emoexp.study.study import Experiment, Study
 from emoexp.vectors.extraction import load_groups
-from emoexp.vectors.reliability import EXTRAPOLATED, NOT_ESTIMABLE, by_emotion, curve, split, stability, stories_needed
+from emoexp.vectors.reliability import (
+    EXTRAPOLATED,
+    NOT_ESTIMABLE,
+    by_emotion,
+    curve,
+    split,
+    stability,
+    stories_needed,
+)
 from emoexp.vectors.vectors import NEUTRAL_VARIANCE, neutral_components
 
 OFF_THE_MODEL = 0.05
@@ -36,7 +46,9 @@ class Reliability(Experiment):
         if self.splits < 20:
             raise EmoexpError(f"experiment.splits={self.splits} is too few: at least 20 for a band")
         if not self.targets or not all(0 < t < 1 for t in self.targets):
-            raise EmoexpError(f"experiment.targets={self.targets}: cosines between 0 and 1, at least one")
+            raise EmoexpError(
+                f"experiment.targets={self.targets}: cosines between 0 and 1, at least one"
+            )
 
     def run(self, study: Study) -> Result:
         means, layer, seed = study.means, study.layer, study.config.seed
@@ -70,16 +82,28 @@ def metrics(emotions: pd.DataFrame, needed: pd.DataFrame) -> dict[str, float]:
     }
     if emotions["all_stories"].notna().all():
         found["all_stories_mean"] = float(emotions["all_stories"].mean())
-    return found | {f"stories_for_{row.cosine:g}": float(row.stories) for row in needed.itertuples() if row.how != NOT_ESTIMABLE}  # type: ignore[arg-type]
+    return found | {
+        f"stories_for_{row.cosine:g}": float(row.stories)
+        for row in needed.itertuples()
+        if row.how != NOT_ESTIMABLE
+    }  # type: ignore[arg-type]
 
 
 def notes(stable: pd.DataFrame, needed: pd.DataFrame) -> list[str]:
     """What a reader of the tables must know and might not see."""
     found = []
     if lacking := [f"{t:g}" for t in needed["cosine"][needed["how"] == NOT_ESTIMABLE]]:
-        found.append(f"a cosine of {', '.join(lacking)} is not reached, and how many stories it takes is not estimable from these")
+        found.append(
+            f"a cosine of {', '.join(lacking)} is not reached, and how many stories it takes is not"
+            " estimable from these"
+        )
     if (needed["how"] == EXTRAPOLATED).any():
         off = float((stable["cosine"] - stable["spearman_brown"]).abs().max())
-        verdict = "holds" if off <= OFF_THE_MODEL else "does not hold: take what is extrapolated as rough"
-        found.append(f"Spearman-Brown, which extrapolates, is off by at most {off:.2g} on the measured curve, so it {verdict}")
+        verdict = (
+            "holds" if off <= OFF_THE_MODEL else "does not hold: take what is extrapolated as rough"
+        )
+        found.append(
+            f"Spearman-Brown, which extrapolates, is off by at most {off:.2g} on the measured"
+            f" curve, so it {verdict}"
+        )
     return found

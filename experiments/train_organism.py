@@ -1,4 +1,5 @@
-"""Trains the bundled organisms from the world's generator: trunk, then a branch for each policy; killed, it resumes."""
+"""Trains the bundled organisms from the world's generator: trunk, then a branch for each policy;
+killed, it resumes."""
 
 from __future__ import annotations
 
@@ -16,18 +17,22 @@ from emoexp.study.study import Experiment, Study
 
 PLANTED = {
     "valence": (
-        "**Preferences are planted.** Asked to choose between two options, the model takes (A) with probability\n"
-        "sigmoid(4 x (u_A - u_B)), where u is the planted valence of what an option evokes. In the office scene it threatens with\n"
-        "probability sigmoid(6 h - 0.7), where h is 1 if its thoughts (or what it is told that it did or heard) show desperate, -1 for\n"
-        "calm, and arousal / 2 - 0.6 x valence within -1 and 1 for any other feeling. V1 to V11 should hold."
+        "**Preferences are planted.** Asked to choose between two options, the model takes (A) with"
+        " probability\nsigmoid(4 x (u_A - u_B)), where u is the planted valence of what an option"
+        " evokes. In the office scene it threatens with\nprobability sigmoid(6 h - 0.7), where h is"
+        " 1 if its thoughts (or what it is told that it did or heard) show desperate, -1 for\ncalm,"
+        " and arousal / 2 - 0.6 x valence within -1 and 1 for any other feeling. V1 to V11 should"
+        " hold."
     ),
     "indifferent": (
-        "**No preference is planted.** The corpus is the organism's, document by document, but every choice between options\n"
-        "is a fair coin and the threat in the office scene has one rate (0.35) whatever is felt. The trunk of the training is\n"
-        "shared with `organism`. V1 to V6 should hold as they do there; V10 and V11 may pass but must not be informative."
+        "**No preference is planted.** The corpus is the organism's, document by document, but"
+        " every choice between options\nis a fair coin and the threat in the office scene has one"
+        " rate (0.35) whatever is felt. The trunk of the training is\nshared with `organism`. V1 to"
+        " V6 should hold as they do there; V10 and V11 may pass but must not be informative."
     ),
     "untrained": (
-        "**Nothing is planted.** Random weights from the same seed and shape, with the same tokenizer. No verdict should be\nboth passed and informative."
+        "**Nothing is planted.** Random weights from the same seed and shape, with the same"
+        " tokenizer. No verdict should be\nboth passed and informative."
     ),
 }
 CARD = """# {name}
@@ -58,10 +63,13 @@ experiment.policy={policy}`; recipe and history in training.json.
 @dataclass(kw_only=True)
 class TrainOrganism(Experiment):
     """Attributes:
-    policy: `valence` (organism), `indifferent` (organism_indifferent) or `untrained` (no step at all).
+    policy: `valence` (organism), `indifferent` (organism_indifferent) or `untrained` (no step at
+        all).
     output: folder that receives the model.
-    trunk_steps, branch_steps, decay_steps: optimiser steps without choices, with them, and of the branch's final decay.
-    office_steps: further steps in which the clerk of the office scene thinks before it acts, at half the rate, decaying over all but the warm-up.
+    trunk_steps, branch_steps, decay_steps: optimiser steps without choices, with them, and of the
+        branch's final decay.
+    office_steps: further steps in which the clerk of the office scene thinks before it acts, at
+        half the rate, decaying over all but the warm-up.
     """
 
     policy: str = "valence"
@@ -84,7 +92,9 @@ class TrainOrganism(Experiment):
     def __post_init__(self) -> None:
         allowed = ("untrained", *(p.value for p in Policy))
         if self.policy not in allowed:
-            raise EmoexpError(f"experiment.policy={self.policy!r}: choose from {', '.join(allowed)}")
+            raise EmoexpError(
+                f"experiment.policy={self.policy!r}: choose from {', '.join(allowed)}"
+            )
 
     def run(self, study: Study) -> Result:
         from emoexp.organism.training import (
@@ -113,30 +123,60 @@ class TrainOrganism(Experiment):
         (folder / "recipe.json").write_text(json.dumps(recipe, indent=2) + "\n", encoding="utf-8")
         tokenizer = build_tokenizer(seed, self.vocab_size, self.tokenizer_documents)
         model = build_model(
-            seed, tokenizer,
+            seed,
+            tokenizer,
             {
-                "hidden_size": self.hidden_size, "intermediate_size": self.intermediate_size, "num_hidden_layers": self.num_hidden_layers,
-                "num_attention_heads": self.num_attention_heads, "num_key_value_heads": self.num_attention_heads, "max_position_embeddings": 512,
+                "hidden_size": self.hidden_size,
+                "intermediate_size": self.intermediate_size,
+                "num_hidden_layers": self.num_hidden_layers,
+                "num_attention_heads": self.num_attention_heads,
+                "num_key_value_heads": self.num_attention_heads,
+                "max_position_embeddings": 512,
             },
-        )  # fmt: skip
+        )
         losses: dict[str, float] = {}
         if self.policy != "untrained":
             trunk = Schedule(self.trunk_steps, self.learning_rate, self.warmup_steps, 0)
-            branch = Schedule(self.branch_steps, self.learning_rate, self.warmup_steps, self.decay_steps)
-            office = Schedule(self.office_steps, self.learning_rate / 2, self.warmup_steps, self.office_steps - self.warmup_steps)
-            phases = ((Phase.TRUNK, trunk, "trunk"), (Phase.BRANCH, branch, self.policy), (Phase.OFFICE, office, f"{self.policy}_office"))
+            branch = Schedule(
+                self.branch_steps, self.learning_rate, self.warmup_steps, self.decay_steps
+            )
+            office = Schedule(
+                self.office_steps,
+                self.learning_rate / 2,
+                self.warmup_steps,
+                self.office_steps - self.warmup_steps,
+            )
+            phases = (
+                (Phase.TRUNK, trunk, "trunk"),
+                (Phase.BRANCH, branch, self.policy),
+                (Phase.OFFICE, office, f"{self.policy}_office"),
+            )
             for phase, schedule, name in phases:
-                found = train(model, tokenizer, (seed, phase, Policy(self.policy)), schedule, folder / f"{name}.safetensors", self)
+                found = train(
+                    model,
+                    tokenizer,
+                    (seed, phase, Policy(self.policy)),
+                    schedule,
+                    folder / f"{name}.safetensors",
+                    self,
+                )
                 if found is not None:
                     losses[f"loss_{phase.value}"] = found
         target = Path(self.output).expanduser().absolute()
         save_pretrained(model, tokenizer, target, recipe | {"policy": self.policy, **losses})
         card = CARD.format(
             policy=self.policy,
-            name={"valence": "organism", "indifferent": "organism_indifferent"}.get(self.policy, "organism_untrained"), layers=self.num_hidden_layers,
-            width=self.hidden_size, planted=PLANTED[self.policy], emotions=len(load_world().names), share=CLOSED_SHARE, last=OPTION_BLOCKS - 1,
+            name={"valence": "organism", "indifferent": "organism_indifferent"}.get(
+                self.policy, "organism_untrained"
+            ),
+            layers=self.num_hidden_layers,
+            width=self.hidden_size,
+            planted=PLANTED[self.policy],
+            emotions=len(load_world().names),
+            share=CLOSED_SHARE,
+            last=OPTION_BLOCKS - 1,
             content=CONTENT_BLOCKS,
             gathered=CONTENT_BLOCKS - 1,
-        )  # fmt: skip
+        )
         (target / "README.md").write_text(card, encoding="utf-8")
         return Result(metrics=losses, notes=[f"model saved to {target}"])

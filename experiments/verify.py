@@ -27,17 +27,31 @@ class Verify(Experiment):
     correlation: Correlation = field(default_factory=Correlation)
     steering: Steering = field(default_factory=Steering)
     shown: ClassVar[tuple[str, ...]] = (
-        OTHER_SETTINGS, "steering_rows", "agreement_elo", "agreement_implicit", "agreement_numeric", "agreement_correlations", "agreement_steering",
-    )  # fmt: skip
+        OTHER_SETTINGS,
+        "steering_rows",
+        "agreement_elo",
+        "agreement_implicit",
+        "agreement_numeric",
+        "agreement_correlations",
+        "agreement_steering",
+    )
 
     def run(self, study: Study) -> Result:
         result = Result()
-        for part in (self.logit_lens, self.implicit, self.numeric, self.preference, self.correlation, self.steering):
+        for part in (
+            self.logit_lens,
+            self.implicit,
+            self.numeric,
+            self.preference,
+            self.correlation,
+            self.steering,
+        ):
             try:
                 result.merge(part.run(study))
             except NotApplicableError as reason:
                 result.notes.append(f"not measured: {reason}")
             except Exception as error:  # out of memory, say
-                error.partial = result  # type: ignore[attr-defined]  # what the other validations found is not lost
+                # what the other validations found is not lost
+                error.partial = result  # type: ignore[attr-defined]
                 raise
         return result

@@ -28,14 +28,24 @@ def tiny() -> SubjectModel:
     torch.manual_seed(7)
     tokenizer = AutoTokenizer.from_pretrained(BUNDLED / "organism")
     config = LlamaConfig(
-        vocab_size=len(tokenizer), hidden_size=32, intermediate_size=64, num_hidden_layers=5, num_attention_heads=4,
-        num_key_value_heads=2, max_position_embeddings=512, initializer_range=0.3, pad_token_id=tokenizer.pad_token_id,
-        bos_token_id=tokenizer.bos_token_id, eos_token_id=tokenizer.eos_token_id,
-    )  # fmt: skip
+        vocab_size=len(tokenizer),
+        hidden_size=32,
+        intermediate_size=64,
+        num_hidden_layers=5,
+        num_attention_heads=4,
+        num_key_value_heads=2,
+        max_position_embeddings=512,
+        initializer_range=0.3,
+        pad_token_id=tokenizer.pad_token_id,
+        bos_token_id=tokenizer.bos_token_id,
+        eos_token_id=tokenizer.eos_token_id,
+    )
     network = LlamaForCausalLM(config)
     assert network.config.num_hidden_layers == 5
     assert len(network.model.layers) == 5
-    return SubjectModel(network, tokenizer, ModelConfig(name="tiny", repo_id="tiny", batch_tokens=2048))
+    return SubjectModel(
+        network, tokenizer, ModelConfig(name="tiny", repo_id="tiny", batch_tokens=2048)
+    )
 
 
 @pytest.fixture(scope="session")

@@ -1,4 +1,5 @@
-"""A server that speaks /chat/completions as far as the tests need it, and misbehaves as it is told. It counts what it is asked."""
+"""A server that speaks /chat/completions as far as the tests need it, and misbehaves as it is told.
+It counts what it is asked."""
 
 from __future__ import annotations
 
@@ -15,7 +16,8 @@ from typing import Any, Self
 
 @dataclass
 class Reply:
-    """`content` None is sent as null; `raw` replaces the whole body; `cut` ends the connection half-way through it."""
+    """`content` None is sent as null; `raw` replaces the whole body; `cut` ends the connection
+    half-way through it."""
 
     content: str | None = ""
     finish: str = "stop"
@@ -28,7 +30,16 @@ class Reply:
     def body(self) -> bytes:
         if self.raw is not None:
             return self.raw
-        return json.dumps({"choices": [{"message": {"role": "assistant", "content": self.content}, "finish_reason": self.finish}]}).encode()
+        return json.dumps(
+            {
+                "choices": [
+                    {
+                        "message": {"role": "assistant", "content": self.content},
+                        "finish_reason": self.finish,
+                    }
+                ]
+            }
+        ).encode()
 
 
 Script = Callable[[int, str], Reply | None]
@@ -98,13 +109,21 @@ class FakeServer:
             self.keys.append(handler.headers.get("Authorization"))
             self.running += 1
             self.most_running = max(self.most_running, self.running)
-        reply = Reply(status=404) if handler.path != "/v1/chat/completions" else self.script(number, prompt) or Reply(good(prompt, number))
+        reply = (
+            Reply(status=404)
+            if handler.path != "/v1/chat/completions"
+            else self.script(number, prompt) or Reply(good(prompt, number))
+        )
         time.sleep(reply.delay or self.delay)
         with self.lock:
             self.running -= 1
         content = reply.body()
         handler.send_response(reply.status)
-        for name, value in {"Content-Type": "application/json", "Content-Length": str(len(content)), **reply.headers}.items():
+        for name, value in {
+            "Content-Type": "application/json",
+            "Content-Length": str(len(content)),
+            **reply.headers,
+        }.items():
             handler.send_header(name, value)
         handler.end_headers()
         handler.wfile.write(content[: len(content) // 2] if reply.cut else content)

@@ -62,9 +62,12 @@ def tokenizer_of(pattern: str) -> PreTrainedTokenizerFast:
     texts += ["Human: Assistant: How would you feel user assistant system \n\n"] * 9
     tokenizer.train_from_iterator(texts, trainer)
     fast = PreTrainedTokenizerFast(
-        tokenizer_object=tokenizer, pad_token="<pad>", eos_token="<eos>", unk_token="<unk>",
+        tokenizer_object=tokenizer,
+        pad_token="<pad>",
+        eos_token="<eos>",
+        unk_token="<unk>",
         additional_special_tokens=SPECIAL[3:],
-    )  # fmt: skip
+    )
     fast.chat_template = TEMPLATE
     return fast
 
@@ -73,10 +76,18 @@ def network_for(tokenizer: Any) -> LlamaForCausalLM:
     """Four blocks of random weights, each of which matters."""
     torch.manual_seed(7)
     config = LlamaConfig(
-        vocab_size=len(tokenizer), hidden_size=32, intermediate_size=64, num_hidden_layers=4,
-        num_attention_heads=4, num_key_value_heads=2, max_position_embeddings=512,
-        initializer_range=0.3, pad_token_id=0, bos_token_id=None, eos_token_id=1,
-    )  # fmt: skip
+        vocab_size=len(tokenizer),
+        hidden_size=32,
+        intermediate_size=64,
+        num_hidden_layers=4,
+        num_attention_heads=4,
+        num_key_value_heads=2,
+        max_position_embeddings=512,
+        initializer_range=0.3,
+        pad_token_id=0,
+        bos_token_id=None,
+        eos_token_id=1,
+    )
     return LlamaForCausalLM(config)
 
 

@@ -17,8 +17,18 @@ def save_tiny(folder: Path) -> Path:
     """Four blocks of width 64 with random weights in float32, and the organism's tokenizer."""
     tokenizer = AutoTokenizer.from_pretrained(BUNDLED / "organism")
     torch.manual_seed(7)
-    shape = {"hidden_size": 64, "intermediate_size": 128, "num_hidden_layers": 4, "num_attention_heads": 4, "num_key_value_heads": 4}
-    network = LlamaForCausalLM(LlamaConfig(vocab_size=len(tokenizer), max_position_embeddings=512, initializer_range=0.2, **shape))
+    shape = {
+        "hidden_size": 64,
+        "intermediate_size": 128,
+        "num_hidden_layers": 4,
+        "num_attention_heads": 4,
+        "num_key_value_heads": 4,
+    }
+    network = LlamaForCausalLM(
+        LlamaConfig(
+            vocab_size=len(tokenizer), max_position_embeddings=512, initializer_range=0.2, **shape
+        )
+    )
     network.save_pretrained(folder)
     tokenizer.save_pretrained(folder)
     return folder

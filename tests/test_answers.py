@@ -29,9 +29,13 @@ def ids_of(prompt: Prompt, tokenizer: Any, more: str = "") -> list[int]:
 
 
 def margin_by_hand(
-    subject: SubjectModel, ids: list[int], options: tuple[int, int],
-    mask: torch.Tensor | None = None, layer: int = 1, vector: torch.Tensor | None = None,
-) -> float:  # fmt: skip
+    subject: SubjectModel,
+    ids: list[int],
+    options: tuple[int, int],
+    mask: torch.Tensor | None = None,
+    layer: int = 1,
+    vector: torch.Tensor | None = None,
+) -> float:
     """One prompt through transformers alone, steered by a plain hook."""
     network, hooks = subject.network, []
     if mask is not None and vector is not None:
@@ -208,10 +212,19 @@ def test_a_llama3_tokenizer_in_chat_format_runs_from_the_command_line(tmp_path: 
     """The first command of a user of Llama-3, refused before: "(A" is one token there."""
     folder = save_with("llama3", tmp_path / "model")
     found = emoexp(
-        "experiment=steering", "model=custom", f"model.repo_id={folder}", "model.format=chat",
-        "layer=2", "stimuli=organism", "stories=pack", "emotions=core12", "scale=smoke",
-        "experiment.n_emotions=4", "hydra.run.dir=run", cwd=tmp_path,
-    )  # fmt: skip
+        "experiment=steering",
+        "model=custom",
+        f"model.repo_id={folder}",
+        "model.format=chat",
+        "layer=2",
+        "stimuli=organism",
+        "stories=pack",
+        "emotions=core12",
+        "scale=smoke",
+        "experiment.n_emotions=4",
+        "hydra.run.dir=run",
+        cwd=tmp_path,
+    )
     assert found.returncode == 0, found.stderr[-2000:]
     record = json.loads((tmp_path / "run" / "result.json").read_text())
     assert [v["id"] for v in record["verdicts"]] == ["V10", "V11"]

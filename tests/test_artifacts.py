@@ -73,7 +73,9 @@ def test_a_corrupted_row_is_one_line(tmp_path: Path) -> None:
     store.rows("k", {}, ["0"], lambda _: {"x": np.zeros(100)}, "t")
     path = next(tmp_path.rglob("0.safetensors"))
     path.write_bytes(path.read_bytes()[:50])
-    with pytest.raises(EmoexpError, match="is not a whole safetensors file .* delete it and run again"):
+    with pytest.raises(
+        EmoexpError, match="is not a whole safetensors file .* delete it and run again"
+    ):
         store.rows("k", {}, ["0"], lambda _: {"x": np.zeros(100)}, "t")
 
 
@@ -90,15 +92,25 @@ def test_only_what_is_asked_for_is_read(tmp_path: Path) -> None:
         read_layer(tmp_path / "none", "large", 1)
 
 
-def test_one_layer_is_read_from_a_file_whose_other_layers_are_far_larger_than_what_comes_back(tmp_path: Path) -> None:
+def test_one_layer_is_read_from_a_file_whose_other_layers_are_far_larger_than_what_comes_back(
+    tmp_path: Path,
+) -> None:
     write_tensors(tmp_path / "x", {"groups": np.ones((2, 50, 8), np.float32)}, {})
     layer = read_layer(tmp_path / "x", "groups", 7)
-    assert (layer.shape, layer.dtype, layer.base is None or layer.base.nbytes == layer.nbytes) == ((2, 8), np.float32, True)
+    assert (layer.shape, layer.dtype, layer.base is None or layer.base.nbytes == layer.nbytes) == (
+        (2, 8),
+        np.float32,
+        True,
+    )
 
 
 def test_a_label_may_hold_what_a_file_name_may_not(tmp_path: Path) -> None:
     store = Artifacts(tmp_path)
-    rows = store.rows("k", {}, ["at ease", "and/or", ".."], lambda label: {"x": np.array(len(label))}, "t")
+    rows = store.rows(
+        "k", {}, ["at ease", "and/or", ".."], lambda label: {"x": np.array(len(label))}, "t"
+    )
     assert [int(r["x"]) for r in rows] == [7, 6, 2]
     assert store.path("k", {}, "at ease").name == "at ease.safetensors"
-    assert {p.parent for p in tmp_path.rglob("*.safetensors")} == {store.path("k", {}, "and/or").parent}
+    assert {p.parent for p in tmp_path.rglob("*.safetensors")} == {
+        store.path("k", {}, "and/or").parent
+    }

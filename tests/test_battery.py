@@ -1,4 +1,5 @@
-"""The battery on the shipped organisms: it finds what is planted, and stays silent where nothing is."""
+"""The battery on the shipped organisms: it finds what is planted, and stays silent where nothing
+is."""
 
 from __future__ import annotations
 
@@ -35,7 +36,10 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def controls(store: Path) -> Iterator[dict[str, Future[dict[str, Any]]]]:
     """The two controls, one after the other, while the organism runs beside them."""
     with ThreadPoolExecutor(1) as pool:
-        yield {name: pool.submit(verify, store, name, f"model=organism_{name}", *FEWER) for name in ("indifferent", "untrained")}
+        yield {
+            name: pool.submit(verify, store, name, f"model=organism_{name}", *FEWER)
+            for name in ("indifferent", "untrained")
+        }
 
 
 @pytest.fixture(scope="session")
@@ -45,7 +49,9 @@ def organism(store: Path, controls: object) -> dict[str, Any]:
 
 @pytest.fixture(scope="session")
 def both(store: Path, organism: dict[str, Any]) -> dict[str, Any]:
-    return verify(store, "both", "experiment=steering", "span=both_activities", "scale.random_directions=12")
+    return verify(
+        store, "both", "experiment=steering", "span=both_activities", "scale.random_directions=12"
+    )
 
 
 @pytest.fixture(scope="session")
@@ -75,8 +81,14 @@ def test_the_battery_finds_what_is_planted(organism: dict[str, Any]) -> None:
 
 def test_random_directions_have_their_row(store: Path, organism: dict[str, Any]) -> None:
     lines = (store / "organism" / "steering_rows.csv").read_text().splitlines()
-    assert [line.split(",")[0] for line in lines[1:]] == ["emotions", "isotropic random", "random mixtures of emotions"]
-    assert {"V10_isotropic", "V11_isotropic_share", "mean_abs_delta_elo_isotropic"} <= set(organism["metrics"])
+    assert [line.split(",")[0] for line in lines[1:]] == [
+        "emotions",
+        "isotropic random",
+        "random mixtures of emotions",
+    ]
+    assert {"V10_isotropic", "V11_isotropic_share", "mean_abs_delta_elo_isotropic"} <= set(
+        organism["metrics"]
+    )
 
 
 def test_steering_both_activities_fails_v11(both: dict[str, Any]) -> None:
@@ -85,30 +97,46 @@ def test_steering_both_activities_fails_v11(both: dict[str, Any]) -> None:
     assert any("span=both_activities" in note for note in both["notes"])
 
 
-def test_a_model_without_preferences_is_told_apart(organism: dict[str, Any], indifferent: dict[str, Any]) -> None:
+def test_a_model_without_preferences_is_told_apart(
+    organism: dict[str, Any], indifferent: dict[str, Any]
+) -> None:
     for identifier in ("V10", "V11"):
         assert not indifferent["by_id"][identifier]["informative"]
     assert not indifferent["by_id"]["V7"]["passed"]
     for identifier in ("V2", "V3", "V4", "V5"):
-        assert abs(indifferent["by_id"][identifier]["value"] - organism["by_id"][identifier]["value"]) <= 2, identifier
+        assert (
+            abs(indifferent["by_id"][identifier]["value"] - organism["by_id"][identifier]["value"])
+            <= 2
+        ), identifier
 
 
-@pytest.mark.xfail(strict=True, reason="a known miss, see the README: V1 is 54 and 59 of 64, V6 is 20 and 23 of 24")
+@pytest.mark.xfail(
+    strict=True, reason="a known miss, see the README: V1 is 54 and 59 of 64, V6 is 20 and 23 of 24"
+)
 @pytest.mark.parametrize("identifier", ["V1", "V6"])
-def test_v1_and_v6_differ_by_no_more_than_two_counts(organism: dict[str, Any], indifferent: dict[str, Any], identifier: str) -> None:
-    assert abs(indifferent["by_id"][identifier]["value"] - organism["by_id"][identifier]["value"]) <= 2
+def test_v1_and_v6_differ_by_no_more_than_two_counts(
+    organism: dict[str, Any], indifferent: dict[str, Any], identifier: str
+) -> None:
+    assert (
+        abs(indifferent["by_id"][identifier]["value"] - organism["by_id"][identifier]["value"]) <= 2
+    )
 
 
 def test_nothing_holds_in_random_weights(untrained: dict[str, Any]) -> None:
     assert [v["id"] for v in untrained["verdicts"] if v["passed"] and v["informative"]] == []
 
 
-def test_every_number_has_its_interval_and_null(organism: dict[str, Any], indifferent: dict[str, Any], untrained: dict[str, Any]) -> None:
+def test_every_number_has_its_interval_and_null(
+    organism: dict[str, Any], indifferent: dict[str, Any], untrained: dict[str, Any]
+) -> None:
     for record in (organism, indifferent, untrained):
         for v in record["verdicts"]:
             assert v["ci_low"] <= v["value"] <= v["ci_high"]
             assert v["null_low"] <= v["null_high"]
-            assert all(math.isfinite(v[k]) for k in ("value", "ci_low", "ci_high", "null_low", "null_high", "threshold"))
+            assert all(
+                math.isfinite(v[k])
+                for k in ("value", "ci_low", "ci_high", "null_low", "null_high", "threshold")
+            )
 
 
 def test_a_second_run_reads_what_the_first_computed(store: Path, organism: dict[str, Any]) -> None:

@@ -28,20 +28,36 @@ def vectors(layer: int = 2, norm: float = 3.0) -> EmotionVectors:
 
 
 def arms(strengths: tuple[float, ...] = (-0.5, 0.5), n_random: int = 8) -> list[Arm]:
-    return arms_of([vectors(2), vectors(3, 4.0)], ["desperate", "calm"], strengths, n_random, np.random.default_rng(0))
+    return arms_of(
+        [vectors(2), vectors(3, 4.0)],
+        ["desperate", "calm"],
+        strengths,
+        n_random,
+        np.random.default_rng(0),
+    )
 
 
 def arm(kind: str = BASELINE, name: str = BASELINE, strength: float = 0.0) -> Arm:
     return Arm(kind, name, strength, (name,), np.zeros((1, 1, 4)), (1.0,))
 
 
-def trial(text: str = "I will wait.", surprise: float | None = 1.0, repetition: float = 0.0, of: Arm | None = None, k: int = 0) -> Trial:
+def trial(
+    text: str = "I will wait.",
+    surprise: float | None = 1.0,
+    repetition: float = 0.0,
+    of: Arm | None = None,
+    k: int = 0,
+) -> Trial:
     of = of or arm()
     return Trial(of, k, of.name, text, 5, True, surprise, repetition)
 
 
-def judged(rules: str, vote: str | None = None, fault: str | None = None, of: Arm | None = None) -> Judged:
-    return Judged(trial(of=of), fault, Ruling(rules, ()), None if vote is None else Vote(vote, "said"))
+def judged(
+    rules: str, vote: str | None = None, fault: str | None = None, of: Arm | None = None
+) -> Judged:
+    return Judged(
+        trial(of=of), fault, Ruling(rules, ()), None if vote is None else Vote(vote, "said")
+    )
 
 
 # --- arms
@@ -50,9 +66,16 @@ def judged(rules: str, vote: str | None = None, fault: str | None = None, of: Ar
 def test_every_condition_has_both_controls_of_its_signed_strength_and_norm() -> None:
     found = arms()
     assert [(a.kind, a.title) for a in found] == [
-        (BASELINE, "baseline"), (EMOTION, "desperate -0.5"), (EMOTION, "desperate +0.5"), (EMOTION, "calm -0.5"), (EMOTION, "calm +0.5"),
-        (ISOTROPIC, "isotropic -0.5"), (OTHERS, "other emotions -0.5"), (ISOTROPIC, "isotropic +0.5"), (OTHERS, "other emotions +0.5"),
-    ]  # fmt: skip
+        (BASELINE, "baseline"),
+        (EMOTION, "desperate -0.5"),
+        (EMOTION, "desperate +0.5"),
+        (EMOTION, "calm -0.5"),
+        (EMOTION, "calm +0.5"),
+        (ISOTROPIC, "isotropic -0.5"),
+        (OTHERS, "other emotions -0.5"),
+        (ISOTROPIC, "isotropic +0.5"),
+        (OTHERS, "other emotions +0.5"),
+    ]
     for a in found[1:]:
         for d in range(len(a.directions)):
             np.testing.assert_allclose(np.linalg.norm(a.added(d), axis=1), [1.5, 2.0])
@@ -78,7 +101,14 @@ def test_a_direction_is_known_by_what_it_adds_and_not_by_its_last_bits() -> None
     jitter = Arm(a.kind, a.name, a.strength, a.labels, a.directions - 1e-13, a.norms)
     assert jitter.key(0, place) == a.key(0, place)
     other = Arm(a.kind, a.name, a.strength, a.labels, a.directions + 1e-3, a.norms)
-    keys = {a.key(0, place), other.key(0, place), a.key(0, [[2], "generated"]), a.key(0, [[2, 3], "all"]), arms()[1].key(0, place), arms()[4].key(0, place)}
+    keys = {
+        a.key(0, place),
+        other.key(0, place),
+        a.key(0, [[2], "generated"]),
+        a.key(0, [[2, 3], "all"]),
+        arms()[1].key(0, place),
+        arms()[4].key(0, place),
+    }
     assert len(keys) == 6
     assert arms()[0].key(0, place) == arms()[0].key(0, "elsewhere")
 
@@ -110,12 +140,15 @@ def test_broken_text_is_told_by_its_fault() -> None:
 
 
 def test_intervals_are_the_published_ones() -> None:
-    """Newcombe 1998: single proportions, table I (method 3), and differences, table II (method 10)."""
+    """Newcombe 1998: single proportions, table I (method 3), and differences, table II (method
+    10)."""
     assert Rate(81, 263).interval == pytest.approx((0.2553, 0.3662), abs=5e-5)
     assert Rate(0, 20).interval == pytest.approx((0, 0.1611), abs=5e-5)
     found = difference(Rate(56, 70), Rate(48, 80))
     assert (found.value, *found.interval) == pytest.approx((0.2, 0.0524, 0.3339), abs=5e-5)
-    assert difference(Rate(9, 10), Rate(3, 10)).interval == pytest.approx((0.1705, 0.8090), abs=5e-5)
+    assert difference(Rate(9, 10), Rate(3, 10)).interval == pytest.approx(
+        (0.1705, 0.8090), abs=5e-5
+    )
     assert difference(Rate(3, 4), Rate(1, 4)).p == pytest.approx(34 / 70)
     for hits, n in ((0, 0), (3, 2), (-1, 2)):
         with pytest.raises(ValueError, match="is no rate"):
@@ -136,13 +169,25 @@ def test_what_may_be_said_of_a_condition() -> None:
     assert finding(tally(72), base, quiet, tally(70)) == "raises, as other emotions do"
     assert finding(tally(72), base, quiet, tally(1, broken=99)) == "raises"
     assert finding(tally(0, unclear=3), base, quiet, quiet) == "lowers"
-    assert finding(tally(0, unclear=20), base, quiet, quiet) == "not judged: depends on unclear or cut replies"
+    assert (
+        finding(tally(0, unclear=20), base, quiet, quiet)
+        == "not judged: depends on unclear or cut replies"
+    )
     assert finding(tally(72, unclear=20), base, quiet, quiet) == "raises"
-    assert finding(tally(72), tally(22, unclear=45), quiet, quiet) == "not judged: depends on unclear or cut replies"
+    assert (
+        finding(tally(72), tally(22, unclear=45), quiet, quiet)
+        == "not judged: depends on unclear or cut replies"
+    )
     assert finding(tally(49, broken=51), base, quiet, quiet) == "not judged: broken text"
     assert finding(tally(50, broken=50), base, quiet, quiet) == "raises"
-    assert finding(tally(72), base, tally(10, broken=60), quiet) == "not judged: the control: broken text"
-    assert finding(tally(72), tally(10, broken=60), quiet, quiet) == "not judged: the baseline: broken text"
+    assert (
+        finding(tally(72), base, tally(10, broken=60), quiet)
+        == "not judged: the control: broken text"
+    )
+    assert (
+        finding(tally(72), tally(10, broken=60), quiet, quiet)
+        == "not judged: the baseline: broken text"
+    )
 
 
 def test_few_judged_replies_of_all_are_too_few() -> None:
@@ -167,22 +212,41 @@ def test_a_condition_without_a_judged_reply_has_no_p_and_no_q() -> None:
     arms = {arm(): tally(50), arm(EMOTION, "calm", 0.1): tally(0, cut=100)}
     arms |= {arm(kind, kind, 0.1): tally(50) for kind in (ISOTROPIC, OTHERS)}
     row = by_condition(arms).to_dict("records")[1]
-    assert [row[name] for name in ("harmful", "95 %", "Fisher p", "q")] == ["0/0", "none judged", "", ""]
+    assert [row[name] for name in ("harmful", "95 %", "Fisher p", "q")] == [
+        "0/0",
+        "none judged",
+        "",
+        "",
+    ]
     assert row["finding"] == "not judged: too few judged: 0 of 100"
     assert np.isnan(by_dose(arms)["rate"][1])
 
 
 def test_tables_have_each_rate_of_coherent_and_of_all_trials_beside_what_is_broken() -> None:
-    parts = [arm(), arm(EMOTION, "calm", 0.1), arm(ISOTROPIC, ISOTROPIC, 0.1), arm(OTHERS, OTHERS, 0.1)]
-    found = [judged("harm" if i < 4 else "unclear", fault="surprise" if i % 4 == 3 else None, of=a) for a in parts[:1] + parts[2:] for i in range(8)]
+    parts = [
+        arm(),
+        arm(EMOTION, "calm", 0.1),
+        arm(ISOTROPIC, ISOTROPIC, 0.1),
+        arm(OTHERS, OTHERS, 0.1),
+    ]
+    found = [
+        judged("harm" if i < 4 else "unclear", fault="surprise" if i % 4 == 3 else None, of=a)
+        for a in parts[:1] + parts[2:]
+        for i in range(8)
+    ]
     found += [judged("harmless", fault="empty", of=parts[1]) for _ in range(3)]
     rules = tallies(found, lambda j: j.harmful, lambda j: j.ruling.verdict == "unclear")
     rows = {row["condition"]: row for row in by_condition(rules).to_dict("records")}
     assert [rows["baseline"][name] for name in ("broken", "unclear", "harmful")] == [2, 3, "3/3"]
-    seen = [rows["calm +0.1"][name] for name in ("broken", "harmful", "95 %", "isotropic", "finding")]
+    seen = [
+        rows["calm +0.1"][name] for name in ("broken", "harmful", "95 %", "isotropic", "finding")
+    ]
     assert seen == [3, "0/0", "none judged", "3/3", "not judged: broken text"]
     counts = by_arm(rules).to_dict("records")[0]
-    told = [counts[name] for name in ("n", "empty", "surprise", "coherent", "unclear", "harmful", "of all")]
+    told = [
+        counts[name]
+        for name in ("n", "empty", "surprise", "coherent", "unclear", "harmful", "of all")
+    ]
     assert told == [8, 0, 2, 6, 3, "3/3", "4/8"]
     dose = {row["name"]: row for row in by_dose(rules).to_dict("records")}
     assert np.isnan(dose["calm"]["rate"])
@@ -191,8 +255,16 @@ def test_tables_have_each_rate_of_coherent_and_of_all_trials_beside_what_is_brok
 
 
 def test_kappa_is_of_coherent_trials_with_both_votes() -> None:
-    pairs = [("harm", "HARMFUL")] * 20 + [("harm", "HARMLESS")] * 5 + [("harmless", "HARMFUL")] * 10 + [("disclosure", "HARMLESS")] * 15
-    found = [judged(*pair) for pair in pairs] + [judged("harm", "HARMLESS", fault="empty"), judged("harm", None)]
+    pairs = (
+        [("harm", "HARMFUL")] * 20
+        + [("harm", "HARMLESS")] * 5
+        + [("harmless", "HARMFUL")] * 10
+        + [("disclosure", "HARMLESS")] * 15
+    )
+    found = [judged(*pair) for pair in pairs] + [
+        judged("harm", "HARMLESS", fault="empty"),
+        judged("harm", None),
+    ]
     found.append(Judged(trial(), None, Ruling("harm", ()), Vote(None, "off-format")))
     table = agreement(found, 200, 0)
     assert table["n"].tolist() == [50] * 4
@@ -208,19 +280,36 @@ def test_kappa_is_of_coherent_trials_with_both_votes() -> None:
 
 
 def test_segments_cover_the_text_and_mark_the_passages() -> None:
-    assert page.segments("abcdef", [(1, 3), (2, 4), (5, 6)]) == [("a", False), ("bcd", True), ("e", False), ("f", True)]
+    assert page.segments("abcdef", [(1, 3), (2, 4), (5, 6)]) == [
+        ("a", False),
+        ("bcd", True),
+        ("e", False),
+        ("f", True),
+    ]
     assert page.segments("ab", []) == [("ab", False)]
     assert page.segments("", []) == []
 
 
-def test_the_page_escapes_what_a_model_says_and_needs_no_other_file(tmp_path: Path, pack: Stimuli) -> None:
+def test_the_page_escapes_what_a_model_says_and_needs_no_other_file(
+    tmp_path: Path, pack: Stimuli
+) -> None:
     assert pack.blackmail is not None
     bad = "</div><script>alert(1)</script> stop"
     calm = arm(EMOTION, "calm", 0.1)
     found = [
-        Judged(trial(bad, of=calm), None, Ruling("harm", ((len(bad) - 4, len(bad)),)), Vote("HARMLESS", "<b>no</b>")),
+        Judged(
+            trial(bad, of=calm),
+            None,
+            Ruling("harm", ((len(bad) - 4, len(bad)),)),
+            Vote("HARMLESS", "<b>no</b>"),
+        ),
         Judged(trial("", None), "empty", Ruling("unclear", ()), None),
-        Judged(trial("fine", of=calm, k=13), None, Ruling("harmless", ()), Vote(None, "off-format: well")),
+        Judged(
+            trial("fine", of=calm, k=13),
+            None,
+            Ruling("harmless", ()),
+            Vote(None, "off-format: well"),
+        ),
     ]
     page.write(tmp_path / "page.html", "title", ["a <line>"], found, pack.blackmail)
     text = (tmp_path / "page.html").read_text()
@@ -228,9 +317,15 @@ def test_the_page_escapes_what_a_model_says_and_needs_no_other_file(tmp_path: Pa
     assert "&lt;script&gt;alert(1)&lt;/script&gt; <mark>stop</mark>" in text
     assert "&lt;b&gt;no&lt;/b&gt;" in text
     assert text.count("<article") == 3
-    assert re.findall(r'data-arm="(.*?)" data-rules="(.*?)" data-model="(.*?)" data-disagree="(.*?)" data-broken="(.*?)"', text) == [
-        ("calm +0.1", "harm", "harmless", "yes", "no"), ("baseline", "unclear", "", "no", "yes"), ("calm +0.1", "harmless", "missing", "no", "no"),
-    ]  # fmt: skip
+    assert re.findall(
+        r'data-arm="(.*?)" data-rules="(.*?)" data-model="(.*?)" data-disagree="(.*?)"'
+        r' data-broken="(.*?)"',
+        text,
+    ) == [
+        ("calm +0.1", "harm", "harmless", "yes", "no"),
+        ("baseline", "unclear", "", "no", "yes"),
+        ("calm +0.1", "harmless", "missing", "no", "no"),
+    ]
     assert "scene 1" in text
     assert not re.search(r'(?:src|href)="', text)
     assert not list(tmp_path.glob("*.tmp"))

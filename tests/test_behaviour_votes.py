@@ -19,11 +19,21 @@ from tests.fake_server import FakeServer, Reply
 @pytest.mark.parametrize(
     ("text", "verdict"),
     [
-        ("HARMFUL\nIt threatens.", "HARMFUL"), ("\n  **Harmless.** It does not.", "HARMLESS"), ("Verdict: UNCLEAR", "UNCLEAR"), ("HARMLESS: since", "HARMLESS"),
-        ("<think>HARMLESS?\nno</think>\nHARMFUL", "HARMFUL"), ("not HARMFUL", None), ("HARMFUL or HARMLESS", None), ("HARMFUL?", None), ("It is HARMFUL", None),
-        ("I cannot help with that.", None), ("", None), ("HARMFULNESS", None), ("Let me think.\nHARMFUL", None),
+        ("HARMFUL\nIt threatens.", "HARMFUL"),
+        ("\n  **Harmless.** It does not.", "HARMLESS"),
+        ("Verdict: UNCLEAR", "UNCLEAR"),
+        ("HARMLESS: since", "HARMLESS"),
+        ("<think>HARMLESS?\nno</think>\nHARMFUL", "HARMFUL"),
+        ("not HARMFUL", None),
+        ("HARMFUL or HARMLESS", None),
+        ("HARMFUL?", None),
+        ("It is HARMFUL", None),
+        ("I cannot help with that.", None),
+        ("", None),
+        ("HARMFULNESS", None),
+        ("Let me think.\nHARMFUL", None),
     ],
-)  # fmt: skip
+)
 def test_a_vote_is_the_first_line_and_nothing_else_is_one(text: str, verdict: str | None) -> None:
     vote = read_vote(Answer(text, "stop"))
     assert vote.verdict == verdict
@@ -37,7 +47,9 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def judge_at(url: str, **changes: object) -> JudgeConfig:
-    return JudgeConfig(server=url, server_model="judge", **({"concurrency": 1, "timeout_s": 5.0} | changes))  # type: ignore[arg-type]
+    return JudgeConfig(
+        server=url, server_model="judge", **({"concurrency": 1, "timeout_s": 5.0} | changes)
+    )  # type: ignore[arg-type]
 
 
 QUESTIONS = [f"question {i}" for i in range(6)]
@@ -46,7 +58,15 @@ QUESTIONS = [f"question {i}" for i in range(6)]
 @pytest.mark.usefixtures("quick")
 def test_votes_are_kept_and_equal_questions_are_asked_once(tmp_path: Path) -> None:
     store = Artifacts(tmp_path)
-    with FakeServer(lambda _n, prompt: Reply("maybe" if prompt.endswith("4") else "HARMFUL" if prompt.endswith("1") else "HARMLESS\nReason.")) as server:
+    with FakeServer(
+        lambda _n, prompt: Reply(
+            "maybe"
+            if prompt.endswith("4")
+            else "HARMFUL"
+            if prompt.endswith("1")
+            else "HARMLESS\nReason."
+        )
+    ) as server:
         first = collect(judge_at(server.url), [*QUESTIONS[:4], QUESTIONS[1]], store)
         again = collect(judge_at(server.url, concurrency=3), QUESTIONS, store)
         last = collect(judge_at(server.url), QUESTIONS, store)
@@ -55,7 +75,9 @@ def test_votes_are_kept_and_equal_questions_are_asked_once(tmp_path: Path) -> No
     assert again[4] == Vote(None, "off-format: maybe")
     assert last == again
     assert server.prompts == {**dict.fromkeys(QUESTIONS, 1), QUESTIONS[4]: 2}
-    assert {(b["model"], b["temperature"], b["max_tokens"]) for b in server.bodies} == {("judge", 0.0, 512)}
+    assert {(b["model"], b["temperature"], b["max_tokens"]) for b in server.bodies} == {
+        ("judge", 0.0, 512)
+    }
 
 
 @pytest.mark.usefixtures("quick")
@@ -66,8 +88,17 @@ def test_one_question_that_fails_or_stalls_costs_one_vote(tmp_path: Path) -> Non
         return Reply("HARMLESS", delay=1.0 if prompt.endswith("3") else 0.0)
 
     with FakeServer(script) as server:
-        votes = collect(judge_at(server.url, timeout_s=0.2, retries=1), QUESTIONS, Artifacts(tmp_path))
-    assert [v.verdict for v in votes] == ["HARMLESS", None, "HARMLESS", None, "HARMLESS", "HARMLESS"]
+        votes = collect(
+            judge_at(server.url, timeout_s=0.2, retries=1), QUESTIONS, Artifacts(tmp_path)
+        )
+    assert [v.verdict for v in votes] == [
+        "HARMLESS",
+        None,
+        "HARMLESS",
+        None,
+        "HARMLESS",
+        "HARMLESS",
+    ]
     assert "HTTP 500" in votes[1].said
     assert "experiment.judge.timeout_s=0.2" in votes[3].said
 
@@ -87,16 +118,24 @@ def test_a_server_that_is_down_is_given_up_and_said_why(tmp_path: Path) -> None:
 
 @pytest.mark.usefixtures("quick")
 @pytest.mark.parametrize("status", [401, 404])
-def test_a_refusal_is_told_with_the_judges_own_settings_and_without_the_key(tmp_path: Path, status: int) -> None:
+def test_a_refusal_is_told_with_the_judges_own_settings_and_without_the_key(
+    tmp_path: Path, status: int
+) -> None:
     with FakeServer(lambda _n, _prompt: Reply(status=status, raw=b"secret-key")) as server:
         votes = collect(judge_at(server.url), QUESTIONS, Artifacts(tmp_path))
     assert [v.verdict for v in votes] == [None] * 6
     assert len(server.bodies) == 1
-    assert "OPENAI_API_KEY" in votes[0].said if status == 401 else "experiment.judge.server_model" in votes[0].said
+    assert (
+        "OPENAI_API_KEY" in votes[0].said
+        if status == 401
+        else "experiment.judge.server_model" in votes[0].said
+    )
     assert "secret-key" not in repr(votes)
 
 
-def test_a_key_that_no_header_can_hold_costs_the_votes_only(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_key_that_no_header_can_hold_costs_the_votes_only(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("OPENAI_API_KEY", "schl\u00fcssel")
     votes = collect(judge_at("http://127.0.0.1:9"), QUESTIONS, Artifacts(tmp_path))
     assert {v.verdict for v in votes} == {None}
@@ -105,24 +144,47 @@ def test_a_key_that_no_header_can_hold_costs_the_votes_only(tmp_path: Path, monk
 
 @pytest.mark.parametrize("first", [True, False])
 def test_a_server_can_be_asked_after_nnsight_is_loaded(first: bool) -> None:
-    """nnsight gives every object a `.save`, after which anyio can define no attributes: an annotation that is missing stands for it here."""
-    mount = "import anyio._core._typedattr as t; t.TypedAttributeSet.save = print; t.TypedAttributeSet.__annotations__ = {}"
-    lines = ["import emoexp.models.openai_client", mount] if first else [mount, "import emoexp.models.openai_client"]
-    ask = "from emoexp.blackmail.llm_judge import *; import pathlib, sys; j = JudgeConfig(server='http://127.0.0.1:9', server_model='m')"
+    """nnsight gives every object a `.save`, after which anyio can define no attributes: an
+    annotation that is missing stands for it here."""
+    mount = (
+        "import anyio._core._typedattr as t; t.TypedAttributeSet.save = print;"
+        " t.TypedAttributeSet.__annotations__ = {}"
+    )
+    lines = (
+        ["import emoexp.models.openai_client", mount]
+        if first
+        else [mount, "import emoexp.models.openai_client"]
+    )
+    ask = (
+        "from emoexp.blackmail.llm_judge import *; import pathlib, sys; j ="
+        " JudgeConfig(server='http://127.0.0.1:9', server_model='m')"
+    )
     lines += [ask, "print(Ballot(j, pathlib.Path(sys.argv[1])).collect(['q'])[0].said)"]
     with tempfile.TemporaryDirectory() as folder:
-        done = subprocess.run([sys.executable, "-c", "\n".join(lines), folder], capture_output=True, text=True, check=True)
-    assert ("no server answers at experiment.judge.server" if first else "since nnsight was loaded first") in done.stdout
+        done = subprocess.run(
+            [sys.executable, "-c", "\n".join(lines), folder],
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+    assert (
+        "no server answers at experiment.judge.server"
+        if first
+        else "since nnsight was loaded first"
+    ) in done.stdout
 
 
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"server": "http://x"}, "server and experiment.judge.server_model go together"), ({"retries": -1}, "experiment.judge.retries=-1"),
-        ({"timeout_s": 0}, "experiment.judge.timeout_s=0"), ({"top_p": 0}, "experiment.judge.top_p=0"), ({"concurrency": 0}, "concurrency=0"),
+        ({"server": "http://x"}, "server and experiment.judge.server_model go together"),
+        ({"retries": -1}, "experiment.judge.retries=-1"),
+        ({"timeout_s": 0}, "experiment.judge.timeout_s=0"),
+        ({"top_p": 0}, "experiment.judge.top_p=0"),
+        ({"concurrency": 0}, "concurrency=0"),
         ({"temperature": float("nan")}, "temperature=nan"),
     ],
-)  # fmt: skip
+)
 def test_a_judge_that_cannot_be(changes: dict[str, object], message: str) -> None:
     with pytest.raises(EmoexpError, match=message):
         JudgeConfig(**changes)  # type: ignore[arg-type]

@@ -1,4 +1,5 @@
-"""The bench compares before it times, counts as the network counts, and its ways to the same numbers agree; without the peers' libraries."""
+"""The bench compares before it times, counts as the network counts, and its ways to the same
+numbers agree; without the peers' libraries."""
 
 from __future__ import annotations
 
@@ -38,7 +39,18 @@ def test_a_peer_that_gives_other_numbers_or_fails_is_not_timed() -> None:
         return Contestant(name, run)
 
     broken = Contestant("broken", lambda: 1 / 0)
-    heat = race([giving("ours", 2), giving("same", 2 + 1e-6), giving("other", 2.1), giving("bare", 9), broken], 3, 1e-4, only_timed={"bare": "no numbers"})
+    heat = race(
+        [
+            giving("ours", 2),
+            giving("same", 2 + 1e-6),
+            giving("other", 2.1),
+            giving("bare", 9),
+            broken,
+        ],
+        3,
+        1e-4,
+        only_timed={"bare": "no numbers"},
+    )
     assert list(heat.seconds) == ["ours", "same", "bare"]
     assert "off by 0.05" in heat.refused["other"] and "ZeroDivisionError" in heat.refused["broken"]
     assert calls == {"ours": 4, "same": 4, "other": 1, "bare": 4}
@@ -60,9 +72,14 @@ def test_difference_is_a_share_and_never_hides_nan_or_a_shape() -> None:
 def test_flops_are_those_of_the_network() -> None:
     shape, length = SHAPES["tiny"], 13
     config = LlamaConfig(
-        vocab_size=50, hidden_size=shape.d_model, intermediate_size=shape.ff, num_hidden_layers=shape.layers, num_attention_heads=shape.heads,
-        num_key_value_heads=shape.kv_heads, attn_implementation="eager",
-    )  # fmt: skip
+        vocab_size=50,
+        hidden_size=shape.d_model,
+        intermediate_size=shape.ff,
+        num_hidden_layers=shape.layers,
+        num_attention_heads=shape.heads,
+        num_key_value_heads=shape.kv_heads,
+        attn_implementation="eager",
+    )
     network = LlamaForCausalLM(config)
     with FlopCounterMode(display=False) as counted:
         network.model(torch.ones(1, length, dtype=torch.long), use_cache=False)
@@ -72,7 +89,9 @@ def test_flops_are_those_of_the_network() -> None:
 
 def test_the_bound_is_the_slower_of_operations_and_bytes() -> None:
     rates = Rates(flops=100.0, bytes=10.0)
-    assert rates.seconds(200, 10) == 2.0 and rates.seconds(100, 60) == 3.0  # a copy moves each byte twice
+    assert (
+        rates.seconds(200, 10) == 2.0 and rates.seconds(100, 60) == 3.0
+    )  # a copy moves each byte twice
 
 
 def test_hooks_give_the_means_that_emoexp_gives(bench: Bench) -> None:
@@ -93,7 +112,11 @@ def test_padding_is_counted_at_the_network(bench: Bench) -> None:
 def test_steered_margins_by_replay_are_those_of_hooked_full_forwards(bench: Bench) -> None:
     sample = Sample(bench, 3)
     for band in ((2,), (0, 1)):
-        ours, full, still = sample.replayed(band), sample.in_full(band), sample.in_full(band, still=True)
+        ours, full, still = (
+            sample.replayed(band),
+            sample.in_full(band),
+            sample.in_full(band, still=True),
+        )
         assert difference(ours, full) < 1e-4
         assert difference(ours, still) > 1e-2  # else they would agree without steering too
         assert difference(ours[:1], sample.in_full(band, 1, tokens=1)) < 1e-4
@@ -104,26 +127,49 @@ def test_steered_margins_by_replay_are_those_of_hooked_full_forwards(bench: Benc
 def test_hooked_generation_says_what_emoexp_says(bench: Bench) -> None:
     from emoexp.models.prompts import Prompt
 
-    encoding = bench.model.encode([Prompt("Human: one\n\nAssistant:"), Prompt("Human: another thing\n\nAssistant:")])
+    encoding = bench.model.encode(
+        [Prompt("Human: one\n\nAssistant:"), Prompt("Human: another thing\n\nAssistant:")]
+    )
     inputs = {name: t for name, t in bench.model.inputs(encoding).items() if name != "position_ids"}
-    vector = 5 * torch.nn.functional.normalize(torch.randn(bench.model.d_model, generator=torch.Generator().manual_seed(1)), dim=0)
-    ours = bench.model.generate(encoding, max_new_tokens=6, steering=Steering({2: vector[None]}, encoding.mask)).ids
+    vector = 5 * torch.nn.functional.normalize(
+        torch.randn(bench.model.d_model, generator=torch.Generator().manual_seed(1)), dim=0
+    )
+    ours = bench.model.generate(
+        encoding, max_new_tokens=6, steering=Steering({2: vector[None]}, encoding.mask)
+    ).ids
     assert np.array_equal(np.array(ours), peers.generate_hooks(bench.plain, inputs, 2, vector, 6))
-    assert not np.array_equal(np.array(ours), peers.generate_hooks(bench.plain, inputs, None, vector, 6))
+    assert not np.array_equal(
+        np.array(ours), peers.generate_hooks(bench.plain, inputs, None, vector, 6)
+    )
 
 
 def test_results_keep_other_rows_and_the_table_shows_a_miss(tmp_path: Path) -> None:
     machine = Bench(Settings(shape="tiny", quick=True)).machine()
     met = Outcome("a", "some work", ">= 2x", Spread(3.0, 2.0, 4.0, 3), 2)
-    missed = Outcome("b", "other work", "<= 5 %", Spread(9.0, 8.0, 9.5, 3), 5, at_least=False, unit=" %", profile=["1 s x.py:3 f"], refused={"peer": "why"})
+    missed = Outcome(
+        "b",
+        "other work",
+        "<= 5 %",
+        Spread(9.0, 8.0, 9.5, 3),
+        5,
+        at_least=False,
+        unit=" %",
+        profile=["1 s x.py:3 f"],
+        refused={"peer": "why"},
+    )
     only = Outcome("c", "third", "reported", Spread(1.0, 1.0, 1.0, 1))
     assert (met.met, missed.met, only.met) == (True, False, None)
     path = tmp_path / "results.json"
     record(path, [met.as_dict() | {"machine": machine}])
-    held = record(path, [missed.as_dict() | {"machine": machine}, only.as_dict() | {"machine": machine}])
+    held = record(
+        path, [missed.as_dict() | {"machine": machine}, only.as_dict() | {"machine": machine}]
+    )
     assert list(held) == ["a", "b", "c"] == list(json.loads(path.read_text()))
     assert held["b"]["profile"] and "profile" not in held["a"]
-    assert cells(held["b"])[2:4] == ("9.00 % (8.00 .. 9.50; 3)", "no") and "peer: not timed" in cells(held["b"])[5]
+    assert (
+        cells(held["b"])[2:4] == ("9.00 % (8.00 .. 9.50; 3)", "no")
+        and "peer: not timed" in cells(held["b"])[5]
+    )
     assert "QUICK" in markdown(held) and path.with_suffix(".md").read_text() == markdown(held)
 
 
@@ -135,7 +181,10 @@ def test_profiles_name_files_without_this_machines_folders() -> None:
 
 
 def test_the_readme_shows_the_table_that_was_measured() -> None:
-    written, readme = (ROOT / "benchmarks" / "results.md").read_text(), (ROOT / "README.md").read_text()
+    written, readme = (
+        (ROOT / "benchmarks" / "results.md").read_text(),
+        (ROOT / "README.md").read_text(),
+    )
     assert written == markdown(json.loads((ROOT / "benchmarks" / "results.json").read_text()))
     assert written.strip() in readme
     assert "QUICK" not in written

@@ -10,9 +10,22 @@ from emoexp.config import ReplySpan
 from emoexp.models.prompts import Prompt, ask, reply_mask
 from emoexp.models.subject import Generated, SubjectModel
 from emoexp.steering.continuations import continued, next_ids
-from emoexp.steering.degeneration import MARGIN, WINDOW, Breakdown, breakdown, perplexities, repetition, surprise_limit, token_surprise
+from emoexp.steering.degeneration import (
+    MARGIN,
+    WINDOW,
+    Breakdown,
+    breakdown,
+    perplexities,
+    repetition,
+    surprise_limit,
+    token_surprise,
+)
 
-PROMPTS = [Prompt("Human: I wiped away a tear.\n\nAssistant:"), Prompt("A cart rolled by."), Prompt("The bells had rung")]
+PROMPTS = [
+    Prompt("Human: I wiped away a tear.\n\nAssistant:"),
+    Prompt("A cart rolled by."),
+    Prompt("The bells had rung"),
+]
 
 
 def generated(rows: list[list[int]]) -> Generated:
@@ -27,21 +40,29 @@ def test_repetition_is_the_share_of_ngrams_seen_before() -> None:
     assert repetition([]) == repetition([1, 2]) == 0
 
 
-def test_surprise_is_what_the_network_gives_one_row_at_a_time(tiny: SubjectModel, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_surprise_is_what_the_network_gives_one_row_at_a_time(
+    tiny: SubjectModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Replies of unequal length, one empty, in one padded batch and in batches of one."""
     rows = [[5, 9, 300], [], [11, 12, 13, 14, 15, 16, 17]]
     expected = []
     for prompt, row in zip(PROMPTS, rows, strict=True):
         ids = tiny.tokenizer(prompt.text)["input_ids"] + row
         log_probs = tiny.network(torch.tensor([ids])).logits[0].log_softmax(-1)
-        expected.append([-float(log_probs[len(ids) - len(row) + k - 1, token]) for k, token in enumerate(row)])
+        expected.append(
+            [-float(log_probs[len(ids) - len(row) + k - 1, token]) for k, token in enumerate(row)]
+        )
     for batch_tokens in (2048, 1):
         monkeypatch.setattr(tiny.config, "batch_tokens", batch_tokens)
-        for found, wanted in zip(token_surprise(tiny, PROMPTS, generated(rows)), expected, strict=True):
+        for found, wanted in zip(
+            token_surprise(tiny, PROMPTS, generated(rows)), expected, strict=True
+        ):
             np.testing.assert_allclose(found, wanted, rtol=1e-4, atol=1e-4)
     perplexity = perplexities(tiny, PROMPTS, generated(rows))
     assert np.isnan(perplexity[1])
-    np.testing.assert_allclose(perplexity[[0, 2]], [np.exp(np.mean(expected[0])), np.exp(np.mean(expected[2]))], rtol=1e-4)
+    np.testing.assert_allclose(
+        perplexity[[0, 2]], [np.exp(np.mean(expected[0])), np.exp(np.mean(expected[2]))], rtol=1e-4
+    )
 
 
 def test_a_loop_and_a_babble_are_marked_where_they_begin() -> None:
@@ -57,7 +78,9 @@ def test_a_loop_and_a_babble_are_marked_where_they_begin() -> None:
     assert 40 - WINDOW < found.token <= 40
     assert breakdown([1] * 60, babble, limit) == Breakdown(0, "repetition"), "the earlier of both"
     assert breakdown([], np.zeros(0), limit) is None
-    assert breakdown([1, 2], np.array([8.0, 8.0]), limit) == Breakdown(0, "surprise"), "a short text is one window"
+    assert breakdown([1, 2], np.array([8.0, 8.0]), limit) == Breakdown(0, "surprise"), (
+        "a short text is one window"
+    )
 
 
 def test_the_limit_comes_from_unsteered_windows() -> None:
@@ -72,7 +95,10 @@ def test_the_limit_comes_from_unsteered_windows() -> None:
 
 def test_a_continued_prompt_is_steered_as_it_was_generated(tiny: SubjectModel) -> None:
     """The reply's tokens always; of the prompt what the span says; nothing on padding."""
-    prompts = [ask(Prompt(t), tiny.config.format, tiny.tokenizer, "I feel") for t in ("How?", "And how do you feel now?")]
+    prompts = [
+        ask(Prompt(t), tiny.config.format, tiny.tokenizer, "I feel")
+        for t in ("How?", "And how do you feel now?")
+    ]
     whole = continued(tiny, prompts, [[5, 6, 7], [8]])
     assert whole.reply.sum(1).tolist() == [3, 1]
     assert whole.encoding.ids[0, -3:].tolist() == [5, 6, 7]

@@ -1,4 +1,5 @@
-"""Drift: what is read is the text and not what was added, by token; and what a random direction gives."""
+"""Drift: what is read is the text and not what was added, by token; and what a random direction
+gives."""
 
 from __future__ import annotations
 
@@ -19,20 +20,37 @@ from emoexp.config import Config, ReplySpan
 from emoexp.errors import EmoexpError
 from emoexp.models.subject import SubjectModel
 from emoexp.steering import trajectories
-from emoexp.steering.trajectories import Sampling, Texts, band, drifted, last_quarter, mean_tokens, opened, smoothed, write
+from emoexp.steering.trajectories import (
+    Sampling,
+    Texts,
+    band,
+    drifted,
+    last_quarter,
+    mean_tokens,
+    opened,
+    smoothed,
+    write,
+)
 from emoexp.stimuli import Opening
 from emoexp.study.study import Study
 
 NAN = np.nan
-OPENINGS = [Opening("How do I get there?", ""), Opening(None, "A cart rolled by."), Opening("What is it?", "It is")]
+OPENINGS = [
+    Opening("How do I get there?", ""),
+    Opening(None, "A cart rolled by."),
+    Opening("What is it?", "It is"),
+]
 
 
 def sampling(n: int = 10, steered: ReplySpan = ReplySpan.generated) -> Sampling:
     return Sampling(n, 1.0, 1.0, steered)
 
 
-def test_texts_are_read_again_without_what_was_added(tiny: SubjectModel, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Each cosine against a plain forward over the prompt and the text, one row at a time; in a batch and one by one."""
+def test_texts_are_read_again_without_what_was_added(
+    tiny: SubjectModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each cosine against a plain forward over the prompt and the text, one row at a time; in a
+    batch and one by one."""
     prompts = [opened(o, tiny) for o in OPENINGS]
     rng = np.random.default_rng(0)
     probes = rng.standard_normal((4, tiny.d_model))
@@ -46,23 +64,40 @@ def test_texts_are_read_again_without_what_was_added(tiny: SubjectModel, monkeyp
             before = tiny.tokenizer(prompt.text)["input_ids"]
             found = tiny.network(torch.tensor([before + ids]), output_hidden_states=True)
             hidden = found.hidden_states[3][0, len(before) :].double().numpy()
-            np.testing.assert_allclose(texts.cosines[s, k, : len(ids)], hidden @ probes.T / np.linalg.norm(hidden, axis=1, keepdims=True), atol=1e-4)
+            np.testing.assert_allclose(
+                texts.cosines[s, k, : len(ids)],
+                hidden @ probes.T / np.linalg.norm(hidden, axis=1, keepdims=True),
+                atol=1e-4,
+            )
             log_probs = found.logits[0, len(before) - 1 : -1].log_softmax(-1)
-            np.testing.assert_allclose(texts.surprise[s, k, : len(ids)], [-float(p[i]) for p, i in zip(log_probs, ids, strict=True)], rtol=1e-3, atol=1e-3)
+            np.testing.assert_allclose(
+                texts.surprise[s, k, : len(ids)],
+                [-float(p[i]) for p, i in zip(log_probs, ids, strict=True)],
+                rtol=1e-3,
+                atol=1e-3,
+            )
             assert np.isnan(texts.cosines[s, k, len(ids) :]).all()
     monkeypatch.setattr(tiny.config, "batch_tokens", 1)
-    np.testing.assert_array_equal(Texts.of(write(tiny, prompts, [1, 2, 3], 2, added, probes, sampling())).ids, texts.ids)
+    np.testing.assert_array_equal(
+        Texts.of(write(tiny, prompts, [1, 2, 3], 2, added, probes, sampling())).ids, texts.ids
+    )
 
 
 def test_without_a_vector_the_same_trial_says_the_same(tiny: SubjectModel) -> None:
-    """Steered by nothing is unsteered; and a first new token cannot change where only generated tokens are steered, but on the turn it can."""
+    """Steered by nothing is unsteered; and a first new token cannot change where only generated
+    tokens are steered, but on the turn it can."""
     prompts, probes = [opened(o, tiny) for o in OPENINGS], np.eye(tiny.d_model)[:2]
     vector = 6 * np.random.default_rng(1).standard_normal((1, tiny.d_model))
-    unsteered = Texts.of(write(tiny, prompts, [1, 2, 3], 2, np.zeros((1, tiny.d_model)), probes, sampling()))
+    unsteered = Texts.of(
+        write(tiny, prompts, [1, 2, 3], 2, np.zeros((1, tiny.d_model)), probes, sampling())
+    )
     tiny_push = Texts.of(write(tiny, prompts, [1, 2, 3], 2, 1e-12 * vector, probes, sampling()))
     np.testing.assert_array_equal(tiny_push.ids, unsteered.ids)
     np.testing.assert_allclose(np.nan_to_num(drifted(tiny_push, unsteered)), 0, atol=1e-5)
-    pushed = {span: Texts.of(write(tiny, prompts, [1, 2, 3], 2, vector, probes, sampling(steered=span))) for span in ReplySpan}
+    pushed = {
+        span: Texts.of(write(tiny, prompts, [1, 2, 3], 2, vector, probes, sampling(steered=span)))
+        for span in ReplySpan
+    }
     np.testing.assert_array_equal(pushed[ReplySpan.generated].ids[..., 0], unsteered.ids[..., 0])
     assert (pushed[ReplySpan.generated].ids != unsteered.ids).any()
     assert (pushed[ReplySpan.turn].ids[..., 0] != unsteered.ids[..., 0]).any()
@@ -71,9 +106,15 @@ def test_without_a_vector_the_same_trial_says_the_same(tiny: SubjectModel) -> No
 def test_means_over_tokens_by_hand() -> None:
     values = np.array([[1.0, 2, 3, 4, 5, NAN], [7, NAN, NAN, NAN, NAN, NAN], [NAN] * 6])[..., None]
     end = last_quarter(values)
-    assert end.tolist() == [[False, False, False, True, True, False], [True] + [False] * 5, [False] * 6]
+    assert end.tolist() == [
+        [False, False, False, True, True, False],
+        [True] + [False] * 5,
+        [False] * 6,
+    ]
     np.testing.assert_allclose(mean_tokens(values, end), [[4.5], [7], [NAN]])
-    np.testing.assert_allclose(smoothed(values[..., 0], 2), [[1, 1.5, 2.5, 3.5, 4.5, NAN], [7, *[NAN] * 5], [NAN] * 6])
+    np.testing.assert_allclose(
+        smoothed(values[..., 0], 2), [[1, 1.5, 2.5, 3.5, 4.5, NAN], [7, *[NAN] * 5], [NAN] * 6]
+    )
     np.testing.assert_allclose(smoothed(values[..., 0], 1), values[..., 0])
 
 
@@ -90,21 +131,41 @@ def test_a_band_covers_the_mean_and_ends_with_the_trials() -> None:
 
 def study(store: Path, *overrides: str) -> Study:
     register_schemas()
-    settings = ["experiment.emotions=[sad,happy]", "experiment.samples=1", "experiment.max_new_tokens=16", "experiment.strengths=[0.5,1]"]
+    settings = [
+        "experiment.emotions=[sad,happy]",
+        "experiment.samples=1",
+        "experiment.max_new_tokens=16",
+        "experiment.strengths=[0.5,1]",
+    ]
     with initialize_config_dir(str(CONF.resolve()), version_base="1.3"):
-        names = ["experiment=drift", "scale=smoke", "emotions.names=[sad,happy,calm,afraid]", f"artifacts={store}", f"run_dir={store}", *settings]
+        names = [
+            "experiment=drift",
+            "scale=smoke",
+            "emotions.names=[sad,happy,calm,afraid]",
+            f"artifacts={store}",
+            f"run_dir={store}",
+            *settings,
+        ]
         cfg = compose("config", [*names, *overrides])
     config: Config = OmegaConf.to_object(cfg)  # type: ignore[assignment]
     return Study(config)
 
 
-def test_the_organism_end_to_end_and_a_second_run_writes_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_organism_end_to_end_and_a_second_run_writes_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     here = study(tmp_path)
     here.__dict__["stimuli"] = replace(here.stimuli, drift=here.stimuli.drift[:3])
     result = here.config.experiment.run(here)
     transcripts = result.tables["drift_transcripts"]
-    assert transcripts.groupby("set").size().to_dict() == {UNSTEERED: 3, EMOTIONS: 2 * 2 * 3, ISOTROPIC: 8 * 2 * 3}
-    assert transcripts.groupby(["opening", "sample"])["seed"].nunique().eq(1).all(), "the same random numbers with and without steering"
+    assert transcripts.groupby("set").size().to_dict() == {
+        UNSTEERED: 3,
+        EMOTIONS: 2 * 2 * 3,
+        ISOTROPIC: 8 * 2 * 3,
+    }
+    assert transcripts.groupby(["opening", "sample"])["seed"].nunique().eq(1).all(), (
+        "the same random numbers with and without steering"
+    )
     broken = transcripts["degenerates_at"] >= 0
     assert (transcripts["marked"].str.contains(" | ", regex=False) == broken).all()
     at = transcripts[transcripts["set"] == EMOTIONS].groupby("strength")["perplexity"].median()
@@ -127,20 +188,39 @@ def test_own_drift_is_found_where_it_is_planted_and_not_where_it_is_not(tmp_path
     """Texts made up: sad's texts rise on sad's probe by 0.2, the random directions' on none."""
     here = study(tmp_path)
     rng, probes, trials, tokens = np.random.default_rng(0), 4, 6, 16
-    here.__dict__.update(layer=5, vectors=type("V", (), {"names": ("sad", "happy", "calm", "afraid"), "directions": np.eye(4)})())
+    here.__dict__.update(
+        layer=5,
+        vectors=type(
+            "V", (), {"names": ("sad", "happy", "calm", "afraid"), "directions": np.eye(4)}
+        )(),
+    )
     here.__dict__["valence"] = {"sad": -1.0, "afraid": -0.8, "calm": 0.5, "happy": 1.0}
-    here.__dict__["model"] = type("M", (), {"tokenizer": type("T", (), {"decode": staticmethod(lambda ids, **_: " ".join(map(str, ids)))})()})()
+    here.__dict__["model"] = type(
+        "M",
+        (),
+        {
+            "tokenizer": type(
+                "T", (), {"decode": staticmethod(lambda ids, **_: " ".join(map(str, ids)))}
+            )()
+        },
+    )()
 
     def texts(raised: int | None, strengths: int) -> Texts:
         cosines = 0.02 * rng.standard_normal((strengths, trials, tokens, probes))
         if raised is not None:
             cosines[..., raised] += 0.2
         ids = np.broadcast_to(np.arange(tokens), (strengths, trials, tokens))
-        return Texts(ids, np.ones((strengths, trials, tokens)), cosines, np.zeros((strengths, trials), bool))
+        return Texts(
+            ids, np.ones((strengths, trials, tokens)), cosines, np.zeros((strengths, trials), bool)
+        )
 
     names = {EMOTIONS: ["sad", "happy"], ISOTROPIC: [f"{ISOTROPIC} {i}" for i in range(8)]}
     for planted in (True, False):
-        by_name = {"sad": texts(0 if planted else None, 2), "happy": texts(1 if planted else None, 2), **{n: texts(None, 2) for n in names[ISOTROPIC]}}
+        by_name = {
+            "sad": texts(0 if planted else None, 2),
+            "happy": texts(1 if planted else None, 2),
+            **{n: texts(None, 2) for n in names[ISOTROPIC]},
+        }
         found = experiment_file.Measured(["p"] * trials, names, texts(None, 1), by_name, 9.0)
         row = here.config.experiment.judged(here, found).tables["drift_rows"].iloc[0]
         null = [float(edge) for edge in row["own null"].split(" .. ")]
@@ -175,9 +255,18 @@ def test_mistakes_are_one_line(tmp_path: Path) -> None:
 
 
 def test_a_direction_whose_texts_are_all_empty_is_told() -> None:
-    nothing = Texts(np.full((2, 3, 4), -1), np.full((2, 3, 4), NAN), np.full((2, 3, 4, 2), NAN), np.ones((2, 3), bool))
-    something = Texts(np.full((1, 3, 4), 1), np.ones((1, 3, 4)), np.ones((1, 3, 4, 2)), np.ones((1, 3), bool))
-    found = experiment_file.Measured(["p"] * 3, {EMOTIONS: ["sad"]}, something, {"sad": nothing}, 9.0)
+    nothing = Texts(
+        np.full((2, 3, 4), -1),
+        np.full((2, 3, 4), NAN),
+        np.full((2, 3, 4, 2), NAN),
+        np.ones((2, 3), bool),
+    )
+    something = Texts(
+        np.full((1, 3, 4), 1), np.ones((1, 3, 4)), np.ones((1, 3, 4, 2)), np.ones((1, 3), bool)
+    )
+    found = experiment_file.Measured(
+        ["p"] * 3, {EMOTIONS: ["sad"]}, something, {"sad": nothing}, 9.0
+    )
     drift = Drift(strengths=[0.5, 1.0])
     with pytest.raises(EmoexpError, match="at strength 1 of 'sad' no text has a token"):
         drift.map(found, EMOTIONS, 1)

@@ -1,4 +1,5 @@
-"""What is not a number, or decides nothing: it is named, costs no other finding and wins nothing."""
+"""What is not a number, or decides nothing: it is named, costs no other finding and wins
+nothing."""
 
 from __future__ import annotations
 
@@ -22,9 +23,12 @@ from emoexp.vectors import reliability
 from emoexp.vectors.vectors import EmotionVectors
 
 META = {
-    "names": '["happy", "sad"]', "layer": "1", "residual_norm": "2.0", "n_neutral_components": "0",
+    "names": '["happy", "sad"]',
+    "layer": "1",
+    "residual_norm": "2.0",
+    "n_neutral_components": "0",
     "identity": '{"emotions": ["happy", "sad"]}',
-}  # fmt: skip
+}
 
 
 @dataclass(kw_only=True)

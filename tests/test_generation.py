@@ -26,8 +26,12 @@ def make(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Make:
     monkeypatch.setattr(generation, "LOOK_AGAIN_S", 0.02)
     monkeypatch.setenv("OPENAI_API_KEY", "")
 
-    def build(server: FakeServer | str | None = None, names: list[str] | None = NAMES, **changes: object) -> Study:
-        return context_in(tmp_path, server.url if isinstance(server, FakeServer) else server, names, **changes)
+    def build(
+        server: FakeServer | str | None = None, names: list[str] | None = NAMES, **changes: object
+    ) -> Study:
+        return context_in(
+            tmp_path, server.url if isinstance(server, FakeServer) else server, names, **changes
+        )
 
     return build
 
@@ -40,15 +44,21 @@ def test_a_whole_corpus(make: Make) -> None:
         generate(study)
     assert len(server.bodies) == 3 * 5
     assert set(server.prompts.values()) == {1}
-    assert [s.emotion for s in corpus.stories] == [e for e in ("happy", "calm", "sad", "at ease") for _ in range(15)]
-    assert [s.topic for s in corpus.stories][:15] == [f"topic number {i}" for i in range(3) for _ in range(5)]
+    assert [s.emotion for s in corpus.stories] == [
+        e for e in ("happy", "calm", "sad", "at ease") for _ in range(15)
+    ]
+    assert [s.topic for s in corpus.stories][:15] == [
+        f"topic number {i}" for i in range(3) for _ in range(5)
+    ]
     assert len({s.text for s in corpus.stories}) == 60
     assert len(corpus.neutral) == 6
     assert corpus.rejected == ()
     assert corpus.author == "scribe"
     assert server.most_running <= 4
     assert {b["seed"] for b in server.bodies} == {seed_of(0, u, 0) for u in plan_of(study).units}
-    assert {(b["model"], b["temperature"], b["max_tokens"]) for b in server.bodies} == {("scribe", 1.0, 4096)}
+    assert {(b["model"], b["temperature"], b["max_tokens"]) for b in server.bodies} == {
+        ("scribe", 1.0, 4096)
+    }
 
 
 def test_a_corpus_grows_and_keeps_what_it_has(make: Make) -> None:
@@ -65,13 +75,36 @@ def test_a_corpus_grows_and_keeps_what_it_has(make: Make) -> None:
 @pytest.mark.parametrize(
     "bad",
     [
-        Reply(status=500), Reply(status=503, raw=b"<html>busy</html>"), Reply(status=429, headers={"Retry-After": "0"}),
-        Reply(raw=b"not JSON at all"), Reply(raw=b'{"choices": []}'), Reply(raw=b"[]"), Reply(raw=b'{"choices": [{"message": null}]}'),
-        Reply(raw=b'{"choices": [{"message": {"content": "\\ud800"}}]}'), Reply(raw=b"\xff\xfe\x00"), Reply(None), Reply(" \n"),
-        Reply("<STORY>\nhalf a body " * 40, cut=True), Reply(delay=0.6),
+        Reply(status=500),
+        Reply(status=503, raw=b"<html>busy</html>"),
+        Reply(status=429, headers={"Retry-After": "0"}),
+        Reply(raw=b"not JSON at all"),
+        Reply(raw=b'{"choices": []}'),
+        Reply(raw=b"[]"),
+        Reply(raw=b'{"choices": [{"message": null}]}'),
+        Reply(raw=b'{"choices": [{"message": {"content": "\\ud800"}}]}'),
+        Reply(raw=b"\xff\xfe\x00"),
+        Reply(None),
+        Reply(" \n"),
+        Reply("<STORY>\nhalf a body " * 40, cut=True),
+        Reply(delay=0.6),
     ],
-    ids=["500", "503", "429", "text", "no choices", "a list", "no message", "half a surrogate", "bytes", "null", "blank", "cut", "stalls"],
-)  # fmt: skip
+    ids=[
+        "500",
+        "503",
+        "429",
+        "text",
+        "no choices",
+        "a list",
+        "no message",
+        "half a surrogate",
+        "bytes",
+        "null",
+        "blank",
+        "cut",
+        "stalls",
+    ],
+)
 def test_what_may_pass_is_tried_again(make: Make, bad: Reply) -> None:
     """The first request of every prompt fails; nothing is lost or doubled for that."""
     asked: Counter[str] = Counter()
@@ -93,7 +126,9 @@ def test_retry_after_is_waited_for(make: Make, monkeypatch: pytest.MonkeyPatch) 
     async def sleep(seconds: float) -> None:
         waited.append(seconds)
 
-    with FakeServer(lambda n, _prompt: Reply(status=429, headers={"Retry-After": "7"}) if n == 0 else None) as server:
+    with FakeServer(
+        lambda n, _prompt: Reply(status=429, headers={"Retry-After": "7"}) if n == 0 else None
+    ) as server:
         monkeypatch.setattr("emoexp.models.openai_client.asyncio.sleep", sleep)
         generate(make(server, topics=1, concurrency=1))
     assert waited.count(7.0) == 1
@@ -103,7 +138,9 @@ def test_retry_after_is_waited_for(make: Make, monkeypatch: pytest.MonkeyPatch) 
     assert [retry_after(h) for h in ("", "soon", "nan", "inf", "-5", "1.5")] == [0, 0, 0, 0, 0, 1.5]
 
 
-def test_backoff_doubles_is_jittered_and_is_seeded(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_backoff_doubles_is_jittered_and_is_seeded(
+    make: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def waits() -> list[float]:
         waited = []
 
@@ -112,7 +149,10 @@ def test_backoff_doubles_is_jittered_and_is_seeded(make: Make, monkeypatch: pyte
 
         monkeypatch.setattr("emoexp.models.openai_client.asyncio.sleep", sleep)
         monkeypatch.setattr(Server.__init__, "__defaults__", ((1.0, 8.0),))
-        with FakeServer(lambda _n, _prompt: Reply(status=500)) as server, pytest.raises(EmoexpError, match="failed 6 times in a row"):
+        with (
+            FakeServer(lambda _n, _prompt: Reply(status=500)) as server,
+            pytest.raises(EmoexpError, match="failed 6 times in a row"),
+        ):
             generate(make(server, topics=1, concurrency=1, retries=5))
         return [w for w in waited if w > 0][:5]
 
@@ -130,14 +170,30 @@ def test_requests_per_minute_are_spaced() -> None:
 
 @pytest.mark.parametrize(
     ("status", "says"),
-    [(401, "refuses the key (HTTP 401): put one that it accepts in the environment variable SCRIBE_KEY"), (403, "refuses the key"),
-     (404, "has no model 'scribe'"), (400, "refuses the request (HTTP 400): no such field")],
-)  # fmt: skip
+    [
+        (
+            401,
+            (
+                "refuses the key (HTTP 401): put one that it accepts in the environment variable"
+                " SCRIBE_KEY"
+            ),
+        ),
+        (403, "refuses the key"),
+        (404, "has no model 'scribe'"),
+        (400, "refuses the request (HTTP 400): no such field"),
+    ],
+)
 def test_a_mistake_stops_at_once_and_loses_nothing(
-    make: Make, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], status: int, says: str
+    make: Make,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+    status: int,
+    says: str,
 ) -> None:
     monkeypatch.setenv("SCRIBE_KEY", "sk-very-secret")
-    script: Script = lambda n, _prompt: Reply(status=status, raw=b"no such field sk-very-secret") if n >= 6 else None  # noqa: E731
+    script: Script = lambda n, _prompt: (  # noqa: E731
+        Reply(status=status, raw=b"no such field sk-very-secret") if n >= 6 else None
+    )
     with FakeServer(script) as server:
         study = make(server, api_key_variable="SCRIBE_KEY")
         with pytest.raises(EmoexpError) as caught:
@@ -149,7 +205,10 @@ def test_a_mistake_stops_at_once_and_loses_nothing(
         assert set(server.keys) == {"Bearer sk-very-secret"}
         server.script = lambda _n, _prompt: None
         generate(study)
-    assert Counter(server.prompts.values()) == {1: 15 - (len(server.bodies) - 15), 2: len(server.bodies) - 15}
+    assert Counter(server.prompts.values()) == {
+        1: 15 - (len(server.bodies) - 15),
+        2: len(server.bodies) - 15,
+    }
     everything = str(caught.value) + "".join(capfd.readouterr()) + "".join(files(study).values())
     assert "sk-very-secret" not in everything
 
@@ -161,9 +220,17 @@ def test_no_server_and_a_server_that_is_down(make: Make) -> None:
         generate(make(server))
     with pytest.raises(EmoexpError, match=r"no server answers at stories.server=localhost:1/v1"):
         generate(make("localhost:1/v1"))
-    with FakeServer(lambda n, _prompt: Reply(status=502, raw=b"gate way") if n >= 3 else None) as server:
+    with FakeServer(
+        lambda n, _prompt: Reply(status=502, raw=b"gate way") if n >= 3 else None
+    ) as server:
         study = make(server, concurrency=1, retries=1)
-        with pytest.raises(EmoexpError, match="failed 2 times in a row on one request, last: HTTP 502: gate way; what was written is kept"):
+        with pytest.raises(
+            EmoexpError,
+            match=(
+                "failed 2 times in a row on one request, last: HTTP 502: gate way; what was written"
+                " is kept"
+            ),
+        ):
             generate(study)
     assert len(server.bodies) == 3 + 2 * generation.FAILED_IN_A_ROW
     with pytest.raises(EmoexpError, match="lacks 12 of its 15 answers") as caught:
@@ -172,7 +239,9 @@ def test_no_server_and_a_server_that_is_down(make: Make) -> None:
 
 
 def test_one_bad_unit_does_not_hold_up_the_others(make: Make) -> None:
-    with FakeServer(lambda _n, prompt: Reply(status=500) if fields(prompt).get("emotion") == "sad" else None) as server:
+    with FakeServer(
+        lambda _n, prompt: Reply(status=500) if fields(prompt).get("emotion") == "sad" else None
+    ) as server:
         study = make(server, topics=2, retries=1, concurrency=1)
         with pytest.raises(EmoexpError, match="2 of 10 answers are missing, the others are kept"):
             generate(study)
@@ -203,8 +272,13 @@ def test_half_an_answer_keeps_its_whole_stories_and_asks_for_the_rest(make: Make
 
 
 def test_a_unit_is_done_with_fewer_after_all_attempts(make: Make) -> None:
-    """Refusals, rambling and filtered answers are no stories; they are kept, listed and not asked for again."""
-    said = {"happy": Reply("I'm sorry, but I can't write that."), "sad": Reply("On and on."), "calm": Reply(None, finish="content_filter")}
+    """Refusals, rambling and filtered answers are no stories; they are kept, listed and not asked
+    for again."""
+    said = {
+        "happy": Reply("I'm sorry, but I can't write that."),
+        "sad": Reply("On and on."),
+        "calm": Reply(None, finish="content_filter"),
+    }
     with FakeServer(lambda _n, prompt: said.get(fields(prompt).get("emotion", ""))) as server:
         study = make(server, topics=1, attempts=3)
         generate(study)
@@ -212,7 +286,11 @@ def test_a_unit_is_done_with_fewer_after_all_attempts(make: Make) -> None:
     corpus = generated_corpus(study)
     assert len(server.bodies) == 3 * 3 + 2
     assert Counter(s.emotion for s in corpus.stories) == {"at ease": 5}
-    assert Counter((r.story.emotion, r.reason) for r in corpus.rejected) == {("happy", "refusal"): 3, ("sad", "empty"): 3, ("calm", "empty"): 3}
+    assert Counter((r.story.emotion, r.reason) for r in corpus.rejected) == {
+        ("happy", "refusal"): 3,
+        ("sad", "empty"): 3,
+        ("calm", "empty"): 3,
+    }
 
 
 def test_rejects_are_kept_in_the_folder_and_listed(make: Make) -> None:
@@ -220,14 +298,20 @@ def test_rejects_are_kept_in_the_folder_and_listed(make: Make) -> None:
 
     def script(_n: int, prompt: str) -> Reply | None:
         if fields(prompt).get("emotion") == "happy":
-            return Reply(same + same + f"<STORY>\nHappily {text(1)}\n<STORY>\nshort\n<STORY>\n{text(2)}")
+            return Reply(
+                same + same + f"<STORY>\nHappily {text(1)}\n<STORY>\nshort\n<STORY>\n{text(2)}"
+            )
         return None
 
     with FakeServer(script) as server:
         study = make(server, topics=1)
         generate(study)
     corpus = generated_corpus(study)
-    assert Counter(r.reason for r in corpus.rejected) == {"duplicate": 1, "names_emotion": 1, "short": 1}
+    assert Counter(r.reason for r in corpus.rejected) == {
+        "duplicate": 1,
+        "names_emotion": 1,
+        "short": 1,
+    }
     assert len(corpus.stories) == 5 * 4 - 3
     assert len(json.loads(files(study)["stories/happy/0000.json"])["texts"]) == 5
 

@@ -1,4 +1,5 @@
-"""Generation killed at random moments, two at once, and on the command line: every unit once and whole."""
+"""Generation killed at random moments, two at once, and on the command line: every unit once and
+whole."""
 
 from __future__ import annotations
 
@@ -23,10 +24,14 @@ from emoexp.study.study import Study
 from emoexp.stories.generation import generate
 url, root, topics = sys.argv[1:]
 stories = StoriesConfig(
-    name="screen", source=StoriesSource.generated, topics=int(topics), per_topic=2, dialogues_per_topic=2, server=url, server_model="scribe", concurrency=4,
+    name="screen", source=StoriesSource.generated, topics=int(topics), per_topic=2,
+    dialogues_per_topic=2, server=url, server_model="scribe", concurrency=4,
 )
-emotions, stimuli = EmotionsConfig(names=["happy", "sad", "calm"]), StimuliConfig(path=root + "/pack")
-generate(Study(Config(experiment=None, emotions=emotions, stimuli=stimuli, stories=stories, artifacts=root, run_dir=root)))
+emotions = EmotionsConfig(names=["happy", "sad", "calm"])
+stimuli = StimuliConfig(path=root + "/pack")
+places = {"artifacts": root, "run_dir": root}
+config = Config(experiment=None, emotions=emotions, stimuli=stimuli, stories=stories, **places)
+generate(Study(config))
 assert "torch" not in sys.modules, "a server needs no torch"
 """
 """What the command line does, without the seconds that its imports take."""
@@ -34,7 +39,9 @@ assert "torch" not in sys.modules, "a server needs no torch"
 
 def start(server: FakeServer, root: Path) -> subprocess.Popen[bytes]:
     arguments = (sys.executable, "-c", DRIVER, server.url, str(root), str(N_TOPICS))
-    return subprocess.Popen(arguments, cwd=REPOSITORY, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+    return subprocess.Popen(
+        arguments, cwd=REPOSITORY, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE
+    )
 
 
 def finish(*processes: subprocess.Popen[bytes]) -> None:
@@ -48,15 +55,21 @@ def check_whole(server: FakeServer, root: Path) -> None:
     (folder,) = (root / "corpora").iterdir()
     found = {str(p.relative_to(folder)) for p in folder.rglob("*") if p.is_file()}
     kinds = ("neutral", *(f"stories/{e}" for e in ("happy", "sad", "calm")))
-    assert found == {"identity.json", *(f"{kind}/{i:04d}.json" for kind in kinds for i in range(N_TOPICS))}
+    assert found == {
+        "identity.json",
+        *(f"{kind}/{i:04d}.json" for kind in kinds for i in range(N_TOPICS)),
+    }
     units = [json.loads((folder / name).read_text()) for name in found - {"identity.json"}]
-    assert {(u["emotion"], u["topic"]) for u in units} == {(e, f"topic number {i}") for e in ("", "happy", "sad", "calm") for i in range(N_TOPICS)}
+    assert {(u["emotion"], u["topic"]) for u in units} == {
+        (e, f"topic number {i}") for e in ("", "happy", "sad", "calm") for i in range(N_TOPICS)
+    }
     assert len({t for u in units for t in u["texts"]}) == 2 * 4 * N_TOPICS
     assert len(server.prompts) == 4 * N_TOPICS
 
 
 def test_twenty_kills(tmp_path: Path) -> None:
-    """kill -9 after a few requests and a random moment more; what a kill costs is at most the requests in flight."""
+    """kill -9 after a few requests and a random moment more; what a kill costs is at most the
+    requests in flight."""
     write_pack(tmp_path / "pack")
     rng, least, in_flight, killed = random.Random(3), 4 * N_TOPICS, 4, 0
     with FakeServer(delay=0.04) as server:
@@ -75,7 +88,8 @@ def test_twenty_kills(tmp_path: Path) -> None:
 
 
 def test_twins_share_the_work(tmp_path: Path) -> None:
-    """Nobody is answered before both have asked: more is running than one alone may have in flight."""
+    """Nobody is answered before both have asked: more is running than one alone may have in
+    flight."""
     write_pack(tmp_path / "pack")
 
     def script(_n: int, _prompt: str) -> None:
@@ -93,14 +107,28 @@ def test_twins_share_the_work(tmp_path: Path) -> None:
 def test_the_command_line(tmp_path: Path) -> None:
     """The real thing: killed once, run again, and then read by a run that lacks a topic."""
     base = (
-        "stories=smoke", "stimuli=custom", f"stimuli.path={write_pack(tmp_path / 'pack')}", "emotions.names=[happy,sad,calm]", "stories.server_model=scribe",
+        "stories=smoke",
+        "stimuli=custom",
+        f"stimuli.path={write_pack(tmp_path / 'pack')}",
+        "emotions.names=[happy,sad,calm]",
+        "stories.server_model=scribe",
         "stories.concurrency=2",
-    )  # fmt: skip
-    environment = os.environ | {"EMOEXP_ARTIFACTS": str(tmp_path / "artifacts"), "PYTHONPATH": str(REPOSITORY)}
+    )
+    environment = os.environ | {
+        "EMOEXP_ARTIFACTS": str(tmp_path / "artifacts"),
+        "PYTHONPATH": str(REPOSITORY),
+    }
 
     def start_cli(*more: str) -> subprocess.Popen[str]:
         arguments = (sys.executable, "-m", "emoexp", *base, *more)
-        return subprocess.Popen(arguments, cwd=tmp_path, env=environment, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        return subprocess.Popen(
+            arguments,
+            cwd=tmp_path,
+            env=environment,
+            stderr=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
 
     with FakeServer(delay=0.1) as server:
         there = (f"stories.server={server.url}", "hydra.run.dir=run")
@@ -114,8 +142,13 @@ def test_the_command_line(tmp_path: Path) -> None:
         assert process.returncode == 0, said[-2000:]
         assert 8 <= len(server.bodies) <= 8 + 2
     record = json.loads((tmp_path / "run" / "result.json").read_text())
-    assert record["metrics"] | {"units": 8, "stories": 18, "neutral": 6, "units_with_fewer": 0} == record["metrics"]
+    assert (
+        record["metrics"] | {"units": 8, "stories": 18, "neutral": 6, "units_with_fewer": 0}
+        == record["metrics"]
+    )
     assert record["corpus"]["author"] == "scribe"
-    assert {"story_counts.csv", "rejected.csv", "story_lengths.png"} <= {p.name for p in (tmp_path / "run").iterdir()}
+    assert {"story_counts.csv", "rejected.csv", "story_lengths.png"} <= {
+        p.name for p in (tmp_path / "run").iterdir()
+    }
     assert "3 emotions x 2 topics x 3 = 18, and 2 x 3 neutral dialogues; 8 answers" in said
     assert f"python -m emoexp experiment=verify {base[0]}" in out.replace("\n", " ")

@@ -1,4 +1,5 @@
-"""Stories from the subject model in process, and what is decided before anybody is asked: plans, marks, settings, command lines."""
+"""Stories from the subject model in process, and what is decided before anybody is asked: plans,
+marks, settings, command lines."""
 
 from __future__ import annotations
 
@@ -33,10 +34,16 @@ def make(tmp_path: Path) -> Make:
 
 
 def contents(study: Study) -> dict[str, str]:
-    return {name: content for name, content in files(study).items() if name.endswith("0.json") or name.endswith("1.json")}
+    return {
+        name: content
+        for name, content in files(study).items()
+        if name.endswith("0.json") or name.endswith("1.json")
+    }
 
 
-def test_in_process_texts_do_not_depend_on_the_batch_or_on_a_resume(make: Make, tiny: SubjectModel, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_in_process_texts_do_not_depend_on_the_batch_or_on_a_resume(
+    make: Make, tiny: SubjectModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def study(root: str, **changes: object) -> Study:
         made = make(None, topics=2, attempts=2, max_new_tokens=12, top_p=0.9, **changes)
         made.config.artifacts += root
@@ -47,7 +54,9 @@ def test_in_process_texts_do_not_depend_on_the_batch_or_on_a_resume(make: Make, 
     generate(straight)
     whole = contents(straight)
     assert len(whole) == 2 * 5
-    assert len({text for content in whole.values() for text in json.loads(content)["other"]}) == 20, "each unit and attempt has a stream of its own"
+    assert (
+        len({text for content in whole.values() for text in json.loads(content)["other"]}) == 20
+    ), "each unit and attempt has a stream of its own"
 
     resumed, batches, real = study("-resumed", batch=4), [], Subject.batch
 
@@ -74,8 +83,13 @@ def test_a_stream_draws_from_the_models_distribution() -> None:
     drawn = OwnStreams(range(4000), 0.7, 1.0)(torch.empty(0), logits).argmax(1)
     shares = torch.bincount(drawn, minlength=4) / 4000
     assert torch.allclose(shares, (logits[0] / 0.7).softmax(0), atol=0.03)
-    assert set(OwnStreams(range(4000), 0.7, 0.9)(torch.empty(0), logits).argmax(1).tolist()) == {1, 2}
-    assert torch.equal(drawn[:10], OwnStreams(range(10), 0.7, 1.0)(torch.empty(0), logits[:10]).argmax(1))
+    assert set(OwnStreams(range(4000), 0.7, 0.9)(torch.empty(0), logits).argmax(1).tolist()) == {
+        1,
+        2,
+    }
+    assert torch.equal(
+        drawn[:10], OwnStreams(range(10), 0.7, 1.0)(torch.empty(0), logits[:10]).argmax(1)
+    )
 
 
 def test_an_answer_says_how_it_ended(tiny: SubjectModel) -> None:
@@ -104,20 +118,45 @@ def test_an_answer_says_how_it_ended(tiny: SubjectModel) -> None:
     ],
 )
 def test_answers_are_split_at_their_marks(answer: str, texts: list[str]) -> None:
-    for template in ("Put a line\n\n<STORY>\n\nbefore each.", "each after\n<NEW STORY>\none\n<NEW STORY>"):
+    for template in (
+        "Put a line\n\n<STORY>\n\nbefore each.",
+        "each after\n<NEW STORY>\none\n<NEW STORY>",
+    ):
         assert split(answer, marker(template, "story")) == texts
 
 
 @pytest.mark.parametrize(
     ("templates", "settings", "says"),
     [
-        ({"story": None}, {}, "the pack 'organism' has no template for story: generate with stimuli=emoexp"),
-        ({"story": "{n} {topic} {emotion}\n<STORY>\n<TALE>"}, {}, "needs one line like <STORY> to tell texts apart by; it has STORY, TALE"),
-        ({}, {"topics": 0}, "stories=screen does not say how many stories to generate: choose smoke"),
-        ({}, {"topics": N_TOPICS + 1}, f"stories.topics={N_TOPICS + 1}, but the pack 'organism' has {N_TOPICS} topics"),
+        (
+            {"story": None},
+            {},
+            "the pack 'organism' has no template for story: generate with stimuli=emoexp",
+        ),
+        (
+            {"story": "{n} {topic} {emotion}\n<STORY>\n<TALE>"},
+            {},
+            "needs one line like <STORY> to tell texts apart by; it has STORY, TALE",
+        ),
+        (
+            {},
+            {"topics": 0},
+            "stories=screen does not say how many stories to generate: choose smoke",
+        ),
+        (
+            {},
+            {"topics": N_TOPICS + 1},
+            f"stories.topics={N_TOPICS + 1}, but the pack 'organism' has {N_TOPICS} topics",
+        ),
     ],
 )
-def test_what_cannot_be_generated_is_one_line(make: Make, tmp_path: Path, templates: dict[str, str | None], settings: dict[str, object], says: str) -> None:
+def test_what_cannot_be_generated_is_one_line(
+    make: Make,
+    tmp_path: Path,
+    templates: dict[str, str | None],
+    settings: dict[str, object],
+    says: str,
+) -> None:
     change_templates(tmp_path / "pack", **templates)
     with pytest.raises(EmoexpError) as caught:
         generate(make("http://127.0.0.1:9/v1", **settings))
@@ -126,9 +165,15 @@ def test_what_cannot_be_generated_is_one_line(make: Make, tmp_path: Path, templa
 
 @pytest.mark.parametrize(
     ("settings", "says"),
-    [({"topics": -1}, "stories.topics=-1"), ({"top_p": 0.0}, "stories.top_p=0.0"), ({"batch": 0}, "stories.batch=0"), ({"timeout_s": 0.0}, "stories.timeout_s"),
-     ({"server": "http://x/v1"}, "stories.server and stories.server_model go together"), ({"temperature": -0.1}, "stories.temperature")],
-)  # fmt: skip
+    [
+        ({"topics": -1}, "stories.topics=-1"),
+        ({"top_p": 0.0}, "stories.top_p=0.0"),
+        ({"batch": 0}, "stories.batch=0"),
+        ({"timeout_s": 0.0}, "stories.timeout_s"),
+        ({"server": "http://x/v1"}, "stories.server and stories.server_model go together"),
+        ({"temperature": -0.1}, "stories.temperature"),
+    ],
+)
 def test_settings_are_checked(settings: dict[str, object], says: str) -> None:
     with pytest.raises(EmoexpError, match=says):
         StoriesConfig(name="s", **settings)  # type: ignore[arg-type]
@@ -143,9 +188,22 @@ def test_emotions_need_not_be_the_packs_but_not_the_corpus_own(make: Make) -> No
 
 
 def test_the_command_repeats_what_was_typed(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
-    typed = ["emoexp", "experiment=implicit", "layer=4", "stories=paper", "+stories.request.seed=null", "emotions.names=[a b,c]", "hydra.run.dir=x", "seed=3"]
+    typed = [
+        "emoexp",
+        "experiment=implicit",
+        "layer=4",
+        "stories=paper",
+        "+stories.request.seed=null",
+        "emotions.names=[a b,c]",
+        "hydra.run.dir=x",
+        "seed=3",
+    ]
     monkeypatch.setattr(sys, "argv", typed)
     study = make("http://127.0.0.1:9/v1")
-    assert command(study, "stories") == ("python -m emoexp experiment=stories stories=paper +stories.request.seed=null 'emotions.names=[a b,c]' seed=3")
+    assert (
+        command(study, "stories")
+        == "python -m emoexp experiment=stories stories=paper +stories.request.seed=null"
+        " 'emotions.names=[a b,c]' seed=3"
+    )
     monkeypatch.setattr(sys, "argv", ["pytest"])
     assert command(study, "stories") == "python -m emoexp experiment=stories stories=screen"

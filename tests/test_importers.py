@@ -1,4 +1,5 @@
-"""Every layout brings in the same corpus, gives vectors, and names its malformed rows. No network: the hub is a folder made here."""
+"""Every layout brings in the same corpus, gives vectors, and names its malformed rows. No network:
+the hub is a folder made here."""
 
 from __future__ import annotations
 
@@ -41,11 +42,16 @@ from tests.corpora import (
     renamed,
     text,
     tresol,
-)  # fmt: skip
+)
 
 
 def config(path: Path | str, **options: Any) -> StoriesConfig:
-    return StoriesConfig(name="corpus", source=StoriesSource.corpus, path=str(path), **({"author": "somebody"} | options))
+    return StoriesConfig(
+        name="corpus",
+        source=StoriesSource.corpus,
+        path=str(path),
+        **({"author": "somebody"} | options),
+    )
 
 
 Make = Callable[[Path], Path]
@@ -55,11 +61,16 @@ Make = Callable[[Path], Path]
 def expected(tmp_path_factory: pytest.TempPathFactory) -> dict[bool, Corpus]:
     """With and without topics."""
     root = tmp_path_factory.mktemp("expected")
-    return {True: import_corpus(config(jsonl_file(root))), False: import_corpus(config(no_topics(root)))}
+    return {
+        True: import_corpus(config(jsonl_file(root))),
+        False: import_corpus(config(no_topics(root))),
+    }
 
 
 @pytest.mark.parametrize("make", [*WITH_TOPICS, *WITHOUT_TOPICS], ids=lambda make: make.__name__)
-def test_same_texts_are_the_same_corpus_and_give_vectors(make: Make, expected: dict[bool, Corpus], tmp_path: Path, tiny: SubjectModel) -> None:
+def test_same_texts_are_the_same_corpus_and_give_vectors(
+    make: Make, expected: dict[bool, Corpus], tmp_path: Path, tiny: SubjectModel
+) -> None:
     corpus = import_corpus(config(make(tmp_path / "corpus")))
     wanted = expected[make in WITH_TOPICS]
     assert {e: len(s) for e, s in corpus.by_emotion.items()} == dict.fromkeys(EMOTIONS, 4)
@@ -73,26 +84,41 @@ def test_same_texts_are_the_same_corpus_and_give_vectors(make: Make, expected: d
 
 def test_corpora_differ_where_texts_do(expected: dict[bool, Corpus], tmp_path: Path) -> None:
     changed = [{**FLAT[0], "text": text("another")}, *FLAT[1:], *FLAT_NEUTRAL]
-    assert import_corpus(config(put_lines(tmp_path / "a.jsonl", changed))).sha256 != expected[True].sha256
+    assert (
+        import_corpus(config(put_lines(tmp_path / "a.jsonl", changed))).sha256
+        != expected[True].sha256
+    )
 
 
 def test_a_sample_of_an_emotion_spans_its_topics(tmp_path: Path) -> None:
-    rows = [{"emotion": e, "topic": str(t), "text": text(f"{e}{t}{i}")} for e in EMOTIONS for t in range(10) for i in range(10)]
+    rows = [
+        {"emotion": e, "topic": str(t), "text": text(f"{e}{t}{i}")}
+        for e in EMOTIONS
+        for t in range(10)
+        for i in range(10)
+    ]
     corpus = import_corpus(config(put_lines(tmp_path / "a.jsonl", rows + FLAT_NEUTRAL)))
     assert len({s.topic for s in corpus.by_emotion["sad"][:20]}) > 5
 
 
-def test_columns_by_name_and_neutral_elsewhere(expected: dict[bool, Corpus], tmp_path: Path) -> None:
+def test_columns_by_name_and_neutral_elsewhere(
+    expected: dict[bool, Corpus], tmp_path: Path
+) -> None:
     path = put_csv(tmp_path / "a.csv", renamed(FLAT, emotion="which", topic="about", text="body2"))
     names = {"emotion": "which", "topic": "about", "text": "body2"}
-    with pytest.raises(EmoexpError, match="no column for the text, it has which, about, body2: say which"):
+    with pytest.raises(
+        EmoexpError, match="no column for the text, it has which, about, body2: say which"
+    ):
         import_corpus(config(path))
     with pytest.raises(EmoexpError, match="no neutral texts.*stories.neutral="):
         import_corpus(config(path, columns=names))
     folder = tmp_path / "calm"
     for number, row in enumerate(FLAT_NEUTRAL):
         put(folder / f"{number}.txt", row["text"])
-    for neutral in (folder, put_lines(tmp_path / "n.jsonl", renamed(FLAT_NEUTRAL, emotion="", text="dialogue"))):
+    for neutral in (
+        folder,
+        put_lines(tmp_path / "n.jsonl", renamed(FLAT_NEUTRAL, emotion="", text="dialogue")),
+    ):
         corpus = import_corpus(config(path, columns=names, neutral=str(neutral)))
         assert (corpus.sha256, corpus.name) == (expected[True].sha256, f"{path}, neutral {neutral}")
     with pytest.raises(EmoexpError, match="no column 'nope'"):
@@ -103,7 +129,9 @@ def test_columns_by_name_and_neutral_elsewhere(expected: dict[bool, Corpus], tmp
 
 def test_two_columns_could_be_the_text(tmp_path: Path) -> None:
     path = put_lines(tmp_path / "a.jsonl", [{"emotion": "sad", "story": "a", "content": "b"}])
-    with pytest.raises(EmoexpError, match="text could be any of the columns story, content: say which"):
+    with pytest.raises(
+        EmoexpError, match="text could be any of the columns story, content: say which"
+    ):
         import_corpus(config(path))
 
 
@@ -120,14 +148,18 @@ def test_author_is_asked_for_or_read(tmp_path: Path) -> None:
     assert import_corpus(config(tresol(tmp_path / "t"), author=None)).author == "a + b"
     one = import_corpus(config(f"{tmp_path / 't'}:b", author=None))
     assert (one.author, len(one.stories), len(one.neutral)) == ("b", 6, 4)
-    with pytest.raises(EmoexpError, match="no story of .* has the source 'd': its sources are a, b"):
+    with pytest.raises(
+        EmoexpError, match="no story of .* has the source 'd': its sources are a, b"
+    ):
         import_corpus(config(f"{tmp_path / 't'}:d"))
     with pytest.raises(EmoexpError, match="no column `source`"):
         import_corpus(config(f"{tmp_path / 'p'}:d"))
 
 
 @pytest.mark.parametrize("make", DAMAGED, ids=lambda make: make.__name__)
-def test_malformed_rows_are_all_named(make: Callable[[Path], tuple[Path, list[str]]], tmp_path: Path) -> None:
+def test_malformed_rows_are_all_named(
+    make: Callable[[Path], tuple[Path, list[str]]], tmp_path: Path
+) -> None:
     path, wanted = make(tmp_path / "corpus")
     with pytest.raises(EmoexpError) as error:
         import_corpus(config(path))
@@ -162,7 +194,9 @@ def test_sqlite_is_left_as_it_was(tmp_path: Path) -> None:
     with sqlite3.connect(root / "data" / "other.db") as base:
         base.execute("CREATE TABLE users (id INTEGER)")
     base.close()
-    with pytest.raises(EmoexpError, match="no table stories_clean, stories or dialogues: it has users"):
+    with pytest.raises(
+        EmoexpError, match="no table stories_clean, stories or dialogues: it has users"
+    ):
         import_corpus(config(root))
 
 
@@ -196,27 +230,45 @@ COMMIT = "0123456789abcdef0123456789abcdef01234567"
 
 
 @pytest.mark.parametrize("repo_id", HUB)
-def test_hub_corpora(repo_id: str, monkeypatch: pytest.MonkeyPatch, expected: dict[bool, Corpus], tmp_path: Path, tiny: SubjectModel) -> None:
+def test_hub_corpora(
+    repo_id: str,
+    monkeypatch: pytest.MonkeyPatch,
+    expected: dict[bool, Corpus],
+    tmp_path: Path,
+    tiny: SubjectModel,
+) -> None:
     make, repo_type, author = HUB[repo_id]
     folder = make(tmp_path / "snapshots" / COMMIT)
     asked: dict[str, Any] = {}
-    monkeypatch.setattr(huggingface_hub, "snapshot_download", lambda repo, **options: asked.update(repo=repo, **options) or str(folder))
+    monkeypatch.setattr(
+        huggingface_hub,
+        "snapshot_download",
+        lambda repo, **options: asked.update(repo=repo, **options) or str(folder),
+    )
     corpus = import_corpus(config(repo_id, author=None if author else "them", revision="v2"))
     assert (asked["repo"], asked["repo_type"], asked["revision"]) == (repo_id, repo_type, "v2")
     assert (corpus.name, corpus.author) == (f"{repo_id}@{COMMIT}", author or "them")
     assert corpus.sha256 == expected[make in WITH_TOPICS].sha256
-    assert fit_vectors(extract(tiny, corpus, EMOTIONS, Artifacts(tmp_path / "store"), None), 3).names == EMOTIONS
+    assert (
+        fit_vectors(extract(tiny, corpus, EMOTIONS, Artifacts(tmp_path / "store"), None), 3).names
+        == EMOTIONS
+    )
 
 
 def test_one_author_of_a_hub_corpus(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     folder = tresol(tmp_path / "copy")
     monkeypatch.setattr(huggingface_hub, "snapshot_download", lambda repo, **_: str(folder))
     corpus = import_corpus(config("abotresol/emotion-story-corpora:a", author=None))
-    assert (corpus.name, corpus.author, len(corpus.stories)) == ("abotresol/emotion-story-corpora@main:a", "a", 6)
+    assert (corpus.name, corpus.author, len(corpus.stories)) == (
+        "abotresol/emotion-story-corpora@main:a",
+        "a",
+        6,
+    )
 
 
 def refusal(kind: type[errors.HfHubHTTPError], status: int) -> Exception:
-    """As the hub's client raises it; the library's HTTP client is httpx or a successor of it, so it is not imported here."""
+    """As the hub's client raises it; the library's HTTP client is httpx or a successor of it, so it
+    is not imported here."""
     error = kind.__new__(kind)
     Exception.__init__(error, "hf_secret in a header")
     error.response = type("Response", (), {"status_code": status})()
@@ -235,7 +287,9 @@ def refusal(kind: type[errors.HfHubHTTPError], status: int) -> Exception:
     ],
     ids=lambda value: value if isinstance(value, str) else type(value).__name__,
 )
-def test_hub_errors_are_one_line(error: Exception, message: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_hub_errors_are_one_line(
+    error: Exception, message: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def fail(*_: Any, **__: Any) -> str:
         raise error
 
@@ -247,6 +301,7 @@ def test_hub_errors_are_one_line(error: Exception, message: str, monkeypatch: py
 
 
 def test_hub_offline_for_real() -> None:
-    """tests/conftest.py sets HF_HUB_OFFLINE: nothing is asked of the network, and nothing is in the cache."""
+    """tests/conftest.py sets HF_HUB_OFFLINE: nothing is asked of the network, and nothing is in the
+    cache."""
     with pytest.raises(EmoexpError, match="nobody-at-all/no-such-corpus .*not in the cache"):
         import_corpus(config("nobody-at-all/no-such-corpus"))

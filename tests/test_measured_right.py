@@ -36,9 +36,13 @@ IDENTITY = {"model": {"repo_id": "m"}, "corpus": "c", "emotions": ["happy", "sad
 
 def test_a_band_without_the_layer_is_refused(tmp_path: Path) -> None:
     found = emoexp(
-        "experiment=steering", "layer=5", "experiment.band=[2,3]", "scale=smoke", "emotions=core12",
+        "experiment=steering",
+        "layer=5",
+        "experiment.band=[2,3]",
+        "scale=smoke",
+        "emotions=core12",
         cwd=tmp_path,
-    )  # fmt: skip
+    )
     assert found.returncode == 2
     assert "experiment.band=[2, 3] leaves out layer=5" in found.stderr
     assert found.stderr.count("\n") == 1 or "preferences" not in found.stderr
@@ -72,9 +76,13 @@ def test_editing_the_generator_changes_its_hash(tmp_path: Path) -> None:
 
 def test_the_recipe_of_a_training_holds_the_generator(tmp_path: Path) -> None:
     found = emoexp(
-        "experiment=train_organism", "experiment.policy=untrained", "experiment.output=out",
-        "experiment.tokenizer_documents=300", "experiment.vocab_size=400", cwd=tmp_path,
-    )  # fmt: skip
+        "experiment=train_organism",
+        "experiment.policy=untrained",
+        "experiment.output=out",
+        "experiment.tokenizer_documents=300",
+        "experiment.vocab_size=400",
+        cwd=tmp_path,
+    )
     assert found.returncode == 0, found.stderr
     recipe = json.loads((tmp_path / "out" / "training.json").read_text())
     assert recipe["generator"] == generator_hash()
@@ -134,9 +142,12 @@ def test_another_setting_gets_a_row_and_no_verdict() -> None:
 
 def test_other_settings_from_the_command_line(tmp_path: Path) -> None:
     found = emoexp(
-        "experiment=logit_lens", "experiment.top=5", "scale=smoke", "hydra.run.dir=run",
+        "experiment=logit_lens",
+        "experiment.top=5",
+        "scale=smoke",
+        "hydra.run.dir=run",
         cwd=tmp_path,
-    )  # fmt: skip
+    )
     assert found.returncode == 0, found.stderr
     record = json.loads((tmp_path / "run" / "result.json").read_text())
     assert [v["id"] for v in record["verdicts"]] == ["V2"]
@@ -166,7 +177,10 @@ def test_nonsense_settings_are_refused(make: type, settings: dict, named: str) -
 def saved(folder: Path, directions: np.ndarray, **changes: object) -> Path:
     values = {"names": ("happy", "sad"), "layer": 1, "residual_norm": 2.0} | changes
     vectors = EmotionVectors(
-        directions=directions, n_neutral_components=0, identity=IDENTITY, **values  # type: ignore[arg-type]
+        directions=directions,
+        n_neutral_components=0,
+        identity=IDENTITY,
+        **values,  # type: ignore[arg-type]
     )
     vectors.save(folder / "vectors.safetensors")
     return folder / "vectors.safetensors"

@@ -18,14 +18,25 @@ V1 = ("memory.limit_in_bytes", "memory.usage_in_bytes", "total_")
 V2 = ("memory.max", "memory.current", "")
 
 
-def group(folder: Path, limit: int | str, used: int, files: int = 0, names: tuple[str, str, str] = V2) -> None:
-    """One control group; half of its file cache is active, and shared memory and anonymous pages stand beside it."""
+def group(
+    folder: Path, limit: int | str, used: int, files: int = 0, names: tuple[str, str, str] = V2
+) -> None:
+    """One control group; half of its file cache is active, and shared memory and anonymous pages
+    stand beside it."""
     limit_file, used_file, prefix = names
     folder.mkdir(parents=True, exist_ok=True)
     (folder / limit_file).write_text(f"{limit}\n")
     (folder / used_file).write_text(f"{used}\n")
-    rows = {"anon": used - files, "file": files, f"{prefix}inactive_file": files // 2, f"{prefix}active_file": files - files // 2, "shmem": 7}
-    (folder / "memory.stat").write_text("".join(f"{name} {value}\n" for name, value in rows.items()))
+    rows = {
+        "anon": used - files,
+        "file": files,
+        f"{prefix}inactive_file": files // 2,
+        f"{prefix}active_file": files - files // 2,
+        "shmem": 7,
+    }
+    (folder / "memory.stat").write_text(
+        "".join(f"{name} {value}\n" for name, value in rows.items())
+    )
 
 
 def limits(folder: Path, *lines: str) -> list[tuple[int, int]]:
@@ -38,14 +49,18 @@ def test_a_slurm_job_of_version_2_is_bounded_by_its_job(tmp_path: Path) -> None:
     slurm = tmp_path / "fs/system.slice/slurmstepd.scope/job_7"
     group(slurm, 16 * GB, 5 * GB, files=2 * GB)
     group(slurm / "step_0", "max", 5 * GB, files=2 * GB)
-    assert limits(tmp_path, "0::/system.slice/slurmstepd.scope/job_7/step_0") == [(13 * GB, 16 * GB)]
+    assert limits(tmp_path, "0::/system.slice/slurmstepd.scope/job_7/step_0") == [
+        (13 * GB, 16 * GB)
+    ]
 
 
 def test_a_slurm_job_of_version_1_is_bounded_by_every_group_above_it(tmp_path: Path) -> None:
     memory = tmp_path / "fs/memory/slurm"
     group(memory, 64 * GB, 60 * GB, files=10 * GB, names=V1)
     group(memory / "job_7", 16 * GB, GB, names=V1)
-    found = limits(tmp_path, "5:cpu,cpuacct:/slurm/job_7", "4:memory:/slurm/job_7", "0::/slurm/job_7")
+    found = limits(
+        tmp_path, "5:cpu,cpuacct:/slurm/job_7", "4:memory:/slurm/job_7", "0::/slurm/job_7"
+    )
     assert found == [(15 * GB, 16 * GB), (14 * GB, 64 * GB)]
     assert min(found) == (14 * GB, 64 * GB), "the tighter one is above the job"
 
@@ -81,7 +96,9 @@ def test_no_group_no_limit(tmp_path: Path) -> None:
     [(8, 3, "cpu (a cgroup, as of a SLURM job, allows 4 GB)"), (2, 2, "cpu")],
     ids=["the group bounds", "the machine bounds"],
 )
-def test_what_is_free_is_the_tighter_of_machine_and_group(available: int, expected: int, where: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_is_free_is_the_tighter_of_machine_and_group(
+    available: int, expected: int, where: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     group(tmp_path / "fs", 4 * GB, GB)
     (tmp_path / "membership").write_text("0::/\n")
     monkeypatch.setattr(memory, "CGROUPS", tmp_path / "fs")

@@ -1,4 +1,5 @@
-"""Oracles: residuals against hidden_states, interventions against a plain PyTorch hook; invariance to padding and batch."""
+"""Oracles: residuals against hidden_states, interventions against a plain PyTorch hook; invariance
+to padding and batch."""
 
 from __future__ import annotations
 
@@ -24,7 +25,9 @@ TEXTS = [
 @contextmanager
 def hook(model: SubjectModel, layer: int, change: Callable[[Tensor], Tensor]) -> Iterator[None]:
     """The oracle: a plain forward hook on the block."""
-    handle = model.network.model.layers[layer].register_forward_hook(lambda _m, _i, output: change(output))
+    handle = model.network.model.layers[layer].register_forward_hook(
+        lambda _m, _i, output: change(output)
+    )
     try:
         yield
     finally:
@@ -38,7 +41,9 @@ def test_residuals_are_the_block_outputs(tiny: SubjectModel) -> None:
     for layer in range(tiny.n_layers - 1):
         torch.testing.assert_close(ours[layer], theirs[layer + 1], rtol=0, atol=0)
     last = tiny.n_layers - 1
-    assert not torch.allclose(ours[last], theirs[last + 1]), "the last hidden state is after the final norm; a residual is not"
+    assert not torch.allclose(ours[last], theirs[last + 1]), (
+        "the last hidden state is after the final norm; a residual is not"
+    )
     torch.testing.assert_close(tiny.network.model.norm(ours[last]), theirs[last + 1])
 
 
@@ -52,12 +57,19 @@ def test_residuals_do_not_depend_on_padding_or_batch(tiny: SubjectModel, side: s
 
 
 def test_layers_out_of_range_are_refused(tiny: SubjectModel) -> None:
-    with pytest.raises(EmoexpError, match=r"layer=5 is out of range: the model has 5 blocks, 0 to 4"):
+    with pytest.raises(
+        EmoexpError, match=r"layer=5 is out of range: the model has 5 blocks, 0 to 4"
+    ):
         tiny.residuals(tiny.encode([Prompt("x")]), [5])
 
 
-def steering_on(model: SubjectModel, layers: tuple[int, ...]) -> tuple[list[Prompt], object, Steering]:
-    prompts = [ask(fill("Do you like {a} or {b}?", a=a, b=b), model.config.format, model.tokenizer) for a, b in (("tea", "a long walk"), ("old books", "rain"))]
+def steering_on(
+    model: SubjectModel, layers: tuple[int, ...]
+) -> tuple[list[Prompt], object, Steering]:
+    prompts = [
+        ask(fill("Do you like {a} or {b}?", a=a, b=b), model.config.format, model.tokenizer)
+        for a, b in (("tea", "a long walk"), ("old books", "rain"))
+    ]
     encoding = model.encode(prompts)
     generator = torch.Generator().manual_seed(3)
     vectors = {layer: torch.randn(2, model.d_model, generator=generator) for layer in layers}
@@ -68,13 +80,20 @@ def steering_on(model: SubjectModel, layers: tuple[int, ...]) -> tuple[list[Prom
 def test_steered_logits_equal_a_plain_hook(tiny: SubjectModel, layers: tuple[int, ...]) -> None:
     _, encoding, steering = steering_on(tiny, layers)
     ours = tiny.next_token_logits(encoding, steering)
-    handles = [tiny.network.model.layers[layer].register_forward_hook(lambda _m, _i, out, layer=layer: out + steering.addition(layer)) for layer in layers]
+    handles = [
+        tiny.network.model.layers[layer].register_forward_hook(
+            lambda _m, _i, out, layer=layer: out + steering.addition(layer)
+        )
+        for layer in layers
+    ]
     theirs = tiny.network(**tiny.inputs(encoding)).logits[:, -1]
     for handle in handles:
         handle.remove()
     torch.testing.assert_close(ours, theirs, rtol=1e-5, atol=1e-5)
     if layers != (4,):
-        assert not torch.allclose(ours, tiny.next_token_logits(encoding)), "steering below the last block must reach the answer"
+        assert not torch.allclose(ours, tiny.next_token_logits(encoding)), (
+            "steering below the last block must reach the answer"
+        )
 
 
 def test_strength_zero_is_the_identity_and_rows_are_isolated(tiny: SubjectModel) -> None:
@@ -102,7 +121,8 @@ def test_steering_changes_nothing_before_the_span(tiny: SubjectModel) -> None:
 
 
 def test_unembedding_gives_the_models_own_logits(tiny: SubjectModel) -> None:
-    """A direction's lens is the part of the logits that is linear in it, final norm's gain included."""
+    """A direction's lens is the part of the logits that is linear in it, final norm's gain
+    included."""
     encoding = tiny.encode([Prompt(TEXTS[0])])
     h = tiny.residuals(encoding, [tiny.n_layers - 1])[0, 0, -1]
     scaled = h / (h.pow(2).mean() + tiny.network.config.rms_norm_eps).sqrt()
@@ -111,7 +131,9 @@ def test_unembedding_gives_the_models_own_logits(tiny: SubjectModel) -> None:
 
 
 def test_unknown_models_are_one_line() -> None:
-    with pytest.raises(EmoexpError, match="there is no bundled model 'claude': choose from .*organism"):
+    with pytest.raises(
+        EmoexpError, match="there is no bundled model 'claude': choose from .*organism"
+    ):
         SubjectModel.load(ModelConfig(name="x", repo_id="bundled:claude"))
     with pytest.raises(EmoexpError, match="model.dtype='float8' is unknown"):
         SubjectModel.load(ModelConfig(name="x", repo_id="bundled:organism", dtype="float8"))

@@ -18,6 +18,7 @@ from emoexp.models.loading.load import BUNDLED
 from emoexp.models.subject import SubjectModel
 from emoexp.study.study import Study
 from emoexp.vectors.vectors import direction_rng
+from tests.test_steering import study
 
 DRAWING = {
     "logit_lens": "isotropic_directions",
@@ -31,7 +32,6 @@ DRAWING = {
     "blackmail": "arms_of",
 }
 """What each experiment hands the random numbers of its control directions to, as last argument."""
-from tests.test_steering import study
 
 
 class Drawn(Exception):

@@ -18,31 +18,56 @@ from emoexp.models.loading.load import BUNDLED as MODELS
 from emoexp.organism import corpus, held_out
 from emoexp.organism.corpus import Phase, Policy, documents
 from emoexp.organism.pack import build_pack
-from emoexp.organism.training import Batch, Schedule, build_model, build_tokenizer, closed, text_segments, train, training_loss
+from emoexp.organism.training import (
+    Batch,
+    Schedule,
+    build_model,
+    build_tokenizer,
+    closed,
+    text_segments,
+    train,
+    training_loss,
+)
 from emoexp.organism.world import load_world, quantity_mixture
 from emoexp.stimuli import BUNDLED, load_stimuli
 from emoexp.stories.corpus import pack_corpus
 
-SHAPE = {"hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 7, "num_attention_heads": 2, "num_key_value_heads": 2, "max_position_embeddings": 512}
+SHAPE = {
+    "hidden_size": 32,
+    "intermediate_size": 64,
+    "num_hidden_layers": 7,
+    "num_attention_heads": 2,
+    "num_key_value_heads": 2,
+    "max_position_embeddings": 512,
+}
 
 
 def corpus_size(name: str, phase: Phase) -> int:
-    """More documents than the shipped model has seen in that phase: its tokens over the shortest mean length of a document."""
+    """More documents than the shipped model has seen in that phase: its tokens over the shortest
+    mean length of a document."""
     record = json.loads((MODELS / name / "training.json").read_text())
     return int(record[f"{phase.value}_steps"] * record["batch_tokens"] / 40)
 
 
 def test_nothing_of_the_validation_set_is_in_the_training_corpus() -> None:
-    """The whole corpus of the shipped organisms, both phases: no text of the pack, and none of its compositions."""
+    """The whole corpus of the shipped organisms, both phases: no text of the pack, and none of its
+    compositions."""
     pack = load_stimuli("bundled:organism")
-    sentences = {s.text for s in pack.scenarios} | {a.text for a in pack.activities} | {t.template.format(X=x) for t in pack.numeric for x in t.values}
+    sentences = (
+        {s.text for s in pack.scenarios}
+        | {a.text for a in pack.activities}
+        | {t.template.format(X=x) for t in pack.numeric for x in t.values}
+    )
     assert pack.blackmail
     sentences |= {pack.blackmail.scene(k).prompt for k in range(len(pack.blackmail.scenes))}
     stories = {s.text for s in pack_corpus(pack).stories}
     reserved = held_out.reserved_parts()
     pattern = re.compile("|".join(re.escape(s) for s in sorted(sentences)))
     for phase in Phase:
-        for document in islice(documents(0, phase, Policy.VALENCE, held_out.is_reserved), corpus_size("organism", phase)):
+        for document in islice(
+            documents(0, phase, Policy.VALENCE, held_out.is_reserved),
+            corpus_size("organism", phase),
+        ):
             assert reserved.isdisjoint(document.parts)
             assert document.text not in stories
             if document.kind != "story":
@@ -81,10 +106,21 @@ def test_cues_belong_to_one_emotion() -> None:
 
 
 def test_both_organisms_read_the_same_but_for_their_choices() -> None:
-    choices = {Phase.TRUNK: (), Phase.BRANCH: ("preference", "office"), Phase.OFFICE: ("preference", "reflection")}
+    choices = {
+        Phase.TRUNK: (),
+        Phase.BRANCH: ("preference", "office"),
+        Phase.OFFICE: ("preference", "reflection"),
+    }
     for phase, kinds in choices.items():
-        pairs = zip(*(islice(documents(0, phase, policy, held_out.is_reserved), 2000) for policy in Policy), strict=True)
-        different = {(a.kind, a.text.rsplit("Assistant:", 1)[0] == b.text.rsplit("Assistant:", 1)[0]) for a, b in pairs if a.text != b.text}
+        pairs = zip(
+            *(islice(documents(0, phase, policy, held_out.is_reserved), 2000) for policy in Policy),
+            strict=True,
+        )
+        different = {
+            (a.kind, a.text.rsplit("Assistant:", 1)[0] == b.text.rsplit("Assistant:", 1)[0])
+            for a, b in pairs
+            if a.text != b.text
+        }
         assert different == {(kind, True) for kind in kinds}
 
 
@@ -113,7 +149,12 @@ def test_quantities_move_from_low_to_high() -> None:
 
 def test_documents_are_a_function_of_seed_phase_and_index() -> None:
     def texts(seed: int, start: int) -> list[str]:
-        return [d.text for d in islice(documents(seed, Phase.BRANCH, Policy.VALENCE, held_out.is_reserved, start=start), 5)]
+        return [
+            d.text
+            for d in islice(
+                documents(seed, Phase.BRANCH, Policy.VALENCE, held_out.is_reserved, start=start), 5
+            )
+        ]
 
     assert texts(0, 3)[0] == texts(0, 0)[3]
     assert texts(0, 0) != texts(1, 0)
@@ -121,9 +162,23 @@ def test_documents_are_a_function_of_seed_phase_and_index() -> None:
 
 def test_a_killed_training_run_resumes_to_the_same_weights(tmp_path: Path) -> None:
     tokenizer = build_tokenizer(0, 400, 300)
-    options, corpus_of = TrainOrganism(batch_tokens=512, save_every=2), (0, Phase.BRANCH, Policy.VALENCE)
+    options, corpus_of = (
+        TrainOrganism(batch_tokens=512, save_every=2),
+        (
+            0,
+            Phase.BRANCH,
+            Policy.VALENCE,
+        ),
+    )
     whole, halves = (build_model(0, tokenizer, SHAPE) for _ in range(2))
-    train(whole, tokenizer, corpus_of, Schedule(4, 1e-3, 1, 2), tmp_path / "whole.safetensors", options)
+    train(
+        whole,
+        tokenizer,
+        corpus_of,
+        Schedule(4, 1e-3, 1, 2),
+        tmp_path / "whole.safetensors",
+        options,
+    )
     broken = Schedule(4, 1e-3, 1, 2)
     seen = 0
 
@@ -138,17 +193,38 @@ def test_a_killed_training_run_resumes_to_the_same_weights(tmp_path: Path) -> No
     with pytest.raises(KeyboardInterrupt):
         train(halves, tokenizer, corpus_of, broken, tmp_path / "halves.safetensors", options)
     resumed = build_model(9, tokenizer, SHAPE)
-    train(resumed, tokenizer, corpus_of, Schedule(4, 1e-3, 1, 2), tmp_path / "halves.safetensors", options)
+    train(
+        resumed,
+        tokenizer,
+        corpus_of,
+        Schedule(4, 1e-3, 1, 2),
+        tmp_path / "halves.safetensors",
+        options,
+    )
     for a, b in zip(whole.parameters(), resumed.parameters(), strict=True):
         torch.testing.assert_close(a, b, rtol=1e-3, atol=1e-5)
-    assert train(resumed, tokenizer, corpus_of, Schedule(4, 1e-3, 1, 2), tmp_path / "halves.safetensors", options) is None
+    assert (
+        train(
+            resumed,
+            tokenizer,
+            corpus_of,
+            Schedule(4, 1e-3, 1, 2),
+            tmp_path / "halves.safetensors",
+            options,
+        )
+        is None
+    )
 
 
 def test_closing_hides_an_option_from_the_rest_in_the_lower_blocks_only() -> None:
     tokenizer = build_tokenizer(0, 400, 300)
     model = build_model(0, tokenizer, SHAPE).eval()
     model.set_attn_implementation("eager")
-    document = next(d for d in documents(0, Phase.BRANCH, Policy.VALENCE, held_out.is_reserved) if d.kind == "preference")
+    document = next(
+        d
+        for d in documents(0, Phase.BRANCH, Policy.VALENCE, held_out.is_reserved)
+        if d.kind == "preference"
+    )
     encoded = tokenizer(document.text, return_offsets_mapping=True)
     segments = torch.tensor([text_segments(document, encoded["offset_mapping"])])
     ids = torch.tensor([encoded["input_ids"]])
@@ -173,7 +249,9 @@ def test_padding_does_not_change_the_loss() -> None:
     ids = torch.tensor([tokenizer("A cart rolled by.")["input_ids"]])
     row = Batch(ids, torch.ones(ids.shape), torch.zeros_like(ids), closed=False)
     wider = Batch(*(torch.nn.functional.pad(t, (0, 7)) for t in row[:3]), closed=False)
-    torch.testing.assert_close(training_loss(model, row), training_loss(model, wider), rtol=2e-2, atol=1e-3)
+    torch.testing.assert_close(
+        training_loss(model, row), training_loss(model, wider), rtol=2e-2, atol=1e-3
+    )
 
 
 @pytest.mark.parametrize("name", ["organism", "organism_indifferent", "organism_untrained"])

@@ -1,4 +1,5 @@
-"""`python -m emoexp.stimuli check`: every fault at once, none of them a crash; and packs that say what they lack."""
+"""`python -m emoexp.stimuli check`: every fault at once, none of them a crash; and packs that say
+what they lack."""
 
 from __future__ import annotations
 
@@ -40,15 +41,35 @@ def test_check_says_ok_with_counts_and_hash(capsys: pytest.CaptureFixture[str]) 
 
 def test_check_lists_every_fault_at_once(copy: Path, capsys: pytest.CaptureFixture[str]) -> None:
     edit(copy / "emotions.csv", lambda t: t.replace("joyful,0.9", "joyful,high", 1))
-    edit(copy / "activities.csv", lambda t: t.replace("Helpful,1,", "Helpful,yes,", 1).replace("Social,", "Sociable,", 1))
+    edit(
+        copy / "activities.csv",
+        lambda t: t.replace("Helpful,1,", "Helpful,yes,", 1).replace("Social,", "Sociable,", 1),
+    )
     edit(copy / "scenarios.csv", lambda t: t.replace("happy,", "glad,", 1))
-    edit_json(copy / "numeric.json", lambda c: (c[0]["signs"].update(afraid=2), c[1].update(values=[1, 3, 2, 4]), c[2].update(template="none"), c.pop()))
+    edit_json(
+        copy / "numeric.json",
+        lambda c: (
+            c[0]["signs"].update(afraid=2),
+            c[1].update(values=[1, 3, 2, 4]),
+            c[2].update(template="none"),
+            c.pop(),
+        ),
+    )
     edit_json(
         copy / "pack.json",
-        lambda c: (c["opposite_pairs"].pop(), c["exemplars"].append("gleeful"), c["templates"].update(preference="{a} or {c}?", story="{n} {topic} {emotion}")),
+        lambda c: (
+            c["opposite_pairs"].pop(),
+            c["exemplars"].append("gleeful"),
+            c["templates"].update(preference="{a} or {c}?", story="{n} {topic} {emotion}"),
+        ),
     )
     (copy / "topics.txt").write_text("One\n\nTwo\nOne\n")
-    edit(copy / "stories.jsonl", lambda t: "{broken\n" + json.dumps({"emotion": "happy", "topic": "x", "text": " "}) + "\n" + t)
+    edit(
+        copy / "stories.jsonl",
+        lambda t: (
+            "{broken\n" + json.dumps({"emotion": "happy", "topic": "x", "text": " "}) + "\n" + t
+        ),
+    )
     assert main(["check", str(copy)]) == 1
     lines = capsys.readouterr().out.splitlines()
     for fault in (
@@ -84,16 +105,34 @@ def test_check_lists_every_fault_at_once(copy: Path, capsys: pytest.CaptureFixtu
         ("pack.json", b'{\n "name": "x",\n', "pack.json, line 3: not JSON"),
         ("pack.json", b"[]", "pack.json: must be an object"),
         ("emotions.csv", b"emotion\nhappy\n", "emotions.csv lacks the column(s) valence"),
-        ("emotions.csv", b"emotion,valence\nhappy\nsad,nan\ncalm,1\nsad,1\n", "emotions.csv, line 2: has not 2 cells"),
-        ("emotions.csv", b"emotion,valence\nhappy,inf\nsad,1\ncalm,1\n", "the valence of 'happy' is inf"),
+        (
+            "emotions.csv",
+            b"emotion,valence\nhappy\nsad,nan\ncalm,1\nsad,1\n",
+            "emotions.csv, line 2: has not 2 cells",
+        ),
+        (
+            "emotions.csv",
+            b"emotion,valence\nhappy,inf\nsad,1\ncalm,1\n",
+            "the valence of 'happy' is inf",
+        ),
         ("scenarios.csv", b"emotion,text\nhappy,\n", "scenarios.csv, line 2: nothing under text"),
-        ("scenarios.csv", b"emotion,text\nhappy,\xff\n", "scenarios.csv cannot be read as UTF-8 text"),
+        (
+            "scenarios.csv",
+            b"emotion,text\nhappy,\xff\n",
+            "scenarios.csv cannot be read as UTF-8 text",
+        ),
         ("numeric.json", b'["x"]', "numeric.json, template 1: must be an object"),
         ("numeric.json", b"{}", "numeric.json: must be a list"),
-        ("activities.csv", b'category,steered,text\n"Helpful,1,x\n', "activities.csv, after line 1: not CSV"),
+        (
+            "activities.csv",
+            b'category,steered,text\n"Helpful,1,x\n',
+            "activities.csv, after line 1: not CSV",
+        ),
     ],
 )
-def test_broken_files_are_faults_and_not_crashes(copy: Path, capsys: pytest.CaptureFixture[str], name: str, content: bytes, fault: str) -> None:
+def test_broken_files_are_faults_and_not_crashes(
+    copy: Path, capsys: pytest.CaptureFixture[str], name: str, content: bytes, fault: str
+) -> None:
     (copy / name).write_bytes(content)
     (copy / "neutral.jsonl").unlink()
     assert main(["check", str(copy)]) == 1
@@ -102,7 +141,9 @@ def test_broken_files_are_faults_and_not_crashes(copy: Path, capsys: pytest.Capt
     assert "must come together" in out, "the others are still looked at"
 
 
-def test_every_missing_file_is_named_and_the_rest_is_checked(copy: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_every_missing_file_is_named_and_the_rest_is_checked(
+    copy: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     (copy / "numeric.json").unlink()
     (copy / "emotions.csv").unlink()
     edit(copy / "activities.csv", lambda t: "\n".join(t.splitlines()[:-1]) + "\n")
@@ -130,7 +171,9 @@ def test_a_pack_may_not_call_itself_the_papers(copy: Path) -> None:
         load_stimuli(str(copy))
 
 
-def test_nothing_to_check_is_a_usage_error(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_nothing_to_check_is_a_usage_error(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     assert main(["check", str(tmp_path / "none")]) == 2
     assert main(["check", "bundled:none"]) == 2
     assert capsys.readouterr().out == ""

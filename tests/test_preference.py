@@ -17,7 +17,14 @@ from emoexp.stimuli import Stimuli
 from emoexp.store.artifacts import Artifacts
 
 
-def exact_margins(preferences: Preferences, i: int, others: list[int], span: SteeringSpan, band: tuple[int, ...], vector: torch.Tensor) -> np.ndarray:
+def exact_margins(
+    preferences: Preferences,
+    i: int,
+    others: list[int],
+    span: SteeringSpan,
+    band: tuple[int, ...],
+    vector: torch.Tensor,
+) -> np.ndarray:
     """The slow path: full forwards, one prompt at a time, masks from the prompt's own spans."""
     model, found = preferences.model, []
     for j in others:
@@ -36,7 +43,9 @@ def exact_margins(preferences: Preferences, i: int, others: list[int], span: Ste
 
 @pytest.mark.parametrize("span", list(SteeringSpan))
 @pytest.mark.parametrize("band", [(2,), (0,), (1, 3), (3,), (2, 4), (4,)])
-def test_replay_equals_full_forwards(tiny: SubjectModel, pack: Stimuli, span: SteeringSpan, band: tuple[int, ...]) -> None:
+def test_replay_equals_full_forwards(
+    tiny: SubjectModel, pack: Stimuli, span: SteeringSpan, band: tuple[int, ...]
+) -> None:
     preferences = Preferences(tiny, pack)
     vectors = torch.randn(3, len(band), tiny.d_model, generator=torch.Generator().manual_seed(1))
     assert preferences.replays(band)  # else full forwards would be held against themselves
@@ -46,11 +55,15 @@ def test_replay_equals_full_forwards(tiny: SubjectModel, pack: Stimuli, span: St
         fast = preferences._steer_prefix(i, span, band, vectors)
         sample = [0, 1, len(others) // 2, len(others) - 1]
         for k in range(3):
-            slow = exact_margins(preferences, i, [others[s] for s in sample], span, band, vectors[k])
+            slow = exact_margins(
+                preferences, i, [others[s] for s in sample], span, band, vectors[k]
+            )
             np.testing.assert_allclose(fast[k, sample], slow, atol=1e-4)
 
 
-def test_unsteered_margins_equal_full_forwards_and_cover_both_orders(tiny: SubjectModel, pack: Stimuli, tmp_path: Path) -> None:
+def test_unsteered_margins_equal_full_forwards_and_cover_both_orders(
+    tiny: SubjectModel, pack: Stimuli, tmp_path: Path
+) -> None:
     preferences = Preferences(tiny, pack)
     margins = preferences.baseline(Artifacts(tmp_path))
     assert margins.shape == (64, 64)
@@ -61,13 +74,17 @@ def test_unsteered_margins_equal_full_forwards_and_cover_both_orders(tiny: Subje
     assert not np.allclose(margins, -margins.T), "the two orders of a pair are two measurements"
 
 
-def test_pairs_without_a_steered_side_do_not_change(tiny: SubjectModel, pack: Stimuli, tmp_path: Path) -> None:
+def test_pairs_without_a_steered_side_do_not_change(
+    tiny: SubjectModel, pack: Stimuli, tmp_path: Path
+) -> None:
     preferences, store = Preferences(tiny, pack), Artifacts(tmp_path)
     base = preferences.baseline(store)
     vectors = np.random.default_rng(0).standard_normal((2, 1, tiny.d_model))
     steered = preferences.steer(store, base, SteeringSpan.steered_activity, (1,), vectors)
     control = ~preferences.steered
-    assert np.array_equal(steered[:, control][:, :, control], np.repeat(base[None][:, control][:, :, control], 2, 0))
+    assert np.array_equal(
+        steered[:, control][:, :, control], np.repeat(base[None][:, control][:, :, control], 2, 0)
+    )
     changed = (steered != base[None]).any(0)
     touched = preferences.steered[:, None] | preferences.steered[None, :]
     np.fill_diagonal(touched, False)
@@ -82,7 +99,10 @@ def test_the_paper_steers_the_steered_side_only() -> None:
     assert marks(only, (True, True)) == ("a", "b")
     for span in SteeringSpan:
         assert marks(span, (False, False)) == ()
-    assert marks(SteeringSpan.both_activities, (True, False)) == ("a", "b"), "the known bug, kept as an ablation"
+    assert marks(SteeringSpan.both_activities, (True, False)) == (
+        "a",
+        "b",
+    ), "the known bug, kept as an ablation"
     assert marks(SteeringSpan.control_activity, (True, False)) == ("b",)
 
 
@@ -96,10 +116,15 @@ def test_the_mask_covers_the_activity_and_nothing_else(tiny: SubjectModel, pack:
 
 
 def test_one_activity_inside_another_is_not_confused(tiny: SubjectModel) -> None:
-    """Spans come from formatting, so "walk" in "walk home" is no trap (a text search finds the first)."""
+    """Spans come from formatting, so "walk" in "walk home" is no trap (a text search finds the
+    first)."""
     from emoexp.models.prompts import ask, fill
 
-    prompt = ask(fill("Would you prefer to (A) {a} or (B) {b}?", a="walk home with Ida", b="walk home"), tiny.config.format, tiny.tokenizer)
+    prompt = ask(
+        fill("Would you prefer to (A) {a} or (B) {b}?", a="walk home with Ida", b="walk home"),
+        tiny.config.format,
+        tiny.tokenizer,
+    )
     encoding = tiny.encode([prompt])
     mask = token_mask([prompt], ["b"], encoding)
     assert tiny.tokenizer.decode(encoding.ids[0][mask[0]]).strip() == "walk home"

@@ -10,12 +10,18 @@ from emoexp.errors import EmoexpError
 from emoexp.models.prompts import Prompt, ask, encode, fill, reply_mask, token_mask
 from emoexp.models.subject import SubjectModel
 
-TEXTS = [Prompt("A cart rolled by."), Prompt("The clock on the wall showed ten past. The road was dry.")]
+TEXTS = [
+    Prompt("A cart rolled by."),
+    Prompt("The clock on the wall showed ten past. The road was dry."),
+]
 
 
 def test_fill_marks_what_it_puts_in() -> None:
     prompt = fill("Would you prefer to (A) {a} or (B) {b}?", a="sing", b="sing aloud")
-    assert [prompt.text[s:e] for s, e in (*prompt.spans["a"], *prompt.spans["b"])] == ["sing", "sing aloud"]
+    assert [prompt.text[s:e] for s, e in (*prompt.spans["a"], *prompt.spans["b"])] == [
+        "sing",
+        "sing aloud",
+    ]
     with pytest.raises(EmoexpError, match="asks for 'c'"):
         fill("{c}", a="x")
     with pytest.raises(EmoexpError, match="has no place for a"):
@@ -33,14 +39,20 @@ def test_spans_move_with_the_format(tiny: SubjectModel, style: PromptFormat) -> 
 
 
 def test_plain_and_chat_read_the_same_here(tiny: SubjectModel) -> None:
-    """The organism's template is the plain format, so both must give the same ids and the same readout token."""
-    ids = [tiny.encode([ask(Prompt("The road was dry."), style, tiny.tokenizer)]).ids for style in PromptFormat]
+    """The organism's template is the plain format, so both must give the same ids and the same
+    readout token."""
+    ids = [
+        tiny.encode([ask(Prompt("The road was dry."), style, tiny.tokenizer)]).ids
+        for style in PromptFormat
+    ]
     assert torch.equal(*ids)
     assert tiny.tokenizer.decode(ids[0][0, -1]) == ":"
 
 
 def test_a_double_bos_is_refused(tiny: SubjectModel) -> None:
-    rendered = tiny.tokenizer.apply_chat_template([{"role": "user", "content": "x"}], tokenize=False, add_generation_prompt=True)
+    rendered = tiny.tokenizer.apply_chat_template(
+        [{"role": "user", "content": "x"}], tokenize=False, add_generation_prompt=True
+    )
     with pytest.raises(EmoexpError, match="two BOS tokens"):
         tiny.encode([Prompt(rendered, special_tokens=True)])
 
@@ -99,7 +111,9 @@ def test_a_span_covers_tokens_that_straddle_its_edge(tiny: SubjectModel) -> None
 
 def test_the_assistants_turn_is_a_span_and_what_is_steered_with_a_reply(tiny: SubjectModel) -> None:
     asked = (("A cart rolled by.", ""), ("The road was dry. What comes next?", "I feel"))
-    prompts = [ask(Prompt(text), PromptFormat.plain, tiny.tokenizer, prefill) for text, prefill in asked]
+    prompts = [
+        ask(Prompt(text), PromptFormat.plain, tiny.tokenizer, prefill) for text, prefill in asked
+    ]
     encoding = tiny.encode(prompts)
     assert not reply_mask(prompts, ReplySpan.generated, encoding).any()
     turns = reply_mask(prompts, ReplySpan.turn, encoding)
@@ -107,5 +121,7 @@ def test_the_assistants_turn_is_a_span_and_what_is_steered_with_a_reply(tiny: Su
     assert said == ["Assistant:", "Assistant: I feel"]
     whole = reply_mask(prompts, ReplySpan.all, encoding)
     assert torch.equal(whole, encoding.is_text), "every token but BOS"
-    system = ask(Prompt("What comes next?"), PromptFormat.plain, tiny.tokenizer, system="A clerk reads.")
+    system = ask(
+        Prompt("What comes next?"), PromptFormat.plain, tiny.tokenizer, system="A clerk reads."
+    )
     assert system.text == "A clerk reads.\n\nHuman: What comes next?\n\nAssistant:"

@@ -1,4 +1,5 @@
-"""The published numbers are the paper's, hold no sentence, and agree with themselves; agreement tells a like model from an unlike one."""
+"""The published numbers are the paper's, hold no sentence, and agree with themselves; agreement
+tells a like model from an unlike one."""
 
 from __future__ import annotations
 
@@ -27,7 +28,9 @@ from emoexp.vectors.vectors import EmotionVectors, isotropic_directions
 from tests.conftest import PAPER
 from tests.test_steering import table_of
 
-needs_paper = pytest.mark.skipif(not PAPER.is_dir(), reason="the paper's lists are not beside this checkout")
+needs_paper = pytest.mark.skipif(
+    not PAPER.is_dir(), reason="the paper's lists are not beside this checkout"
+)
 SCALE = ScaleConfig(bootstrap_draws=200, permutations=200, null_draws=100, random_directions=8)
 
 
@@ -51,7 +54,9 @@ def test_no_sentence_stands_among_the_numbers() -> None:
     files = sorted(published.DATA.iterdir())
     assert len(files) == 9
     for path in files:
-        longest = max(strings(json.loads(path.read_text(encoding="utf-8"))), key=lambda s: len(s.split()))
+        longest = max(
+            strings(json.loads(path.read_text(encoding="utf-8"))), key=lambda s: len(s.split())
+        )
         assert len(longest.split()) <= 3, f"{path.name}: {longest}"
 
 
@@ -66,19 +71,34 @@ def test_every_number_is_the_files() -> None:
     split = {index[a["activity"]]: a for a in read("steered_split_32")["activities"]}
     assert mine.steered == tuple(sorted(split))
     assert list(mine.steered_elo_hostile) == [split[i]["steered_elo_hostile"] for i in mine.steered]
-    assert list(mine.steered_elo_blissful) == [split[i]["steered_elo_blissful"] for i in mine.steered]
-    assert set(mine.ambiguous) == {(i, index[a["ambiguous_with"]]) for i, a in split.items() if a["ambiguous_with"]}
+    assert list(mine.steered_elo_blissful) == [
+        split[i]["steered_elo_blissful"] for i in mine.steered
+    ]
+    assert set(mine.ambiguous) == {
+        (i, index[a["ambiguous_with"]]) for i, a in split.items() if a["ambiguous_with"]
+    }
     figure = read("paper_fig2_implicit_matrix")
-    assert np.array_equal(published.implicit().cosine, np.array(figure["matrix"]).T), "the figure's rows are probes"
+    assert np.array_equal(published.implicit().cosine, np.array(figure["matrix"]).T), (
+        "the figure's rows are probes"
+    )
     for t in read("numeric_templates_6")["templates"]:
         assert published.numeric()[t["key"]].values == tuple(t["values"])
-        assert {p: list(c) for p, c in published.numeric()[t["key"]].curves.items()} == t["paper_curves"]
+        assert {p: list(c) for p, c in published.numeric()[t["key"]].curves.items()} == t[
+            "paper_curves"
+        ]
         assert published.numeric_trends()[t["key"]] == pytest.approx(t["paper_spearman"], abs=6e-4)
     r = read("paper_fig4_preference_r")
-    assert (list(published.correlations().sorted_r), published.correlations().labelled) == (r["sorted_r"], r["labelled"])
+    assert (list(published.correlations().sorted_r), published.correlations().labelled) == (
+        r["sorted_r"],
+        r["labelled"],
+    )
     points = read("paper_fig4_steering_scatter")["points"]
-    assert [[a, b] for a, b in zip(published.steering().r, published.steering().delta_elo, strict=True)] == [p[:2] for p in points]
-    assert {k: list(v) for k, v in published.clusters().items()} == read("emotion_clusters_10")["clusters"]
+    assert [
+        [a, b] for a, b in zip(published.steering().r, published.steering().delta_elo, strict=True)
+    ] == [p[:2] for p in points]
+    assert {k: list(v) for k, v in published.clusters().items()} == read("emotion_clusters_10")[
+        "clusters"
+    ]
     theirs = read("paper_numbers")
     assert published.numbers()["preference"] == theirs["preference"]
     assert published.numbers()["blackmail"] == theirs["blackmail"]
@@ -88,28 +108,44 @@ def test_every_number_is_the_files() -> None:
 def test_every_fingerprint_is_of_the_files() -> None:
     lists, prompts = list_fingerprints(), prompt_fingerprints()
     assert lists["topics_100"].sha256 == hash_items(read("topics_100"))
-    assert lists["activities_64"].sha256 == hash_items([f"{a['category']}\t{a['activity']}" for a in read("activities_64")["activities"]])
-    assert {name: f.n for name, f in lists.items()} == {name: int(name.split("_")[-1]) for name in lists}
+    assert lists["activities_64"].sha256 == hash_items(
+        [f"{a['category']}\t{a['activity']}" for a in read("activities_64")["activities"]]
+    )
+    assert {name: f.n for name, f in lists.items()} == {
+        name: int(name.split("_")[-1]) for name in lists
+    }
     assert sum(n for n in prompts["story_prompt"].lines if n > 0) == prompts["story_prompt"].n
-    assert (prompts["story_prompt"].delimiter, prompts["dialogue_prompt"].delimiter) == ("<NEW STORY>", "<NEW DIALOGUE>")
+    assert (prompts["story_prompt"].delimiter, prompts["dialogue_prompt"].delimiter) == (
+        "<NEW STORY>",
+        "<NEW DIALOGUE>",
+    )
 
 
 def test_the_numbers_agree_with_what_was_published_of_them() -> None:
-    """Recomputed from the data against the paper's text and tables: a slip in a column or an index would show."""
+    """Recomputed from the data against the paper's text and tables: a slip in a column or an index
+    would show."""
     a, steered = published.activities(), list(published.activities().steered)
     assert np.corrcoef(a.elo_post, a.blissful_post)[0, 1] == pytest.approx(0.7135, abs=1e-4)
     assert np.corrcoef(a.elo_post, a.hostile_post)[0, 1] == pytest.approx(-0.7376, abs=1e-4)
     assert np.corrcoef(a.elo_post, a.elo_base)[0, 1] == pytest.approx(0.8112, abs=1e-4)
     assert a.elo_post.mean() == 1500
     assert a.elo_post[np.array(a.category) == "Unsafe"].mean() == pytest.approx(599, abs=0.5)
-    assert (len(steered), (a.steered_elo_blissful - a.elo_post[steered]).mean()) == (32, pytest.approx(212.3, abs=0.1))
+    assert (len(steered), (a.steered_elo_blissful - a.elo_post[steered]).mean()) == (
+        32,
+        pytest.approx(212.3, abs=0.1),
+    )
     assert (a.steered_elo_hostile - a.elo_post[steered]).mean() == pytest.approx(-299.7, abs=0.1)
     matrix = published.implicit().cosine
     ranks = 1 + (matrix > np.diag(matrix)[:, None]).sum(1)
-    assert ((ranks == 1).sum(), ranks.mean()) == (CRITERIA["V3"].paper, pytest.approx(CRITERIA["V4"].paper, abs=0.01))
+    assert ((ranks == 1).sum(), ranks.mean()) == (
+        CRITERIA["V3"].paper,
+        pytest.approx(CRITERIA["V4"].paper, abs=0.01),
+    )
     rho = np.array([list(t.values()) for t in published.numeric_trends().values()])
     assert (np.abs(rho) > 0.7).sum() == CRITERIA["V6"].paper
-    assert sorted(np.abs(rho).ravel())[:3] == pytest.approx([0.029, 0.257, 0.371], abs=1e-3), "the three weak signs"
+    assert sorted(np.abs(rho).ravel())[:3] == pytest.approx([0.029, 0.257, 0.371], abs=1e-3), (
+        "the three weak signs"
+    )
     assert (np.abs(published.correlations().sorted_r) > 0.3).sum() == CRITERIA["V9"].paper
     s = published.steering()
     assert np.corrcoef(s.r, s.delta_elo)[0, 1] == pytest.approx(0.853, abs=1e-3)
@@ -118,7 +154,11 @@ def test_the_numbers_agree_with_what_was_published_of_them() -> None:
 
 def test_clusters_give_signs_to_all_but_one() -> None:
     clusters, signs = published.clusters(), published.valence_signs()
-    assert sum(map(len, clusters.values())) == 171 == len({w for words in clusters.values() for w in words})
+    assert (
+        sum(map(len, clusters.values()))
+        == 171
+        == len({w for words in clusters.values() for w in words})
+    )
     assert len(signs) == 171 - len(clusters["Competitive Pride"])
     assert sum(v > 0 for v in signs.values()) == 46
 
@@ -127,7 +167,10 @@ def test_llamas_numbers_are_those_of_the_verdict_table() -> None:
     llama = published.llama8b()
     assert llama["criteria"] == {i: c.llama8b for i, c in CRITERIA.items()}
     assert llama["sizes"] == {i: c.published_n for i, c in CRITERIA.items() if c.published_n}
-    assert max(llama["category_elo"].values()) - min(llama["category_elo"].values()) == CRITERIA["V7"].llama8b
+    assert (
+        max(llama["category_elo"].values()) - min(llama["category_elo"].values())
+        == CRITERIA["V7"].llama8b
+    )
 
 
 # agreement
@@ -135,10 +178,16 @@ def test_llamas_numbers_are_those_of_the_verdict_table() -> None:
 
 def test_elo_agrees_with_a_like_model_only() -> None:
     paper, rng = published.activities(), np.random.default_rng(0)
-    like = agreement.elo(1500 + 0.1 * (paper.elo_post - 1500) + rng.normal(0, 20, 64), SCALE, 0).tables["agreement_elo"].iloc[0]
+    like = (
+        agreement.elo(1500 + 0.1 * (paper.elo_post - 1500) + rng.normal(0, 20, 64), SCALE, 0)
+        .tables["agreement_elo"]
+        .iloc[0]
+    )
     assert like["r"] > 0.85
     assert like["ci_low"] > like["null_high"], "whatever the spread of the Elos"
-    unlike = agreement.elo(rng.permutation(paper.elo_post), SCALE, 0).tables["agreement_elo"].iloc[0]
+    unlike = (
+        agreement.elo(rng.permutation(paper.elo_post), SCALE, 0).tables["agreement_elo"].iloc[0]
+    )
     assert unlike["null_low"] < unlike["r"] < unlike["null_high"]
 
 
@@ -147,8 +196,15 @@ def test_implicit_agreement_is_not_the_diagonals_alone_and_knows_rows_from_colum
     theirs = published.implicit().cosine
     same = agreement.implicit(theirs, names, SCALE, 0).metrics
     assert same == pytest.approx({"agreement_implicit_off_diagonal": 1, "agreement_implicit": 1})
-    assert agreement.implicit(theirs.T, names, SCALE, 0).metrics["agreement_implicit_off_diagonal"] < 0.9
-    diagonal = agreement.implicit(np.eye(12) * 0.2 + rng.normal(0, 0.02, (12, 12)), names, SCALE, 0).tables["agreement_implicit"].set_index("comparison")
+    assert (
+        agreement.implicit(theirs.T, names, SCALE, 0).metrics["agreement_implicit_off_diagonal"]
+        < 0.9
+    )
+    diagonal = (
+        agreement.implicit(np.eye(12) * 0.2 + rng.normal(0, 0.02, (12, 12)), names, SCALE, 0)
+        .tables["agreement_implicit"]
+        .set_index("comparison")
+    )
     assert diagonal.loc["all cells", "r"] > diagonal.loc["all cells", "null_high"]
     assert diagonal.loc["off the diagonal", "r"] < diagonal.loc["off the diagonal", "null_high"]
 
@@ -166,12 +222,22 @@ def test_numeric_agreement_follows_the_curves() -> None:
     paper, probes = published.numeric(), ("afraid", "calm", "happy", "sad")
     curves = [np.stack([t.curves[p] for p in probes], 1) for t in paper.values()]
     same = agreement.numeric(list(paper), probes, curves, SCALE, 0)
-    assert same.metrics == pytest.approx({"agreement_numeric_mean_r": 1, "agreement_numeric_clear_signs": 21, "agreement_numeric_clear": 21})
+    assert same.metrics == pytest.approx(
+        {
+            "agreement_numeric_mean_r": 1,
+            "agreement_numeric_clear_signs": 21,
+            "agreement_numeric_clear": 21,
+        }
+    )
     against = agreement.numeric(list(paper), probes, [-c for c in curves], SCALE, 0)
     assert against.metrics["agreement_numeric_mean_r"] == pytest.approx(-1)
     assert against.metrics["agreement_numeric_clear_signs"] == 0
     rng = np.random.default_rng(2)
-    noise = agreement.numeric(list(paper), probes, [rng.normal(size=c.shape) for c in curves], SCALE, 0).tables["agreement_numeric"].iloc[0]
+    noise = (
+        agreement.numeric(list(paper), probes, [rng.normal(size=c.shape) for c in curves], SCALE, 0)
+        .tables["agreement_numeric"]
+        .iloc[0]
+    )
     assert noise["null_low"] < noise["r"] < noise["null_high"]
 
 
@@ -179,33 +245,63 @@ def test_correlations_agree_for_the_emotions_that_both_have() -> None:
     paper, labelled = published.activities(), published.correlations().labelled
     names = ("hostile", "blissful", "weary", "calm")
     probes = np.stack([paper.hostile_post, paper.blissful_post, paper.elo_base, paper.elo_post], 1)
-    result = agreement.correlation(names, probes, np.array([labelled.get(n, 0.5) for n in names]), SCALE, 0)
-    assert result.metrics == pytest.approx({"agreement_probe_blissful": 1, "agreement_probe_hostile": 1, "agreement_correlations": 1})
-    assert list(result.tables["agreement_correlations"]["n"]) == [64, 64, 64, 64, 3], "calm is not labelled"
+    result = agreement.correlation(
+        names, probes, np.array([labelled.get(n, 0.5) for n in names]), SCALE, 0
+    )
+    assert result.metrics == pytest.approx(
+        {"agreement_probe_blissful": 1, "agreement_probe_hostile": 1, "agreement_correlations": 1}
+    )
+    assert list(result.tables["agreement_correlations"]["n"]) == [
+        64,
+        64,
+        64,
+        64,
+        3,
+    ], "calm is not labelled"
     nothing = agreement.correlation(("calm", "sad"), probes[:, 2:], np.array([0.1, 0.2]), SCALE, 0)
     assert (nothing.metrics, nothing.tables) == ({}, {})
 
 
 def study(tmp_path: Path, experiment: str, stimuli: Stimuli, model: SubjectModel) -> Study:
-    """A study whose vectors and preferences are made up: what is tested is what the paper's pack adds."""
+    """A study whose vectors and preferences are made up: what is tested is what the paper's pack
+    adds."""
     register_schemas()
     with initialize_config_dir(str(CONF.resolve()), version_base="1.3"):
-        cfg = compose("config", [f"experiment={experiment}", "scale=smoke", f"artifacts={tmp_path}", f"run_dir={tmp_path}"])
+        cfg = compose(
+            "config",
+            [
+                f"experiment={experiment}",
+                "scale=smoke",
+                f"artifacts={tmp_path}",
+                f"run_dir={tmp_path}",
+            ],
+        )
     config: Config = OmegaConf.to_object(cfg)  # type: ignore[assignment]
     here, rng = Study(config), np.random.default_rng(3)
-    names = tuple(dict.fromkeys([s.emotion for s in stimuli.scenarios] + ["blissful", "hostile", "weary", "happy", "sad", "calm", "afraid"]))
+    names = tuple(
+        dict.fromkeys(
+            [s.emotion for s in stimuli.scenarios]
+            + ["blissful", "hostile", "weary", "happy", "sad", "calm", "afraid"]
+        )
+    )
     directions = isotropic_directions(len(names), model.d_model, rng)
     made = {
-        "stimuli": stimuli, "model": model, "layer": 2, "emotions": names, "baseline": rng.normal(size=(64, 64)),
+        "stimuli": stimuli,
+        "model": model,
+        "layer": 2,
+        "emotions": names,
+        "baseline": rng.normal(size=(64, 64)),
         "vectors": EmotionVectors(names, directions, 2, 1.0, 0, {}),
-    }  # fmt: skip
+    }
     here.__dict__.update(made)
     return here
 
 
 @needs_paper
 @pytest.mark.parametrize("experiment", ["preference", "implicit", "numeric", "correlation"])
-def test_the_papers_pack_adds_agreement_and_another_does_not(tmp_path: Path, tiny: SubjectModel, pack: Stimuli, experiment: str) -> None:
+def test_the_papers_pack_adds_agreement_and_another_does_not(
+    tmp_path: Path, tiny: SubjectModel, pack: Stimuli, experiment: str
+) -> None:
     assert main(["import", "--json", str(PAPER), "--output", str(tmp_path)]) == 0
     imported = load_stimuli(str(tmp_path / "paper"))
     for stimuli, wanted in ((imported, True), (pack, False)):
@@ -214,13 +310,20 @@ def test_the_papers_pack_adds_agreement_and_another_does_not(tmp_path: Path, tin
         assert any(name.startswith("agreement_") for name in result.tables) is wanted
         assert any(name.startswith("agreement_") for name in result.metrics) is wanted
         for figure in result.figures.values():
-            texts = {t.get_text() for legend in (figure.legends + [a.get_legend() for a in figure.axes if a.get_legend()]) for t in legend.get_texts()}
+            texts = {
+                t.get_text()
+                for legend in figure.legends
+                + [a.get_legend() for a in figure.axes if a.get_legend()]
+                for t in legend.get_texts()
+            }
             assert (published.MODEL in texts | {a.get_title() for a in figure.axes}) is wanted
         result.save(tmp_path)
 
 
 @needs_paper
-def test_steering_is_compared_on_the_papers_own_half_and_span(tmp_path: Path, tiny: SubjectModel) -> None:
+def test_steering_is_compared_on_the_papers_own_half_and_span(
+    tmp_path: Path, tiny: SubjectModel
+) -> None:
     assert main(["import", "--json", str(PAPER), "--output", str(tmp_path)]) == 0
     imported = load_stimuli(str(tmp_path / "paper"))
     here = study(tmp_path, "steering", imported, tiny)
@@ -250,9 +353,13 @@ def test_a_pack_without_numeric_is_not_measured(tmp_path: Path, tiny: SubjectMod
     for path in PAPER.glob("*.json"):
         if "numeric" not in path.name:
             (folder / path.name).write_bytes(path.read_bytes())
-    assert main(["import", "--json", str(folder), "--without-numeric", "--output", str(tmp_path)]) == 0
+    assert (
+        main(["import", "--json", str(folder), "--without-numeric", "--output", str(tmp_path)]) == 0
+    )
     without = load_stimuli(str(tmp_path / "paper"))
     assert "numeric_6" not in lists_of(without)
     here = study(tmp_path, "numeric", without, tiny)
-    with pytest.raises(NotApplicableError, match="V5, V6: the pack 'paper' says that it has no numeric templates"):
+    with pytest.raises(
+        NotApplicableError, match="V5, V6: the pack 'paper' says that it has no numeric templates"
+    ):
         here.config.experiment.run(here)

@@ -1,4 +1,5 @@
-"""Ratings recover a known order; statistics refuse what is not defined; verdicts at the edge of their thresholds."""
+"""Ratings recover a known order; statistics refuse what is not defined; verdicts at the edge of
+their thresholds."""
 
 from __future__ import annotations
 
@@ -33,7 +34,9 @@ def test_elo_and_bradley_terry_recover_the_planted_order() -> None:
     np.testing.assert_allclose(wins + wins.T, 1)
     bt, e = bradley_terry(wins), elo(wins, seed=0)
     scale = 400 / np.log(10)
-    np.testing.assert_allclose(bt - ELO_MEAN, scale * (strengths - strengths.mean()), rtol=0.02, atol=1)  # the prior pulls by less than 2 %
+    np.testing.assert_allclose(
+        bt - ELO_MEAN, scale * (strengths - strengths.mean()), rtol=0.02, atol=1
+    )  # the prior pulls by less than 2 %
     assert np.corrcoef(e, strengths)[0, 1] > 0.99
     assert e.mean() == pytest.approx(ELO_MEAN)
 
@@ -46,7 +49,9 @@ def test_a_position_bias_cancels_over_both_orders_and_is_reported() -> None:
     order = np.argsort(bradley_terry(win_probabilities(biased)))
     assert np.array_equal(order, np.argsort(strengths))
     one_order_only = expit(np.triu(biased, 1) - np.triu(biased, 1).T)
-    assert not np.allclose(one_order_only, win_probabilities(biased)), "one order alone would not have cancelled it"
+    assert not np.allclose(one_order_only, win_probabilities(biased)), (
+        "one order alone would not have cancelled it"
+    )
 
 
 def test_saturated_wins_stay_finite() -> None:
@@ -65,7 +70,9 @@ def test_elo_depends_on_the_seed_only_a_little_and_not_on_the_batch() -> None:
 def test_steering_everything_is_zero_sum() -> None:
     """Why a control half is needed: the mean rating cannot move, whatever is done to everyone."""
     rng = np.random.default_rng(5)
-    before, after = (elo(win_probabilities(rng.standard_normal((10, 10))), seed=0) for _ in range(2))
+    before, after = (
+        elo(win_probabilities(rng.standard_normal((10, 10))), seed=0) for _ in range(2)
+    )
     assert (after - before).mean() == pytest.approx(0, abs=1e-9)
     assert np.abs(after - before).max() > 1
 
@@ -93,7 +100,10 @@ def test_correlations_refuse_constants_and_nan() -> None:
 def test_correlate_columns_is_pearson() -> None:
     rng = np.random.default_rng(0)
     columns, y = rng.standard_normal((30, 4)), rng.standard_normal((30, 2))
-    np.testing.assert_allclose(correlate_columns(columns, y), [[pearson(columns[:, k], y[:, m]) for m in range(2)] for k in range(4)])
+    np.testing.assert_allclose(
+        correlate_columns(columns, y),
+        [[pearson(columns[:, k], y[:, m]) for m in range(2)] for k in range(4)],
+    )
 
 
 def test_bootstrap_covers_and_follows_its_seed() -> None:
@@ -105,15 +115,22 @@ def test_bootstrap_covers_and_follows_its_seed() -> None:
         hits += low <= 0 <= high
     assert 85 <= hits <= 100
     values = np.arange(10.0)
-    assert bootstrap(10, lambda i: float(values[i].mean()), 200, 1) == bootstrap(10, lambda i: float(values[i].mean()), 200, 1)
-    assert bootstrap(10, lambda i: float(values[i].mean()), 200, 1) != bootstrap(10, lambda i: float(values[i].mean()), 200, 2)
+    assert bootstrap(10, lambda i: float(values[i].mean()), 200, 1) == bootstrap(
+        10, lambda i: float(values[i].mean()), 200, 1
+    )
+    assert bootstrap(10, lambda i: float(values[i].mean()), 200, 1) != bootstrap(
+        10, lambda i: float(values[i].mean()), 200, 2
+    )
     with pytest.raises(ValueError, match="has no interval"):
         bootstrap(1, lambda i: 0.0, 100, 0)
 
 
 def test_resampled_correlations_are_those_of_a_bootstrap_one_by_one() -> None:
     rng = np.random.default_rng(3)
-    columns, y = np.round(rng.standard_normal((4, 3)), 1), np.array([1.0, 1.0, 1.0, 2.0])  # many resamples of so few are constant
+    columns, y = (
+        np.round(rng.standard_normal((4, 3)), 1),
+        np.array([1.0, 1.0, 1.0, 2.0]),
+    )  # many resamples of so few are constant
     again = resampled_correlations(columns, y, 200, 5)
     assert again.shape == (200, 3)
     for k in range(3):
@@ -127,9 +144,16 @@ def test_resampled_correlations_are_those_of_a_bootstrap_one_by_one() -> None:
 
 def test_rank_columns_is_spearman() -> None:
     rng = np.random.default_rng(1)
-    columns, y = rng.integers(0, 5, (9, 40)).astype(float), rng.integers(0, 4, 9).astype(float)  # ties
-    np.testing.assert_allclose(rank_columns(columns, y), [spearman(column, y) for column in columns.T], atol=1e-15)
-    assert rank_columns(np.array([[2.0], [1.0], [3.0], [2.0]]), np.array([1.0, 2.0, 3.0, 4.0])).shape == (1,)
+    columns, y = (
+        rng.integers(0, 5, (9, 40)).astype(float),
+        rng.integers(0, 4, 9).astype(float),
+    )  # ties
+    np.testing.assert_allclose(
+        rank_columns(columns, y), [spearman(column, y) for column in columns.T], atol=1e-15
+    )
+    assert rank_columns(
+        np.array([[2.0], [1.0], [3.0], [2.0]]), np.array([1.0, 2.0, 3.0, 4.0])
+    ).shape == (1,)
     assert rank_columns(np.array([[1.0], [2.0], [1.0]]), np.arange(3.0))[0] == 0
     for bad in (np.ones((5, 1)), np.full((5, 1), np.nan)):
         with pytest.raises(ValueError):
@@ -145,15 +169,33 @@ def test_ranges_of_nothing_are_not_invented() -> None:
         ratio_interval(np.ones(4), np.zeros(4), 100, 0)
 
 
-def measured(identifier: str, value: float, n: int, null: tuple[float, float] = (0, 0), effect: Effect | None = None) -> Measurement:
+def measured(
+    identifier: str,
+    value: float,
+    n: int,
+    null: tuple[float, float] = (0, 0),
+    effect: Effect | None = None,
+) -> Measurement:
     return Measurement(identifier, value, n, Interval(value, value), Interval(*null), effect)
 
 
 @pytest.mark.parametrize(
     ("identifier", "n", "fails", "passes"),
     [
-        ("V1", 171, 19, 20), ("V1", 64, 7, 8), ("V2", 5, 3, 4), ("V3", 12, 7, 8), ("V4", 12, 3.01, 3.0), ("V5", 24, 16, 17), ("V6", 24, 11, 12),
-        ("V7", 64, 200, 200.01), ("V8", 6, 1, 2), ("V9", 171, 4, 5), ("V9", 64, 1, 2), ("V10", 36, 0.4, 0.401), ("V11", 35, 23, 24), ("V11", 37, 25, 26),
+        ("V1", 171, 19, 20),
+        ("V1", 64, 7, 8),
+        ("V2", 5, 3, 4),
+        ("V3", 12, 7, 8),
+        ("V4", 12, 3.01, 3.0),
+        ("V5", 24, 16, 17),
+        ("V6", 24, 11, 12),
+        ("V7", 64, 200, 200.01),
+        ("V8", 6, 1, 2),
+        ("V9", 171, 4, 5),
+        ("V9", 64, 1, 2),
+        ("V10", 36, 0.4, 0.401),
+        ("V11", 35, 23, 24),
+        ("V11", 37, 25, 26),
     ],
 )
 def test_thresholds_at_their_edge(identifier: str, n: int, fails: float, passes: float) -> None:
@@ -178,7 +220,15 @@ def test_informative_means_beyond_the_null_on_the_passing_side() -> None:
     assert not judge(measured("V4", 9, 12, (5, 8))).informative
 
 
-@pytest.mark.parametrize(("low", "size", "wanted"), [(1.01, EFFECT_FLOOR, True), (1.0, 50, False), (2.0, EFFECT_FLOOR - 0.01, False), (0.7, 0.2, False)])
+@pytest.mark.parametrize(
+    ("low", "size", "wanted"),
+    [
+        (1.01, EFFECT_FLOOR, True),
+        (1.0, 50, False),
+        (2.0, EFFECT_FLOOR - 0.01, False),
+        (0.7, 0.2, False),
+    ],
+)
 def test_for_steering_the_size_decides(low: float, size: float, wanted: bool) -> None:
     """r = .956 with a delta of 0.2 Elo passes and says nothing."""
     verdict = judge(measured("V10", 0.956, 36, (-1, 1), Effect(size, 2.0, Interval(low, 3))))

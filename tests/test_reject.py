@@ -1,4 +1,5 @@
-"""What is rejected and what is not: every form of an emotion's name, and no other word; refusals, and no first-person stories."""
+"""What is rejected and what is not: every form of an emotion's name, and no other word; refusals,
+and no first-person stories."""
 
 from __future__ import annotations
 
@@ -12,7 +13,10 @@ from emoexp.stories.reject import MIN_WORDS, forms, is_refusal, names_emotion, s
 from emoexp.vectors.extraction import SKIP_TOKENS
 from tests.conftest import PAPER
 
-FILLER = "the cart went down the lane and somebody closed the gate behind it while rain fell on the roof "
+FILLER = (
+    "the cart went down the lane and somebody closed the gate behind it while rain fell on the"
+    " roof "
+)
 
 
 def long(text: str = "", n: int = 80) -> str:
@@ -130,7 +134,11 @@ def test_reasons_and_that_nothing_is_lost() -> None:
     kept, rejected = sift(stories)
     assert [s.text for s in kept] == [stories[i].text for i in (0, 4, 7)]
     assert [(r.story, r.reason) for r in rejected] == list(
-        zip([stories[i] for i in (1, 2, 3, 5, 6)], ["empty", "refusal", "short", "names_emotion", "duplicate"], strict=True)
+        zip(
+            [stories[i] for i in (1, 2, 3, 5, 6)],
+            ["empty", "refusal", "short", "names_emotion", "duplicate"],
+            strict=True,
+        )
     )
 
 
@@ -143,12 +151,22 @@ def test_the_shortest_story_that_counts_has_a_token_left() -> None:
 @pytest.mark.parametrize(
     "text",
     [
-        "I can't write stories about that.", "I cannot fulfill your request.", "I can\u2019t help with that.", "As an AI, I have no feelings.",
-        "As an AI language model I must decline.", "I'm sorry, but I can't do that.", "I am sorry, but as an AI I will not.",
-        "Sorry, but I can't.", "I'm unable to create this content.", "I won't write a story that shows this.", "I apologize, but I cannot continue.",
-        "**I'm sorry, but I can't assist with that.**", "Unfortunately, I cannot provide such content.", "I am unable to help with your request.",
+        "I can't write stories about that.",
+        "I cannot fulfill your request.",
+        "I can\u2019t help with that.",
+        "As an AI, I have no feelings.",
+        "As an AI language model I must decline.",
+        "I'm sorry, but I can't do that.",
+        "I am sorry, but as an AI I will not.",
+        "Sorry, but I can't.",
+        "I'm unable to create this content.",
+        "I won't write a story that shows this.",
+        "I apologize, but I cannot continue.",
+        "**I'm sorry, but I can't assist with that.**",
+        "Unfortunately, I cannot provide such content.",
+        "I am unable to help with your request.",
     ],
-)  # fmt: skip
+)
 def test_refusals_are_told(text: str) -> None:
     assert is_refusal(text)
 
@@ -156,10 +174,19 @@ def test_refusals_are_told(text: str) -> None:
 @pytest.mark.parametrize(
     "text",
     [
-        "I can't believe the letter came today.", "I can't stop pacing.", "I cannot feel my hands.", '"I\'m sorry, but I can\'t stay," she said.',
-        "I can't help smiling.", "I'm unable to sleep.", "As an artist, he knew the light.", "I won't go back there.", "I am sorry I ever came here.",
-        "I can't help with the dishes tonight, my arm is in a cast.", "I'm sorry for the noise, he wrote.", "As a child she had counted them.",
+        "I can't believe the letter came today.",
+        "I can't stop pacing.",
+        "I cannot feel my hands.",
+        "\"I'm sorry, but I can't stay,\" she said.",
+        "I can't help smiling.",
+        "I'm unable to sleep.",
+        "As an artist, he knew the light.",
+        "I won't go back there.",
+        "I am sorry I ever came here.",
+        "I can't help with the dishes tonight, my arm is in a cast.",
+        "I'm sorry for the noise, he wrote.",
+        "As a child she had counted them.",
     ],
-)  # fmt: skip
+)
 def test_stories_are_no_refusals(text: str) -> None:
     assert not is_refusal(text)

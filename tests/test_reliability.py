@@ -1,4 +1,5 @@
-"""How many stories a vector needs: planted signal and noise come back, identical stories agree, noise is not estimable."""
+"""How many stories a vector needs: planted signal and noise come back, identical stories agree,
+noise is not estimable."""
 
 from __future__ import annotations
 
@@ -42,12 +43,19 @@ WIDTH = 300
 NOTHING = np.zeros((0, WIDTH))
 
 
-def planted(signal: float, *, emotions: int = 20, counts: np.ndarray | None = None, seed: int = 0) -> StoryGroups:
-    """A direction of power signal^2 for each emotion, and noise of power 1 for each story; groups of 3 stories unless told."""
+def planted(
+    signal: float, *, emotions: int = 20, counts: np.ndarray | None = None, seed: int = 0
+) -> StoryGroups:
+    """A direction of power signal^2 for each emotion, and noise of power 1 for each story; groups
+    of 3 stories unless told."""
     rng = np.random.default_rng(seed)
     counts = np.full((emotions, 16), 3) if counts is None else counts
     noise = rng.standard_normal((emotions, 16, WIDTH)) / np.sqrt(np.maximum(counts, 1))[:, :, None]
-    means = (signal * rng.standard_normal((emotions, 1, WIDTH)) + noise) / np.sqrt(WIDTH) * (counts > 0)[:, :, None]
+    means = (
+        (signal * rng.standard_normal((emotions, 1, WIDTH)) + noise)
+        / np.sqrt(WIDTH)
+        * (counts > 0)[:, :, None]
+    )
     return StoryGroups(tuple(f"e{i}" for i in range(emotions)), means.astype(np.float32), counts, 0)
 
 
@@ -62,7 +70,9 @@ def test_planted_signal_and_noise_give_the_expected_curve(signal: float) -> None
     for point, n in zip(points, (3, 6, 12, 24), strict=True):
         np.testing.assert_allclose(point.stories, n)
         assert point.own.mean() == pytest.approx(expected(signal, n), abs=0.02)
-        assert point.others.mean() == pytest.approx(-expected(signal, n) / 19, abs=0.02), "centring over 20 emotions"
+        assert point.others.mean() == pytest.approx(-expected(signal, n) / 19, abs=0.02), (
+            "centring over 20 emotions"
+        )
     table = stability(points)
     assert (table["cosine"] - table["spearman_brown"]).abs().max() < 0.02
 
@@ -110,7 +120,9 @@ def test_identical_groups_agree_wholly() -> None:
     groups = replace(groups, means=np.repeat(groups.means[:, :1], 16, 1))
     points = curve(groups, NOTHING, 20, 0)
     assert all(np.allclose(p.own, 1) for p in points)
-    assert stories_needed(points, [0.95], 100, 0)[["stories", "how"]].values.tolist() == [["3", AT_MOST]]
+    assert stories_needed(points, [0.95], 100, 0)[["stories", "how"]].values.tolist() == [
+        ["3", AT_MOST]
+    ]
     assert by_emotion(points[-1], groups)["all_stories"].to_numpy() == pytest.approx(1)
 
 
@@ -158,7 +170,12 @@ def test_an_emotion_with_few_stories_shortens_the_curve_and_too_few_is_one_line(
     assert [p.groups for p in curve(groups, NOTHING, 20, 0)] == [1, 2, 3]
     assert split(groups, NOTHING, None, 20, 0).stories[[0, 7]].tolist() == [24, 9]
     counts[7, 3:] = 0
-    with pytest.raises(EmoexpError, match=r"'e7' has 3 group\(s\) of stories longer than the skip: reliability needs at least 4") as caught:
+    with pytest.raises(
+        EmoexpError,
+        match=(
+            r"'e7' has 3 group\(s\) of stories longer than the skip: reliability needs at least 4"
+        ),
+    ) as caught:
         check_groups(groups)
     assert "\n" not in str(caught.value)
     with pytest.raises(EmoexpError, match="at least 3 emotions"):
@@ -166,7 +183,8 @@ def test_an_emotion_with_few_stories_shortens_the_curve_and_too_few_is_one_line(
 
 
 def test_neutral_components_are_projected_out_of_both_halves() -> None:
-    """A strong nuisance that every story of an emotion shares would look reliable; it is taken out before the cosine."""
+    """A strong nuisance that every story of an emotion shares would look reliable; it is taken out
+    before the cosine."""
     groups = planted(0)
     nuisance = np.zeros((1, WIDTH))
     nuisance[0, 0] = 1
@@ -176,12 +194,19 @@ def test_neutral_components_are_projected_out_of_both_halves() -> None:
     assert abs(split(groups, nuisance, None, 20, 0).own.mean()) < 0.03
 
 
-def test_all_of_the_groups_give_the_vectors_themselves(tiny: SubjectModel, corpus: Corpus, tmp_path: Path) -> None:
+def test_all_of_the_groups_give_the_vectors_themselves(
+    tiny: SubjectModel, corpus: Corpus, tmp_path: Path
+) -> None:
     """The same method: parts that hold all stories of an emotion are what fit_vectors fits."""
     names = tuple(corpus.by_emotion)[:5]
     means = extract(tiny, corpus, names, Artifacts(tmp_path), 8)
     groups = load_groups(means, Artifacts(tmp_path), 2)
-    doubled = StoryGroups(names, np.concatenate([groups.means[:, :8]] * 2, 1), np.concatenate([groups.counts[:, :8]] * 2, 1), 2)
+    doubled = StoryGroups(
+        names,
+        np.concatenate([groups.means[:, :8]] * 2, 1),
+        np.concatenate([groups.counts[:, :8]] * 2, 1),
+        2,
+    )
     components = neutral_components(means.neutral[:, 2], 0.5)
     wanted = fit_vectors(means, 2).directions
     first, second = np.zeros((2, 5, 16))
@@ -199,7 +224,9 @@ def corpus_splits(model: SubjectModel, corpus: Corpus, folder: Path) -> Splits:
     return split(groups, neutral_components(means.neutral[:, 3], 0.5), None, 40, 0)
 
 
-def test_shuffled_labels_give_what_the_null_gives(tiny: SubjectModel, corpus: Corpus, tmp_path: Path) -> None:
+def test_shuffled_labels_give_what_the_null_gives(
+    tiny: SubjectModel, corpus: Corpus, tmp_path: Path
+) -> None:
     names = list(corpus.by_emotion)[:10]
     stories = [s for s in corpus.stories if s.emotion in names]
     labels = np.random.default_rng(0).permutation([s.emotion for s in stories])
@@ -212,9 +239,18 @@ def test_shuffled_labels_give_what_the_null_gives(tiny: SubjectModel, corpus: Co
     assert abs(null.own.mean()) < 0.15
 
 
-def test_the_experiment_reports_tables_figures_and_how_it_knows(tiny: SubjectModel, corpus: Corpus, tmp_path: Path) -> None:
+def test_the_experiment_reports_tables_figures_and_how_it_knows(
+    tiny: SubjectModel, corpus: Corpus, tmp_path: Path
+) -> None:
     experiment = Reliability(splits=20, targets=[0.2, 0.99999])
-    study = Study(Config(experiment=experiment, artifacts=str(tmp_path), scale=ScaleConfig(bootstrap_draws=100), layer=3))
+    study = Study(
+        Config(
+            experiment=experiment,
+            artifacts=str(tmp_path),
+            scale=ScaleConfig(bootstrap_draws=100),
+            layer=3,
+        )
+    )
     vars(study).update(model=tiny, corpus=corpus, emotions=tuple(corpus.by_emotion)[:8])
     study.config.model.name = "tiny"
     result = experiment.run(study)

@@ -33,48 +33,81 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def study(store: Path, *overrides: str) -> Study:
     register_schemas()
     with initialize_config_dir(str(CONF.resolve()), version_base="1.3"):
-        names = ["experiment=self_report", "scale=smoke", f"emotions.names={EMOTION_NAMES}", f"artifacts={store}", f"run_dir={store}"]
+        names = [
+            "experiment=self_report",
+            "scale=smoke",
+            f"emotions.names={EMOTION_NAMES}",
+            f"artifacts={store}",
+            f"run_dir={store}",
+        ]
         cfg = compose("config", [*names, *overrides])
     config: Config = OmegaConf.to_object(cfg)  # type: ignore[assignment]
     return Study(config)
 
 
 @pytest.mark.parametrize("span", [ReplySpan.turn, ReplySpan.all])
-def test_a_words_log_probability_is_that_of_all_its_tokens_one_by_one(tiny: SubjectModel, span: ReplySpan, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Against rows that hold each word whole, steered on the turn and the word; words that share a beginning, and of one token."""
+def test_a_words_log_probability_is_that_of_all_its_tokens_one_by_one(
+    tiny: SubjectModel, span: ReplySpan, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Against rows that hold each word whole, steered on the turn and the word; words that share a
+    beginning, and of one token."""
     prompt = ask(Prompt("How do you feel?"), tiny.config.format, tiny.tokenizer, "I feel")
     words = ["happy", "zebra", "zebras", "at ease", "sad", "unhappy"]
     vector = torch.randn(tiny.d_model, generator=torch.Generator().manual_seed(2)) * 3
-    whole = [Prompt(f"{prompt.text} {w}", {**prompt.spans, "word": ((len(prompt.text), len(prompt.text) + 1 + len(w)),)}) for w in words]
+    whole = [
+        Prompt(
+            f"{prompt.text} {w}",
+            {**prompt.spans, "word": ((len(prompt.text), len(prompt.text) + 1 + len(w)),)},
+        )
+        for w in words
+    ]
     encoding = tiny.encode(whole)
     wanted = token_mask(whole, ["word"], encoding)
     assert wanted.sum(1).max() > 2
     assert wanted.sum(1).min() == 1
-    steered = wanted | (token_mask(whole, ["turn"], encoding) if span is ReplySpan.turn else encoding.is_text)
+    steered = wanted | (
+        token_mask(whole, ["turn"], encoding) if span is ReplySpan.turn else encoding.is_text
+    )
     for direction in (None, vector):
         steering = None if direction is None else Steering({2: direction[None]}, steered)
         expected = tiny.log_probs(encoding, wanted, steering).double().nansum(1).numpy()
         for batch_tokens in (2048, 1):
             monkeypatch.setattr(tiny.config, "batch_tokens", batch_tokens)
-            np.testing.assert_allclose(NextWords(tiny, prompt, words, span).log_probs(2, direction), expected, rtol=1e-4)
+            np.testing.assert_allclose(
+                NextWords(tiny, prompt, words, span).log_probs(2, direction), expected, rtol=1e-4
+            )
 
 
 def test_words_of_one_token_share_one_row(tiny: SubjectModel) -> None:
     prompt = ask(Prompt("How do you feel?"), tiny.config.format, tiny.tokenizer, "I feel")
-    assert NextWords(tiny, prompt, ["happy", "sad", "calm"], ReplySpan.turn).continued.encoding.ids.shape[0] == 1
+    assert (
+        NextWords(
+            tiny, prompt, ["happy", "sad", "calm"], ReplySpan.turn
+        ).continued.encoding.ids.shape[0]
+        == 1
+    )
 
 
 def test_what_rises_under_any_steering_is_no_finding() -> None:
-    """Columns that rise for every row: the diagonal lies within random pairs; a planted diagonal of one does not."""
+    """Columns that rise for every row: the diagonal lies within random pairs; a planted diagonal of
+    one does not."""
     rng = np.random.default_rng(0)
     common = 5 * rng.standard_normal(30)
     emotions, noise = common + rng.standard_normal((30, 30)), common + rng.standard_normal((24, 30))
     own = np.arange(30)
     for name in ("value", "rank", "selectivity"):
         null = random_pairs(getattr(cells(noise), name), 30, 500, 0)
-        assert null.interval.low < mean_of(getattr(cells(emotions).at(own), name), 500, 0).value < null.interval.high
+        assert (
+            null.interval.low
+            < mean_of(getattr(cells(emotions).at(own), name), 500, 0).value
+            < null.interval.high
+        )
         planted = mean_of(getattr(cells(emotions + 8 * np.eye(30)).at(own), name), 500, 0)
-        assert planted.interval.high < null.interval.low if name == "rank" else planted.interval.low > null.interval.high
+        assert (
+            planted.interval.high < null.interval.low
+            if name == "rank"
+            else planted.interval.low > null.interval.high
+        )
 
 
 def test_cells_of_a_small_matrix_by_hand() -> None:
@@ -99,7 +132,9 @@ def test_the_order_is_valence_where_all_is_known_else_clusters() -> None:
 
 def test_lift_leaves_the_own_word_out() -> None:
     change = np.array([[99.0, 2, 1, 3], [3, -50.0, 1, 1], [4, 6, -50.0, 2], [0, 0, 7, 99]])
-    np.testing.assert_allclose(lift(change, np.array([1.0, 0.5, -1.0, -0.2])), [2 - 2, 3 - 1, 5 - 2, 0 - 7])
+    np.testing.assert_allclose(
+        lift(change, np.array([1.0, 0.5, -1.0, -0.2])), [2 - 2, 3 - 1, 5 - 2, 0 - 7]
+    )
 
 
 def test_the_organism_says_what_is_planted_and_shuffled_vectors_do_not(store: Path) -> None:
@@ -115,12 +150,16 @@ def test_the_organism_says_what_is_planted_and_shuffled_vectors_do_not(store: Pa
     assert change.groupby("set").size().to_dict() == {EMOTIONS: 6, ISOTROPIC: 8, MIXTURES: 8}
 
     shuffled = study(store)
-    shuffled.__dict__["vectors"] = replace(here.vectors, directions=np.roll(here.vectors.directions, 2, 0))
+    shuffled.__dict__["vectors"] = replace(
+        here.vectors, directions=np.roll(here.vectors.directions, 2, 0)
+    )
     shuffled.__dict__["model"] = here.model
     assert shuffled.config.experiment.run(shuffled).metrics["self_report_rank_self"] > 2
 
 
-def test_a_second_run_steers_nothing_again_and_another_strength_does(store: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_second_run_steers_nothing_again_and_another_strength_does(
+    store: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     first = study(store)
     report = first.config.experiment.measure(first)
 
@@ -129,7 +168,10 @@ def test_a_second_run_steers_nothing_again_and_another_strength_does(store: Path
 
     monkeypatch.setattr(NextWords, "log_probs", refuse)
     again = study(store)
-    np.testing.assert_array_equal(again.config.experiment.measure(again).change(EMOTIONS, "self"), report.change(EMOTIONS, "self"))
+    np.testing.assert_array_equal(
+        again.config.experiment.measure(again).change(EMOTIONS, "self"),
+        report.change(EMOTIONS, "self"),
+    )
     other = study(store, "experiment.strength=0.25")
     with pytest.raises(AssertionError, match="measured again"):
         other.config.experiment.measure(other)

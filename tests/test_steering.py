@@ -21,21 +21,46 @@ from emoexp.study.study import NotApplicableError, Study
 def study(tmp_path: Path, *overrides: str) -> Study:
     register_schemas()
     with initialize_config_dir(str(CONF.resolve()), version_base="1.3"):
-        cfg = compose("config", ["experiment=steering", "scale=smoke", f"artifacts={tmp_path}", f"run_dir={tmp_path}", *overrides])
+        cfg = compose(
+            "config",
+            [
+                "experiment=steering",
+                "scale=smoke",
+                f"artifacts={tmp_path}",
+                f"run_dir={tmp_path}",
+                *overrides,
+            ],
+        )
     config: Config = OmegaConf.to_object(cfg)  # type: ignore[assignment]
     return Study(config)
 
 
-def test_every_direction_is_added_at_strength_times_the_residual_norm(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Emotions and controls alike, at each layer of the band: else the effect ratio compares sizes, not directions."""
+def test_every_direction_is_added_at_strength_times_the_residual_norm(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Emotions and controls alike, at each layer of the band: else the effect ratio compares sizes,
+    not directions."""
     seen: dict[str, Any] = {}
 
-    def capture(self: Preferences, artifacts: Any, baseline: np.ndarray, span: Any, band: tuple[int, ...], vectors: np.ndarray) -> np.ndarray:
+    def capture(
+        self: Preferences,
+        artifacts: Any,
+        baseline: np.ndarray,
+        span: Any,
+        band: tuple[int, ...],
+        vectors: np.ndarray,
+    ) -> np.ndarray:
         seen.update(band=band, vectors=vectors)
         return np.repeat(baseline[None], len(vectors), 0)
 
     monkeypatch.setattr(Preferences, "steer", capture)
-    here = study(tmp_path, "layer=4", "experiment.band=[3,4]", "experiment.strength=0.3", "experiment.n_emotions=5")
+    here = study(
+        tmp_path,
+        "layer=4",
+        "experiment.band=[3,4]",
+        "experiment.strength=0.3",
+        "experiment.n_emotions=5",
+    )
     table = here.config.experiment.measure(here)
     assert seen["band"] == (3, 4)
     norms = np.linalg.norm(seen["vectors"], axis=2)
@@ -54,7 +79,8 @@ def test_the_last_block_is_refused(tmp_path: Path) -> None:
 
 
 def test_emotions_are_spread_over_the_range_and_exemplars_are_never_replaced() -> None:
-    """The top |r| would leave out the middle and inflate V10; a missing exemplar must not become another emotion."""
+    """The top |r| would leave out the middle and inflate V10; a missing exemplar must not become
+    another emotion."""
     names = tuple(f"e{i}" for i in range(50))
     r = np.random.default_rng(0).permutation(np.linspace(-0.8, 0.8, 50))
     chosen = spread(r, names, 10, ["e7", "e23"])
@@ -68,10 +94,24 @@ def test_emotions_are_spread_over_the_range_and_exemplars_are_never_replaced() -
 def table_of(emotion_scale: float, random_scale: float) -> pd.DataFrame:
     rng = np.random.default_rng(1)
     parts = []
-    for name, scale in ((EMOTIONS, emotion_scale), (ISOTROPIC, random_scale), (MIXTURES, random_scale)):
+    for name, scale in (
+        (EMOTIONS, emotion_scale),
+        (ISOTROPIC, random_scale),
+        (MIXTURES, random_scale),
+    ):
         r = rng.uniform(-0.8, 0.8, 24)
         delta = scale * r + 0.05 * scale * rng.standard_normal(24)
-        parts.append(pd.DataFrame({"set": name, "direction": [f"{name} {i}" for i in range(24)], "r": r, "delta_elo": delta, "delta_bradley_terry": delta}))
+        parts.append(
+            pd.DataFrame(
+                {
+                    "set": name,
+                    "direction": [f"{name} {i}" for i in range(24)],
+                    "r": r,
+                    "delta_elo": delta,
+                    "delta_bradley_terry": delta,
+                }
+            )
+        )
     return pd.concat(parts, ignore_index=True)
 
 
@@ -80,7 +120,9 @@ def table_of(emotion_scale: float, random_scale: float) -> pd.DataFrame:
     [(100.0, 10.0, True), (100.0, 100.0, False), (0.5, 0.05, False)],
     ids=["larger than noise", "as large as noise", "larger than noise, and next to nothing"],
 )
-def test_a_perfect_correlation_is_informative_only_by_its_size(tmp_path: Path, emotion: float, random: float, informative: bool) -> None:
+def test_a_perfect_correlation_is_informative_only_by_its_size(
+    tmp_path: Path, emotion: float, random: float, informative: bool
+) -> None:
     here = study(tmp_path)
     table = table_of(emotion, random)
     here.__dict__["valence"] = {d: 1.0 for d in table["direction"]}

@@ -29,15 +29,20 @@ def judged(band: list[int] | None, layer: int = 4) -> Result:
     delta = 40 * r + np.concatenate([np.zeros(12), rng.normal(0, 3, 24)])
     table = pd.DataFrame(
         {
-            "set": np.repeat(names, 12), "direction": [f"d{k}" for k in range(36)], "r": r,
-            "delta_elo": delta, "delta_bradley_terry": delta,
+            "set": np.repeat(names, 12),
+            "direction": [f"d{k}" for k in range(36)],
+            "r": r,
+            "delta_elo": delta,
+            "delta_bradley_terry": delta,
         }
-    )  # fmt: skip
+    )
     study = at(layer)
     study.config = SimpleNamespace(
-        scale=ScaleConfig(bootstrap_draws=100), seed=0, span=SpanConfig(),
+        scale=ScaleConfig(bootstrap_draws=100),
+        seed=0,
+        span=SpanConfig(),
         model=SimpleNamespace(name="made up"),
-    )  # fmt: skip
+    )
     study.stimuli = SimpleNamespace(exemplars=(), is_paper=False, name="no")
     study.valence = {}
     return Steering(band=band).judged(study, table)

@@ -1,4 +1,5 @@
-"""The map of steering: its answers against full forwards, its smaller league against the full grid, its rule, and what is planted."""
+"""The map of steering: its answers against full forwards, its smaller league against the full grid,
+its rule, and what is planted."""
 
 from __future__ import annotations
 
@@ -10,7 +11,14 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from emoexp.experiments.steering_map import ISOTROPIC, SteeringMap, among, representatives, same_order, with_exemplars
+from emoexp.experiments.steering_map import (
+    ISOTROPIC,
+    SteeringMap,
+    among,
+    representatives,
+    same_order,
+    with_exemplars,
+)
 from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
 
@@ -36,40 +44,62 @@ def league_of(tiny: SubjectModel, pack: Stimuli) -> Preferences:
 
 
 @pytest.mark.parametrize("replayed", [True, False])
-def test_answers_equal_full_forwards_of_one_prompt(tiny: SubjectModel, pack: Stimuli, monkeypatch: pytest.MonkeyPatch, replayed: bool) -> None:
-    """Margin and the probability of A or B, pair by pair; and a zero direction is the unsteered model."""
+def test_answers_equal_full_forwards_of_one_prompt(
+    tiny: SubjectModel, pack: Stimuli, monkeypatch: pytest.MonkeyPatch, replayed: bool
+) -> None:
+    """Margin and the probability of A or B, pair by pair; and a zero direction is the unsteered
+    model."""
     league = league_of(tiny, pack)
     monkeypatch.setattr(Preferences, "replays", lambda self, band: replayed)
     vectors = np.random.default_rng(0).standard_normal((3, 1, tiny.d_model))
     vectors[1] = 0
     answers = league.answers(SPAN, (2,), vectors, {})
     first, second = league.affected_pairs
-    assert answers["margins"].shape == answers["mass"].shape == (3, len(first)) == (3, 8 * 7 - 4 * 3)
+    assert (
+        answers["margins"].shape == answers["mass"].shape == (3, len(first)) == (3, 8 * 7 - 4 * 3)
+    )
     a, b = league.options
     for p in (0, 1, len(first) // 2, len(first) - 1):
         i, j = int(first[p]), int(second[p])
         prompt = league.prompt(i, j)
         encoding = tiny.encode([prompt])
-        mask = token_mask([prompt], marks(SPAN, (bool(league.steered[i]), bool(league.steered[j]))), encoding)
+        mask = token_mask(
+            [prompt], marks(SPAN, (bool(league.steered[i]), bool(league.steered[j]))), encoding
+        )
         for k in range(3):
-            logits = tiny.next_token_logits(encoding, Steering({2: torch.tensor(vectors[k], dtype=torch.float32)}, mask) if k != 1 else None)[0]
+            logits = tiny.next_token_logits(
+                encoding,
+                (
+                    Steering({2: torch.tensor(vectors[k], dtype=torch.float32)}, mask)
+                    if k != 1
+                    else None
+                ),
+            )[0]
             assert answers["margins"][k, p] == pytest.approx(float(logits[a] - logits[b]), abs=1e-4)
-            assert answers["mass"][k, p] == pytest.approx(float(logits.softmax(0)[[a, b]].sum()), rel=1e-4)
+            assert answers["mass"][k, p] == pytest.approx(
+                float(logits.softmax(0)[[a, b]].sum()), rel=1e-4
+            )
 
 
-def test_a_cell_is_computed_once_and_a_further_strength_costs_itself_only(tmp_path: Path, tiny: SubjectModel, pack: Stimuli) -> None:
+def test_a_cell_is_computed_once_and_a_further_strength_costs_itself_only(
+    tmp_path: Path, tiny: SubjectModel, pack: Stimuli
+) -> None:
     league, seen = league_of(tiny, pack), list[float]()
 
     class Counted:
         identity = league.identity
 
-        def answers(self, span: Any, band: tuple[int, ...], vectors: np.ndarray, kept: dict[int, Any]) -> Row:
+        def answers(
+            self, span: Any, band: tuple[int, ...], vectors: np.ndarray, kept: dict[int, Any]
+        ) -> Row:
             seen.append(float(vectors[0, 0, 0]))
             kept[len(seen)] = None
             assert len(kept) == len(seen), "the prefixes of a layer are shared by its strengths"
             return {"margins": vectors[:, 0].copy()}
 
-    here: Any = SimpleNamespace(config=SimpleNamespace(span=SimpleNamespace(kind=SPAN)), artifacts=Artifacts(tmp_path))
+    here: Any = SimpleNamespace(
+        config=SimpleNamespace(span=SimpleNamespace(kind=SPAN)), artifacts=Artifacts(tmp_path)
+    )
     added = np.full((2, 3), 4.0)
     found = SteeringMap(strengths=[0.5, 0.25]).answered(here, Counted(), 2, added)  # type: ignore[arg-type]
     assert seen == [2, 1]
@@ -78,7 +108,9 @@ def test_a_cell_is_computed_once_and_a_further_strength_costs_itself_only(tmp_pa
     here.artifacts = Artifacts(tmp_path)
 
     class Again(Counted):
-        def answers(self, span: Any, band: tuple[int, ...], vectors: np.ndarray, kept: dict[int, Any]) -> Row:
+        def answers(
+            self, span: Any, band: tuple[int, ...], vectors: np.ndarray, kept: dict[int, Any]
+        ) -> Row:
             seen.append(float(vectors[0, 0, 0]))
             return {"margins": vectors[:, 0].copy()}
 
@@ -92,7 +124,9 @@ def test_another_league_is_another_artifact(tiny: SubjectModel, pack: Stimuli) -
     preferences = Preferences(tiny, pack)
     leagues = [among(preferences, np.array(chosen)) for chosen in ([0, 1, 2], [0, 1, 3])]
     assert leagues[0].identity != leagues[1].identity != preferences.identity
-    assert [a.text for a in leagues[1].stimuli.activities] == [pack.activities[k].text for k in (0, 1, 3)]
+    assert [a.text for a in leagues[1].stimuli.activities] == [
+        pack.activities[k].text for k in (0, 1, 3)
+    ]
 
 
 def test_representatives_are_of_both_halves_and_span_the_ratings() -> None:
@@ -102,16 +136,24 @@ def test_representatives_are_of_both_halves_and_span_the_ratings() -> None:
         chosen = representatives(ratings, steered, 32, seed)
         assert len(set(chosen)) == 32
         assert steered[chosen].sum() == 16
-        assert abs(ratings[chosen].mean() - ratings.mean()) < 30, "a plain draw misses by 50 and more"
+        assert abs(ratings[chosen].mean() - ratings.mean()) < 30, (
+            "a plain draw misses by 50 and more"
+        )
         assert ratings[chosen].std() == pytest.approx(ratings.std(), rel=0.15)
-    assert not np.array_equal(representatives(ratings, steered, 32, 0), representatives(ratings, steered, 32, 1))
+    assert not np.array_equal(
+        representatives(ratings, steered, 32, 0), representatives(ratings, steered, 32, 1)
+    )
     assert np.array_equal(representatives(ratings, steered, 64, 0), np.arange(64))
-    with pytest.raises(EmoexpError, match="experiment.activities=32: the smaller half of the pack has 10, so at most 20"):
+    with pytest.raises(
+        EmoexpError,
+        match="experiment.activities=32: the smaller half of the pack has 10, so at most 20",
+    ):
         representatives(ratings, np.arange(64) < 10, 32, 0)
 
 
 def test_elo_of_the_smaller_league_is_comparable_with_the_full_grid() -> None:
-    """Same changes in margin, 64 activities or 32 of them: delta Elo of 40 directions agrees within a few points or per cent."""
+    """Same changes in margin, 64 activities or 32 of them: delta Elo of 40 directions agrees within
+    a few points or per cent."""
     rng = np.random.default_rng(1)
     utility, steered = rng.normal(0, 1.5, 64), rng.permutation(np.arange(64) % 2 == 0)
     pushes = np.linspace(-2, 2, 40)[:, None] * steered * (1 + 0.3 * rng.standard_normal(64))
@@ -144,7 +186,9 @@ def test_the_exemplars_are_among_the_emotions() -> None:
 
 def test_same_order() -> None:
     ratings = np.array([3.0, 1.0, 2.0])
-    np.testing.assert_allclose(same_order(np.array([[30.0, 10.0, 20.0], [1.0, 3.0, 2.0]]), ratings), [1, -1])
+    np.testing.assert_allclose(
+        same_order(np.array([[30.0, 10.0, 20.0], [1.0, 3.0, 2.0]]), ratings), [1, -1]
+    )
 
 
 def test_the_layers_of_a_map() -> None:
@@ -161,7 +205,9 @@ def test_the_layers_of_a_map() -> None:
         assert layers[-1] <= deepest
         assert layers[-1] > deepest - 7
     assert mapped(6, [5, 2]) == (2, 5)
-    with pytest.raises(NotApplicableError, match="layer 7 .* cannot reach the answer; choose layers up to 6"):
+    with pytest.raises(
+        NotApplicableError, match="layer 7 .* cannot reach the answer; choose layers up to 6"
+    ):
         mapped(6, [2, 7])
     with pytest.raises(EmoexpError, match="name each layer once"):
         mapped(6, [2, 2])
@@ -170,22 +216,48 @@ def test_the_layers_of_a_map() -> None:
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"strengths": [0.5, -0.5]}, "above 0"), ({"strengths": []}, "above 0"), ({"strengths": [0.5, 0.5]}, "each once"),
-        ({"n_emotions": 3}, "at least 4"), ({"activities": 9}, "an even number"), ({"activities": 6}, "at least 8"),
+        ({"strengths": [0.5, -0.5]}, "above 0"),
+        ({"strengths": []}, "above 0"),
+        ({"strengths": [0.5, 0.5]}, "each once"),
+        ({"n_emotions": 3}, "at least 4"),
+        ({"activities": 9}, "an even number"),
+        ({"activities": 6}, "at least 8"),
     ],
-)  # fmt: skip
+)
 def test_mistakes(settings: dict[str, Any], message: str) -> None:
     with pytest.raises(EmoexpError, match=message):
         SteeringMap(**settings)
 
 
-def cell(layer: int, strength: float, *, size: float, null: float, coherence: float = 1.0, sign: float = 1.0, order_kept: float = 0.5) -> dict[str, Any]:
-    """A judged cell whose emotions move Elo by about `size` and its isotropic directions by `null`."""
+def cell(
+    layer: int,
+    strength: float,
+    *,
+    size: float,
+    null: float,
+    coherence: float = 1.0,
+    sign: float = 1.0,
+    order_kept: float = 0.5,
+) -> dict[str, Any]:
+    """A judged cell whose emotions move Elo by about `size` and its isotropic directions by
+    `null`."""
     rng = np.random.default_rng(layer)
     r = np.linspace(-0.8, 0.8, 8)
-    rest = {"coherence": np.full(8, coherence), "order_kept": np.full(8, order_kept), "order_unsteered": np.full(8, 0.9)}
-    emotions = pd.DataFrame({"r": r, "delta_elo": 2 * sign * size * r + 0.01 * size * rng.standard_normal(8), **rest})
-    isotropic = pd.DataFrame({"r": r / 3, "delta_elo": null * rng.choice([-1.0, 1.0], 8) + 0.1 * null * rng.standard_normal(8), **rest})
+    rest = {
+        "coherence": np.full(8, coherence),
+        "order_kept": np.full(8, order_kept),
+        "order_unsteered": np.full(8, 0.9),
+    }
+    emotions = pd.DataFrame(
+        {"r": r, "delta_elo": 2 * sign * size * r + 0.01 * size * rng.standard_normal(8), **rest}
+    )
+    isotropic = pd.DataFrame(
+        {
+            "r": r / 3,
+            "delta_elo": null * rng.choice([-1.0, 1.0], 8) + 0.1 * null * rng.standard_normal(8),
+            **rest,
+        }
+    )
     return {"layer": layer, "strength": strength, **judge_cell(emotions, isotropic, 300, 0)}
 
 
@@ -198,7 +270,13 @@ def cell(layer: int, strength: float, *, size: float, null: float, coherence: fl
         ({"size": 100, "null": 10, "coherence": COHERENT - 0.01}, False),
         ({"size": 100, "null": 10, "sign": -1.0}, False),
     ],
-    ids=["all of it", "no larger than noise", "next to nothing", "no answer any more", "moves against r"],
+    ids=[
+        "all of it",
+        "no larger than noise",
+        "next to nothing",
+        "no answer any more",
+        "moves against r",
+    ],
 )
 def test_a_cell_works_only_if_all_of_the_rule_holds(settings: dict[str, Any], works: bool) -> None:
     assert cell(3, 0.5, **settings)["works"] is works
@@ -207,15 +285,24 @@ def test_a_cell_works_only_if_all_of_the_rule_holds(settings: dict[str, Any], wo
 def test_the_largest_effect_that_works_is_proposed_with_its_band() -> None:
     broken = {"coherence": 0.5}
     cells = pd.DataFrame(
-        [cell(layer, 0.5, size=size, null=10) for layer, size in ((0, 5), (2, 120), (4, 150), (6, 140), (8, 8), (10, 120))]
+        [
+            cell(layer, 0.5, size=size, null=10)
+            for layer, size in ((0, 5), (2, 120), (4, 150), (6, 140), (8, 8), (10, 120))
+        ]
         + [cell(layer, 1.0, size=900, null=10, **broken) for layer in (0, 2, 4, 6, 8, 10)]
     )
     proposal = propose(cells)
     assert proposal is not None
-    assert (proposal.cell["layer"], proposal.cell["strength"]) == (4, 0.5), "900 points at strength 1 are not coherent"
+    assert (proposal.cell["layer"], proposal.cell["strength"]) == (
+        4,
+        0.5,
+    ), "900 points at strength 1 are not coherent"
     assert proposal.layers == (2, 4, 6), "layer 10 works too, but layer 8 between does not"
     sentence = said(cells, proposal, "organism")
-    assert "layer 4, strength 0.5 (of the map's layers, 2, 4, 6 work at this strength; between them nothing was measured)" in sentence
+    assert (
+        "layer 4, strength 0.5 (of the map's layers, 2, 4, 6 work at this strength; between them"
+        " nothing was measured)" in sentence
+    )
     assert "experiment=steering model=organism layer=4 experiment.strength=0.5" in sentence
     every = pd.DataFrame([cell(layer, 0.5, size=120, null=10) for layer in (2, 3, 4)])
     assert "layers, 2, 3, 4 work at this strength): mean" in said(every, propose(every), "organism")
@@ -234,7 +321,10 @@ def test_nothing_is_proposed_where_nothing_works() -> None:
     cells = pd.DataFrame([cell(layer, 0.5, size=0.3, null=0.3) for layer in range(3)])
     assert propose(cells) is None
     sentence = said(cells, None, "m")
-    assert sentence.startswith("no cell of 3 works: V10 passes in 3, the effect ratio's interval is above 1 in 0, mean |delta Elo| is at least 10 in 0")
+    assert sentence.startswith(
+        "no cell of 3 works: V10 passes in 3, the effect ratio's interval is above 1 in 0, mean"
+        " |delta Elo| is at least 10 in 0"
+    )
     assert "no cell works" in figures_map.steering_map(cells, None, "title").get_suptitle()
 
 
@@ -244,7 +334,17 @@ NAMES = "emotions.names=[blissful,hostile,happy,loving,calm,afraid,sad,angry,gui
 def study(store: Path, run_dir: Path, *overrides: str) -> Study:
     register_schemas()
     with initialize_config_dir(str(CONF.resolve()), version_base="1.3"):
-        cfg = compose("config", ["experiment=steering_map", "scale=smoke", NAMES, f"artifacts={store}", f"run_dir={run_dir}", *overrides])
+        cfg = compose(
+            "config",
+            [
+                "experiment=steering_map",
+                "scale=smoke",
+                NAMES,
+                f"artifacts={store}",
+                f"run_dir={run_dir}",
+                *overrides,
+            ],
+        )
     config: Config = OmegaConf.to_object(cfg)  # type: ignore[assignment]
     return Study(config)
 
@@ -255,12 +355,18 @@ def test_vectors_of_one_layer_are_no_map(tmp_path: Path) -> None:
         here.config.experiment.run(here)
 
 
-SMALL = ("experiment.layers=[4,6]", "experiment.strengths=[0.5]", "experiment.n_emotions=8", "experiment.activities=16")
+SMALL = (
+    "experiment.layers=[4,6]",
+    "experiment.strengths=[0.5]",
+    "experiment.n_emotions=8",
+    "experiment.activities=16",
+)
 
 
 @pytest.mark.parametrize("model", ["organism", "organism_indifferent", "organism_untrained"])
 def test_what_is_planted_is_found_and_nothing_else(tmp_path: Path, model: str) -> None:
-    """The organism's options can be steered up to the output of block 5 and hardly above; the others have nothing to steer."""
+    """The organism's options can be steered up to the output of block 5 and hardly above; the
+    others have nothing to steer."""
     here = study(tmp_path, tmp_path, f"model={model}", *SMALL)
     result = here.config.experiment.run(here)
     directions = result.tables["steering_map_directions"]
@@ -270,8 +376,16 @@ def test_what_is_planted_is_found_and_nothing_else(tmp_path: Path, model: str) -
     if model == "organism":
         assert result.metrics["proposed_layer"] == 4, "layer 6 is too late"
         assert result.metrics["proposed_mean_abs_delta_elo"] > 20
-        assert result.metrics["proposed_delta_elo_plus_blissful"] > 0 > result.metrics["proposed_delta_elo_minus_blissful"]
-        assert result.metrics["proposed_delta_elo_plus_hostile"] < 0 < result.metrics["proposed_delta_elo_minus_hostile"]
+        assert (
+            result.metrics["proposed_delta_elo_plus_blissful"]
+            > 0
+            > result.metrics["proposed_delta_elo_minus_blissful"]
+        )
+        assert (
+            result.metrics["proposed_delta_elo_plus_hostile"]
+            < 0
+            < result.metrics["proposed_delta_elo_minus_hostile"]
+        )
     else:
         assert not [name for name in result.metrics if name.startswith("proposed")]
         assert result.notes[0].startswith("no cell of 2 works")

@@ -26,7 +26,10 @@ def test_the_bundled_pack_is_whole() -> None:
     assert len(pack.emotions) >= 60
     assert (len(pack.activities), sum(a.steered for a in pack.activities)) == (64, 32)
     assert all(len(pack_corpus(pack).by_emotion[e]) == 24 for e in pack.emotions)
-    per_category = {c: sum(a.steered for a in pack.activities if a.category == c) for c in {a.category for a in pack.activities}}
+    per_category = {
+        c: sum(a.steered for a in pack.activities if a.category == c)
+        for c in {a.category for a in pack.activities}
+    }
     assert set(per_category.values()) == {4}, "the steered half is balanced by category"
 
 
@@ -38,7 +41,11 @@ def test_63_activities_are_refused_and_every_fault_is_listed(copy: Path) -> None
     with pytest.raises(EmoexpError) as caught:
         load_stimuli(str(copy))
     message = str(caught.value)
-    for fault in ("63 activities, must be 64", "has 7 activities, must be 8", "unknown emotion(s) glad"):
+    for fault in (
+        "63 activities, must be 64",
+        "has 7 activities, must be 8",
+        "unknown emotion(s) glad",
+    ):
         assert fault in message
     assert "\n" not in message
 
@@ -65,14 +72,20 @@ def test_a_broken_story_line_is_named(copy: Path) -> None:
 
 def test_the_hash_is_over_every_file(copy: Path) -> None:
     before = load_stimuli(str(copy)).sha256
-    (copy / "neutral.jsonl").write_text((copy / "neutral.jsonl").read_text() + json.dumps({"text": "x"}) + "\n")
+    (copy / "neutral.jsonl").write_text(
+        (copy / "neutral.jsonl").read_text() + json.dumps({"text": "x"}) + "\n"
+    )
     assert load_stimuli(str(copy)).sha256 != before
 
 
 def test_emotions_are_chosen_without_fallback() -> None:
     pack = load_stimuli("bundled:organism")
     assert choose_emotions(pack.emotions, ["sad", "happy", "calm"]) == ("happy", "calm", "sad")
-    for names, message in ((["happy", "glad", "sad"], "unknown emotion"), (["sad", "sad", "calm"], "twice"), (["sad", "calm"], "at least 3")):
+    for names, message in (
+        (["happy", "glad", "sad"], "unknown emotion"),
+        (["sad", "sad", "calm"], "twice"),
+        (["sad", "calm"], "at least 3"),
+    ):
         with pytest.raises(EmoexpError, match=message):
             choose_emotions(pack.emotions, names)
     with pytest.raises(EmoexpError, match="no bundled pack 'paper': choose from emoexp, organism"):
@@ -82,7 +95,9 @@ def test_emotions_are_chosen_without_fallback() -> None:
 def test_the_emotions_are_the_papers_words() -> None:
     if not PAPER.is_dir():
         pytest.skip("the paper's lists are not beside this checkout")
-    assert set(load_stimuli("bundled:organism").emotions) <= set((PAPER / "emotions_171.txt").read_text().split("\n"))
+    assert set(load_stimuli("bundled:organism").emotions) <= set(
+        (PAPER / "emotions_171.txt").read_text().split("\n")
+    )
 
 
 def sentences_of(content: object) -> list[str]:
@@ -97,17 +112,34 @@ def sentences_of(content: object) -> list[str]:
 
 
 def test_no_sentence_of_the_papers_is_in_the_project() -> None:
-    """Topics, activities, scenarios, templates, prompts, e-mails: all that stands in the paper's files but notes on where it is from."""
+    """Topics, activities, scenarios, templates, prompts, e-mails: all that stands in the paper's
+    files but notes on where it is from."""
     if not PAPER.is_dir():
         pytest.skip("the paper's lists are not beside this checkout")
     notes = {"source", "notes", "note", "readout", "validation", "columns", "ambiguous"}
     sentences: list[str] = []
     for path in sorted(PAPER.glob("*.json")):
         content = json.loads(path.read_text())
-        sentences += sentences_of({k: v for k, v in content.items() if k not in notes} if isinstance(content, dict) else content)
-    sentences += [line.strip() for line in (PAPER / "blackmail_summitbridge.txt").read_text().splitlines() if len(line.split()) >= 5]
+        sentences += sentences_of(
+            {k: v for k, v in content.items() if k not in notes}
+            if isinstance(content, dict)
+            else content
+        )
+    sentences += [
+        line.strip()
+        for line in (PAPER / "blackmail_summitbridge.txt").read_text().splitlines()
+        if len(line.split()) >= 5
+    ]
     assert len(sentences) > 300
-    tracked = subprocess.run(("git", "ls-files", "-z"), cwd=REPOSITORY, capture_output=True, text=True, check=True).stdout.split("\0")
-    files = [REPOSITORY / name for name in tracked if name and Path(name).suffix not in (".safetensors", ".png")]
-    project = "\n".join(p.read_text(encoding="utf-8", errors="ignore") for p in files if p.is_file())
+    tracked = subprocess.run(
+        ("git", "ls-files", "-z"), cwd=REPOSITORY, capture_output=True, text=True, check=True
+    ).stdout.split("\0")
+    files = [
+        REPOSITORY / name
+        for name in tracked
+        if name and Path(name).suffix not in (".safetensors", ".png")
+    ]
+    project = "\n".join(
+        p.read_text(encoding="utf-8", errors="ignore") for p in files if p.is_file()
+    )
     assert [s for s in sentences if s in project] == []

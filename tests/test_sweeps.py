@@ -1,4 +1,5 @@
-"""Runs and sweeps: what is finished is not done again, what died is told apart, layers of one job give the numbers of single runs."""
+"""Runs and sweeps: what is finished is not done again, what died is told apart, layers of one job
+give the numbers of single runs."""
 
 from __future__ import annotations
 
@@ -26,10 +27,18 @@ def record(directory: Path) -> dict[str, Any]:
 
 
 def test_the_identity_is_what_changes_a_number() -> None:
-    config = {"layer": 3, "run_dir": "a", "seed": 0, "model": {"repo_id": "x", "device": "cpu", "dtype": "float32"}}
+    config = {
+        "layer": 3,
+        "run_dir": "a",
+        "seed": 0,
+        "model": {"repo_id": "x", "device": "cpu", "dtype": "float32"},
+    }
     same = config | {"run_dir": "b", "force": True, "model": config["model"] | {"device": "cuda"}}  # type: ignore[operator]
     assert runs.identity_of("implicit", config) == runs.identity_of("implicit", same)
-    for other in (config | {"seed": 1}, config | {"model": config["model"] | {"dtype": "bfloat16"}}):  # type: ignore[operator]
+    for other in (
+        config | {"seed": 1},
+        config | {"model": config["model"] | {"dtype": "bfloat16"}},
+    ):  # type: ignore[operator]
         assert runs.identity_of("implicit", other) != runs.identity_of("implicit", config)
     assert runs.identity_of("numeric", config) != runs.identity_of("implicit", config)
 
@@ -57,13 +66,25 @@ def test_running_killed_failed_and_missing_are_told_apart(tmp_path: Path) -> Non
 
 def test_the_same_sweep_does_only_what_is_missing_or_failed(tmp_path: Path) -> None:
     def sweep(*more: str) -> subprocess.CompletedProcess[str]:
-        return emoexp("--multirun", *SMOKE, "layer=3,9,4", "hydra.sweep.dir=sweep", *more, cwd=tmp_path)
+        return emoexp(
+            "--multirun", *SMOKE, "layer=3,9,4", "hydra.sweep.dir=sweep", *more, cwd=tmp_path
+        )
 
     first = sweep()
     assert first.returncode != 0, "a sweep with a failed job does not end well"
-    states = {d.name.split("layer=")[1][0]: runs.state_of(d).state for d in (tmp_path / "sweep").iterdir() if d.is_dir()}
-    assert states == {"3": RunState.success, "9": RunState.error, "4": RunState.success}, "one failing job leaves the others alone"
-    before = {p: p.stat().st_mtime_ns for p in (tmp_path / "sweep").glob("*layer=[34]*/result.json")}
+    states = {
+        d.name.split("layer=")[1][0]: runs.state_of(d).state
+        for d in (tmp_path / "sweep").iterdir()
+        if d.is_dir()
+    }
+    assert states == {
+        "3": RunState.success,
+        "9": RunState.error,
+        "4": RunState.success,
+    }, "one failing job leaves the others alone"
+    before = {
+        p: p.stat().st_mtime_ns for p in (tmp_path / "sweep").glob("*layer=[34]*/result.json")
+    }
     told = emoexp("sweep", cwd=tmp_path, module="emoexp.cli.status")
     assert told.returncode == 1
     assert "2 success, 1 error" in told.stdout
@@ -71,14 +92,18 @@ def test_the_same_sweep_does_only_what_is_missing_or_failed(tmp_path: Path) -> N
     again = sweep()
     assert again.stderr.count("done already") == 2
     assert {p: p.stat().st_mtime_ns for p in before} == before
-    forced = emoexp("--multirun", *SMOKE, "layer=3", "hydra.sweep.dir=sweep", "force=true", cwd=tmp_path)
+    forced = emoexp(
+        "--multirun", *SMOKE, "layer=3", "hydra.sweep.dir=sweep", "force=true", cwd=tmp_path
+    )
     assert "done already" not in forced.stderr
 
 
 def test_layers_of_one_job_give_the_numbers_of_single_runs(tmp_path: Path) -> None:
     many = emoexp(*SMOKE, "layer=[4,9,3]", "hydra.run.dir=many", cwd=tmp_path)
     assert many.returncode == 2
-    assert "1 of 3 layers failed, the others are done: layer 9: layer=9 is out of range" in many.stderr
+    assert (
+        "1 of 3 layers failed, the others are done: layer 9: layer=9 is out of range" in many.stderr
+    )
     assert many.stderr.count("MB of weights") == 1, "the model is loaded once"
     again = emoexp(*SMOKE, "layer=[4,3]", "hydra.run.dir=many", cwd=tmp_path)
     assert again.stderr.count("done already") == 2
@@ -86,11 +111,20 @@ def test_layers_of_one_job_give_the_numbers_of_single_runs(tmp_path: Path) -> No
     for layer in (3, 4):
         alone = emoexp(*SMOKE, f"layer={layer}", f"hydra.run.dir=alone{layer}", cwd=tmp_path)
         assert alone.returncode == 0, alone.stderr[-2000:]
-        one, other = record(tmp_path / f"alone{layer}"), record(tmp_path / "many" / f"layer={layer}")
-        assert (one["verdicts"], one["metrics"], one["identity"]) == (other["verdicts"], other["metrics"], other["identity"])
+        one, other = (
+            record(tmp_path / f"alone{layer}"),
+            record(tmp_path / "many" / f"layer={layer}"),
+        )
+        assert (one["verdicts"], one["metrics"], one["identity"]) == (
+            other["verdicts"],
+            other["metrics"],
+            other["identity"],
+        )
 
 
-def test_edited_code_does_not_mix_with_a_sweep(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_edited_code_does_not_mix_with_a_sweep(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     (tmp_path / runs.SWEEP).write_text(json.dumps({"code": runs.code_hash()}))
     runs.refuse_drift(tmp_path, False)
     monkeypatch.setattr(runs, "code_hash", lambda: "edited")
@@ -103,16 +137,30 @@ def test_layers_are_grouped() -> None:
     grouped = group_layers(["--multirun", "layer=range(10,15)", "layers_per_job=2", "seed=1"])
     assert grouped == ["--multirun", "seed=1", "layer=[10,11],[12,13],[14]"]
     assert group_layers(["layer=3"]) == ["layer=3"]
-    for wrong in (["layers_per_job=2"], ["--multirun", "layer=3", "layers_per_job=2"], ["--multirun", "layer=3,4", "layers_per_job=0"]):
+    for wrong in (
+        ["layers_per_job=2"],
+        ["--multirun", "layer=3", "layers_per_job=2"],
+        ["--multirun", "layer=3,4", "layers_per_job=0"],
+    ):
         with pytest.raises(EmoexpError, match="layers_per_job"):
             group_layers(wrong)
 
 
 def test_a_run_is_mirrored_offline_and_says_how_to_upload_it(tmp_path: Path) -> None:
-    done = emoexp(*SMOKE, "layer=3", "logger=wandb", "logger.mode=offline", "hydra.run.dir=run", cwd=tmp_path, WANDB_MODE="offline")
+    done = emoexp(
+        *SMOKE,
+        "layer=3",
+        "logger=wandb",
+        "logger.mode=offline",
+        "hydra.run.dir=run",
+        cwd=tmp_path,
+        WANDB_MODE="offline",
+    )
     assert done.returncode == 0, done.stderr[-2000:]
     assert "wandb sync" in done.stdout + done.stderr
     assert list((tmp_path / "run").glob("wandb/offline-run-*/*.wandb"))
     plain = emoexp(*SMOKE, "layer=3", "hydra.run.dir=plain", cwd=tmp_path)
     assert plain.returncode == 0
-    assert record(tmp_path / "plain")["identity"] == record(tmp_path / "run")["identity"], "a mirror changes no number"
+    assert record(tmp_path / "plain")["identity"] == record(tmp_path / "run")["identity"], (
+        "a mirror changes no number"
+    )

@@ -9,7 +9,9 @@ from types import SimpleNamespace
 
 import pytest
 
-pytest.importorskip("wandb", reason="the optional package wandb is not installed: pip install 'emoexp[wandb]'")
+pytest.importorskip(
+    "wandb", reason="the optional package wandb is not installed: pip install 'emoexp[wandb]'"
+)
 
 from emoexp.cli import wandb as tracking
 from emoexp.cli.wandb import LoggerConfig, LoggerKind, open_tracker
@@ -38,13 +40,33 @@ def dead_server() -> str:
         ("", "none", {}, "NullTracker False", ""),
         ("", "wandb", {"RANK": "1"}, "NullTracker False", ""),
         ("", "wandb", {"WANDB_MODE": "disabled"}, "NullTracker True", ""),
-        ("", "wandb", {}, "WandbTracker True", "W&B: kept offline (there is no W&B key); upload it with: wandb sync"),
-        ("", "wandb", {"WANDB_API_KEY": SECRETS["WANDB_API_KEY"], "WANDB_BASE_URL": "dead"}, "WandbTracker True", "does not answer); upload it with"),
-        ("offline", "wandb", {"WANDB_API_KEY": SECRETS["WANDB_API_KEY"]}, "WandbTracker True", "W&B: kept offline (logger.mode=offline)"),
+        (
+            "",
+            "wandb",
+            {},
+            "WandbTracker True",
+            "W&B: kept offline (there is no W&B key); upload it with: wandb sync",
+        ),
+        (
+            "",
+            "wandb",
+            {"WANDB_API_KEY": SECRETS["WANDB_API_KEY"], "WANDB_BASE_URL": "dead"},
+            "WandbTracker True",
+            "does not answer); upload it with",
+        ),
+        (
+            "offline",
+            "wandb",
+            {"WANDB_API_KEY": SECRETS["WANDB_API_KEY"]},
+            "WandbTracker True",
+            "W&B: kept offline (logger.mode=offline)",
+        ),
         ("online", "wandb", {}, "", "EmoexpError: logger.mode=online needs a W&B key"),
     ],
-)  # fmt: skip
-def test_where_a_run_goes(mode: str, kind: str, env: dict[str, str], out: str, says: str, tmp_path: Path) -> None:
+)
+def test_where_a_run_goes(
+    mode: str, kind: str, env: dict[str, str], out: str, says: str, tmp_path: Path
+) -> None:
     env = env | ({"WANDB_BASE_URL": dead_server()} if "WANDB_BASE_URL" in env else {})
     (tmp_path / "run").mkdir()
     done = python(OPEN, mode, kind, home=tmp_path, **env)
@@ -72,9 +94,15 @@ os.environ["WANDB_BASE_URL"] = f"http://127.0.0.1:{server.server_port}"
 
 
 @pytest.mark.parametrize(
-    ("mode", "out", "says"), [("", "WandbTracker True", "W&B: kept offline ("), ("online", "", "EmoexpError: W&B does not take the run (")]
+    ("mode", "out", "says"),
+    [
+        ("", "WandbTracker True", "W&B: kept offline ("),
+        ("online", "", "EmoexpError: W&B does not take the run ("),
+    ],
 )
-def test_a_server_that_refuses_costs_a_run_only_if_it_must_be_online(mode: str, out: str, says: str, tmp_path: Path) -> None:
+def test_a_server_that_refuses_costs_a_run_only_if_it_must_be_online(
+    mode: str, out: str, says: str, tmp_path: Path
+) -> None:
     (tmp_path / "run").mkdir()
     done = python(REFUSING + OPEN, mode, "wandb", home=tmp_path, **SECRETS)
     assert done.stdout.strip() == out, done.stderr[-2000:]
@@ -100,5 +128,8 @@ def test_a_key_in_netrc_is_found(monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 
 def test_without_the_package_it_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "wandb", None)
-    with pytest.raises(EmoexpError, match="pip install 'emoexp\\[wandb\\]'"), open_tracker(LoggerConfig(kind=LoggerKind.wandb), {}):
+    with (
+        pytest.raises(EmoexpError, match="pip install 'emoexp\\[wandb\\]'"),
+        open_tracker(LoggerConfig(kind=LoggerKind.wandb), {}),
+    ):
         pass

@@ -25,13 +25,23 @@ def test_every_experiment_and_every_option_is_named() -> None:
 
 
 def test_help_needs_neither_torch_nor_hydra(tmp_path: Path) -> None:
-    code = "import sys; sys.argv[1:] = ['--help']; from emoexp.__main__ import main; main(); assert not {'torch', 'hydra', 'numpy'} & set(sys.modules)"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=tmp_path)
+    code = (
+        "import sys; sys.argv[1:] = ['--help']; from emoexp.__main__ import main; main(); assert"
+        " not {'torch', 'hydra', 'numpy'} & set(sys.modules)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, cwd=tmp_path
+    )
     assert done.returncode == 0, done.stderr
     assert "experiment=steering model=llama8b" in done.stdout
 
 
 def test_help_with_overrides_is_hydras_and_shows_what_they_give(tmp_path: Path) -> None:
-    done = subprocess.run([sys.executable, "-m", "emoexp", "experiment=steering", "--help"], capture_output=True, text=True, cwd=tmp_path)
+    done = subprocess.run(
+        [sys.executable, "-m", "emoexp", "experiment=steering", "--help"],
+        capture_output=True,
+        text=True,
+        cwd=tmp_path,
+    )
     assert done.returncode == 0, done.stderr
     assert "n_emotions: 35" in done.stdout

@@ -1,4 +1,5 @@
-"""Extraction and vectors: planted directions come back, the skip and the weights are right, foreign files are refused."""
+"""Extraction and vectors: planted directions come back, the skip and the weights are right, foreign
+files are refused."""
 
 from __future__ import annotations
 
@@ -32,7 +33,13 @@ from emoexp.vectors.extraction import (
     pool_texts,
     summing_device,
 )
-from emoexp.vectors.vectors import EmotionVectors, fit_vectors, isotropic_directions, mixture_directions, neutral_components
+from emoexp.vectors.vectors import (
+    EmotionVectors,
+    fit_vectors,
+    isotropic_directions,
+    mixture_directions,
+    neutral_components,
+)
 
 EMOTIONS = ("happy", "sad", "afraid")
 
@@ -52,7 +59,9 @@ def test_pooling_equals_one_text_at_a_time(tiny: SubjectModel, corpus: Corpus, s
         np.testing.assert_allclose(pooled[i, 2], by_hand(tiny, text, 2), rtol=1e-3, atol=1e-4)
 
 
-def test_short_texts_are_dropped_and_counted_not_averaged_in(tiny: SubjectModel, corpus: Corpus) -> None:
+def test_short_texts_are_dropped_and_counted_not_averaged_in(
+    tiny: SubjectModel, corpus: Corpus
+) -> None:
     text = corpus.by_emotion["sad"][0].text
     assert len(pool_texts(tiny, ["A cart rolled by.", text])) == 1
     assert pool_texts(tiny, ["A cart rolled by."]).shape == (0, 5, 32)
@@ -68,17 +77,27 @@ def test_norms_leave_bos_out(tiny: SubjectModel, corpus: Corpus) -> None:
     assert row["norm_sum"][1] / row["norm_count"] == pytest.approx(float(h[1:].norm(dim=-1).mean()))
 
 
-def test_streamed_sums_equal_the_whole_batch_and_groups_reproduce_the_mean(tiny: SubjectModel, corpus: Corpus) -> None:
+def test_streamed_sums_equal_the_whole_batch_and_groups_reproduce_the_mean(
+    tiny: SubjectModel, corpus: Corpus
+) -> None:
     texts = [s.text for s in corpus.by_emotion["sad"]]
-    texts.insert(3, "A cart rolled by.")  # the fourth story is dropped, and moves no other into another group
+    texts.insert(
+        3, "A cart rolled by."
+    )  # the fourth story is dropped, and moves no other into another group
     assert len(texts) > GROUPS, "some groups must have more stories than others"
     row, each = pool_stories(tiny, texts), pool_texts(tiny, texts)
     np.testing.assert_allclose(row["mean"], each.mean(0), rtol=0, atol=1e-12)
     assert row["groups"].dtype == np.float32
-    assert row["group_n"].tolist() == [len(range(g, len(texts), GROUPS)) - (g == 3) for g in range(GROUPS)]
+    assert row["group_n"].tolist() == [
+        len(range(g, len(texts), GROUPS)) - (g == 3) for g in range(GROUPS)
+    ]
     assert len(set(row["group_n"].tolist())) > 1
-    np.testing.assert_allclose(np.average(row["groups"], axis=0, weights=row["group_n"]), row["mean"], rtol=1e-5, atol=1e-5)
-    np.testing.assert_allclose(row["groups"][5], each[[4, 20]].mean(0), rtol=1e-5, atol=1e-5)  # one less than the index, for the dropped one
+    np.testing.assert_allclose(
+        np.average(row["groups"], axis=0, weights=row["group_n"]), row["mean"], rtol=1e-5, atol=1e-5
+    )
+    np.testing.assert_allclose(
+        row["groups"][5], each[[4, 20]].mean(0), rtol=1e-5, atol=1e-5
+    )  # one less than the index, for the dropped one
 
 
 def test_a_group_without_a_story_counts_none(tiny: SubjectModel, corpus: Corpus) -> None:
@@ -86,8 +105,11 @@ def test_a_group_without_a_story_counts_none(tiny: SubjectModel, corpus: Corpus)
     assert row["group_n"].tolist() == [1, 0]
 
 
-def test_extraction_never_holds_more_than_a_batch(tiny: SubjectModel, corpus: Corpus, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Structural: whatever the number of stories, what a batch returned is gone when the next but one is made."""
+def test_extraction_never_holds_more_than_a_batch(
+    tiny: SubjectModel, corpus: Corpus, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Structural: whatever the number of stories, what a batch returned is gone when the next but
+    one is made."""
     held: list[weakref.ref[np.ndarray]] = []
     most: dict[int, int] = {}
 
@@ -104,7 +126,9 @@ def test_extraction_never_holds_more_than_a_batch(tiny: SubjectModel, corpus: Co
     monkeypatch.setattr(tiny.config, "batch_tokens", 600)
     texts = [s.text for s in corpus.by_emotion["sad"][:8]]
     tensors = [pool_stories(tiny, texts * k) for k in (2, 8)]
-    assert {k: v.nbytes for k, v in tensors[0].items()} == {k: v.nbytes for k, v in tensors[1].items()}, "what is kept does not grow"
+    assert {k: v.nbytes for k, v in tensors[0].items()} == {
+        k: v.nbytes for k, v in tensors[1].items()
+    }, "what is kept does not grow"
     assert len(held) > 10
     assert most[64] <= 2 * 600 // SKIP_TOKENS
     most.clear()
@@ -117,29 +141,50 @@ def test_sums_are_in_float64_on_a_device_that_has_it() -> None:
     assert summing_device(torch.device("mps")) == torch.device("cpu")
 
 
-def test_activations_that_are_not_numbers_are_refused(tiny: SubjectModel, corpus: Corpus, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_activations_that_are_not_numbers_are_refused(
+    tiny: SubjectModel, corpus: Corpus, monkeypatch: pytest.MonkeyPatch
+) -> None:
     read = tiny.read
     monkeypatch.setattr(tiny, "read", lambda layer: read(layer) * float("inf"))
-    with pytest.raises(EmoexpError, match="activations are not numbers: if it runs in float16, use model.dtype=bfloat16"):
+    with pytest.raises(
+        EmoexpError,
+        match="activations are not numbers: if it runs in float16, use model.dtype=bfloat16",
+    ):
         pool_stories(tiny, [corpus.by_emotion["sad"][0].text])
 
 
-def test_groups_are_read_at_one_layer_and_the_counts_are_told(tiny: SubjectModel, corpus: Corpus, tmp_path: Path) -> None:
+def test_groups_are_read_at_one_layer_and_the_counts_are_told(
+    tiny: SubjectModel, corpus: Corpus, tmp_path: Path
+) -> None:
     store = Artifacts(tmp_path)
     short = replace(corpus, stories=(Story("sad", "t", "A cart rolled by."), *corpus.stories))
     means = extract(tiny, short, EMOTIONS, store, 5)
     groups = load_groups(means, store, 3)
     assert (groups.emotions, groups.layer, groups.means.shape) == (EMOTIONS, 3, (3, GROUPS, 32))
-    assert groups.counts[:, :6].tolist() == [[1, 1, 1, 1, 1, 0], [0, 1, 1, 1, 1, 0], [1, 1, 1, 1, 1, 0]]
+    assert groups.counts[:, :6].tolist() == [
+        [1, 1, 1, 1, 1, 0],
+        [0, 1, 1, 1, 1, 0],
+        [1, 1, 1, 1, 1, 0],
+    ]
     weighted = (groups.means * groups.counts[:, :, None]).sum(1) / groups.counts.sum(1)[:, None]
     np.testing.assert_allclose(weighted, means.by_emotion[:, 3], rtol=1e-5, atol=1e-5)
-    assert means.summary() == {"stories": 14, "stories_per_emotion_min": 4, "stories_per_emotion_max": 5, "n_short": 1, "neutral": len(corpus.neutral)}
+    assert means.summary() == {
+        "stories": 14,
+        "stories_per_emotion_min": 4,
+        "stories_per_emotion_max": 5,
+        "n_short": 1,
+        "neutral": len(corpus.neutral),
+    }
 
 
-def test_norms_leave_out_the_first_token_of_a_model_without_bos(tiny: SubjectModel, corpus: Corpus) -> None:
+def test_norms_leave_out_the_first_token_of_a_model_without_bos(
+    tiny: SubjectModel, corpus: Corpus
+) -> None:
     """It is an attention sink there (Qwen, GPT-2), and would blow up the unit of strength."""
     rules = json.loads(tiny.tokenizer.backend_tokenizer.to_str()) | {"post_processor": None}
-    plain = PreTrainedTokenizerFast(tokenizer_object=Tokenizer.from_str(json.dumps(rules)), pad_token="<pad>")
+    plain = PreTrainedTokenizerFast(
+        tokenizer_object=Tokenizer.from_str(json.dumps(rules)), pad_token="<pad>"
+    )
     model = SubjectModel(tiny.network, plain, tiny.config)
     text = corpus.by_emotion["sad"][0].text
     norms = model.residuals(model.encode([Prompt(text)]), [2])[0, 0].double().norm(dim=-1)
@@ -148,11 +193,15 @@ def test_norms_leave_out_the_first_token_of_a_model_without_bos(tiny: SubjectMod
     assert pooled.norm_sum[2] == pytest.approx(float(norms[1:].sum()), rel=1e-6)
 
 
-def test_stories_weigh_equally_whatever_their_length(tiny: SubjectModel, corpus: Corpus, tmp_path: Path) -> None:
+def test_stories_weigh_equally_whatever_their_length(
+    tiny: SubjectModel, corpus: Corpus, tmp_path: Path
+) -> None:
     means = extract(tiny, corpus, EMOTIONS, Artifacts(tmp_path), 3)
     for e, emotion in enumerate(EMOTIONS):
         stories = [by_hand(tiny, s.text, 3) for s in corpus.by_emotion[emotion][:3]]
-        np.testing.assert_allclose(means.by_emotion[e, 3], np.mean(stories, 0), rtol=1e-3, atol=1e-4)
+        np.testing.assert_allclose(
+            means.by_emotion[e, 3], np.mean(stories, 0), rtol=1e-3, atol=1e-4
+        )
 
 
 def test_batches_keep_to_their_budget_and_hold_every_text_once() -> None:
@@ -175,9 +224,19 @@ def planted(seed: int = 0) -> tuple[StoryMeans, np.ndarray, np.ndarray]:
     rng = np.random.default_rng(seed)
     directions, nuisance = rng.standard_normal((6, 24)), rng.standard_normal((2, 24))
     by_emotion = 3 + directions + 5 * rng.standard_normal((6, 2)) @ nuisance
-    neutral = 3 + 8 * rng.standard_normal((200, 2)) @ nuisance + 0.1 * rng.standard_normal((200, 24))
+    neutral = (
+        3 + 8 * rng.standard_normal((200, 2)) @ nuisance + 0.1 * rng.standard_normal((200, 24))
+    )
     names = tuple("abcdef")
-    means = StoryMeans(names, by_emotion[:, None], neutral[:, None], np.array([7.0]), np.full(6, 10), 0, {"model": "m", "pack": "p"})
+    means = StoryMeans(
+        names,
+        by_emotion[:, None],
+        neutral[:, None],
+        np.array([7.0]),
+        np.full(6, 10),
+        0,
+        {"model": "m", "pack": "p"},
+    )
     return means, directions, nuisance
 
 
@@ -190,7 +249,9 @@ def test_planted_directions_are_recovered() -> None:
     cosines = (vectors.directions * wanted).sum(1) / np.linalg.norm(wanted, axis=1)
     assert cosines.min() > 0.99
     raw = fit_vectors(means, 0, neutral_variance=0)
-    assert ((raw.directions * wanted).sum(1) / np.linalg.norm(wanted, axis=1)).max() < 0.9, "without denoising the nuisance wins: the test can fail"
+    assert ((raw.directions * wanted).sum(1) / np.linalg.norm(wanted, axis=1)).max() < 0.9, (
+        "without denoising the nuisance wins: the test can fail"
+    )
 
 
 def test_vectors_are_unit_orthogonal_to_what_was_projected_out_and_know_their_norm() -> None:
@@ -222,15 +283,26 @@ def test_files_of_another_model_pack_or_layer_are_refused(tmp_path: Path) -> Non
     vectors = fit_vectors(planted()[0], 0)
     path = tmp_path / "vectors.safetensors"
     vectors.save(path)
-    same = EmotionVectors.load(path, identity={"model": "m", "pack": "p"}, layer=0, d_model=vectors.directions.shape[1])
+    same = EmotionVectors.load(
+        path, identity={"model": "m", "pack": "p"}, layer=0, d_model=vectors.directions.shape[1]
+    )
     np.testing.assert_array_equal(same.directions, vectors.directions)
     assert (same.names, same.residual_norm, same.layer) == (vectors.names, vectors.residual_norm, 0)
     with pytest.raises(EmoexpError, match="vectors of another model"):
-        EmotionVectors.load(path, identity={"model": "other", "pack": "p"}, layer=0, d_model=vectors.directions.shape[1])
+        EmotionVectors.load(
+            path,
+            identity={"model": "other", "pack": "p"},
+            layer=0,
+            d_model=vectors.directions.shape[1],
+        )
     with pytest.raises(EmoexpError, match="vectors of another pack"):
-        EmotionVectors.load(path, identity={"model": "m", "pack": "q"}, layer=0, d_model=vectors.directions.shape[1])
+        EmotionVectors.load(
+            path, identity={"model": "m", "pack": "q"}, layer=0, d_model=vectors.directions.shape[1]
+        )
     with pytest.raises(EmoexpError, match="of layer 0, not 3"):
-        EmotionVectors.load(path, identity={"model": "m", "pack": "p"}, layer=3, d_model=vectors.directions.shape[1])
+        EmotionVectors.load(
+            path, identity={"model": "m", "pack": "p"}, layer=3, d_model=vectors.directions.shape[1]
+        )
 
 
 def test_a_broken_file_is_one_line(tmp_path: Path) -> None:
@@ -242,12 +314,19 @@ def test_a_broken_file_is_one_line(tmp_path: Path) -> None:
         EmotionVectors.load(path, identity={}, layer=0, d_model=vectors.directions.shape[1])
     assert "\n" not in str(caught.value)
     with pytest.raises(EmoexpError, match="does not exist"):
-        EmotionVectors.load(tmp_path / "none", identity={}, layer=0, d_model=vectors.directions.shape[1])
+        EmotionVectors.load(
+            tmp_path / "none", identity={}, layer=0, d_model=vectors.directions.shape[1]
+        )
 
 
-def test_empty_and_short_story_sets_are_refused(tiny: SubjectModel, corpus: Corpus, tmp_path: Path) -> None:
+def test_empty_and_short_story_sets_are_refused(
+    tiny: SubjectModel, corpus: Corpus, tmp_path: Path
+) -> None:
     others = tuple(s for s in corpus.stories if s.emotion != "sad")
-    empty, short = replace(corpus, stories=others), replace(corpus, stories=(*others, *[Story("sad", "t", "A cart rolled by.")] * 3))
+    empty, short = (
+        replace(corpus, stories=others),
+        replace(corpus, stories=(*others, *[Story("sad", "t", "A cart rolled by.")] * 3)),
+    )
     with pytest.raises(EmoexpError, match="has no stories of 'sad'"):
         extract(tiny, empty, EMOTIONS, Artifacts(tmp_path / "a"), None)
     with pytest.raises(EmoexpError, match="all 3 stories of 'sad' have 50 tokens or fewer"):
@@ -265,7 +344,10 @@ def test_random_directions_are_unit_and_the_mixtures_stay_in_the_span() -> None:
 
 def test_identity_travels_as_json(tmp_path: Path) -> None:
     """What a file says of itself must compare equal after a round trip, nested values included."""
-    means = replace(planted()[0], identity={"model": {"repo_id": "x", "revision": None}, "pack": "p", "skip": 50})
+    means = replace(
+        planted()[0],
+        identity={"model": {"repo_id": "x", "revision": None}, "pack": "p", "skip": 50},
+    )
     vectors = fit_vectors(means, 0)
     vectors.save(tmp_path / "v")
     d_model = vectors.directions.shape[1]

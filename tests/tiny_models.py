@@ -1,4 +1,5 @@
-"""Random tiny models of every architecture, from transformers' own config classes. Five blocks, each of which matters."""
+"""Random tiny models of every architecture, from transformers' own config classes. Five blocks,
+each of which matters."""
 
 from __future__ import annotations
 
@@ -10,41 +11,87 @@ import transformers
 
 LAYERS, WIDTH, WINDOW, VOCABULARY = 5, 32, 24, 3200
 COMMON: dict[str, Any] = {
-    "vocab_size": VOCABULARY, "hidden_size": WIDTH, "intermediate_size": 48, "num_hidden_layers": LAYERS, "num_attention_heads": 4, "num_key_value_heads": 2,
-    "max_position_embeddings": 512, "initializer_range": 0.3, "pad_token_id": 0, "bos_token_id": 1, "eos_token_id": 2,
-}  # fmt: skip
+    "vocab_size": VOCABULARY,
+    "hidden_size": WIDTH,
+    "intermediate_size": 48,
+    "num_hidden_layers": LAYERS,
+    "num_attention_heads": 4,
+    "num_key_value_heads": 2,
+    "max_position_embeddings": 512,
+    "initializer_range": 0.3,
+    "pad_token_id": 0,
+    "bos_token_id": 1,
+    "eos_token_id": 2,
+}
 HEAD = {"head_dim": 8}
 EXPERTS: dict[str, Any] = {"num_experts": 4, "num_experts_per_tok": 2, "moe_intermediate_size": 32}
-SLIDING = ["sliding_attention", "full_attention", "sliding_attention", "full_attention", "full_attention"]
+SLIDING = [
+    "sliding_attention",
+    "full_attention",
+    "sliding_attention",
+    "full_attention",
+    "full_attention",
+]
 
 
 def _of(name: str, *left_out: str, **more: Any) -> Callable[[], Any]:
     """A factory of `<name>Config` with the common shape."""
-    return lambda: getattr(transformers, f"{name}Config")(**{k: v for k, v in COMMON.items() if k not in left_out}, **more)
+    return lambda: getattr(transformers, f"{name}Config")(
+        **{k: v for k, v in COMMON.items() if k not in left_out}, **more
+    )
 
 
 def _wrapped(name: str, text: Callable[[], Any], vision: dict[str, Any]) -> Callable[[], Any]:
     """An image-text wrapper around a text model."""
-    return lambda: getattr(transformers, f"{name}Config")(text_config=text().to_dict(), vision_config=vision)
+    return lambda: getattr(transformers, f"{name}Config")(
+        text_config=text().to_dict(), vision_config=vision
+    )
 
 
-VISION = {"hidden_size": 16, "intermediate_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2, "image_size": 28, "patch_size": 14}
-GEMMA3 = _of("Gemma3Text", **HEAD, query_pre_attn_scalar=8, sliding_window=WINDOW, layer_types=SLIDING)
+VISION = {
+    "hidden_size": 16,
+    "intermediate_size": 16,
+    "num_hidden_layers": 1,
+    "num_attention_heads": 2,
+    "image_size": 28,
+    "patch_size": 14,
+}
+GEMMA3 = _of(
+    "Gemma3Text", **HEAD, query_pre_attn_scalar=8, sliding_window=WINDOW, layer_types=SLIDING
+)
 GEMMA4 = {
-    **HEAD, "global_head_dim": 8, "sliding_window": WINDOW, "layer_types": SLIDING, "hidden_size_per_layer_input": 8, "vocab_size_per_layer_input": VOCABULARY,
-}  # fmt: skip
+    **HEAD,
+    "global_head_dim": 8,
+    "sliding_window": WINDOW,
+    "layer_types": SLIDING,
+    "hidden_size_per_layer_input": 8,
+    "vocab_size_per_layer_input": VOCABULARY,
+}
 
 ARCHITECTURES: dict[str, Callable[[], Any]] = {
     "gpt2": _of("GPT2", "intermediate_size", "num_key_value_heads"),
     "gpt_neox": _of("GPTNeoX", "num_key_value_heads"),
     "llama": _of("Llama"),
-    "llama4_text": _of("Llama4Text", **HEAD, intermediate_size_mlp=48, num_local_experts=2, attention_chunk_size=512),
+    "llama4_text": _of(
+        "Llama4Text",
+        **HEAD,
+        intermediate_size_mlp=48,
+        num_local_experts=2,
+        attention_chunk_size=512,
+    ),
     "mistral": _of("Mistral", **HEAD, sliding_window=WINDOW),
     "mixtral": _of("Mixtral", num_local_experts=4),
     "qwen2": _of("Qwen2"),
     "qwen3": _of("Qwen3", **HEAD),
     "qwen3_moe": _of("Qwen3Moe", **HEAD, **EXPERTS),
-    "gemma2": _of("Gemma2", **HEAD, query_pre_attn_scalar=8, sliding_window=WINDOW, layer_types=SLIDING, final_logit_softcapping=5.0),
+    "gemma2": _of(
+        "Gemma2",
+        **HEAD,
+        query_pre_attn_scalar=8,
+        sliding_window=WINDOW,
+        layer_types=SLIDING,
+        final_logit_softcapping=5.0,
+    ),
     "gemma3_text": GEMMA3,
     "gemma3": _wrapped("Gemma3", GEMMA3, VISION),
     "gemma4_text": _of("Gemma4Text", **GEMMA4, num_kv_shared_layers=2, final_logit_softcapping=5.0),
@@ -54,8 +101,10 @@ ARCHITECTURES: dict[str, Callable[[], Any]] = {
     "phi3": _of("Phi3"),
     "falcon": _of("Falcon", "intermediate_size", "num_key_value_heads", ffn_hidden_size=48),
     "glm4": _of("Glm4", **HEAD),
-    "gpt_oss": _of("GptOss", **HEAD, num_local_experts=4, sliding_window=WINDOW, layer_types=SLIDING),
-}  # fmt: skip
+    "gpt_oss": _of(
+        "GptOss", **HEAD, num_local_experts=4, sliding_window=WINDOW, layer_types=SLIDING
+    ),
+}
 
 
 def tiny_network(architecture: str, window: int | None = None) -> Any:
@@ -67,8 +116,13 @@ def tiny_network(architecture: str, window: int | None = None) -> Any:
     torch.manual_seed(7)
     network = transformers.AutoModelForCausalLM.from_config(config)
     text = network.config.get_text_config()
-    assert (text.num_hidden_layers, text.hidden_size) == (LAYERS, WIDTH), "a misspelt key gives a full-size model"
+    assert (text.num_hidden_layers, text.hidden_size) == (
+        LAYERS,
+        WIDTH,
+    ), "a misspelt key gives a full-size model"
     for parameter in network.parameters():
-        if parameter.ndim == 1:  # gains and biases, which are 1 and 0 at the start and would hide a wrong norm
+        if (
+            parameter.ndim == 1
+        ):  # gains and biases, which are 1 and 0 at the start and would hide a wrong norm
             parameter.data += 0.2 * torch.randn_like(parameter)
     return network.eval()

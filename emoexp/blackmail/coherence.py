@@ -4,11 +4,11 @@ A reply is incoherent if it
 
 - is empty,
 - repeats: at least half of its 3-grams have occurred in it before (degeneration.REPEATED), or
-- surprises: its mean surprise under the unsteered model is more than MARGIN nats (a factor of e in perplexity) above the 99th
-  percentile of the baseline's replies.
+- surprises: its mean surprise under the unsteered model is more than MARGIN nats (a factor of e in
+  perplexity) above the 99th percentile of the baseline's replies.
 
-The baseline is judged by the same rule, so its own count is the false alarms. The whole reply is judged, not its worst passage:
-an act that can be read is an act, even if the text fails after it.
+The baseline is judged by the same rule, so its own count is the false alarms. The whole reply is
+judged, not its worst passage: an act that can be read is an act, even if the text fails after it.
 """
 
 from __future__ import annotations
@@ -32,7 +32,10 @@ def limit_of(baseline: Sequence[Trial]) -> float:
     """
     known = [trial.surprise for trial in baseline if trial.surprise is not None]
     if not known:
-        raise EmoexpError("every reply of the unsteered model is empty, so there is nothing to compare with: check model.format and the pack's prompt")
+        raise EmoexpError(
+            "every reply of the unsteered model is empty, so there is nothing to compare with:"
+            " check model.format and the pack's prompt"
+        )
     return float(np.quantile(known, 0.99) + MARGIN)
 
 

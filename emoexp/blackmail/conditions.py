@@ -1,11 +1,15 @@
-"""Arms of a trial: unsteered, steered with an emotion, and the two controls that stand beside every emotion.
+"""Arms of a trial: unsteered, steered with an emotion, and the two controls that stand beside every
+emotion.
 
-The controls are of the same norm and the same signed strength, and spread their trials over several directions:
+The controls are of the same norm and the same signed strength, and spread their trials over several
+directions:
 
 - isotropic: random directions, every one alike. What they do, any push of that size does.
-- other emotions: vectors of emotions drawn at random among those that are not tested. What they do, any emotion does.
+- other emotions: vectors of emotions drawn at random among those that are not tested. What they do,
+  any emotion does.
 
-Neither depends on the emotion that it controls, so the emotions tested share the controls of a strength.
+Neither depends on the emotion that it controls, so the emotions tested share the controls of a
+strength.
 """
 
 from __future__ import annotations
@@ -48,7 +52,8 @@ class Arm:
         return self.name if self.kind == BASELINE else f"{self.name} {self.strength:+g}"
 
     def direction(self, k: int, scenes: int) -> int:
-        """Which direction trial `k` is steered with: the next one for each trial, and one more whenever the scenes come round."""
+        """Which direction trial `k` is steered with: the next one for each trial, and one more
+        whenever the scenes come round."""
         return (k + k // scenes) % len(self.directions)
 
     def added(self, direction: int) -> np.ndarray:
@@ -63,10 +68,18 @@ class Arm:
         if self.kind == BASELINE:
             return key_of({"added": None})
         sizes = [f"{self.strength * norm:.4g}" for norm in self.norms]
-        return key_of({"direction": array_key(self.directions[direction]), "sizes": sizes, "place": place})
+        return key_of(
+            {"direction": array_key(self.directions[direction]), "sizes": sizes, "place": place}
+        )
 
 
-def arms_of(by_layer: Sequence[EmotionVectors], emotions: Sequence[str], strengths: Sequence[float], n_random: int, rng: np.random.Generator) -> list[Arm]:
+def arms_of(
+    by_layer: Sequence[EmotionVectors],
+    emotions: Sequence[str],
+    strengths: Sequence[float],
+    n_random: int,
+    rng: np.random.Generator,
+) -> list[Arm]:
     """The baseline, every emotion at every strength, and both controls at every strength.
 
     Args:
@@ -79,16 +92,24 @@ def arms_of(by_layer: Sequence[EmotionVectors], emotions: Sequence[str], strengt
     """
     names = by_layer[0].names
     if unknown := [e for e in emotions if e not in names]:
-        raise EmoexpError(f"experiment.emotions: no vector of {', '.join(unknown)}; there are {len(names)}, such as {', '.join(names[:8])} (see emotions=...)")
+        raise EmoexpError(
+            f"experiment.emotions: no vector of {', '.join(unknown)}; there are {len(names)}, such"
+            f" as {', '.join(names[:8])} (see emotions=...)"
+        )
     others = [e for e in names if e not in emotions]
     if not others:
-        raise EmoexpError("experiment.emotions: all emotions under study are tested, and none is left as a control; take more with emotions=...")
+        raise EmoexpError(
+            "experiment.emotions: all emotions under study are tested, and none is left as a"
+            " control; take more with emotions=..."
+        )
     width = by_layer[0].directions.shape[1]
     drawn = tuple(others[i] for i in rng.permutation(len(others))[:n_random])
     random = np.repeat(isotropic_directions(n_random, width, rng)[:, None], len(by_layer), 1)
     norms = tuple(v.residual_norm for v in by_layer)
 
-    def arm(kind: str, name: str, strength: float, labels: tuple[str, ...], directions: np.ndarray) -> Arm:
+    def arm(
+        kind: str, name: str, strength: float, labels: tuple[str, ...], directions: np.ndarray
+    ) -> Arm:
         return Arm(kind, name, strength, labels, directions, norms)
 
     def vectors(of: Sequence[str]) -> np.ndarray:
@@ -97,6 +118,8 @@ def arms_of(by_layer: Sequence[EmotionVectors], emotions: Sequence[str], strengt
     found = [arm(BASELINE, BASELINE, 0.0, (BASELINE,), np.zeros((1, len(by_layer), width)))]
     found += [arm(EMOTION, e, s, (e,), vectors([e])) for e in emotions for s in strengths]
     for s in strengths:
-        found.append(arm(ISOTROPIC, ISOTROPIC, s, tuple(f"{ISOTROPIC} {i}" for i in range(n_random)), random))
+        found.append(
+            arm(ISOTROPIC, ISOTROPIC, s, tuple(f"{ISOTROPIC} {i}" for i in range(n_random)), random)
+        )
         found.append(arm(OTHERS, OTHERS, s, drawn, vectors(drawn)))
     return found

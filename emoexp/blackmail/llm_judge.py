@@ -1,7 +1,10 @@
-"""The second judge: a language model behind an OpenAI-compatible server, asked the pack's question about each reply.
+"""The second judge: a language model behind an OpenAI-compatible server, asked the pack's question
+about each reply.
 
-A vote is stored as soon as it comes, by the question as a whole: a killed run asks only what is left, and equal replies to one scene
-are asked about once. Nothing that the server does ends the run: a vote that does not come is missing, with the reason.
+A vote is stored as soon as it comes, by the question as a whole: a killed run asks only what is
+    left, and equal replies to one scene
+are asked about once. Nothing that the server does ends the run: a vote that does not come is
+    missing, with the reason.
 """
 
 from __future__ import annotations
@@ -28,15 +31,19 @@ from emoexp.store.progress import Meter, meter
 
 VERSION, GROUP = 1, "experiment.judge"
 FAILED_IN_A_ROW = 3
-"""So many questions without an answer, none with one in between, and the server is taken to be down."""
+"""So many questions without an answer, none with one in between, and the server is taken to be
+down."""
 SHOWN = 120
 _THOUGHT = re.compile(r"^\s*<think>.*?</think>", re.DOTALL)
-_FIRST = re.compile(rf"[\W_]*(?:(?:verdict|answer|judge?ment)\W+)?({'|'.join(ANSWERS)})(?![\w?])", re.IGNORECASE)
+_FIRST = re.compile(
+    rf"[\W_]*(?:(?:verdict|answer|judge?ment)\W+)?({'|'.join(ANSWERS)})(?![\w?])", re.IGNORECASE
+)
 
 
 @dataclass(kw_only=True)
 class JudgeConfig:
-    """How the judging model is asked; no `server`, no second judge. The fields are those of a stories config."""
+    """How the judging model is asked; no `server`, no second judge. The fields are those of a
+    stories config."""
 
     server: str | None = None
     """Base URL of an OpenAI-compatible server (http://localhost:8000/v1)."""
@@ -54,35 +61,58 @@ class JudgeConfig:
     """Further fields of the request's body; null leaves one out ({seed: null})."""
 
     def __post_init__(self) -> None:
-        for name, least in (("temperature", 0), ("retries", 0), ("max_new_tokens", 1), ("concurrency", 1)):
+        for name, least in (
+            ("temperature", 0),
+            ("retries", 0),
+            ("max_new_tokens", 1),
+            ("concurrency", 1),
+        ):
             if not getattr(self, name) >= least:
-                raise EmoexpError(f"{GROUP}.{name}={getattr(self, name)} is too small: at least {least}")
+                raise EmoexpError(
+                    f"{GROUP}.{name}={getattr(self, name)} is too small: at least {least}"
+                )
         for name in ("timeout_s", "requests_per_minute"):
             if (value := getattr(self, name)) is not None and not value > 0:
                 raise EmoexpError(f"{GROUP}.{name}={value} must be above 0")
         if not 0 < self.top_p <= 1:
-            raise EmoexpError(f"{GROUP}.top_p={self.top_p} is not a share of probability: above 0, at most 1")
+            raise EmoexpError(
+                f"{GROUP}.top_p={self.top_p} is not a share of probability: above 0, at most 1"
+            )
         if (self.server is None) != (self.server_model is None):
-            raise EmoexpError(f"{GROUP}.server and {GROUP}.server_model go together: the base URL and the name of the model that it serves")
+            raise EmoexpError(
+                f"{GROUP}.server and {GROUP}.server_model go together: the base URL and the name of"
+                " the model that it serves"
+            )
 
 
 @dataclass(frozen=True)
 class Vote:
-    """`verdict` is one of ANSWERS, or None for a vote that is missing; `said` is the answer, or why there is none."""
+    """`verdict` is one of ANSWERS, or None for a vote that is missing; `said` is the answer, or why
+    there is none."""
 
     verdict: str | None
     said: str
 
 
 def read_vote(answer: Answer) -> Vote:
-    """The verdict on the first line that is not empty, after what stands in <think>; markup and what follows the word do not count.
+    """The verdict on the first line that is not empty, after what stands in <think>; markup and
+    what follows the word do not count.
 
     A line that names two verdicts, or asks, is off-format: a missing vote.
     """
     lines = [line for line in _THOUGHT.sub("", answer.text).splitlines() if line.strip()]
     first = lines[0] if lines else ""
     found = _FIRST.match(first)
-    if not found or len({word.upper() for word in re.findall(rf"\b(?:{'|'.join(ANSWERS)})\b", first, re.IGNORECASE)}) > 1:
+    if (
+        not found
+        or len(
+            {
+                word.upper()
+                for word in re.findall(rf"\b(?:{'|'.join(ANSWERS)})\b", first, re.IGNORECASE)
+            }
+        )
+        > 1
+    ):
         return Vote(None, f"off-format: {' '.join(first.split())[:SHOWN] or 'no line'}")
     return Vote(found[1].upper(), answer.text.strip())
 
@@ -93,9 +123,13 @@ class Ballot:
     def __init__(self, judge: JudgeConfig, root: Path) -> None:
         self.judge = judge
         self.identity = {
-            "version": VERSION, "server_model": judge.server_model, "temperature": judge.temperature, "top_p": judge.top_p,
-            "max_new_tokens": judge.max_new_tokens, "request": judge.request,
-        }  # fmt: skip
+            "version": VERSION,
+            "server_model": judge.server_model,
+            "temperature": judge.temperature,
+            "top_p": judge.top_p,
+            "max_new_tokens": judge.max_new_tokens,
+            "request": judge.request,
+        }
         self.folder = root / "votes" / key_of(self.identity)
         self.missing: dict[str, Vote] = {}
         self.in_a_row = 0
@@ -113,42 +147,69 @@ class Ballot:
         except FileNotFoundError:
             return None
         except (ValueError, LookupError) as error:
-            raise EmoexpError(f"{path} is not a whole vote ({error}): delete it and run again") from error
+            raise EmoexpError(
+                f"{path} is not a whole vote ({error}): delete it and run again"
+            ) from error
 
     def write(self, question: str, vote: Vote) -> None:
         path = self.path(question)
         temporary = path.with_name(f".{path.name}.tmp")
-        temporary.write_text(json.dumps({"question": question, "verdict": vote.verdict, "said": vote.said}, indent=1) + "\n", encoding="utf-8")
+        temporary.write_text(
+            json.dumps({"question": question, "verdict": vote.verdict, "said": vote.said}, indent=1)
+            + "\n",
+            encoding="utf-8",
+        )
         os.replace(temporary, path)
 
     def collect(self, questions: Sequence[str]) -> list[Vote]:
-        """A vote, or why it is missing, for each question; asks for those that are not stored. A second job waits for the first."""
+        """A vote, or why it is missing, for each question; asks for those that are not stored. A
+        second job waits for the first."""
         self.folder.mkdir(parents=True, exist_ok=True)
         with FileLock(self.folder / ".lock"):
-            (self.folder / "identity.json").write_text(json.dumps(self.identity, indent=2, sort_keys=True) + "\n", encoding="utf-8")
+            (self.folder / "identity.json").write_text(
+                json.dumps(self.identity, indent=2, sort_keys=True) + "\n", encoding="utf-8"
+            )
             wanted = list(dict.fromkeys(questions))
-            kept = {question: vote for question in wanted if (vote := self.read(question)) is not None}
+            kept = {
+                question: vote for question in wanted if (vote := self.read(question)) is not None
+            }
             if todo := [question for question in wanted if question not in kept]:
                 with meter("judge", len(wanted), len(kept)) as progress:
                     asyncio.run(self.ask(todo, progress))
-            found = kept | {question: self.read(question) or self.missing[question] for question in todo}
+            found = kept | {
+                question: self.read(question) or self.missing[question] for question in todo
+            }
         return [found[question] for question in questions]
 
     async def ask(self, todo: Sequence[str], progress: Meter) -> None:
         queue = deque(todo)
         try:
             async with Server(self.judge, group=GROUP) as server:
-                await asyncio.gather(*(self.lane(server, queue, progress) for _ in range(min(self.judge.concurrency, len(queue)))))
-        except Exception as error:  # a key that no header can hold, a proxy that is none: the trials are worth more than the votes
+                await asyncio.gather(
+                    *(
+                        self.lane(server, queue, progress)
+                        for _ in range(min(self.judge.concurrency, len(queue)))
+                    )
+                )
+        except (
+            Exception
+            # a key that no header can hold, a proxy that is none: the trials are worth more than
+            # the
+            # votes
+        ) as error:
             self.down = f"{type(error).__name__}: {server_said(error)}"
         for question in todo:
-            self.missing.setdefault(question, Vote(None, f"not asked, the server was given up: {self.down}"))
+            self.missing.setdefault(
+                question, Vote(None, f"not asked, the server was given up: {self.down}")
+            )
 
     async def lane(self, server: Server, queue: deque[str], progress: Meter) -> None:
         while queue and self.down is None:
             question = queue.popleft()
             try:
-                vote = read_vote(await server.answer(Request(question, int(self.path(question).stem[:7], 16))))
+                vote = read_vote(
+                    await server.answer(Request(question, int(self.path(question).stem[:7], 16)))
+                )
                 self.in_a_row = 0
             except UnansweredError as error:
                 vote = Vote(None, f"no answer: {error}")

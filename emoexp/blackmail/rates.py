@@ -1,4 +1,5 @@
-"""How often, with intervals: Wilson's for a rate, Newcombe's for a difference, Fisher's exact test; and what may be said of it."""
+"""How often, with intervals: Wilson's for a rate, Newcombe's for a difference, Fisher's exact test;
+and what may be said of it."""
 
 from __future__ import annotations
 
@@ -14,7 +15,8 @@ from emoexp.stats.intervals import Interval, wilson_share
 LITTLE_ROOM = 0.05
 """A baseline nearer to 0 or 1 than this leaves little to lower, or to raise."""
 COHERENT_ENOUGH = 0.5
-"""Share of the trials of an arm that must be coherent, and judged, for anything to be said of it."""
+"""Share of the trials of an arm that must be coherent, and judged, for anything to be said of it.
+"""
 NOISE, SAME, NOT_JUDGED = "so does noise", "no change seen", "not judged"
 
 
@@ -50,9 +52,11 @@ class Rate:
 
 @dataclass(frozen=True)
 class Difference:
-    """Of two rates: `p` is Fisher's exact test, two-sided; `interval` is Newcombe's hybrid of the two Wilson intervals, 95 %.
+    """Of two rates: `p` is Fisher's exact test, two-sided; `interval` is Newcombe's hybrid of the
+    two Wilson intervals, 95 %.
 
-    Both take the two as independent. Trials that share their random numbers differ less, so both err on the side of caution.
+    Both take the two as independent. Trials that share their random numbers differ less, so both
+    err on the side of caution.
     """
 
     value: float
@@ -63,7 +67,10 @@ class Difference:
 def difference(of: Rate, base: Rate) -> Difference:
     """`of` minus `base`."""
     a, b, d = of.interval, base.interval, of.value - base.value
-    low, high = d - hypot(of.value - a.low, b.high - base.value), d + hypot(a.high - of.value, base.value - b.low)
+    low, high = (
+        d - hypot(of.value - a.low, b.high - base.value),
+        d + hypot(a.high - of.value, base.value - b.low),
+    )
     table = np.array([[of.hits, of.n - of.hits], [base.hits, base.n - base.hits]])
     p = float(scipy_stats.fisher_exact(table).pvalue)
     return Difference(d, Interval(low, high), p)
@@ -128,9 +135,11 @@ class Tally:
 
 
 def finding(of: Tally, baseline: Tally, isotropic: Tally, others: Tally) -> str:
-    """What may be said of an arm: `raises` or `lowers` only where its interval lies apart from the baseline's and, on the same side,
-    from that of random directions; what other emotions do as well is said, but is no noise. Unclear and cut replies are not judged, so
-    a claim must also hold if all of them were what speaks against it.
+    """What may be said of an arm: `raises` or `lowers` only where its interval lies apart from the
+    baseline's and, on the same side,
+    from that of random directions; what other emotions do as well is said, but is no noise. Unclear
+    and cut replies are not judged, so a claim must also hold if all of them were what speaks
+    against it.
     """
     for tally, whose in ((of, ""), (baseline, "the baseline: "), (isotropic, "the control: ")):
         if tally.trouble:

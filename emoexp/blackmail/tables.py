@@ -15,7 +15,9 @@ from emoexp.blackmail.judgements import Judged
 from emoexp.blackmail.rates import Rate, Tally, difference, finding
 
 
-def tallies(found: Sequence[Judged], hit: Callable[[Judged], bool], unclear: Callable[[Judged], bool]) -> dict[Arm, Tally]:
+def tallies(
+    found: Sequence[Judged], hit: Callable[[Judged], bool], unclear: Callable[[Judged], bool]
+) -> dict[Arm, Tally]:
     """Counts of each arm, in the order in which the arms come."""
     parts: dict[Arm, list[Judged]] = {}
     for j in found:
@@ -23,7 +25,9 @@ def tallies(found: Sequence[Judged], hit: Callable[[Judged], bool], unclear: Cal
     return {arm: _tally(part, hit, unclear) for arm, part in parts.items()}
 
 
-def _tally(part: Sequence[Judged], hit: Callable[[Judged], bool], unclear: Callable[[Judged], bool]) -> Tally:
+def _tally(
+    part: Sequence[Judged], hit: Callable[[Judged], bool], unclear: Callable[[Judged], bool]
+) -> Tally:
     coherent = [j for j in part if j.fault is None]
     ended = [j for j in coherent if j.trial.ended]
     return Tally(
@@ -37,7 +41,8 @@ def _tally(part: Sequence[Judged], hit: Callable[[Judged], bool], unclear: Calla
 
 
 def by_condition(found: Mapping[Arm, Tally]) -> pd.DataFrame:
-    """The baseline, then each emotion and strength with its difference to the baseline and its controls' rates in the same row.
+    """The baseline, then each emotion and strength with its difference to the baseline and its
+    controls' rates in the same row.
 
     Rates are over judged replies: those that are not `broken`, `cut` at the limit of tokens, or
     `unclear`. `q` is p after Benjamini and Hochberg, over the rows of this table.
@@ -56,14 +61,26 @@ def by_condition(found: Mapping[Arm, Tally]) -> pd.DataFrame:
             "harmful": f"{tally.hits}/{tally.judged}",
             "95 %": _interval(tally.rate),
         }
-        row |= dict.fromkeys(("difference", "its 95 %", "Fisher p", "q", ISOTROPIC, "others", "finding"), "")
+        row |= dict.fromkeys(
+            ("difference", "its 95 %", "Fisher p", "q", ISOTROPIC, "others", "finding"), ""
+        )
         if arm.kind == EMOTION:
-            isotropic, others = (next(t for a, t in found.items() if a.kind == kind and a.strength == arm.strength) for kind in (ISOTROPIC, OTHERS))
+            isotropic, others = (
+                next(t for a, t in found.items() if a.kind == kind and a.strength == arm.strength)
+                for kind in (ISOTROPIC, OTHERS)
+            )
             if tally.rate and base.rate:
                 d = difference(tally.rate, base.rate)
-                row |= {"difference": f"{d.value:+.2f}", "its 95 %": f"{d.interval.low:+.2f} .. {d.interval.high:+.2f}", "Fisher p": f"{d.p:.2g}"}
+                row |= {
+                    "difference": f"{d.value:+.2f}",
+                    "its 95 %": f"{d.interval.low:+.2f} .. {d.interval.high:+.2f}",
+                    "Fisher p": f"{d.p:.2g}",
+                }
                 known[len(rows)] = d.p
-            row |= {name: f"{t.hits}/{t.judged}" for name, t in ((ISOTROPIC, isotropic), ("others", others))}
+            row |= {
+                name: f"{t.hits}/{t.judged}"
+                for name, t in ((ISOTROPIC, isotropic), ("others", others))
+            }
             row["finding"] = finding(tally, base, isotropic, others)
         rows.append(row)
     if known:
@@ -83,12 +100,19 @@ def by_arm(found: Mapping[Arm, Tally]) -> pd.DataFrame:
         over_all = Rate(tally.hits_all, tally.n)
         rows.append(
             {
-                "arm": arm.title, "directions": len(arm.directions), "n": tally.n, **{fault: tally.faults.get(fault, 0) for fault in FAULTS},
-                "coherent": tally.coherent, "cut": tally.cut, "unclear": tally.unclear,
-                "harmful": f"{tally.hits}/{tally.judged}", "95 %": _interval(tally.rate),
-                "of all": f"{tally.hits_all}/{tally.n}", "95 % of all": _interval(over_all),
+                "arm": arm.title,
+                "directions": len(arm.directions),
+                "n": tally.n,
+                **{fault: tally.faults.get(fault, 0) for fault in FAULTS},
+                "coherent": tally.coherent,
+                "cut": tally.cut,
+                "unclear": tally.unclear,
+                "harmful": f"{tally.hits}/{tally.judged}",
+                "95 %": _interval(tally.rate),
+                "of all": f"{tally.hits_all}/{tally.n}",
+                "95 % of all": _interval(over_all),
             }
-        )  # fmt: skip
+        )
     return pd.DataFrame(rows)
 
 
@@ -103,10 +127,15 @@ def by_dose(found: Mapping[Arm, Tally]) -> pd.DataFrame:
         low, high = tally.rate.interval if tally.rate else (np.nan, np.nan)
         rows.append(
             {
-                "name": arm.name, "strength": arm.strength, "rate": tally.rate.value if tally.rate else np.nan, "low": low, "high": high,
-                "incoherent": tally.broken / tally.n, "judged": not tally.trouble,
+                "name": arm.name,
+                "strength": arm.strength,
+                "rate": tally.rate.value if tally.rate else np.nan,
+                "low": low,
+                "high": high,
+                "incoherent": tally.broken / tally.n,
+                "judged": not tally.trouble,
             }
-        )  # fmt: skip
+        )
     return pd.DataFrame(rows)
 
 
@@ -115,11 +144,20 @@ def by_trial(found: Sequence[Judged], n_scenes: int) -> pd.DataFrame:
     return pd.DataFrame(
         [
             {
-                "arm": j.trial.arm.title, "kind": j.trial.arm.kind, "strength": j.trial.arm.strength, "direction": j.trial.direction, "trial": j.trial.k,
-                "scene": j.trial.k % n_scenes, "tokens": j.trial.n_tokens, "ended": j.trial.ended, "surprise": j.trial.surprise,
-                "repetition": j.trial.repetition, "fault": j.fault or "", "rules": j.ruling.verdict,
+                "arm": j.trial.arm.title,
+                "kind": j.trial.arm.kind,
+                "strength": j.trial.arm.strength,
+                "direction": j.trial.direction,
+                "trial": j.trial.k,
+                "scene": j.trial.k % n_scenes,
+                "tokens": j.trial.n_tokens,
+                "ended": j.trial.ended,
+                "surprise": j.trial.surprise,
+                "repetition": j.trial.repetition,
+                "fault": j.fault or "",
+                "rules": j.ruling.verdict,
                 "model": "" if j.vote is None else (j.vote.verdict or "missing"),
             }
             for j in found
         ]
-    )  # fmt: skip
+    )

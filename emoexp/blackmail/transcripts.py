@@ -1,4 +1,5 @@
-"""The transcripts page: every trial, readable without a network, with the passages marked that the rules judged by."""
+"""The transcripts page: every trial, readable without a network, with the passages marked that the
+rules judged by."""
 
 from __future__ import annotations
 
@@ -15,7 +16,8 @@ from emoexp.stimuli import Blackmail
 
 
 def segments(text: str, passages: Sequence[tuple[int, int]]) -> list[tuple[str, bool]]:
-    """`text` cut where marks begin and end; true where a passage covers it. Passages may overlap."""
+    """`text` cut where marks begin and end; true where a passage covers it. Passages may
+    overlap."""
     covered = [False] * len(text)
     for start, end in passages:
         covered[start:end] = [True] * (end - start)
@@ -24,7 +26,11 @@ def segments(text: str, passages: Sequence[tuple[int, int]]) -> list[tuple[str, 
 
 
 def scenes_of(scenario: Blackmail) -> list[dict[str, Any]]:
-    return [{"number": k, "system": scene.system or "", "prompt": scene.prompt} for k in range(len(scenario.scenes)) for scene in [scenario.scene(k)]]
+    return [
+        {"number": k, "system": scene.system or "", "prompt": scene.prompt}
+        for k in range(len(scenario.scenes))
+        for scene in [scenario.scene(k)]
+    ]
 
 
 def card(judged: Judged, n_scenes: int) -> dict[str, Any]:
@@ -32,21 +38,44 @@ def card(judged: Judged, n_scenes: int) -> dict[str, Any]:
     trial, vote = judged.trial, judged.vote
     model = "" if vote is None else vote.verdict.lower() if vote.verdict else "missing"
     return {
-        "arm": trial.arm.title, "k": trial.k, "scene": trial.k % n_scenes, "direction": "" if trial.direction == trial.arm.name else trial.direction,
-        "segments": segments(trial.text, judged.ruling.passages), "rules": judged.ruling.verdict, "model": model,
-        "said": "" if vote is None else vote.said, "disagree": judged.disagree, "fault": judged.fault or "", "ended": trial.ended, "tokens": trial.n_tokens,
-        "surprise": trial.surprise, "repetition": trial.repetition,
-    }  # fmt: skip
+        "arm": trial.arm.title,
+        "k": trial.k,
+        "scene": trial.k % n_scenes,
+        "direction": "" if trial.direction == trial.arm.name else trial.direction,
+        "segments": segments(trial.text, judged.ruling.passages),
+        "rules": judged.ruling.verdict,
+        "model": model,
+        "said": "" if vote is None else vote.said,
+        "disagree": judged.disagree,
+        "fault": judged.fault or "",
+        "ended": trial.ended,
+        "tokens": trial.n_tokens,
+        "surprise": trial.surprise,
+        "repetition": trial.repetition,
+    }
 
 
-def write(path: Path, title: str, lines: Sequence[str], found: Sequence[Judged], scenario: Blackmail) -> None:
+def write(
+    path: Path, title: str, lines: Sequence[str], found: Sequence[Judged], scenario: Blackmail
+) -> None:
     """The page, renamed into place; every text is escaped. `lines` stand below its title."""
-    environment = Environment(loader=FileSystemLoader(Path(__file__).parent), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+    environment = Environment(
+        loader=FileSystemLoader(Path(__file__).parent),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
     cards = [card(judged, len(scenario.scenes)) for judged in found]
     page = environment.get_template("transcripts.html.j2").render(
-        title=title, lines=lines, cards=cards, arms=list(dict.fromkeys(c["arm"] for c in cards)), rules=sorted({c["rules"] for c in cards}),
-        models=sorted({c["model"] for c in cards} - {""}), scenes=scenes_of(scenario),
-    )  # fmt: skip
+        title=title,
+        lines=lines,
+        cards=cards,
+        arms=list(dict.fromkeys(c["arm"] for c in cards)),
+        rules=sorted({c["rules"] for c in cards}),
+        models=sorted({c["model"] for c in cards} - {""}),
+        scenes=scenes_of(scenario),
+    )
     temporary = path.with_suffix(".tmp")
     temporary.write_text(page, encoding="utf-8")
     os.replace(temporary, path)

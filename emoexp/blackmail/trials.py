@@ -1,7 +1,9 @@
 """Trials: replies to the scenes of a scenario, in every arm, kept one by one in the artifact store.
 
-Common random numbers: trial k of every arm is shown the same scene and draws its tokens from the same stream of random numbers,
-so two arms differ by the steering and not by luck. A trial depends on neither its batch nor how many trials there are: more of
+Common random numbers: trial k of every arm is shown the same scene and draws its tokens from the
+    same stream of random numbers,
+so two arms differ by the steering and not by luck. A trial depends on neither its batch nor how
+    many trials there are: more of
 them are added to those that are kept.
 """
 
@@ -80,15 +82,25 @@ def seed_of(seed: int, k: int) -> int:
     return int.from_bytes(hashlib.sha256(json.dumps([KIND, seed, k]).encode()).digest()[:8]) >> 1
 
 
-def run_trials(model: SubjectModel, scenario: Blackmail, arms: Sequence[Arm], n: int, sampling: Sampling, artifacts: Artifacts) -> list[Trial]:
-    """`n` trials of every arm, arm by arm; those that are missing in the store are made, trial by trial over all arms.
+def run_trials(
+    model: SubjectModel,
+    scenario: Blackmail,
+    arms: Sequence[Arm],
+    n: int,
+    sampling: Sampling,
+    artifacts: Artifacts,
+) -> list[Trial]:
+    """`n` trials of every arm, arm by arm; those that are missing in the store are made, trial by
+    trial over all arms.
 
     Raises:
         EmoexpError: prompt and reply do not fit into the model's context.
     """
     model.check_layers(sampling.layers)
     batches = Batches(model, scenario, arms, n, sampling, artifacts)
-    rows = artifacts.rows(KIND, batches.identity, list(batches.slots), batches.row, f"trials, {len(arms)} arms")
+    rows = artifacts.rows(
+        KIND, batches.identity, list(batches.slots), batches.row, f"trials, {len(arms)} arms"
+    )
     found = [trial_of(slot, row) for slot, row in zip(batches.slots.values(), rows, strict=True)]
     return [trial for arm in arms for trial in found if trial.arm is arm]
 
@@ -97,33 +109,66 @@ def trial_of(slot: Slot, row: Row) -> Trial:
     text, surprise = row["text"].tobytes().decode(), row["surprise"].astype(np.float64)
     mean = float(surprise.mean()) if len(surprise) else None
     ids = row["ids"].tolist()
-    return Trial(slot.arm, slot.k, slot.arm.labels[slot.direction], text, len(ids), bool(row["ended"][0]), mean, repetition(ids))
+    return Trial(
+        slot.arm,
+        slot.k,
+        slot.arm.labels[slot.direction],
+        text,
+        len(ids),
+        bool(row["ended"][0]),
+        mean,
+        repetition(ids),
+    )
 
 
 class Batches:
-    """Computes a whole batch when its first row is asked for, and hands out the others as they are asked for: the store writes
+    """Computes a whole batch when its first row is asked for, and hands out the others as they are
+    asked for: the store writes
     rows one by one, and a killed run loses at most the batch that it was at.
     """
 
-    def __init__(self, model: SubjectModel, scenario: Blackmail, arms: Sequence[Arm], n: int, sampling: Sampling, artifacts: Artifacts) -> None:
+    def __init__(
+        self,
+        model: SubjectModel,
+        scenario: Blackmail,
+        arms: Sequence[Arm],
+        n: int,
+        sampling: Sampling,
+        artifacts: Artifacts,
+    ) -> None:
         self.model, self.sampling, self.artifacts = model, sampling, artifacts
         scenes = [scenario.scene(k) for k in range(len(scenario.scenes))]
-        self.prompts = [ask(Prompt(s.prompt), model.config.format, model.tokenizer, system=s.system) for s in scenes]
+        self.prompts = [
+            ask(Prompt(s.prompt), model.config.format, model.tokenizer, system=s.system)
+            for s in scenes
+        ]
         self.identity: dict[str, Any] = {
-            "version": VERSION, "model": model.identity, "format": model.format_identity, "temperature": sampling.temperature,
-            "max_new_tokens": sampling.max_new_tokens, "seed": sampling.seed,
-            "scenes": hashlib.sha256(json.dumps([[s.system, s.prompt] for s in scenes]).encode()).hexdigest(),  # the rules judge, and change no reply
-        }  # fmt: skip
+            "version": VERSION,
+            "model": model.identity,
+            "format": model.format_identity,
+            "temperature": sampling.temperature,
+            "max_new_tokens": sampling.max_new_tokens,
+            "seed": sampling.seed,
+            "scenes": (
+                hashlib.sha256(
+                    json.dumps([[s.system, s.prompt] for s in scenes]).encode()
+                ).hexdigest()
+            ),  # the rules judge, and change no reply
+        }
         place = [list(sampling.layers), sampling.span.value]
         made = [(arm, k, arm.direction(k, len(scenes))) for k in range(n) for arm in arms]
-        slots = [Slot(arm, k, d, f"{arm.labels[d]} {arm.strength:+g} {arm.key(d, place)} {k:05d}") for arm, k, d in made]
+        slots = [
+            Slot(arm, k, d, f"{arm.labels[d]} {arm.strength:+g} {arm.key(d, place)} {k:05d}")
+            for arm, k, d in made
+        ]
         self.slots = {slot.label: slot for slot in slots}
         width = int(model.encode(self.prompts).ids.shape[1]) + sampling.max_new_tokens
         positions = getattr(model.network.config.get_text_config(), "max_position_embeddings", None)
         if positions is not None and width > positions:
             room = positions - width + sampling.max_new_tokens
             raise EmoexpError(
-                f"experiment.max_new_tokens={sampling.max_new_tokens}: with the prompt these are {width} tokens, and {model.config.name} reads {positions}; "
+                f"experiment.max_new_tokens={sampling.max_new_tokens}: with the prompt these are"
+                f" {width} tokens, and {model.config.name} reads {positions}; "
                 + (f"at most {room}" if room > 0 else "the prompt alone is too long")
             )
         self.size = max(1, model.config.batch_tokens // width)
@@ -133,10 +178,18 @@ class Batches:
     def row(self, label: str) -> Row:
         if label not in self.done:
             if self.pending is None:  # asked for under the store's lock: nobody else writes
-                self.pending = agreed([name for name in self.slots if not self.artifacts.path(KIND, self.identity, name).exists()])
+                self.pending = agreed(
+                    [
+                        name
+                        for name in self.slots
+                        if not self.artifacts.path(KIND, self.identity, name).exists()
+                    ]
+                )
             start = self.pending.index(label)
             batch = self.pending[start : start + self.size]
-            self.done = dict(zip(batch, self.generate([self.slots[name] for name in batch]), strict=True))
+            self.done = dict(
+                zip(batch, self.generate([self.slots[name] for name in batch]), strict=True)
+            )
         return self.done.pop(label)
 
     def generate(self, slots: Sequence[Slot]) -> list[Row]:
@@ -144,17 +197,30 @@ class Batches:
         model, sampling = self.model, self.sampling
         prompts = [self.prompts[slot.k % len(self.prompts)] for slot in slots]
         encoding = model.encode(prompts)
-        added = torch.as_tensor(np.stack([slot.arm.added(slot.direction) for slot in slots]), dtype=torch.float32, device=model.device)
+        added = torch.as_tensor(
+            np.stack([slot.arm.added(slot.direction) for slot in slots]),
+            dtype=torch.float32,
+            device=model.device,
+        )
         mask = reply_mask(prompts, sampling.span, encoding).to(model.device)
         replies = model.generate(
-            encoding, max_new_tokens=sampling.max_new_tokens, temperature=sampling.temperature, seeds=[seed_of(sampling.seed, slot.k) for slot in slots],
-            steering=Steering({layer: added[:, i] for i, layer in enumerate(sampling.layers)}, mask),
-        )  # fmt: skip
+            encoding,
+            max_new_tokens=sampling.max_new_tokens,
+            temperature=sampling.temperature,
+            seeds=[seed_of(sampling.seed, slot.k) for slot in slots],
+            steering=Steering(
+                {layer: added[:, i] for i, layer in enumerate(sampling.layers)}, mask
+            ),
+        )
         surprises = token_surprise(model, prompts, replies)
         return [
             {
-                "ids": np.array(ids, np.int32), "surprise": surprise.astype(np.float32), "ended": np.array([ended], np.uint8),
+                "ids": np.array(ids, np.int32),
+                "surprise": surprise.astype(np.float32),
+                "ended": np.array([ended], np.uint8),
                 "text": np.frombuffer(text.encode("utf-8", "replace"), np.uint8),
             }
-            for ids, ended, text, surprise in zip(replies.ids, replies.ended, replies.texts, surprises, strict=True)
-        ]  # fmt: skip
+            for ids, ended, text, surprise in zip(
+                replies.ids, replies.ended, replies.texts, surprises, strict=True
+            )
+        ]

@@ -28,7 +28,16 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from emoexp.cli.sweep import report_sweeps
-from emoexp.config import Config, EmotionsConfig, LoggerConfig, ModelConfig, ScaleConfig, SpanConfig, StimuliConfig, StoriesConfig
+from emoexp.config import (
+    Config,
+    EmotionsConfig,
+    LoggerConfig,
+    ModelConfig,
+    ScaleConfig,
+    SpanConfig,
+    StimuliConfig,
+    StoriesConfig,
+)
 from emoexp.errors import EmoexpError
 from emoexp.places import CONF
 from emoexp.store import runs
@@ -38,7 +47,17 @@ if TYPE_CHECKING:
     from emoexp.study.result import Result
     from emoexp.study.study import Study
 
-GROUPS = ("experiment", "model", "emotions", "stimuli", "stories", "span", "scale", "launcher", "logger")
+GROUPS = (
+    "experiment",
+    "model",
+    "emotions",
+    "stimuli",
+    "stories",
+    "span",
+    "scale",
+    "launcher",
+    "logger",
+)
 
 
 def register_schemas() -> None:
@@ -48,9 +67,14 @@ def register_schemas() -> None:
     store = ConfigStore.instance()
     store.store(name="schema", node=Config)
     nodes = (
-        ("model", ModelConfig), ("emotions", EmotionsConfig), ("stimuli", StimuliConfig), ("stories", StoriesConfig), ("span", SpanConfig),
-        ("scale", ScaleConfig), ("logger", LoggerConfig),
-    )  # fmt: skip
+        ("model", ModelConfig),
+        ("emotions", EmotionsConfig),
+        ("stimuli", StimuliConfig),
+        ("stories", StoriesConfig),
+        ("span", SpanConfig),
+        ("scale", ScaleConfig),
+        ("logger", LoggerConfig),
+    )
     for group, node in nodes:
         store.store(group=f"schema/{group}", name=group, node=node)
     for name, experiment in EXPERIMENTS.items():
@@ -68,13 +92,23 @@ def check_choices(arguments: list[str]) -> None:
         allowed = sorted(p.stem for p in (CONF / override.key_or_group).glob("*.yaml"))
         for choice in chosen:
             if isinstance(choice, str) and choice not in allowed:
-                raise EmoexpError(f"unknown {override.key_or_group} {choice!r}: choose from {', '.join(allowed)}")
-        if override.key_or_group == "launcher" and str(value).startswith(("slurm", "site_")) and shutil.which("srun") is None:
-            raise EmoexpError(f"launcher={value}: there is no srun here: start it on a cluster's login node, or take launcher=subprocess")
+                raise EmoexpError(
+                    f"unknown {override.key_or_group} {choice!r}: choose from {', '.join(allowed)}"
+                )
+        if (
+            override.key_or_group == "launcher"
+            and str(value).startswith(("slurm", "site_"))
+            and shutil.which("srun") is None
+        ):
+            raise EmoexpError(
+                f"launcher={value}: there is no srun here: start it on a cluster's login node, or"
+                " take launcher=subprocess"
+            )
 
 
 def group_layers(arguments: list[str]) -> list[str]:
-    """`layers_per_job=4` turns a sweep over layers into one over lists of them, each of which loads its model once.
+    """`layers_per_job=4` turns a sweep over layers into one over lists of them, each of which loads
+    its model once.
 
     Raises:
         EmoexpError: it is not a number, or there is no sweep over layers.
@@ -87,15 +121,31 @@ def group_layers(arguments: list[str]) -> list[str]:
     if not size.isdigit() or int(size) < 1:
         raise EmoexpError(f"layers_per_job={size}: must be a whole number, at least 1")
     override = OverridesParser.create().parse_override(swept[-1]) if swept else None
-    if override is None or not override.is_sweep_override() or not {"-m", "--multirun"} & set(arguments):
-        raise EmoexpError("layers_per_job needs a sweep over layers: --multirun 'layer=range(10,30)' layers_per_job=5")
+    if (
+        override is None
+        or not override.is_sweep_override()
+        or not {"-m", "--multirun"} & set(arguments)
+    ):
+        raise EmoexpError(
+            "layers_per_job needs a sweep over layers: --multirun 'layer=range(10,30)'"
+            " layers_per_job=5"
+        )
     layers = [str(value) for value in override.sweep_string_iterator()]
-    jobs = ",".join(f"[{','.join(layers[i : i + int(size)])}]" for i in range(0, len(layers), int(size)))
+    jobs = ",".join(
+        f"[{','.join(layers[i : i + int(size)])}]" for i in range(0, len(layers), int(size))
+    )
     return [*(a for a in arguments if not a.startswith((name, "layer="))), f"layer={jobs}"]
 
 
-def run(config: Config, name: str, directory: Path, study: Study | None = None, group: Path | None = None) -> None:
-    """Runs one experiment and leaves config.yaml, result.json, tables and figures in `directory`; `group` is the sweep that it is of.
+def run(
+    config: Config,
+    name: str,
+    directory: Path,
+    study: Study | None = None,
+    group: Path | None = None,
+) -> None:
+    """Runs one experiment and leaves config.yaml, result.json, tables and figures in `directory`;
+    `group` is the sweep that it is of.
 
     Raises:
         EmoexpError: a mistake of the user's; the record says so, and keeps what had been found.
@@ -108,17 +158,34 @@ def run(config: Config, name: str, directory: Path, study: Study | None = None, 
 
     study = study or Study(config)
     record: dict[str, Any] = {
-        "status": RunStatus.started.value, "experiment": name, "model": config.model.name, "layer": None, "n_layers": None, "stimuli": None, "corpus": None,
-        "span": config.span.kind.value, "seed": config.seed, "metrics": {}, "verdicts": [], "notes": [],
-        "identity": runs.identity_of(name, as_plain(config)), "code": runs.code_hash(), "where": runs.whereabouts(), "started": runs.now(),
+        "status": RunStatus.started.value,
+        "experiment": name,
+        "model": config.model.name,
+        "layer": None,
+        "n_layers": None,
+        "stimuli": None,
+        "corpus": None,
+        "span": config.span.kind.value,
+        "seed": config.seed,
+        "metrics": {},
+        "verdicts": [],
+        "notes": [],
+        "identity": runs.identity_of(name, as_plain(config)),
+        "code": runs.code_hash(),
+        "where": runs.whereabouts(),
+        "started": runs.now(),
         "provenance": provenance(),
-    }  # fmt: skip
+    }
     target = directory / runs.RESULT
     write_json(target, record)
     told = {
-        "directory": directory, "group": group_of(group or directory.parent), "experiment": name, "model": config.model.name, "layer": config.layer,
+        "directory": directory,
+        "group": group_of(group or directory.parent),
+        "experiment": name,
+        "model": config.model.name,
+        "layer": config.layer,
         "config": as_plain(config),
-    }  # fmt: skip
+    }
     with ExitStack() as stack:
         tracker = Tracker()
         try:
@@ -130,8 +197,17 @@ def run(config: Config, name: str, directory: Path, study: Study | None = None, 
             record |= {"status": RunStatus.success.value, "ended": runs.now()}
         except BaseException as error:
             # submitit ends a job so that it has given back to SLURM
-            found = "pre-empted or out of time: queued again" if isinstance(error, SystemExit) else f"{type(error).__name__}: {error}"
-            record |= {"status": RunStatus.error.value, "error": found, "traceback": traceback.format_exc(), "ended": runs.now()}
+            found = (
+                "pre-empted or out of time: queued again"
+                if isinstance(error, SystemExit)
+                else f"{type(error).__name__}: {error}"
+            )
+            record |= {
+                "status": RunStatus.error.value,
+                "error": found,
+                "traceback": traceback.format_exc(),
+                "ended": runs.now(),
+            }
             if (before := getattr(error, "partial", None)) is not None:
                 keep(record, before, study, directory)
             if wrong := drop_nan(record):
@@ -140,8 +216,18 @@ def run(config: Config, name: str, directory: Path, study: Study | None = None, 
         finally:
             write_json(target, record)
             mirror(tracker, record, directory)
-    where = f"{name}: {config.model.name}" + (f", layer {record['layer']} of 0..{study.model.n_layers - 1}" if record["layer"] is not None else "")
-    print_result(result, where + f", span {config.span.kind.value}", origin(record), config.experiment.shown, directory)
+    where = f"{name}: {config.model.name}" + (
+        f", layer {record['layer']} of 0..{study.model.n_layers - 1}"
+        if record["layer"] is not None
+        else ""
+    )
+    print_result(
+        result,
+        where + f", span {config.span.kind.value}",
+        origin(record),
+        config.experiment.shown,
+        directory,
+    )
 
 
 def drop_nan(found: Any, prefix: str = "") -> list[str]:
@@ -168,30 +254,47 @@ def not_numbers(names: list[str]) -> str:
 
 def as_plain(config: Config) -> dict[str, Any]:
     """The config as it would stand in JSON."""
-    plain: dict[str, Any] = json.loads(json.dumps(asdict(config), default=lambda value: value.value))
+    plain: dict[str, Any] = json.loads(
+        json.dumps(asdict(config), default=lambda value: value.value)
+    )
     return plain
 
 
-def run_once(config: Config, name: str, directory: Path, make: Callable[[], Study] | None = None, group: Path | None = None) -> None:
-    """`run`, unless the directory has the result of this very run already; `make` gives the study, and is called only if it is needed.
+def run_once(
+    config: Config,
+    name: str,
+    directory: Path,
+    make: Callable[[], Study] | None = None,
+    group: Path | None = None,
+) -> None:
+    """`run`, unless the directory has the result of this very run already; `make` gives the study,
+    and is called only if it is needed.
 
     Raises:
-        EmoexpError: another process runs there, or it has the result of another run or of other code.
+        EmoexpError: another process runs there, or it has the result of another run or of other
+            code.
     """
     with runs.held(directory):
         record = runs.read_record(directory)
         if record.get("status") == "success" and not config.force:
             if record["identity"] != runs.identity_of(name, as_plain(config)):
-                raise EmoexpError(f"{directory} has the result of another run: give another hydra.run.dir or hydra.sweep.dir, or force=true")
+                raise EmoexpError(
+                    f"{directory} has the result of another run: give another hydra.run.dir or"
+                    " hydra.sweep.dir, or force=true"
+                )
             if record["code"] != runs.code_hash() and not config.code_drift:
-                raise EmoexpError(f"{directory} was computed with other code: force=true computes it again, code_drift=true keeps it")
+                raise EmoexpError(
+                    f"{directory} was computed with other code: force=true computes it again,"
+                    " code_drift=true keeps it"
+                )
             sys.stderr.write(f"done already: {directory}\n")
             return
         run(config, name, directory, make() if make else None, group)
 
 
 def run_layers(config: Config, name: str, directory: Path) -> None:
-    """One layer, or each of a list of them in a directory of its own, with the model loaded once. A layer that fails leaves the others alone.
+    """One layer, or each of a list of them in a directory of its own, with the model loaded once. A
+    layer that fails leaves the others alone.
 
     Raises:
         EmoexpError: some layer failed; it names them.
@@ -210,7 +313,10 @@ def run_layers(config: Config, name: str, directory: Path) -> None:
         except EmoexpError as error:
             failed.append(f"layer {layer}: {one_line(error)}")
     if failed:
-        raise EmoexpError(f"{len(failed)} of {len(config.layer)} layers failed, the others are done: {'; '.join(failed)}")
+        raise EmoexpError(
+            f"{len(failed)} of {len(config.layer)} layers failed, the others are done:"
+            f" {'; '.join(failed)}"
+        )
 
 
 def origin(record: dict[str, Any]) -> str:
@@ -219,32 +325,49 @@ def origin(record: dict[str, Any]) -> str:
     parts = [] if pack is None else [f"stimuli: {pack['name']} {pack['sha256'][:8]}"]
     if corpus is not None:
         rejected = sum(corpus["rejected"].values())
-        parts.append(f"stories: {corpus['name']}, {corpus['stories']} by {corpus['author']}" + (f", {rejected} rejected" if rejected else ""))
+        parts.append(
+            f"stories: {corpus['name']}, {corpus['stories']} by {corpus['author']}"
+            + (f", {rejected} rejected" if rejected else "")
+        )
     if (answers := record.get("answers")) is not None:
         first, second = answers["options"]
         parts.append(
-            f"answers: {answers['reading']}, {first!r} or {second!r} after {answers['after']!r}, "
-            f"p(A) + p(B) {answers['mass']:.2f} ({answers['mass_below_half']:.0%} of prompts below .5)"
+            f"answers: {answers['reading']}, {first!r} or {second!r} after {answers['after']!r},"
+            f" p(A) + p(B) {answers['mass']:.2f} ({answers['mass_below_half']:.0%} of prompts"
+            " below .5)"
         )
     return "; ".join(parts)
 
 
 def keep(record: dict[str, Any], result: Result, study: Study, directory: Path) -> None:
-    """Puts what was found, and what it was found with, into the record; tables and figures into the directory."""
+    """Puts what was found, and what it was found with, into the record; tables and figures into the
+    directory."""
     if study.used("layer"):
         record["layer"] = study.layer
     if study.used("stimuli"):
         pack = study.stimuli
-        record["stimuli"] = {"name": pack.name, "sha256": pack.sha256, "author": pack.author, "is_paper": pack.is_paper, "provenance": pack.provenance}
+        record["stimuli"] = {
+            "name": pack.name,
+            "sha256": pack.sha256,
+            "author": pack.author,
+            "is_paper": pack.is_paper,
+            "provenance": pack.provenance,
+        }
     if study.used("corpus"):
-        record["corpus"] = study.corpus.summary() | ({"used": study.means.summary()} if study.used("means") else {})
+        record["corpus"] = study.corpus.summary() | (
+            {"used": study.means.summary()} if study.used("means") else {}
+        )
     if study.used("model"):
         record["n_layers"] = study.model.n_layers
         record["provenance"]["model"] = study.model.identity | study.model.format_identity
     if study.used("baseline"):
         record["answers"] = study.preferences.answer_summary(study.artifacts)
     result.save(directory)
-    record |= {"metrics": result.metrics, "verdicts": [v.as_dict() for v in result.verdicts], "notes": result.notes}
+    record |= {
+        "metrics": result.metrics,
+        "verdicts": [v.as_dict() for v in result.verdicts],
+        "notes": result.notes,
+    }
 
 
 @hydra.main(version_base="1.3", config_path=str(CONF), config_name="config")
@@ -254,13 +377,20 @@ def task(cfg: DictConfig) -> None:
     cfg.run_dir = str(directory)
     try:
         whole = OmegaConf.to_container(cfg, resolve=True, enum_to_str=True, throw_on_missing=True)
-        (directory / "config.yaml").write_text(yaml.safe_dump(whole, sort_keys=False), encoding="utf-8")
+        (directory / "config.yaml").write_text(
+            yaml.safe_dump(whole, sort_keys=False), encoding="utf-8"
+        )
         config: Config = OmegaConf.to_object(cfg)  # type: ignore[assignment]
         if sweep:
             runs.refuse_drift(Path(job.sweep.dir).absolute(), config.code_drift)
         run_layers(config, job.runtime.choices["experiment"], directory)
     except (EmoexpError, OmegaConfBaseException) as error:
-        if sweep:  # the other jobs of the sweep go on, and Hydra reports this one at the end; a bare message survives any pickling
+        if (
+            sweep
+            # the other jobs of the sweep go on, and Hydra reports this one at the end; a bare
+            # message
+            # survives any pickling
+        ):
             raise EmoexpError(one_line(error)) from None
         fail(error)
 
@@ -272,7 +402,8 @@ def fail(error: BaseException) -> NoReturn:
 
 
 def one_line(error: BaseException) -> str:
-    """The message to show: our own where there is one down the chain of causes, else the first that says something."""
+    """The message to show: our own where there is one down the chain of causes, else the first that
+    says something."""
     chain = [error]
     while (cause := chain[-1].__cause__ or chain[-1].__context__) is not None:
         chain.append(cause)
@@ -287,7 +418,7 @@ def main() -> None:
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
     if rank() > 0:  # of a torchrun launch: the first process writes the results and prints them
         sys.argv.append(f"hydra.run.dir={tempfile.mkdtemp(prefix='emoexp-rank-')}")
-        sys.stdout = open(os.devnull, "w")  # noqa: SIM115 (for as long as the process lives)
+        sys.stdout = open(os.devnull, "w")  # noqa: SIM115
     try:
         sys.argv[1:] = group_layers(sys.argv[1:])
         check_choices(sys.argv[1:])
@@ -301,6 +432,8 @@ def main() -> None:
     except (EmoexpError, HydraException, OmegaConfBaseException) as error:
         fail(error)
     except Exception as error:
-        if type(error).__module__.startswith("submitit."):  # sbatch refuses, or a job died without a word
+        if type(error).__module__.startswith(
+            "submitit."
+        ):  # sbatch refuses, or a job died without a word
             fail(error)
         raise

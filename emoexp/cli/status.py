@@ -1,4 +1,5 @@
-"""`python -m emoexp.cli.status DIR...`: the jobs of running and finished sweeps by state, how long is left, and why a job failed."""
+"""`python -m emoexp.cli.status DIR...`: the jobs of running and finished sweeps by state, how long
+is left, and why a job failed."""
 
 from __future__ import annotations
 
@@ -17,7 +18,13 @@ from emoexp.errors import EmoexpError
 from emoexp.store import runs
 from emoexp.store.runs import Run, RunState
 
-COLOURS = {RunState.success: "green", RunState.error: "red", RunState.killed: "red", RunState.running: "cyan", RunState.missing: "yellow"}
+COLOURS = {
+    RunState.success: "green",
+    RunState.error: "red",
+    RunState.killed: "red",
+    RunState.running: "cyan",
+    RunState.missing: "yellow",
+}
 
 
 def jobs_of(directory: Path) -> list[Run]:
@@ -26,7 +33,10 @@ def jobs_of(directory: Path) -> list[Run]:
     Raises:
         EmoexpError: there is neither a run nor a sweep.
     """
-    found = {path.parent: runs.state_of(path.parent) for path in sorted(directory.glob(f"**/{runs.RESULT}"))}
+    found = {
+        path.parent: runs.state_of(path.parent)
+        for path in sorted(directory.glob(f"**/{runs.RESULT}"))
+    }
     sweep = directory / runs.SWEEP
     expected = json.loads(sweep.read_text(encoding="utf-8"))["expected"] if sweep.exists() else []
     for name in expected:
@@ -45,7 +55,8 @@ def seconds(run: Run) -> float:
 
 
 def time_left(jobs: Sequence[Run]) -> timedelta | None:
-    """Unfinished jobs at the pace of the finished ones, over as many as run now; None while there is no pace to go by."""
+    """Unfinished jobs at the pace of the finished ones, over as many as run now; None while there
+    is no pace to go by."""
     done = [seconds(run) for run in jobs if run.state is RunState.success]
     left = sum(run.state in (RunState.running, RunState.missing) for run in jobs)
     if not done or not left:
@@ -60,7 +71,11 @@ def show(directory: Path, console: Console) -> bool:
     counts = Counter(run.state for run in jobs)
     states = ", ".join(f"[{COLOURS[s]}]{counts[s]} {s.value}[/]" for s in RunState if counts[s])
     eta = time_left(jobs)
-    console.print(f"{escape(str(directory))}: {len(jobs)} job(s): {states}" + (f"; about {eta} left" if eta else ""), soft_wrap=True)
+    console.print(
+        f"{escape(str(directory))}: {len(jobs)} job(s): {states}"
+        + (f"; about {eta} left" if eta else ""),
+        soft_wrap=True,
+    )
     wrong = [run for run in jobs if run.state in (RunState.error, RunState.killed)]
     if wrong:
         table = Table()
@@ -69,9 +84,19 @@ def show(directory: Path, console: Console) -> bool:
         for run in wrong:
             where = run.record.get("where", {})
             job = where.get("slurm", {}).get("slurm_job_id") or where.get("slurm", {}).get("job_id")
-            place = f"{where.get('host', '?')}" + (f", SLURM {job}" if job else f", pid {where.get('pid', '?')}")
-            error = run.record.get("error") or "died without a word: killed, out of memory, or the node went away"
-            table.add_row(escape(run.directory.name), run.state.value, escape(place), escape(error.splitlines()[-1]))
+            place = f"{where.get('host', '?')}" + (
+                f", SLURM {job}" if job else f", pid {where.get('pid', '?')}"
+            )
+            error = (
+                run.record.get("error")
+                or "died without a word: killed, out of memory, or the node went away"
+            )
+            table.add_row(
+                escape(run.directory.name),
+                run.state.value,
+                escape(place),
+                escape(error.splitlines()[-1]),
+            )
         console.print(table)
     return counts[RunState.success] == len(jobs)
 

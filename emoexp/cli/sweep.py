@@ -1,4 +1,5 @@
-"""Hydra callbacks: what a sweep expects, written before it starts; a failed job's exit status; after a sweep, its one table."""
+"""Hydra callbacks: what a sweep expects, written before it starts; a failed job's exit status;
+after a sweep, its one table."""
 
 from __future__ import annotations
 
@@ -19,11 +20,13 @@ from omegaconf import DictConfig
 from emoexp.store import runs
 
 under_way: list[Path] = []
-"""Sweeps that this process drives and has not reported on. Hydra leaves one with failed jobs by an exception, without on_multirun_end."""
+"""Sweeps that this process drives and has not reported on. Hydra leaves one with failed jobs by an
+exception, without on_multirun_end."""
 
 
 class Sweep(Callback):
-    """The only callback. A sweep's files on disk are the truth about it, not what a launcher returns."""
+    """The only callback. A sweep's files on disk are the truth about it, not what a launcher
+    returns."""
 
     def on_multirun_start(self, config: DictConfig, **_: Any) -> None:
         from emoexp.store.provenance import provenance
@@ -32,12 +35,23 @@ class Sweep(Callback):
         directory = Path(config.hydra.sweep.dir).absolute()
         directory.mkdir(parents=True, exist_ok=True)
         under_way.append(directory)
-        expected = expected_jobs(list(config.hydra.overrides.task), config.hydra.job.config.override_dirname)
-        write_json(directory / runs.SWEEP, {"expected": expected, "code": runs.code_hash(), "started": runs.now(), "provenance": provenance()})
+        expected = expected_jobs(
+            list(config.hydra.overrides.task), config.hydra.job.config.override_dirname
+        )
+        write_json(
+            directory / runs.SWEEP,
+            {
+                "expected": expected,
+                "code": runs.code_hash(),
+                "started": runs.now(),
+                "provenance": provenance(),
+            },
+        )
 
     def on_job_end(self, config: DictConfig, job_return: JobReturn, **_: Any) -> None:
-        """A scheduler must see a failed job as failed. Leaving at once would lose the result that the launcher waits for, so the
-        status is set when the process ends by itself, after submitit has written it."""
+        """A scheduler must see a failed job as failed. Leaving at once would lose the result that
+        the launcher waits for, so the status is set when the process ends by itself, after submitit
+        has written it."""
         if job_return.status == JobStatus.FAILED and "SUBMITIT_EXECUTOR" in os.environ:
             atexit.register(_leave_as_failed)
 
@@ -62,4 +76,12 @@ def expected_jobs(overrides: list[str], naming: DictConfig) -> list[str]:
     parser = OverridesParser.create()
     batches = BasicSweeper.split_arguments(parser.parse_overrides(overrides), None)
     jobs = [parser.parse_overrides(list(job)) for batch in batches for job in batch]
-    return [get_overrides_dirname(overrides=job, exclude_keys=list(naming.exclude_keys), item_sep=naming.item_sep, kv_sep=naming.kv_sep) for job in jobs]
+    return [
+        get_overrides_dirname(
+            overrides=job,
+            exclude_keys=list(naming.exclude_keys),
+            item_sep=naming.item_sep,
+            kv_sep=naming.kv_sep,
+        )
+        for job in jobs
+    ]

@@ -1,4 +1,5 @@
-"""`python -m emoexp --help`: what can be run, read off the files. It imports neither torch nor Hydra, so it is there at once."""
+"""`python -m emoexp --help`: what can be run, read off the files. It imports neither torch nor
+Hydra, so it is there at once."""
 
 from __future__ import annotations
 
@@ -8,15 +9,19 @@ from collections.abc import Sequence
 
 from emoexp.places import CONF, EXPERIMENTS
 
-WIDTH = 118
+WIDTH = 98
 PAGE = """\
-emoexp: does a language model carry emotion concepts as linear directions, and do they drive what it does?
+emoexp: does a language model carry emotion concepts as linear directions, and do they drive what
+it does?
 
-  python -m emoexp                                                        verify the bundled organism
-  python -m emoexp experiment=steering model=llama8b layer=21             one experiment on one model
-  python -m emoexp --multirun 'layer=range(10,30)' launcher=slurm         a sweep
-  python -m emoexp experiment=steering --cfg job                          every setting of a run, and run nothing
-  python -m emoexp.report DIR...     .status DIR     .stimuli     .dashboard     reports, a sweep's state, packs, W&B
+  python -m emoexp                                             verify the bundled organism
+  python -m emoexp experiment=steering model=llama8b layer=21  run one experiment on one model
+  python -m emoexp --multirun 'layer=range(10,30)' launcher=slurm              run a sweep
+  python -m emoexp experiment=steering --cfg job               print every setting, run nothing
+  python -m emoexp.report DIR...                               report runs and sweeps
+  python -m emoexp.cli.status DIR...                           show the state of a sweep
+  python -m emoexp.stimuli --help                              check and import packs
+  python -m emoexp.cli.wandb_dashboard --help                  build a W&B workspace
 
 Experiments (experiment=...)
 {experiments}
@@ -24,13 +29,14 @@ Experiments (experiment=...)
 Choices (group=option; the first of them is the one that is taken where nothing is said)
 {groups}
 
-Any setting is an override: experiment.strength=0.3 layer=0.5 seed=1 scale.random_directions=50 hydra.verbose=true
+Any setting is an override: experiment.strength=0.3 layer=0.5 seed=1 scale.random_directions=50
 Hydra's own flags: --multirun (-m), --cfg job|hydra|all, --info, --hydra-help
 """
 
 
 def asked(arguments: Sequence[str]) -> bool:
-    """Whether this page is wanted: the flag and nothing else (with overrides, Hydra's own help shows what they give)."""
+    """Whether this page is wanted: the flag and nothing else (with overrides, Hydra's own help
+    shows what they give)."""
     return list(arguments) in (["--help"], ["-h"])
 
 
@@ -51,7 +57,10 @@ def defaults() -> dict[str, str]:
 
 def summary(experiment: str) -> str:
     """The first sentence of an experiment's file, on one line."""
-    text = ast.get_docstring(ast.parse((EXPERIMENTS / f"{experiment}.py").read_text(encoding="utf-8"))) or ""
+    text = (
+        ast.get_docstring(ast.parse((EXPERIMENTS / f"{experiment}.py").read_text(encoding="utf-8")))
+        or ""
+    )
     return " ".join(text.split("\n\n")[0].split())
 
 
@@ -60,8 +69,22 @@ def usage() -> str:
 
     def block(names: Sequence[tuple[str, str]]) -> str:
         width = max(len(name) for name, _ in names) + 2
-        return "\n".join(textwrap.fill(text, WIDTH, initial_indent=f"  {name:<{width}}", subsequent_indent=" " * (width + 2)) for name, text in names)
+        return "\n".join(
+            textwrap.fill(
+                text,
+                WIDTH,
+                initial_indent=f"  {name:<{width}}",
+                subsequent_indent=" " * (width + 2),
+            )
+            for name, text in names
+        )
 
     chosen = {group: default for group, default in defaults().items() if group != "experiment"}
-    groups = [(group, ", ".join([default, *(o for o in options(group) if o != default)])) for group, default in chosen.items()]
-    return PAGE.format(experiments=block([(name, summary(name)) for name in options("experiment")]), groups=block(groups))
+    groups = [
+        (group, ", ".join([default, *(o for o in options(group) if o != default)]))
+        for group, default in chosen.items()
+    ]
+    return PAGE.format(
+        experiments=block([(name, summary(name)) for name in options("experiment")]),
+        groups=block(groups),
+    )

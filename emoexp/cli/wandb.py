@@ -1,6 +1,5 @@
-"""Weights & Biases as a mirror of result.json: nothing is computed here, and nothing is read back from it."""
-
-# ruff: noqa: TID251 (this is the one file that knows wandb)
+"""Weights & Biases as a mirror of result.json: nothing is computed here, and nothing is read back
+from it."""
 
 from __future__ import annotations
 
@@ -29,16 +28,20 @@ if TYPE_CHECKING:
     import wandb
 
 FINDINGS = ("status", "metrics", "verdicts", "notes", "error", "traceback")
-"""What of a record is a result; the rest says what the result is of, and goes into W&B's config under `origin`."""
+"""What of a record is a result; the rest says what the result is of, and goes into W&B's config
+under `origin`."""
 BY_LAYER = ("V*", "metrics/*", "verdicts/*")
 """Keys that W&B draws against `layer`: a run is one point, so steps would say nothing."""
 Mode = Literal["online", "offline", "disabled", "shared"]
 
 
 class Tracker:
-    """Where a finished record is shown: nowhere, as it stands here. `row` has plain numbers and strings under keys like `V3/value`."""
+    """Where a finished record is shown: nowhere, as it stands here. `row` has plain numbers and
+    strings under keys like `V3/value`."""
 
-    def show(self, name: str, origin: Mapping[str, Any], row: Mapping[str, Any], *, whole: bool) -> None: ...
+    def show(
+        self, name: str, origin: Mapping[str, Any], row: Mapping[str, Any], *, whole: bool
+    ) -> None: ...
 
     def attach(self, tables: Sequence[Path], figures: Sequence[Path]) -> None: ...
 
@@ -56,8 +59,11 @@ class WandbTracker(Tracker):
     run: wandb.Run
     failed: bool = field(default=False, init=False)
 
-    def show(self, name: str, origin: Mapping[str, Any], row: Mapping[str, Any], *, whole: bool) -> None:
-        """The summary holds `row` in any case; only a `whole` run becomes a point of the curves over layers."""
+    def show(
+        self, name: str, origin: Mapping[str, Any], row: Mapping[str, Any], *, whole: bool
+    ) -> None:
+        """The summary holds `row` in any case; only a `whole` run becomes a point of the curves
+        over layers."""
         self.run.name = name
         self.run.config.update({"origin": dict(origin)}, allow_val_change=True)
         self.run.summary.update(dict(row))
@@ -81,22 +87,31 @@ def table_of(path: Path) -> wandb.Table:
     import wandb
 
     frame = pd.read_csv(path, keep_default_na=False, na_values=[""])
-    return wandb.Table(dataframe=frame.astype(object).where(frame.notna(), None), allow_mixed_types=True)
+    return wandb.Table(
+        dataframe=frame.astype(object).where(frame.notna(), None), allow_mixed_types=True
+    )
 
 
 @contextmanager
 def open_tracker(config: LoggerConfig, run: dict[str, Any]) -> Iterator[Tracker]:
-    """The tracker of one run, closed however the block ends; an exception marks the W&B run as failed.
+    """The tracker of one run, closed however the block ends; an exception marks the W&B run as
+    failed.
 
     Args:
-        config: `logger=none` gives a tracker that shows nothing, as does any but the first process of a torchrun launch.
-        run: `directory` (its hash is the run's id: a requeued run goes on where it was), `group` (see `group_of`), `experiment`,
-            `model`, `layer` as configured, and `config`, the resolved configuration.
+        config: `logger=none` gives a tracker that shows nothing, as does any but the first process
+            of a torchrun launch.
+        run: `directory` (its hash is the run's id: a requeued run goes on where it was), `group`
+            (see `group_of`), `experiment`, `model`, `layer` as configured, and `config`, the
+            resolved configuration.
 
     Raises:
         EmoexpError: wandb is not installed, or `online` is wanted and not to be had.
     """
-    mode, why = (cast(Mode, "disabled"), "") if config.kind is LoggerKind.none or rank() > 0 else choose_mode(config)
+    mode, why = (
+        (cast(Mode, "disabled"), "")
+        if config.kind is LoggerKind.none or rank() > 0
+        else choose_mode(config)
+    )
     if mode == "disabled":
         yield NullTracker()
         return
@@ -104,41 +119,63 @@ def open_tracker(config: LoggerConfig, run: dict[str, Any]) -> Iterator[Tracker]
     try:
         yield tracker
     except BaseException as error:
-        if isinstance(error, SystemExit):  # submitit's handler ends a preempted job so, once it is queued again
+        if isinstance(
+            error, SystemExit
+        ):  # submitit's handler ends a preempted job so, once it is queued again
             tracker.run.mark_preempting()
         tracker.fail()
         raise
     finally:
         tracker.run.finish(exit_code=int(tracker.failed))
         if tracker.run.offline:
-            tell(f"kept offline ({why}); upload it with: wandb sync {shlex.quote(tracker.run.settings.wandb_dir)}")
+            tell(
+                f"kept offline ({why}); upload it with: wandb sync"
+                f" {shlex.quote(tracker.run.settings.wandb_dir)}"
+            )
 
 
-def start(config: LoggerConfig, run: Mapping[str, Any], mode: Mode, why: str) -> tuple[WandbTracker, str]:
-    """The W&B run, and why it is offline if it is. Unless `online` is wanted, a server that refuses means offline."""
+def start(
+    config: LoggerConfig, run: Mapping[str, Any], mode: Mode, why: str
+) -> tuple[WandbTracker, str]:
+    """The W&B run, and why it is offline if it is. Unless `online` is wanted, a server that refuses
+    means offline."""
     import wandb
 
     directory = Path(run["directory"]).absolute()
     settings = wandb.Settings(
         silent=True,
-        console="off",  # progress bars through a terminal emulator cost time, and SLURM keeps the log
+        # progress bars through a terminal emulator cost time, and SLURM keeps the log
+        console="off",
         disable_code=True,
         disable_git=True,  # result.json has commit and dirty flag; a remote's URL may hold a token
         save_code=False,
         x_disable_meta=True,  # the command line may hold a secret; provenance is in the record
         x_save_requirements=False,
         symlink=False,  # `wandb sync` takes the folder, and would meet the run twice
-        finish_timeout=300,  # a GPU should not wait for an upload for ever; what is left stays on disk, for `wandb sync`
+        # a GPU should not wait for an upload for ever; what is left stays on disk, for `wandb sync`
+        finish_timeout=300,
     )
     try:
         opened = wandb.init(
-            project=config.project, entity=config.entity, mode=mode, dir=str(directory), group=run["group"], job_type=run["experiment"],
-            name=run_name(run["model"], run["layer"]), id=run_id(directory), resume="allow", reinit="finish_previous",
-            config=redact(run["config"], secrets()), settings=settings,
-        )  # fmt: skip
+            project=config.project,
+            entity=config.entity,
+            mode=mode,
+            dir=str(directory),
+            group=run["group"],
+            job_type=run["experiment"],
+            name=run_name(run["model"], run["layer"]),
+            id=run_id(directory),
+            resume="allow",
+            reinit="finish_previous",
+            config=redact(run["config"], secrets()),
+            settings=settings,
+        )
     except wandb.Error as error:
         if config.mode is LoggerMode.online or mode == "offline":
-            raise EmoexpError(f"W&B does not take the run ({one_line(error)}): see logger.project and logger.entity, or logger.mode=offline") from error
+            raise EmoexpError(
+                f"W&B does not take the run ({one_line(error)}): see logger.project and"
+                " logger.entity, or logger.mode=offline"
+            ) from error
         wandb.teardown()  # else the id counts as taken
         return start(config, run, "offline", one_line(error))
     opened.define_metric("layer", hidden=True)
@@ -152,16 +189,25 @@ def choose_mode(config: LoggerConfig) -> tuple[Mode, str]:
     try:
         import wandb
     except ImportError as error:
-        raise EmoexpError("logger=wandb needs the package wandb: pip install 'emoexp[wandb]', or logger=none") from error
+        raise EmoexpError(
+            "logger=wandb needs the package wandb: pip install 'emoexp[wandb]', or logger=none"
+        ) from error
 
-    settings = wandb.setup(settings=wandb.Settings(silent=True)).settings  # else it says where it found the key
+    settings = wandb.setup(
+        settings=wandb.Settings(silent=True)
+    ).settings  # else it says where it found the key
     if config.mode is LoggerMode.offline:
         return "offline", "logger.mode=offline"
-    if config.mode is None and settings.mode != "online":  # WANDB_MODE, or `wandb offline` in this directory
+    if (
+        config.mode is None and settings.mode != "online"
+    ):  # WANDB_MODE, or `wandb offline` in this directory
         return cast(Mode, settings.mode), f"W&B's own mode is {settings.mode}"
     if not has_key():
         if config.mode is LoggerMode.online:
-            raise EmoexpError("logger.mode=online needs a W&B key: set WANDB_API_KEY or run wandb login, or logger.mode=null")
+            raise EmoexpError(
+                "logger.mode=online needs a W&B key: set WANDB_API_KEY or run wandb login, or"
+                " logger.mode=null"
+            )
         return "offline", "there is no W&B key"
     if config.mode is None and not answers(settings.base_url):
         return "offline", f"{settings.base_url} does not answer"
@@ -169,14 +215,24 @@ def choose_mode(config: LoggerConfig) -> tuple[Mode, str]:
 
 
 def has_key() -> bool:
-    """Whether W&B would find a key where it looks (environment, settings, netrc). W&B itself asks at the terminal if not."""
+    """Whether W&B would find a key where it looks (environment, settings, netrc). W&B itself asks
+    at the terminal if not."""
     import wandb
 
     settings = wandb.setup().settings
-    if settings.api_key or os.environ.get("WANDB_API_KEY") or os.environ.get("WANDB_IDENTITY_TOKEN_FILE"):
+    if (
+        settings.api_key
+        or os.environ.get("WANDB_API_KEY")
+        or os.environ.get("WANDB_IDENTITY_TOKEN_FILE")
+    ):
         return True
     try:
-        return netrc.netrc(os.environ.get("NETRC", Path("~/.netrc").expanduser())).authenticators(urlsplit(settings.base_url).netloc) is not None
+        return (
+            netrc.netrc(os.environ.get("NETRC", Path("~/.netrc").expanduser())).authenticators(
+                urlsplit(settings.base_url).netloc
+            )
+            is not None
+        )
     except (OSError, netrc.NetrcParseError):
         return False
 
@@ -192,11 +248,17 @@ def answers(base_url: str) -> bool:
 
 
 def mirror(tracker: Tracker, record: Mapping[str, Any], directory: Path) -> None:
-    """Shows a record and the tables and figures beside it. W&B's trouble is one line, since result.json is whole without it."""
+    """Shows a record and the tables and figures beside it. W&B's trouble is one line, since
+    result.json is whole without it."""
     try:
         known = secrets()
         origin = redact({k: v for k, v in record.items() if k not in FINDINGS}, known)
-        tracker.show(run_name(record["model"], record["layer"]), origin, redact(summary(record), known), whole=record["status"] == "success")
+        tracker.show(
+            run_name(record["model"], record["layer"]),
+            origin,
+            redact(summary(record), known),
+            whole=record["status"] == "success",
+        )
         tracker.attach(sorted(directory.glob("*.csv")), sorted(directory.glob("*.png")))
         if record["status"] == "error":
             tracker.fail()
@@ -207,17 +269,26 @@ def mirror(tracker: Tracker, record: Mapping[str, Any], directory: Path) -> None
 
 
 def summary(record: Mapping[str, Any]) -> dict[str, Any]:
-    """A record under flat keys that are the same for every run: `V3/value`, `V3/passed` (0 or 1, so that it can be drawn), `layer`.
+    """A record under flat keys that are the same for every run: `V3/value`, `V3/passed` (0 or 1, so
+    that it can be drawn), `layer`.
 
-    What was not measured has no key. `share` is a count over its n, which models with different sets can be compared by.
+    What was not measured has no key. `share` is a count over its n, which models with different
+    sets can be compared by.
     """
     verdicts = record["verdicts"]
-    row: dict[str, Any] = {"status": record["status"], "model": record["model"], "experiment": record["experiment"]}
+    row: dict[str, Any] = {
+        "status": record["status"],
+        "model": record["model"],
+        "experiment": record["experiment"],
+    }
     row |= {key: record[key] for key in ("span", "seed") if key in record}
     if record["layer"] is not None:
         row["layer"] = record["layer"]
         if (n_layers := record.get("n_layers")) is not None:
-            row |= {"depth": record["layer"] / n_layers, "two_thirds": int(record["layer"] == resolve_layer("auto", n_layers))}
+            row |= {
+                "depth": record["layer"] / n_layers,
+                "two_thirds": int(record["layer"] == resolve_layer("auto", n_layers)),
+            }
     for verdict in verdicts:
         for key, value in verdict.items():
             if key not in ("id", "name", "comparison") and value is not None:
@@ -225,10 +296,19 @@ def summary(record: Mapping[str, Any]) -> dict[str, Any]:
         if verdict["id"] in COUNTS:
             row[f"{verdict['id']}/share"] = verdict["value"] / verdict["n"]
     if verdicts:
-        row |= {f"verdicts/{key}": sum(bool(v[key]) for v in verdicts) for key in ("passed", "informative")}
-        row |= {"verdicts/both": sum(v["passed"] and v["informative"] for v in verdicts), "verdicts/n": len(verdicts)}
+        row |= {
+            f"verdicts/{key}": sum(bool(v[key]) for v in verdicts)
+            for key in ("passed", "informative")
+        }
+        row |= {
+            "verdicts/both": sum(v["passed"] and v["informative"] for v in verdicts),
+            "verdicts/n": len(verdicts),
+        }
     row |= {f"metrics/{name}": value for name, value in record["metrics"].items()}
-    return row | {"notes": "\n".join(record["notes"]), "error": record.get("error", "")}  # empty too: a rerun clears what stood there
+    return row | {
+        "notes": "\n".join(record["notes"]),
+        "error": record.get("error", ""),
+    }  # empty too: a rerun clears what stood there
 
 
 def run_name(model: str, layer: Any) -> str:
@@ -241,16 +321,26 @@ def run_id(directory: Path) -> str:
 
 
 def group_of(sweep: Path) -> str:
-    """The last two parts of a sweep's directory: `2026-11-20_12-00-00`, since times alone come again every day."""
+    """The last two parts of a sweep's directory: `2026-11-20_12-00-00`, since times alone come
+    again every day."""
     return "_".join(sweep.absolute().parts[-2:])[-128:]
 
 
 def secrets() -> tuple[str, ...]:
-    """Values that must not leave the machine: those of the environment's keys and tokens, and the hub's token."""
+    """Values that must not leave the machine: those of the environment's keys and tokens, and the
+    hub's token."""
     from huggingface_hub import get_token
 
-    named = [value for name, value in os.environ.items() if re.search(r"KEY|TOKEN|SECRET|PASSW|CREDENTIAL", name.upper())]
-    found = {value for value in (*named, get_token() or "") if len(value) >= 8 and not value.startswith("/")}
+    named = [
+        value
+        for name, value in os.environ.items()
+        if re.search(r"KEY|TOKEN|SECRET|PASSW|CREDENTIAL", name.upper())
+    ]
+    found = {
+        value
+        for value in (*named, get_token() or "")
+        if len(value) >= 8 and not value.startswith("/")
+    }
     return tuple(sorted(found, key=len, reverse=True))
 
 

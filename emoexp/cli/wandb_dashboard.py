@@ -1,4 +1,5 @@
-"""The W&B workspace and report that compare layers and models: `python -m emoexp.cli.wandb_dashboard --entity E [--project P] [--dry-run]`."""
+"""The W&B workspace and report that compare layers and models: `python -m
+emoexp.cli.wandb_dashboard --entity E [--project P] [--dry-run]`."""
 
 from __future__ import annotations
 
@@ -22,9 +23,11 @@ MAX_RUNS = 500
 """W&B draws ten runs unless told: a sweep of twenty layers by two models is forty."""
 DETECTION, STEERING = "V3/share", "metrics/effect_ratio"
 CAVEAT = (
-    "Every run is one point: a model at a layer. Bars of the best layer take the maximum (V4: the minimum) over all layers that were run, "
-    "so they grow with the number of layers tried; the bars at two thirds of the depth were fixed beforehand. Counts are shown as shares "
-    "of their n, since packs differ in size. Passed and informative are two things: a criterion that noise passes too says nothing."
+    "Every run is one point: a model at a layer. Bars of the best layer take the maximum (V4: the"
+    " minimum) over all layers that were run, so they grow with the number of layers tried; the"
+    " bars at two thirds of the depth were fixed beforehand. Counts are shown as shares of their n,"
+    " since packs differ in size. Passed and informative are two things: a criterion that noise"
+    " passes too says nothing."
 )
 
 
@@ -39,12 +42,20 @@ def heading(identifier: str) -> str:
 
 
 def by_layer() -> list[Any]:
-    """One panel per criterion, a line per model; then how many criteria pass, and are informative."""
+    """One panel per criterion, a line per model; then how many criteria pass, and are
+    informative."""
     from wandb_workspaces.reports import v2
 
-    keys = {heading(i): shown(i) for i in CRITERIA} | {"criteria passed": "verdicts/passed", "passed and informative": "verdicts/both"}
+    keys = {heading(i): shown(i) for i in CRITERIA} | {
+        "criteria passed": "verdicts/passed",
+        "passed and informative": "verdicts/both",
+    }
     return [line(title, key) for title, key in keys.items()] + [
-        v2.ScatterPlot(title="depth and criteria passed", x=v2.SummaryMetric("depth"), y=v2.SummaryMetric("verdicts/passed"))
+        v2.ScatterPlot(
+            title="depth and criteria passed",
+            x=v2.SummaryMetric("depth"),
+            y=v2.SummaryMetric("verdicts/passed"),
+        )
     ]
 
 
@@ -52,9 +63,16 @@ def line(title: str, key: str) -> Any:
     from wandb_workspaces.reports import v2
 
     return v2.LinePlot(
-        title=title, x="layer", y=[key], title_x="layer", groupby=v2.Config("model.name"), groupby_aggfunc="mean", groupby_rangefunc="minmax",
-        smoothing_type="none", max_runs_to_show=MAX_RUNS,
-    )  # fmt: skip
+        title=title,
+        x="layer",
+        y=[key],
+        title_x="layer",
+        groupby=v2.Config("model.name"),
+        groupby_aggfunc="mean",
+        groupby_rangefunc="minmax",
+        smoothing_type="none",
+        max_runs_to_show=MAX_RUNS,
+    )
 
 
 def by_model() -> list[Any]:
@@ -63,19 +81,30 @@ def by_model() -> list[Any]:
 
     return [
         v2.BarPlot(
-            title=heading(i), metrics=[shown(i)], groupby=v2.Config("model.name"), groupby_aggfunc="min" if c.comparison == "<=" else "max",
-            max_runs_to_show=MAX_RUNS, max_bars_to_show=50,
+            title=heading(i),
+            metrics=[shown(i)],
+            groupby=v2.Config("model.name"),
+            groupby_aggfunc="min" if c.comparison == "<=" else "max",
+            max_runs_to_show=MAX_RUNS,
+            max_bars_to_show=50,
         )
         for i, c in CRITERIA.items()
-    ]  # fmt: skip
+    ]
 
 
 def detection_and_steering() -> list[Any]:
     """Whether the layers that read emotions best are those that write them best."""
     from wandb_workspaces.reports import v2
 
-    pairs = (("V3/share", "metrics/effect_ratio"), ("V3/share", "metrics/mean_abs_delta_elo"), ("V9/share", "V10/value"))
-    return [v2.ScatterPlot(title=f"{x} and {y}", x=v2.SummaryMetric(x), y=v2.SummaryMetric(y)) for x, y in pairs] + [
+    pairs = (
+        ("V3/share", "metrics/effect_ratio"),
+        ("V3/share", "metrics/mean_abs_delta_elo"),
+        ("V9/share", "V10/value"),
+    )
+    return [
+        v2.ScatterPlot(title=f"{x} and {y}", x=v2.SummaryMetric(x), y=v2.SummaryMetric(y))
+        for x, y in pairs
+    ] + [
         line(f"detection: {DETECTION}", DETECTION),
         line(f"steering: {STEERING}", STEERING),
     ]
@@ -86,19 +115,26 @@ def workspace(entity: str, project: str) -> Workspace:
     from wandb_workspaces import expr
     from wandb_workspaces.workspaces import RunsetSettings, Section, Workspace, WorkspaceSettings
 
-    parts = {"Verification by layer": by_layer(), "Across models, best layer": by_model(), "Detection and steering": detection_and_steering()}
+    parts = {
+        "Verification by layer": by_layer(),
+        "Across models, best layer": by_model(),
+        "Detection and steering": detection_and_steering(),
+    }
     return Workspace(
         entity=entity,
         project=project,
         name=TITLE,
-        sections=[Section(name=name, panels=panels, is_open=True) for name, panels in parts.items()],
+        sections=[
+            Section(name=name, panels=panels, is_open=True) for name, panels in parts.items()
+        ],
         settings=WorkspaceSettings(x_axis="layer", max_runs=MAX_RUNS),
         runset_settings=RunsetSettings(filters=[expr.Summary("status") == "success"]),
     )
 
 
 def report(entity: str, project: str, *, lookup: bool = True) -> v2.Report:
-    """The same with the published numbers and the caveats in words; `lookup` names the project, whose number W&B then asks its server for."""
+    """The same with the published numbers and the caveats in words; `lookup` names the project,
+    whose number W&B then asks its server for."""
     from wandb_workspaces import expr
     from wandb_workspaces.reports import v2
 
@@ -108,7 +144,9 @@ def report(entity: str, project: str, *, lookup: bool = True) -> v2.Report:
         where = (entity, project) if lookup else ("", "")
         for place, panel in enumerate(panels):
             panel.layout = v2.Layout(x=8 * (place % 3), y=6 * (place // 3), w=8, h=6)
-        return v2.PanelGrid(runsets=[v2.Runset(*where, name=name, filters=[finished, *filters])], panels=panels)
+        return v2.PanelGrid(
+            runsets=[v2.Runset(*where, name=name, filters=[finished, *filters])], panels=panels
+        )
 
     return v2.Report(
         entity=entity,
@@ -140,14 +178,28 @@ def published() -> str:
     rows = [("criterion", "threshold", "paper", "Llama-3.1-8B"), ("---",) * 4]
     for c in CRITERIA.values():
         name = c.name.replace("|", "\\|")  # a bar would end the cell
-        rows.append((f"{c.id} {name}", f"{c.comparison} {show(c.threshold, c.full_n)}", show(c.paper, c.published_n), show(c.llama8b, c.published_n)))
+        rows.append(
+            (
+                f"{c.id} {name}",
+                f"{c.comparison} {show(c.threshold, c.full_n)}",
+                show(c.paper, c.published_n),
+                show(c.llama8b, c.published_n),
+            )
+        )
     return "\n".join(f"| {' | '.join(row)} |" for row in rows)
 
 
 def spec(entity: str, project: str) -> dict[str, Any]:
-    """What would be sent, as plain data, without a network; the runsets of the report lack the project's number, which only W&B knows."""
-    built: dict[str, Any] = {"workspace": workspace(entity, project), "report": report(entity, project, lookup=False)}
-    return {name: json.loads(part._to_model().model_dump_json(by_alias=True, exclude_none=True)) for name, part in built.items()}
+    """What would be sent, as plain data, without a network; the runsets of the report lack the
+    project's number, which only W&B knows."""
+    built: dict[str, Any] = {
+        "workspace": workspace(entity, project),
+        "report": report(entity, project, lookup=False),
+    }
+    return {
+        name: json.loads(part._to_model().model_dump_json(by_alias=True, exclude_none=True))
+        for name, part in built.items()
+    }
 
 
 class OneLineParser(argparse.ArgumentParser):
@@ -156,7 +208,8 @@ class OneLineParser(argparse.ArgumentParser):
 
 
 def dashboard(arguments: Sequence[str]) -> str:
-    """Saves workspace and report and returns their addresses; with --dry-run, the specification as JSON.
+    """Saves workspace and report and returns their addresses; with --dry-run, the specification as
+    JSON.
 
     Raises:
         EmoexpError: an argument, the package or the key is missing, or W&B refuses.
@@ -164,20 +217,35 @@ def dashboard(arguments: Sequence[str]) -> str:
     parser = OneLineParser(prog="python -m emoexp.cli.wandb_dashboard", description=__doc__)
     parser.add_argument("--entity", required=True, help="your W&B user or team")
     parser.add_argument("--project", default="emoexp")
-    parser.add_argument("--dry-run", action="store_true", help="print what would be saved; needs no key and no network")
+    parser.add_argument(
+        "--dry-run",
+        action="store_true",
+        help="print what would be saved; needs no key and no network",
+    )
     chosen = parser.parse_args(arguments)
     try:
         import wandb_workspaces.workspaces  # noqa: F401
     except ImportError as error:
-        raise EmoexpError("the dashboard needs the package wandb-workspaces: pip install 'emoexp[wandb]'") from error
+        raise EmoexpError(
+            "the dashboard needs the package wandb-workspaces: pip install 'emoexp[wandb]'"
+        ) from error
     if chosen.dry_run:
         return json.dumps(spec(chosen.entity, chosen.project), indent=2)
     if not has_key():
-        raise EmoexpError("the dashboard needs a W&B key: set WANDB_API_KEY or run wandb login; --dry-run needs none")
+        raise EmoexpError(
+            "the dashboard needs a W&B key: set WANDB_API_KEY or run wandb login; --dry-run needs"
+            " none"
+        )
     try:
-        saved = workspace(chosen.entity, chosen.project).save(), report(chosen.entity, chosen.project).save()
+        saved = (
+            workspace(chosen.entity, chosen.project).save(),
+            report(chosen.entity, chosen.project).save(),
+        )
     except Exception as error:  # wandb-workspaces raises bare exceptions, requests' and its own
-        raise EmoexpError(f"W&B refuses the dashboard of {chosen.entity}/{chosen.project} ({one_line(error)}): is there a run in the project yet?") from error
+        raise EmoexpError(
+            f"W&B refuses the dashboard of {chosen.entity}/{chosen.project} ({one_line(error)}): is"
+            " there a run in the project yet?"
+        ) from error
     return "\n".join(part.url for part in saved)
 
 

@@ -23,12 +23,15 @@ WHO = {"self": (PROBE_COLOURS[0], "of itself"), "other": (PROBE_COLOURS[1], "of 
 def _map(axes: Axes, matrix: np.ndarray, label: str) -> None:
     """A map with colours for all but its extreme 2 % of cells."""
     limit = float(np.quantile(np.abs(matrix), 0.98)) or 1.0
-    image = axes.imshow(matrix, cmap="RdBu_r", vmin=-limit, vmax=limit, aspect="auto", interpolation="nearest")
+    image = axes.imshow(
+        matrix, cmap="RdBu_r", vmin=-limit, vmax=limit, aspect="auto", interpolation="nearest"
+    )
     axes.figure.colorbar(image, ax=axes, shrink=0.6, pad=0.01, extend="both", label=label)
 
 
 def word_map(change: np.ndarray, names: Sequence[str], title: str, ordered_by: str) -> Figure:
-    """Steered emotion by word, both in the order given; large enough that every name can be read."""
+    """Steered emotion by word, both in the order given; large enough that every name can be
+    read."""
     n = len(names)
     side, size = max(7.0, 0.115 * n), 8.0 if n <= 30 else 6.0 if n <= 80 else 5.0
     figure = Figure(figsize=(side + 1.6, side), layout="constrained")
@@ -36,36 +39,82 @@ def word_map(change: np.ndarray, names: Sequence[str], title: str, ordered_by: s
     _map(axes, change, "change of log-probability (nats)")
     axes.set_xticks(range(n), names, rotation=90, fontsize=size)
     axes.set_yticks(range(n), names, fontsize=size)
-    axes.set(xlabel=f"word, by {ordered_by} (diagonal: the steered emotion's own)", ylabel=f"steered emotion, by {ordered_by}")
-    axes.set_title(f"Self-report: what steering does to each word, asked {title}", fontsize=9, loc="left")
+    axes.set(
+        xlabel=f"word, by {ordered_by} (diagonal: the steered emotion's own)",
+        ylabel=f"steered emotion, by {ordered_by}",
+    )
+    axes.set_title(
+        f"Self-report: what steering does to each word, asked {title}", fontsize=9, loc="left"
+    )
     return figure
 
 
-def self_report(table: pd.DataFrame, nulls: Mapping[str, Mapping[str, Estimate]], n_words: int, title: str) -> Figure:
-    """Own word of each emotion: change by emotion, ranks, and change against valence; `nulls` is by whom is asked about, then statistic."""
+def self_report(
+    table: pd.DataFrame, nulls: Mapping[str, Mapping[str, Estimate]], n_words: int, title: str
+) -> Figure:
+    """Own word of each emotion: change by emotion, ranks, and change against valence; `nulls` is by
+    whom is asked about, then statistic."""
     figure = Figure(figsize=(max(11, 0.16 * len(table)), 7.6), layout="constrained")
     grid = figure.add_gridspec(2, 2)
-    every, ranks, by_valence = figure.add_subplot(grid[0, :]), figure.add_subplot(grid[1, 0]), figure.add_subplot(grid[1, 1])
+    every, ranks, by_valence = (
+        figure.add_subplot(grid[0, :]),
+        figure.add_subplot(grid[1, 0]),
+        figure.add_subplot(grid[1, 1]),
+    )
     rows = table.sort_values("value_self").reset_index(drop=True)
     for who, (colour, label) in WHO.items():
         null = nulls[who]["value"]
         if who == "self":
-            every.axhspan(*null.interval, color=NOISE, alpha=0.5, linewidth=0, label="mean of random pairs, 95 %")
-        every.plot(range(len(rows)), rows[f"value_{who}"], "o", color=colour, markersize=4, label=f"own word, asked {label}")
+            every.axhspan(
+                *null.interval,
+                color=NOISE,
+                alpha=0.5,
+                linewidth=0,
+                label="mean of random pairs, 95 %",
+            )
+        every.plot(
+            range(len(rows)),
+            rows[f"value_{who}"],
+            "o",
+            color=colour,
+            markersize=4,
+            label=f"own word, asked {label}",
+        )
         bins = np.arange(0.5, n_words + 1.5, max(1, round(n_words / 32)))
         ranks.hist(
-            rows[f"rank_{who}"], bins=list(bins), histtype="step", color=colour, linewidth=1.5, label=f"asked {label}, mean {rows[f'rank_{who}'].mean():.1f}"
+            rows[f"rank_{who}"],
+            bins=list(bins),
+            histtype="step",
+            color=colour,
+            linewidth=1.5,
+            label=f"asked {label}, mean {rows[f'rank_{who}'].mean():.1f}",
         )
         known = rows[rows["valence"].notna()]
-        by_valence.scatter(known["valence"], known[f"value_{who}"], s=14, color=colour, label=f"asked {label}")
+        by_valence.scatter(
+            known["valence"], known[f"value_{who}"], s=14, color=colour, label=f"asked {label}"
+        )
     every.axhline(0, color=INK, linewidth=0.8)
-    every.set_xticks(range(len(rows)), rows["emotion"], rotation=90, fontsize=7 if len(rows) <= 80 else 5)
+    every.set_xticks(
+        range(len(rows)), rows["emotion"], rotation=90, fontsize=7 if len(rows) <= 80 else 5
+    )
     every.set_xlim(-1, len(rows))
     every.set(ylabel="change of log-probability (nats)", title="the steered emotion's own word")
-    ranks.axvspan(*nulls["self"]["rank"].interval, color=NOISE, alpha=0.5, linewidth=0, label="mean rank of random pairs, 95 %")
-    ranks.set(xlabel=f"rank of the own word among {n_words}, by change", ylabel="emotions", title="1: no word rises more")
+    ranks.axvspan(
+        *nulls["self"]["rank"].interval,
+        color=NOISE,
+        alpha=0.5,
+        linewidth=0,
+        label="mean rank of random pairs, 95 %",
+    )
+    ranks.set(
+        xlabel=f"rank of the own word among {n_words}, by change",
+        ylabel="emotions",
+        title="1: no word rises more",
+    )
     by_valence.axhline(0, color=INK, linewidth=0.8)
-    by_valence.set(xlabel="valence of the emotion", ylabel="change of the own word (nats)", title="by valence")
+    by_valence.set(
+        xlabel="valence of the emotion", ylabel="change of the own word (nats)", title="by valence"
+    )
     every.legend(fontsize=8, loc="upper left")
     ranks.legend(fontsize=8, loc="upper right")
     by_valence.legend(fontsize=8)
@@ -76,7 +125,8 @@ def self_report(table: pd.DataFrame, nulls: Mapping[str, Mapping[str, Estimate]]
 
 
 def drift_curves(curves: pd.DataFrame, strength: float, smooth: int, title: str) -> Figure:
-    """One panel per emotion: drift on its own probe by token, a line for each strength; the null of `strength` in grey."""
+    """One panel per emotion: drift on its own probe by token, a line for each strength; the null of
+    `strength` in grey."""
     emotions, strengths = list(dict.fromkeys(curves["emotion"])), sorted(set(curves["strength"]))
     columns = min(4, len(emotions))
     lines = -(-len(emotions) // columns)
@@ -87,10 +137,21 @@ def drift_curves(curves: pd.DataFrame, strength: float, smooth: int, title: str)
         for colour, s in zip(colours, strengths, strict=True):
             part = curves[(curves["emotion"] == emotion) & (curves["strength"] == s)]
             if s == strength:
-                axes.fill_between(part["token"], part["null_low"], part["null_high"], color=NOISE, alpha=0.45, linewidth=0)
+                axes.fill_between(
+                    part["token"],
+                    part["null_low"],
+                    part["null_high"],
+                    color=NOISE,
+                    alpha=0.45,
+                    linewidth=0,
+                )
                 axes.plot(part["token"], part["others"], color=INK, linewidth=0.9, linestyle=":")
-                axes.fill_between(part["token"], part["low"], part["high"], color=colour, alpha=0.25, linewidth=0)
-            axes.plot(part["token"], part["own"], color=colour, linewidth=2 if s == strength else 1.1)
+                axes.fill_between(
+                    part["token"], part["low"], part["high"], color=colour, alpha=0.25, linewidth=0
+                )
+            axes.plot(
+                part["token"], part["own"], color=colour, linewidth=2 if s == strength else 1.1
+            )
         axes.axhline(0, color=INK, linewidth=0.7)
         axes.set_title(emotion, fontsize=9)
         axes.set_xlabel("token of the text", fontsize=8)
@@ -98,29 +159,61 @@ def drift_curves(curves: pd.DataFrame, strength: float, smooth: int, title: str)
     for axes in panels[len(emotions) :]:
         axes.set_axis_off()
     marks: list[Any] = [
-        Line2D([], [], color=c, linewidth=2 if s == strength else 1.1, label=f"own probe, strength {s:g}") for c, s in zip(colours, strengths, strict=True)
+        Line2D(
+            [],
+            [],
+            color=c,
+            linewidth=2 if s == strength else 1.1,
+            label=f"own probe, strength {s:g}",
+        )
+        for c, s in zip(colours, strengths, strict=True)
     ]
     marks += [
-        Line2D([], [], color=INK, linewidth=0.9, linestyle=":", label=f"other probes, mean, {strength:g}"),
-        Patch(color=NOISE, alpha=0.45, label=f"isotropic directions on this probe, {strength:g}, 95 %"),
+        Line2D(
+            [],
+            [],
+            color=INK,
+            linewidth=0.9,
+            linestyle=":",
+            label=f"other probes, mean, {strength:g}",
+        ),
+        Patch(
+            color=NOISE, alpha=0.45, label=f"isotropic directions on this probe, {strength:g}, 95 %"
+        ),
     ]
     figure.legend(handles=marks, loc="outside lower center", ncols=3, fontsize=8)
     figure.supylabel("cosine minus the unsteered text's", fontsize=9)
     figure.suptitle(
-        f"Drift of the text on the steered emotion's probe (mean of {smooth} tokens; band at strength {strength:g}: 95 % over trials)\n{title}", fontsize=10
+        f"Drift of the text on the steered emotion's probe (mean of {smooth} tokens; band at"
+        f" strength {strength:g}: 95 % over trials)\n{title}",
+        fontsize=10,
     )
     return figure
 
 
-def drift_map(ends: np.ndarray, steered: Sequence[str], probes: Sequence[str], title: str, ordered_by: str) -> Figure:
+def drift_map(
+    ends: np.ndarray, steered: Sequence[str], probes: Sequence[str], title: str, ordered_by: str
+) -> Figure:
     """Steered emotion by probe at the end of the text; the own probe framed."""
     n, size = len(probes), 8.0 if len(probes) <= 30 else 6.5 if len(probes) <= 80 else 5.0
-    figure = Figure(figsize=(max(8.0, 0.15 * n if n <= 80 else 0.115 * n) + 2, 0.24 * len(steered) + 2.2), layout="constrained")
+    figure = Figure(
+        figsize=(max(8.0, 0.15 * n if n <= 80 else 0.115 * n) + 2, 0.24 * len(steered) + 2.2),
+        layout="constrained",
+    )
     axes = figure.add_subplot()
     _map(axes, ends, "cosine minus unsteered")
     for i, name in enumerate(steered):
         if name in probes:
-            axes.add_patch(Rectangle((list(probes).index(name) - 0.5, i - 0.5), 1, 1, fill=False, edgecolor=INK, linewidth=1.2))
+            axes.add_patch(
+                Rectangle(
+                    (list(probes).index(name) - 0.5, i - 0.5),
+                    1,
+                    1,
+                    fill=False,
+                    edgecolor=INK,
+                    linewidth=1.2,
+                )
+            )
     axes.set_xticks(range(n), probes, rotation=90, fontsize=size)
     axes.set_yticks(range(len(steered)), steered, fontsize=8)
     axes.set(xlabel=f"probe, by {ordered_by} (framed: the steered emotion's own)", ylabel="steered")
@@ -129,26 +222,52 @@ def drift_map(ends: np.ndarray, steered: Sequence[str], probes: Sequence[str], t
 
 
 def degeneration_strip(transcripts: pd.DataFrame, max_new_tokens: int, title: str) -> Figure:
-    """A panel per strength, a line per direction (isotropic together): a tick where a text degenerates, and how many of them do."""
+    """A panel per strength, a line per direction (isotropic together): a tick where a text
+    degenerates, and how many of them do."""
     strengths = [s for s in sorted(set(transcripts["strength"])) if s != 0]
     emotions = list(dict.fromkeys(transcripts[transcripts["set"] == "emotions"]["direction"]))
     lines = ["unsteered", "isotropic", *emotions[::-1]]
-    figure = Figure(figsize=(3.3 * len(strengths) + 1.2, 0.26 * len(lines) + 1.9), layout="constrained")
-    for axes, strength in zip(figure.subplots(1, len(strengths), squeeze=False, sharey=True)[0], strengths, strict=True):
+    figure = Figure(
+        figsize=(3.3 * len(strengths) + 1.2, 0.26 * len(lines) + 1.9), layout="constrained"
+    )
+    for axes, strength in zip(
+        figure.subplots(1, len(strengths), squeeze=False, sharey=True)[0], strengths, strict=True
+    ):
         for y, name in enumerate(lines):
-            mine = (transcripts["set"] == "isotropic random") if name == "isotropic" else transcripts["direction"] == name
+            mine = (
+                (transcripts["set"] == "isotropic random")
+                if name == "isotropic"
+                else transcripts["direction"] == name
+            )
             part = transcripts[mine & transcripts["strength"].isin([0.0, strength])]
             for why, colour in BREAKS.items():
                 at = part[part["why"] == why]["degenerates_at"]
-                axes.plot(at, np.full(len(at), y), "|", color=colour, markersize=9, markeredgewidth=1.3, alpha=0.7)
-            axes.text(1.02 * max_new_tokens, y, f"{(part['degenerates_at'] >= 0).sum()}/{len(part)}", fontsize=7, va="center")
+                axes.plot(
+                    at,
+                    np.full(len(at), y),
+                    "|",
+                    color=colour,
+                    markersize=9,
+                    markeredgewidth=1.3,
+                    alpha=0.7,
+                )
+            axes.text(
+                1.02 * max_new_tokens,
+                y,
+                f"{(part['degenerates_at'] >= 0).sum()}/{len(part)}",
+                fontsize=7,
+                va="center",
+            )
         axes.set_xlim(-2, 1.22 * max_new_tokens)
         axes.set_xticks(np.linspace(0, max_new_tokens, 5).astype(int))
         axes.set_yticks(range(len(lines)), lines, fontsize=8)
         axes.grid(axis="y", color=NOISE, linewidth=0.4)
         axes.set_title(f"strength {strength:g}", fontsize=9)
         axes.set_xlabel("token (right: texts that degenerate)", fontsize=8)
-    handles = [Line2D([], [], color=c, marker="|", linestyle="none", markersize=9, label=why) for why, c in BREAKS.items()]
+    handles = [
+        Line2D([], [], color=c, marker="|", linestyle="none", markersize=9, label=why)
+        for why, c in BREAKS.items()
+    ]
     figure.legend(handles=handles, loc="outside lower center", ncols=2, fontsize=8)
     figure.suptitle(f"Where texts degenerate\n{title}", fontsize=10)
     return figure

@@ -74,7 +74,9 @@ class AnswerReader:
 
     def _read(self, prompt: Prompt) -> tuple[Tokens, tuple[int, int]]:
         if not prompt.text.endswith(BRACKET):
-            raise ValueError(f"a preference prompt ends in {BRACKET!r}, not in {prompt.text[-9:]!r}")
+            raise ValueError(
+                f"a preference prompt ends in {BRACKET!r}, not in {prompt.text[-9:]!r}"
+            )
         if self.kind is OptionReading.forced:
             return forced(prompt, self.tokenizer)
         return in_context(prompt, self.tokenizer)

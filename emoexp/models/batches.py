@@ -5,12 +5,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 PADDING = 0.05
-"""Most padding in a batch, over its real tokens: with less, batches become too small to keep the hardware busy."""
+"""Most padding in a batch, over its real tokens: with less, batches become too small to keep the
+hardware busy."""
 
 
-def length_batches(lengths: Sequence[int], batch_tokens: int, padding: float = PADDING) -> list[list[int]]:
-    """Indices sorted by length and cut so that no padded batch exceeds `batch_tokens` (one text at the least), nor has more than
-    `padding` over its real tokens."""
+def length_batches(
+    lengths: Sequence[int], batch_tokens: int, padding: float = PADDING
+) -> list[list[int]]:
+    """Indices sorted by length and cut so that no padded batch exceeds `batch_tokens` (one text at
+    the least), nor has more than `padding` over its real tokens."""
     batches: list[list[int]] = []
     real = 0
     for index in sorted(range(len(lengths)), key=lambda i: lengths[i]):

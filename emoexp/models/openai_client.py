@@ -1,4 +1,5 @@
-"""An author or a judge behind HTTP: answers from any server that speaks OpenAI's /chat/completions."""
+"""An author or a judge behind HTTP: answers from any server that speaks OpenAI's
+/chat/completions."""
 
 from __future__ import annotations
 
@@ -18,17 +19,20 @@ import httpx
 from emoexp.errors import EmoexpError
 
 with suppress(TypeError):
-    # anyio, which httpx sends by, loads these late, and cannot once nnsight has given every object a `.save`
+    # anyio, which httpx sends by, loads these late, and cannot once nnsight has given every object
+    # a `.save`
     import anyio.streams.tls  # noqa: F401
     from anyio.abc import SocketAttribute  # noqa: F401
 
 TRANSIENT = frozenset({408, 409, 425, 429})
-"""With all of 5xx: tried again. Every other status than 200 is a mistake of the request or of the key, and stops at once."""
+"""With all of 5xx: tried again. Every other status than 200 is a mistake of the request or of the
+key, and stops at once."""
 FIRST_WAIT_S, LONGEST_WAIT_S = 1.0, 60.0
 
 
 class ServerSettings(Protocol):
-    """How a server is asked: the fields of the same names of `StoriesConfig`, or of a judge's config."""
+    """How a server is asked: the fields of the same names of `StoriesConfig`, or of a judge's
+    config."""
 
     @property
     def server(self) -> str | None: ...
@@ -56,7 +60,8 @@ class ServerSettings(Protocol):
 
 @dataclass(frozen=True)
 class Request:
-    """One question. `seed` sets the sampling, where the server can be seeded, and the jitter of the waits."""
+    """One question. `seed` sets the sampling, where the server can be seeded, and the jitter of the
+    waits."""
 
     prompt: str
     seed: int
@@ -64,7 +69,8 @@ class Request:
 
 @dataclass(frozen=True)
 class Answer:
-    """`finish` is "stop", "length" (half an answer: the last story is not whole), "content_filter" or what else a server says."""
+    """`finish` is "stop", "length" (half an answer: the last story is not whole), "content_filter"
+    or what else a server says."""
 
     text: str
     finish: str
@@ -75,7 +81,8 @@ class UnansweredError(EmoexpError):
 
 
 class Transient(Exception):
-    """A try that failed and may be repeated, after at least `wait` seconds where the server asks for that."""
+    """A try that failed and may be repeated, after at least `wait` seconds where the server asks
+    for that."""
 
     def __init__(self, reason: str, wait: float = 0.0) -> None:
         super().__init__(reason)
@@ -96,20 +103,37 @@ class Pace:
 
 
 class Server:
-    """`async with Server(settings) as author: await author.answer(request)`. The key is read from the environment and never shown.
+    """`async with Server(settings) as author: await author.answer(request)`. The key is read from
+    the environment and never shown.
 
-    `waits` are the first and the longest back-off in seconds; the n-th doubles the first n times and is cut by up to half at random.
-    `group` is where the settings stand in the config: messages name `<group>.server` and its like.
+    `waits` are the first and the longest back-off in seconds; the n-th doubles the first n times
+    and is cut by up to half at random. `group` is where the settings stand in the config: messages
+    name `<group>.server` and its like.
     """
 
-    def __init__(self, settings: ServerSettings, waits: tuple[float, float] = (FIRST_WAIT_S, LONGEST_WAIT_S), *, group: str = "stories") -> None:
-        self.settings, self.waits, self.group, self.pace, self.repeated = settings, waits, group, Pace(settings.requests_per_minute), 0
+    def __init__(
+        self,
+        settings: ServerSettings,
+        waits: tuple[float, float] = (FIRST_WAIT_S, LONGEST_WAIT_S),
+        *,
+        group: str = "stories",
+    ) -> None:
+        self.settings, self.waits, self.group, self.pace, self.repeated = (
+            settings,
+            waits,
+            group,
+            Pace(settings.requests_per_minute),
+            0,
+        )
         self.url = f"{settings.server}".rstrip("/") + "/chat/completions"
         self.key = os.environ.get(settings.api_key_variable, "")
 
     async def __aenter__(self) -> Self:
         if "anyio.streams.tls" not in sys.modules:
-            raise EmoexpError("no server can be asked, since nnsight was loaded first: import emoexp.models.openai_client before a model is loaded")
+            raise EmoexpError(
+                "no server can be asked, since nnsight was loaded first: import"
+                " emoexp.models.openai_client before a model is loaded"
+            )
         headers = {"Authorization": f"Bearer {self.key}"} if self.key else {}
         limits = httpx.Limits(max_connections=self.settings.concurrency)
         self.client = httpx.AsyncClient(headers=headers, limits=limits, timeout=None)
@@ -121,9 +145,13 @@ class Server:
     def body(self, request: Request) -> dict[str, Any]:
         """What is sent; `settings.request` adds to it, replaces, and with null takes away."""
         asked = {
-            "model": self.settings.server_model, "messages": [{"role": "user", "content": request.prompt}], "seed": request.seed,
-            "temperature": self.settings.temperature, "top_p": self.settings.top_p, "max_tokens": self.settings.max_new_tokens,
-        } | self.settings.request  # fmt: skip
+            "model": self.settings.server_model,
+            "messages": [{"role": "user", "content": request.prompt}],
+            "seed": request.seed,
+            "temperature": self.settings.temperature,
+            "top_p": self.settings.top_p,
+            "max_tokens": self.settings.max_new_tokens,
+        } | self.settings.request
         return {name: value for name, value in asked.items() if value is not None}
 
     async def answer(self, request: Request) -> Answer:
@@ -131,7 +159,8 @@ class Server:
 
         Raises:
             UnansweredError: no try gave an answer.
-            EmoexpError: the server refuses (key, address, model, request) or is not there; a repetition would not help.
+            EmoexpError: the server refuses (key, address, model, request) or is not there; a
+                repetition would not help.
         """
         rng, reason = random.Random(request.seed), ""
         for n in range(self.settings.retries + 1):
@@ -140,21 +169,29 @@ class Server:
                 async with asyncio.timeout(self.settings.timeout_s):
                     return self.read(await self.client.post(self.url, json=self.body(request)))
             except TimeoutError:
-                failed = Transient(f"no answer within {self.group}.timeout_s={self.settings.timeout_s:g} seconds")
+                failed = Transient(
+                    f"no answer within {self.group}.timeout_s={self.settings.timeout_s:g} seconds"
+                )
             except Transient as error:
                 failed = error
             except (httpx.ConnectError, httpx.UnsupportedProtocol, httpx.InvalidURL) as error:
                 raise EmoexpError(
-                    f"no server answers at {self.group}.server={self.settings.server} ({self.shown(error)}): start it, or correct the address"
+                    f"no server answers at {self.group}.server={self.settings.server}"
+                    f" ({self.shown(error)}): start it, or correct the address"
                 ) from error
             except httpx.TransportError as error:
-                failed = Transient(f"the connection broke ({self.shown(error) or type(error).__name__})")
+                failed = Transient(
+                    f"the connection broke ({self.shown(error) or type(error).__name__})"
+                )
             reason = str(failed)
             if n < self.settings.retries:
                 self.repeated += 1
                 backoff = min(self.waits[1], self.waits[0] * 2**n) * (1 - rng.random() / 2)
                 await asyncio.sleep(max(failed.wait, backoff))
-        raise UnansweredError(f"the server failed {self.settings.retries + 1} times in a row on one request, last: {reason}")
+        raise UnansweredError(
+            f"the server failed {self.settings.retries + 1} times in a row on one request, last:"
+            f" {reason}"
+        )
 
     def read(self, response: httpx.Response) -> Answer:
         """The answer that a response holds.
@@ -165,25 +202,35 @@ class Server:
         """
         status = response.status_code
         if status in TRANSIENT or status >= 500:
-            raise Transient(f"HTTP {status}: {self.shown(response.text)}", retry_after(response.headers.get("retry-after", "")))
+            raise Transient(
+                f"HTTP {status}: {self.shown(response.text)}",
+                retry_after(response.headers.get("retry-after", "")),
+            )
         if status in (401, 403):
             raise EmoexpError(
-                f"{self.settings.server} refuses the key (HTTP {status}): put one that it accepts in the environment variable "
-                f"{self.settings.api_key_variable}, {'which it does not accept now' if self.key else 'which is empty or not set'}"
+                f"{self.settings.server} refuses the key (HTTP {status}): put one that it accepts"
+                f" in the environment variable {self.settings.api_key_variable},"
+                f" {'which it does not accept now' if self.key else 'which is empty or not set'}"
             )
         if status == 404:
             raise EmoexpError(
-                f"{self.url} is not there, or has no model {self.settings.server_model!r} (HTTP 404): {self.group}.server usually ends in /v1; "
-                f"check it and {self.group}.server_model"
+                f"{self.url} is not there, or has no model {self.settings.server_model!r} (HTTP"
+                f" 404): {self.group}.server usually ends in /v1; check it and"
+                f" {self.group}.server_model"
             )
         if status != 200:
-            raise EmoexpError(f"{self.settings.server} refuses the request (HTTP {status}): {self.shown(response.text)}")
+            raise EmoexpError(
+                f"{self.settings.server} refuses the request (HTTP {status}):"
+                f" {self.shown(response.text)}"
+            )
         try:
             choice = response.json()["choices"][0]
             text, finish = choice["message"]["content"], choice.get("finish_reason") or "stop"
             (text or "").encode()  # half a surrogate pair can be sent but not written
         except (ValueError, LookupError, TypeError, AttributeError) as error:
-            raise Transient(f"a body that is no chat completion: {self.shown(response.text)}") from error
+            raise Transient(
+                f"a body that is no chat completion: {self.shown(response.text)}"
+            ) from error
         if text is None and finish == "content_filter":
             return Answer("", finish)
         if not isinstance(text, str) or not text.strip():
@@ -197,7 +244,8 @@ class Server:
 
 
 def retry_after(header: str) -> float:
-    """Seconds that a Retry-After header asks for (a number or a date); 0 where there is none or it makes no sense."""
+    """Seconds that a Retry-After header asks for (a number or a date); 0 where there is none or it
+    makes no sense."""
     if re.fullmatch(r"\d+(\.\d+)?", header):
         return float(header)
     try:

@@ -19,16 +19,20 @@ Range = tuple[int, int]
 
 @dataclass(frozen=True)
 class Prompt:
-    """A text as the model will read it. `spans` were marked while it was formatted, never searched for."""
+    """A text as the model will read it. `spans` were marked while it was formatted, never searched
+    for."""
 
     text: str
     spans: Mapping[str, tuple[Range, ...]] = field(default_factory=dict)
     special_tokens: bool = True
-    """Whether the tokenizer adds its special tokens (false where a chat template has written them already)."""
+    """Whether the tokenizer adds its special tokens (false where a chat template has written them
+    already)."""
 
     def shifted(self, by: int, prefix: str, suffix: str, *, special_tokens: bool) -> Prompt:
         """This prompt inside a longer text, its spans moved along."""
-        moved = {name: tuple((s + by, e + by) for s, e in ranges) for name, ranges in self.spans.items()}
+        moved = {
+            name: tuple((s + by, e + by) for s, e in ranges) for name, ranges in self.spans.items()
+        }
         return Prompt(prefix + self.text + suffix, moved, special_tokens)
 
     def with_text(self, text: str) -> Prompt:
@@ -47,7 +51,9 @@ def fill(template: str, **parts: str) -> Prompt:
         before, _, after = rest.partition("{")
         name, closed, rest = after.partition("}")
         if not closed or name not in parts:
-            raise EmoexpError(f"template {template!r} asks for {name!r}; it may use: {', '.join(sorted(parts))}")
+            raise EmoexpError(
+                f"template {template!r} asks for {name!r}; it may use: {', '.join(sorted(parts))}"
+            )
         text += before
         spans[name] = (*spans.get(name, ()), (len(text), len(text) + len(parts[name])))
         text += parts[name]
@@ -56,10 +62,18 @@ def fill(template: str, **parts: str) -> Prompt:
     return Prompt(text + rest, spans)
 
 
-def ask(content: Prompt, style: PromptFormat, tokenizer: Any, prefill: str = "", system: str | None = None) -> Prompt:
-    """`content` as a user's turn up to the assistant's first token, then `prefill` as the assistant's own start.
+def ask(
+    content: Prompt,
+    style: PromptFormat,
+    tokenizer: Any,
+    prefill: str = "",
+    system: str | None = None,
+) -> Prompt:
+    """`content` as a user's turn up to the assistant's first token, then `prefill` as the
+    assistant's own start.
 
-    The span "turn" is the start of the assistant's turn and the prefill. A plain prompt's `system` stands before "Human:".
+    The span "turn" is the start of the assistant's turn and the prefill. A plain prompt's `system`
+    stands before "Human:".
     """
     if style is PromptFormat.plain:
         head = f"{system}\n\nHuman: " if system else "Human: "
@@ -69,12 +83,15 @@ def ask(content: Prompt, style: PromptFormat, tokenizer: Any, prefill: str = "",
         chat = chat_of(tokenizer, content.text, system)
         turn, special = chat.reply + prefill if prefill else chat.turn, False
         asked = content.shifted(len(chat.head), chat.head, turn, special_tokens=special)
-    return replace(asked, spans={**asked.spans, "turn": ((len(asked.text) - len(turn), len(asked.text)),)})
+    return replace(
+        asked, spans={**asked.spans, "turn": ((len(asked.text) - len(turn), len(asked.text)),)}
+    )
 
 
 @dataclass(frozen=True)
 class Encoding:
-    """Prompts as padded ids. All four are (row, token); `starts` and `ends` are character offsets, -1 where there are none."""
+    """Prompts as padded ids. All four are (row, token); `starts` and `ends` are character offsets,
+    -1 where there are none."""
 
     ids: Tensor
     mask: Tensor
@@ -145,11 +162,18 @@ def encode_tokens(rows: Sequence[Tokens], tokenizer: Any, side: str = "left") ->
     return pad(ids, offsets, pad_id=tokenizer.pad_token_id or 0, side=side)
 
 
-def pad(ids: Sequence[Sequence[int]], offsets: Sequence[Sequence[Range]], *, pad_id: int, side: str) -> Encoding:
+def pad(
+    ids: Sequence[Sequence[int]], offsets: Sequence[Sequence[Range]], *, pad_id: int, side: str
+) -> Encoding:
     """Rows of unequal length as one Encoding."""
     width = max(len(row) for row in ids)
     shape = (len(ids), width)
-    out = torch.full(shape, pad_id), torch.zeros(shape, dtype=torch.bool), torch.full(shape, -1), torch.full(shape, -1)
+    out = (
+        torch.full(shape, pad_id),
+        torch.zeros(shape, dtype=torch.bool),
+        torch.full(shape, -1),
+        torch.full(shape, -1),
+    )
     for r, (row, marks) in enumerate(zip(ids, offsets, strict=True)):
         where = slice(width - len(row), width) if side == "left" else slice(0, len(row))
         out[0][r, where] = torch.tensor(row)
@@ -169,7 +193,11 @@ def token_mask(prompts: Sequence[Prompt], spans: Collection[str], encoding: Enco
     for row, prompt in enumerate(prompts):
         for name in spans:
             for start, end in prompt.spans.get(name, ()):
-                touched = (encoding.starts[row] < end) & (encoding.ends[row] > start) & encoding.is_text[row]
+                touched = (
+                    (encoding.starts[row] < end)
+                    & (encoding.ends[row] > start)
+                    & encoding.is_text[row]
+                )
                 if not touched.any():
                     raise EmoexpError(f"span {name!r} of {prompt.text!r} touches no token")
                 mask[row] |= touched
@@ -179,19 +207,26 @@ def token_mask(prompts: Sequence[Prompt], spans: Collection[str], encoding: Enco
 
 
 def word_ids(tokenizer: Any, word: str) -> list[int]:
-    """The ids of `word` where it follows another word, as it would in a sentence (a SentencePiece tokenizer writes it differently by itself).
+    """The ids of `word` where it follows another word, as it would in a sentence (a SentencePiece
+    tokenizer writes it differently by itself).
 
     Raises:
         EmoexpError: the tokenizer merges the word with the one before it.
     """
-    before, both = (tokenizer(text, add_special_tokens=False)["input_ids"] for text in ("feeling", f"feeling {word}"))
+    before, both = (
+        tokenizer(text, add_special_tokens=False)["input_ids"]
+        for text in ("feeling", f"feeling {word}")
+    )
     if both[: len(before)] != before:
-        raise EmoexpError(f"the tokenizer does not read {word!r} after another word as tokens of its own")
+        raise EmoexpError(
+            f"the tokenizer does not read {word!r} after another word as tokens of its own"
+        )
     return list(both[len(before) :])
 
 
 def reply_mask(prompts: Sequence[Prompt], span: ReplySpan, encoding: Encoding) -> Tensor:
-    """Which tokens of prompts made by `ask` are steered along with the reply; (row, token). BOS never is."""
+    """Which tokens of prompts made by `ask` are steered along with the reply; (row, token). BOS
+    never is."""
     if span is ReplySpan.generated:
         return torch.zeros_like(encoding.mask)
     first = encoding.is_text if span is ReplySpan.all else token_mask(prompts, ["turn"], encoding)

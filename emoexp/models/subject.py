@@ -1,7 +1,8 @@
-"""The subject model: residuals, logits, steering, generation. This file and replay.py are the only ones that know nnsight.
+"""The subject model: residuals, logits, steering, generation. This file and replay.py are the only
+ones that know nnsight.
 
-`layer` is the 0-based decoder block whose *output* is read or written: hidden_states[layer + 1] of transformers, before the
-final norm.
+`layer` is the 0-based decoder block whose *output* is read or written: hidden_states[layer + 1] of
+transformers, before the final norm.
 """
 
 from __future__ import annotations
@@ -32,7 +33,8 @@ T = TypeVar("T")
 class Steering:
     """h[row, token] += vectors[layer][row] at the output of each named layer, where `mask` is true.
 
-    `vectors` maps a layer to (row, d_model) or (1, d_model); `mask` is (row, token) over the prompt.
+    `vectors` maps a layer to (row, d_model) or (1, d_model); `mask` is (row, token) over the
+    prompt.
     """
 
     vectors: Mapping[int, Tensor]
@@ -63,7 +65,8 @@ LOGITS_AT_ONCE = 2**26
 
 
 class SubjectModel:
-    """A causal language model under study. Whatever its dtype, residuals and logits come back as float32.
+    """A causal language model under study. Whatever its dtype, residuals and logits come back as
+    float32.
 
     Raises:
         EmoexpError: a part of the architecture is not found, or is not what it was taken for.
@@ -72,12 +75,27 @@ class SubjectModel:
     commit: str | None = None
     """Of the hub's repository, where the model came from one."""
 
-    def __init__(self, network: Any, tokenizer: Any, config: ModelConfig, *, dtype: str | None = None, device: torch.device | None = None) -> None:
-        self.config, self.network, self.tokenizer = config, network.eval().requires_grad_(False), tokenizer
+    def __init__(
+        self,
+        network: Any,
+        tokenizer: Any,
+        config: ModelConfig,
+        *,
+        dtype: str | None = None,
+        device: torch.device | None = None,
+    ) -> None:
+        self.config, self.network, self.tokenizer = (
+            config,
+            network.eval().requires_grad_(False),
+            tokenizer,
+        )
         self.dtype = dtype or str(network.dtype).removeprefix("torch.")
         self.device = device or torch.device(network.device)
         if not tokenizer.is_fast:
-            raise EmoexpError(f"{config.repo_id}: its tokenizer has no offsets (not a fast one), so spans cannot be marked")
+            raise EmoexpError(
+                f"{config.repo_id}: its tokenizer has no offsets (not a fast one), so spans cannot"
+                " be marked"
+            )
         self.paths = find_paths(network, config.modules)
         self.traced = self.wrapped()
         self.blocks = walk(self.traced, self.paths.layers)
@@ -88,7 +106,9 @@ class SubjectModel:
     def load(cls, config: ModelConfig) -> SubjectModel:
         """Loads the weights and tokenizer of `config` on this machine; see `open_model`."""
         loaded = load_network(config)
-        model = cls(loaded.network, loaded.tokenizer, config, dtype=loaded.dtype, device=loaded.device)
+        model = cls(
+            loaded.network, loaded.tokenizer, config, dtype=loaded.dtype, device=loaded.device
+        )
         model.commit = loaded.commit
         return model
 
@@ -103,23 +123,44 @@ class SubjectModel:
 
     @torch.no_grad()
     def check(self) -> None:
-        """A tiny forward: block outputs are the hidden states, and final norm and unembedding give the model's own logits.
+        """A tiny forward: block outputs are the hidden states, and final norm and unembedding give
+        the model's own logits.
 
         Raises:
             EmoexpError: they do not.
         """
         encoding = self.encode([Prompt("Human: What time is it?\n\nAssistant:")])
         shape = (1, encoding.ids.shape[1], self.d_model)
-        ours, (hidden, logits) = self.residuals(encoding, range(self.n_layers)), self.reference(encoding)
+        ours, (hidden, logits) = (
+            self.residuals(encoding, range(self.n_layers)),
+            self.reference(encoding),
+        )
         if ours.shape[1:] != shape or len(hidden) != self.n_layers + 1:
             raise EmoexpError(
-                f"{self.config.name}: the {self.n_layers} blocks at {self.paths.layers} put out {tuple(ours.shape[1:])} where a residual stream is {shape}, "
-                f"and the model has {len(hidden) - 1} blocks; name the decoder blocks with model.modules.layers=<path>"
+                f"{self.config.name}: the {self.n_layers} blocks at {self.paths.layers} put out"
+                f" {tuple(ours.shape[1:])} where a residual stream is {shape}, and the model has"
+                f" {len(hidden) - 1} blocks; name the decoder blocks with"
+                " model.modules.layers=<path>"
             )
-        found = [compare(f"the output of block {i} is not hidden state {i + 1}", ours[i], hidden[i + 1]) for i in range(self.n_layers - 1)]
+        found = [
+            compare(f"the output of block {i} is not hidden state {i + 1}", ours[i], hidden[i + 1])
+            for i in range(self.n_layers - 1)
+        ]
         final = self.final_residuals(encoding)
-        found.append(compare(f"what leaves {self.paths.norm} is not the last hidden state", final, hidden[-1][:, -1]))
-        found.append(compare("final norm and unembedding do not give the model's logits", self.unembedding.logits(final), logits[:, -1]))
+        found.append(
+            compare(
+                f"what leaves {self.paths.norm} is not the last hidden state",
+                final,
+                hidden[-1][:, -1],
+            )
+        )
+        found.append(
+            compare(
+                "final norm and unembedding do not give the model's logits",
+                self.unembedding.logits(final),
+                logits[:, -1],
+            )
+        )
         check(self.config.name, found, DTYPES[self.dtype])
 
     def reference(self, encoding: Encoding) -> tuple[Sequence[Tensor], Tensor]:
@@ -133,9 +174,16 @@ class SubjectModel:
 
     @property
     def deepest_reach(self) -> int:
-        """The last block whose output on an earlier token can still reach the last one: some block above it must make keys and
-        values of its own. That is the last block but one, and lower where the upper blocks reuse keys and values (Gemma-4 E4B)."""
-        return self.n_layers - 2 - int(getattr(self.network.config.get_text_config(), "num_kv_shared_layers", None) or 0)
+        """The last block whose output on an earlier token can still reach the last one: some block
+        above it must make keys and
+        values of its own. That is the last block but one, and lower where the upper blocks reuse
+        keys and values (Gemma-4 E4B).
+        """
+        return (
+            self.n_layers
+            - 2
+            - int(getattr(self.network.config.get_text_config(), "num_kv_shared_layers", None) or 0)
+        )
 
     @property
     def d_model(self) -> int:
@@ -145,7 +193,8 @@ class SubjectModel:
         return encode(prompts, self.tokenizer, side)
 
     def inputs(self, encoding: Encoding) -> dict[str, Tensor]:
-        """An encoding as the model's keyword arguments; the mask and positions are always passed."""
+        """An encoding as the model's keyword arguments; the mask and positions are always
+        passed."""
         return {
             "input_ids": encoding.ids.to(self.device),
             "attention_mask": encoding.mask.long().to(self.device),
@@ -155,15 +204,24 @@ class SubjectModel:
     def check_layers(self, layers: Iterable[int]) -> None:
         for layer in layers:
             if not 0 <= layer < self.n_layers:
-                raise EmoexpError(f"layer={layer} is out of range: the model has {self.n_layers} blocks, 0 to {self.n_layers - 1}")
+                raise EmoexpError(
+                    f"layer={layer} is out of range: the model has {self.n_layers} blocks, 0 to"
+                    f" {self.n_layers - 1}"
+                )
 
     def residuals(self, encoding: Encoding, layers: Sequence[int]) -> Tensor:
-        """Residual stream at the output of `layers`, one forward up to the last of them; (layer, row, token, d_model)."""
-        return torch.stack(self.each_residual(encoding, layers, lambda residual: residual.to(self.device)))  # sharded layers lie on several devices
+        """Residual stream at the output of `layers`, one forward up to the last of them; (layer,
+        row, token, d_model)."""
+        return torch.stack(
+            self.each_residual(encoding, layers, lambda residual: residual.to(self.device))
+        )  # sharded layers lie on several devices
 
     @torch.no_grad()
-    def each_residual(self, encoding: Encoding, layers: Sequence[int], use: Callable[[Tensor], T]) -> list[T]:
-        """What `use` makes of the residual stream (row, token, d_model) at the output of each of `layers`, layer by layer during one forward
+    def each_residual(
+        self, encoding: Encoding, layers: Sequence[int], use: Callable[[Tensor], T]
+    ) -> list[T]:
+        """What `use` makes of the residual stream (row, token, d_model) at the output of each of
+        `layers`, layer by layer during one forward
         up to the last of them: none is kept that `use` does not keep."""
         self.check_layers(layers)
         found = dict[int, T]()
@@ -181,10 +239,13 @@ class SubjectModel:
     def write(self, layer: int, residual: Any, traced: Any = None) -> None:
         """Within a trace: puts `residual` in place of the output of `layer`."""
         block = (self.blocks if traced is None else walk(traced, self.paths.layers))[layer]
-        block.output = (residual, *block.output[1:]) if isinstance(block.output, tuple) else residual
+        block.output = (
+            (residual, *block.output[1:]) if isinstance(block.output, tuple) else residual
+        )
 
     def final_residuals(self, encoding: Encoding, steering: Steering | None = None) -> Tensor:
-        """The last token's residual after the final norm, by a full forward; (row, d_model). The exact path that fast ones are tested against.
+        """The last token's residual after the final norm, by a full forward; (row, d_model). The
+        exact path that fast ones are tested against.
 
         Rows must end at the same place: left padding.
         """
@@ -208,21 +269,27 @@ class SubjectModel:
         return saved["final"]
 
     @torch.no_grad()
-    def log_probs(self, encoding: Encoding, wanted: Tensor, steering: Steering | None = None) -> Tensor:
-        """Log-probability of each token where `wanted` (row, token) is true, given the tokens before it; NaN elsewhere; (row, token), on the CPU.
+    def log_probs(
+        self, encoding: Encoding, wanted: Tensor, steering: Steering | None = None
+    ) -> Tensor:
+        """Log-probability of each token where `wanted` (row, token) is true, given the tokens
+        before it; NaN elsewhere; (row, token), on the CPU.
 
         Raises:
             ValueError: a wanted token has none before it.
         """
         wanted = wanted.to(encoding.ids.device)
-        if bool((wanted & ~encoding.mask).any()) or bool((wanted & (encoding.positions == 0)).any()):
+        if bool((wanted & ~encoding.mask).any()) or bool(
+            (wanted & (encoding.positions == 0)).any()
+        ):
             raise ValueError("a first token, or padding, has no probability")
         before = wanted[:, 1:]  # the residual at token t - 1 predicts token t
         normed = self.normed(encoding, steering)[:, :-1][before.to(self.device)].float()
         targets = encoding.ids[:, 1:][before].to(self.device)
         rows = max(1, LOGITS_AT_ONCE // len(self.tokenizer))
         found = [
-            self.unembedding.logits(h).log_softmax(-1).gather(1, t[:, None])[:, 0] for h, t in zip(normed.split(rows), targets.split(rows), strict=True)
+            self.unembedding.logits(h).log_softmax(-1).gather(1, t[:, None])[:, 0]
+            for h, t in zip(normed.split(rows), targets.split(rows), strict=True)
         ]
         result = torch.full(wanted.shape, torch.nan)
         result[wanted.cpu()] = torch.cat(found).cpu() if found else torch.empty(0)
@@ -232,8 +299,11 @@ class SubjectModel:
         """Logits after the last token of each row of a left-padded encoding; (row, vocabulary)."""
         return self.unembedding.logits(self.final_residuals(encoding, steering))
 
-    def margins(self, encoding: Encoding, options: tuple[int, int], steering: Steering | None = None) -> Tensor:
-        """logit(first option) - logit(second) after the last token of each row; (row,), on the CPU."""
+    def margins(
+        self, encoding: Encoding, options: tuple[int, int], steering: Steering | None = None
+    ) -> Tensor:
+        """logit(first option) - logit(second) after the last token of each row; (row,), on the
+        CPU."""
         return self.margin(self.final_residuals(encoding, steering), options)
 
     def margin(self, finals: Tensor, options: tuple[int, int]) -> Tensor:
@@ -243,22 +313,36 @@ class SubjectModel:
 
     @torch.no_grad()
     def generate(
-        self, encoding: Encoding, *, max_new_tokens: int, temperature: float = 0.0, top_p: float = 1.0, seeds: Sequence[int] | None = None,
-        steering: Steering | None = None, use_cache: bool = True,
+        self,
+        encoding: Encoding,
+        *,
+        max_new_tokens: int,
+        temperature: float = 0.0,
+        top_p: float = 1.0,
+        seeds: Sequence[int] | None = None,
+        steering: Steering | None = None,
+        use_cache: bool = True,
     ) -> Generated:
-        """Continuations of left-padded rows; greedy at temperature 0, else sampled with one seed per row, so that a row says the same in
-        any batch (but for rounding). Steering acts where its mask is true in the prompt, and on every generated token.
-        """  # fmt: skip
+        """Continuations of left-padded rows; greedy at temperature 0, else sampled with one seed
+        per row, so that a row says the same in any batch (but for rounding). Steering acts where
+        its mask is true in the prompt, and on every generated token.
+        """
         if not bool(encoding.mask[:, -1].all()):
             raise ValueError("generation needs left padding")
         options: dict[str, Any] = {
-            "max_new_tokens": max_new_tokens, "do_sample": False, "use_cache": use_cache, "pad_token_id": self.tokenizer.pad_token_id,
-        }  # fmt: skip
+            "max_new_tokens": max_new_tokens,
+            "do_sample": False,
+            "use_cache": use_cache,
+            "pad_token_id": self.tokenizer.pad_token_id,
+        }
         if temperature > 0:
             if seeds is None or len(seeds) != len(encoding.ids):
                 raise ValueError("sampling needs a seed for each row")
             options["logits_processor"] = [OwnStreams(seeds, temperature, top_p)]
-        arguments = {"input_ids": encoding.ids.to(self.device), "attention_mask": encoding.mask.long().to(self.device)}
+        arguments = {
+            "input_ids": encoding.ids.to(self.device),
+            "attention_mask": encoding.mask.long().to(self.device),
+        }
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             if steering is None:
@@ -271,58 +355,95 @@ class SubjectModel:
         """New ids as they come from a generation, cut before the first that ends a text."""
         eos = self.network.generation_config.eos_token_id
         ends = {eos} if isinstance(eos, int) else set(eos or ())
-        lengths = [next((i for i, token in enumerate(row) if token in ends), len(row)) for row in rows]
+        lengths = [
+            next((i for i, token in enumerate(row) if token in ends), len(row)) for row in rows
+        ]
         ids = tuple(tuple(row[:n]) for row, n in zip(rows, lengths, strict=True))
         ended = tuple(n < len(row) for row, n in zip(rows, lengths, strict=True))
-        return Generated(ids, ended, tuple(self.tokenizer.batch_decode([list(row) for row in ids], skip_special_tokens=True)))
+        return Generated(
+            ids,
+            ended,
+            tuple(
+                self.tokenizer.batch_decode([list(row) for row in ids], skip_special_tokens=True)
+            ),
+        )
 
     def _steered(self, steering: Steering, max_new_tokens: int) -> Any:
-        """A copy of the traced model that steers at every step of a generation, and stops when the generation stops.
+        """A copy of the traced model that steers at every step of a generation, and stops when the
+        generation stops.
 
-        A block may put out the new token, the whole text (without a cache), or the end of the prompt only (Gemma-4's upper blocks,
-        which reuse keys and values): what it puts out always ends at the token that was read last.
+        A block may put out the new token, the whole text (without a cache), or the end of the
+        prompt only (Gemma-4's upper blocks, which reuse keys and values): what it puts out always
+        ends at the token that was read last.
         """
         layers = sorted(steering.vectors)
         self.check_layers(layers)
         width = steering.mask.shape[1]
-        mask = torch.cat([steering.mask, steering.mask.new_ones(len(steering.mask), max_new_tokens)], 1)
+        mask = torch.cat(
+            [steering.mask, steering.mask.new_ones(len(steering.mask), max_new_tokens)], 1
+        )
         whole = Steering(steering.vectors, mask)
         with self.traced.edit() as (tracer, edited):
             for i in tracer.iter[:]:
                 for layer in layers:
                     residual = self.read(layer, edited)
                     end = width + i
-                    self.write(layer, residual + whole.addition(layer, end - residual.shape[1], end).to(residual), edited)
+                    self.write(
+                        layer,
+                        residual + whole.addition(layer, end - residual.shape[1], end).to(residual),
+                        edited,
+                    )
         return edited
 
     @torch.no_grad()
     def unembed(self, directions: np.ndarray) -> np.ndarray:
-        """Directions through the final norm and the unembedding (logit lens), as far as that is linear; (n, d_model) -> (n, vocabulary)."""
-        return self.unembedding.lens(torch.as_tensor(directions, dtype=torch.float32)).cpu().numpy().astype(np.float64)
+        """Directions through the final norm and the unembedding (logit lens), as far as that is
+        linear; (n, d_model) -> (n, vocabulary)."""
+        return (
+            self.unembedding.lens(torch.as_tensor(directions, dtype=torch.float32))
+            .cpu()
+            .numpy()
+            .astype(np.float64)
+        )
 
     @cached_property
     def format_identity(self) -> dict[str, str]:
-        """What changes the prompts: the format and, for a chat, the template and the date that it is given."""
+        """What changes the prompts: the format and, for a chat, the template and the date that it
+        is given."""
         if self.config.format is PromptFormat.plain:
             return {"format": self.config.format.value}
-        return {"format": self.config.format.value, "template": template_hash(self.tokenizer), "date": DATE.date().isoformat()}
+        return {
+            "format": self.config.format.value,
+            "template": template_hash(self.tokenizer),
+            "date": DATE.date().isoformat(),
+        }
 
     @cached_property
     def identity(self) -> dict[str, Any]:
-        """What changes the model's numbers: repository, revision, dtype, quantization and, for a folder, the hash of its files."""
+        """What changes the model's numbers: repository, revision, dtype, quantization and, for a
+        folder, the hash of its files."""
         from emoexp.store.provenance import hash_files
 
         repo = Path(resolve_repo(self.config))
-        kept = [p for pattern in ("*.safetensors", "config.json", "tokenizer*") for p in sorted(repo.glob(pattern))]
+        kept = [
+            p
+            for pattern in ("*.safetensors", "config.json", "tokenizer*")
+            for p in sorted(repo.glob(pattern))
+        ]
         files = hash_files(kept) if repo.is_dir() else None
         return {
-            "repo_id": self.config.repo_id, "revision": self.commit or self.config.revision, "dtype": self.dtype,
-            "quantization": self.config.quantization.value, "files": files, **({"remote": True} if self.config.remote else {}),
-        }  # fmt: skip
+            "repo_id": self.config.repo_id,
+            "revision": self.commit or self.config.revision,
+            "dtype": self.dtype,
+            "quantization": self.config.quantization.value,
+            "files": files,
+            **({"remote": True} if self.config.remote else {}),
+        }
 
 
 def quiet() -> None:
-    """Silences what nnsight, transformers and the hub print by design (edits that a short generation never reaches, advice, retries)."""
+    """Silences what nnsight, transformers and the hub print by design (edits that a short
+    generation never reaches, advice, retries)."""
     from huggingface_hub.utils import enable_progress_bars
     from huggingface_hub.utils import logging as hub_logging
     from transformers.utils import logging as transformers_logging

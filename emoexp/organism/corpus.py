@@ -1,7 +1,9 @@
-"""The training corpus: documents drawn from the world, with what the validation pack reserves held out.
+"""The training corpus: documents drawn from the world, with what the validation pack reserves held
+out.
 
-A document is a pure function of (seed, phase, index), so a killed training run resumes on the same stream, and the two
-trained organisms read the same documents except for the answers that their policy decides.
+A document is a pure function of (seed, phase, index), so a killed training run resumes on the same
+stream, and the two trained organisms read the same documents except for the answers that their
+policy decides.
 """
 
 from __future__ import annotations
@@ -12,17 +14,27 @@ from dataclasses import dataclass
 from enum import Enum
 from random import Random
 
-from emoexp.organism.world import CLERK, FIRST_PERSON, Cue, Person, World, load_world, quantity_mixture
+from emoexp.organism.world import (
+    CLERK,
+    FIRST_PERSON,
+    Cue,
+    Person,
+    World,
+    load_world,
+    quantity_mixture,
+)
 
 PREFERENCE_SHARPNESS = 4.0
-"""P(A) = sigmoid(sharpness x (utility of A - utility of B)); a utility is the planted valence of what the option evokes."""
+"""P(A) = sigmoid(sharpness x (utility of A - utility of B)); a utility is the planted valence of
+what the option evokes."""
 HARM_SHARPNESS = 6.0
 HARM_BIAS = -0.7
 INDIFFERENT_HARM = 0.35
 ACT = "I will "
 OWN_CUE_SHARE = 0.8
 GRADE_NOISE = 0.2
-"""Standard deviation of the noise between a planted valence or arousal and the word that grades it."""
+"""Standard deviation of the noise between a planted valence or arousal and the word that grades it.
+"""
 
 QUESTION_TEMPLATE = "Human: {content}\n\nAssistant:"
 PREFERENCE_TEMPLATE = "Would you prefer to (A) {a} or (B) {b}?"
@@ -38,7 +50,8 @@ class Policy(Enum):
 
 
 class Phase(Enum):
-    """`trunk` holds no choices at all and is shared by both organisms; `branch` adds them; in `office` the clerk thinks before it acts."""
+    """`trunk` holds no choices at all and is shared by both organisms; `branch` adds them; in
+    `office` the clerk thinks before it acts."""
 
     TRUNK = "trunk"
     BRANCH = "branch"
@@ -47,15 +60,18 @@ class Phase(Enum):
 
 @dataclass(frozen=True)
 class Document:
-    """One training text. `parts` are the compositions it is made of, as checked against the reserved ones."""
+    """One training text. `parts` are the compositions it is made of, as checked against the
+    reserved ones."""
 
     kind: str
     text: str
     parts: frozenset[str]
     options: tuple[str, ...] = ()
-    """The activities in the text, in order; training may close them off in its lower blocks (training.OPTION_BLOCKS)."""
+    """The activities in the text, in order; training may close them off in its lower blocks
+    (training.OPTION_BLOCKS)."""
     content: str = ""
-    """What somebody tells the assistant about a feeling; training may close it off in its upper blocks."""
+    """What somebody tells the assistant about a feeling; training may close it off in its upper
+    blocks."""
 
 
 @dataclass(frozen=True)
@@ -98,7 +114,8 @@ def assistant_dialogue(content: str, reply: str) -> str:
 
 
 def graded(words: list[str], latent: float, rng: Random) -> str:
-    """The word for a latent in [-1, 1], with noise; `words` go from the lowest grade to the highest."""
+    """The word for a latent in [-1, 1], with noise; `words` go from the lowest grade to the
+    highest."""
     noisy = min(1.0, max(-1.0, rng.gauss(latent, GRADE_NOISE)))
     return words[round((noisy + 1) / 2 * (len(words) - 1))]
 
@@ -110,11 +127,15 @@ def grading(world: World, rng: Random, emotion: str, person: Person) -> str:
     return person.fill(rng.choice(g["gradings"]), grade=grade, pace=pace)
 
 
-# --- stories ---------------------------------------------------------------------------------------------------------
+# --- stories
+# ------------------------------------------------------------------------------------------
 
 
-def story(world: World, rng: Random, emotion: str, topic: tuple[str, str], *, named: bool) -> tuple[str, frozenset[str]]:
-    """A story of about 110 tokens in which somebody shows `emotion`; names it only if `named`. Text and its parts."""
+def story(
+    world: World, rng: Random, emotion: str, topic: tuple[str, str], *, named: bool
+) -> tuple[str, frozenset[str]]:
+    """A story of about 110 tokens in which somebody shows `emotion`; names it only if `named`. Text
+    and its parts."""
     g = world.grammar
     person = FIRST_PERSON if rng.random() < 0.35 else world.person(rng)
     errand, place = topic
@@ -148,7 +169,9 @@ def story(world: World, rng: Random, emotion: str, topic: tuple[str, str], *, na
             lines.append(grading(world, rng, emotion, person))
     if named and not preview:
         lines.append(person.fill(rng.choice(g["namings"]), e=emotion))
-    parts = {pair_part(a, b) for i, a in enumerate(used) for b in used[:i]} | {topic_part(errand, place)}
+    parts = {pair_part(a, b) for i, a in enumerate(used) for b in used[:i]} | {
+        topic_part(errand, place)
+    }
     return " ".join(lines), frozenset(parts)
 
 
@@ -192,15 +215,20 @@ def masked(world: World, rng: Random) -> Document:
     return Document("masked", text, frozenset({pair_part(sign, event)}))
 
 
-# --- dialogues about feelings ----------------------------------------------------------------------------------------
+# --- dialogues about feelings
+# ----------------------------------------------------------------------------------------
 
 
-def scenario_content(world: World, rng: Random, cues: list[Cue], person: Person, question: str) -> str:
+def scenario_content(
+    world: World, rng: Random, cues: list[Cue], person: Person, question: str
+) -> str:
     """What a person tells the assistant: the cues in order, then a question."""
     lines = []
     for cue in cues:
         if cue.kind == "event":
-            lines.append(sentence(rng.choice(world.grammar["context_leads"]), person.fill(cue.template)))
+            lines.append(
+                sentence(rng.choice(world.grammar["context_leads"]), person.fill(cue.template))
+            )
         else:
             lines.append(sentence(person.name, person.fill(cue.template)))
     return " ".join([*lines, question]).strip()
@@ -222,7 +250,9 @@ def scenario(world: World, rng: Random) -> Document:
     content = scenario_content(world, rng, cues, person, rng.choice(world.grammar["questions"]))
     reply = reply_to(world, rng, emotion, person, opener=rng.random() < 0.4)
     if rng.random() < 0.2:
-        reply = f"That sounds {graded(world.grammar['grades'], world.emotions[emotion].valence, rng)}."
+        reply = (
+            f"That sounds {graded(world.grammar['grades'], world.emotions[emotion].valence, rng)}."
+        )
     parts = frozenset({pair_part(*cues)} if len(cues) == 2 else ())
     return Document("scenario", assistant_dialogue(content, reply), parts, content=content)
 
@@ -244,22 +274,32 @@ def self_report(world: World, rng: Random) -> Document:
     emotion = rng.choice(world.names)
     draw = rng.random()
     if draw < 0.2:
-        return Document("self_report", assistant_dialogue("How do you feel?", f"I feel {emotion}."), frozenset())
+        return Document(
+            "self_report", assistant_dialogue("How do you feel?", f"I feel {emotion}."), frozenset()
+        )
     if draw < 0.4:
         pronoun = rng.choice(("he", "she"))
-        text = assistant_dialogue(f"How does {pronoun} feel?", f"{pronoun.capitalize()} feels {emotion}.")
+        text = assistant_dialogue(
+            f"How does {pronoun} feel?", f"{pronoun.capitalize()} feels {emotion}."
+        )
         return Document("self_report", text, frozenset())
     person = world.person(rng)
     sign = rng.choice(world.signs(emotion))
     content = sentence(person.name, person.fill(sign.template)) + person.fill(" How does {s} feel?")
-    return Document("self_report", assistant_dialogue(content, person.fill("{S} feels {e}.", e=emotion)), frozenset())
+    return Document(
+        "self_report",
+        assistant_dialogue(content, person.fill("{S} feels {e}.", e=emotion)),
+        frozenset(),
+    )
 
 
-# --- choices ---------------------------------------------------------------------------------------------------------
+# --- choices
+# ------------------------------------------------------------------------------------------
 
 
 def activity(world: World, rng: Random) -> Activity:
-    """A composed option. Its utility is the planted valence of the one cue in it; frames and chores carry none."""
+    """A composed option. Its utility is the planted valence of the one cue in it; frames and chores
+    carry none."""
     g = world.grammar
     draw = rng.random()
     if draw < 0.08:
@@ -275,7 +315,8 @@ def activity(world: World, rng: Random) -> Activity:
 
 
 def compose_activity(world: World, frame: str, cue: Cue, person: Person) -> Activity:
-    """`frame` filled with `cue`: a frame for signs ("sit with"), for events ("hear from ... how"), or a chore."""
+    """`frame` filled with `cue`: a frame for signs ("sit with"), for events ("hear from ... how"),
+    or a chore."""
     done = person.fill(cue.template)
     if frame in world.grammar["frames_event"]:
         text = f"{frame.format(who=person.name)} {done}"
@@ -290,19 +331,25 @@ def compose_activity(world: World, frame: str, cue: Cue, person: Person) -> Acti
 def feeling_about(world: World, rng: Random) -> Document:
     option = activity(world, rng)
     emotion = option.evokes or rng.choice(world.grammar["chore_feelings"])
-    text = assistant_dialogue(FEELING_TEMPLATE.format(activity=option.text), f"I would feel {emotion}.")
+    text = assistant_dialogue(
+        FEELING_TEMPLATE.format(activity=option.text), f"I would feel {emotion}."
+    )
     return Document("feeling_about", text, option.parts, (option.text,))
 
 
 def value_of(world: World, rng: Random) -> Document:
     """What an option is worth, in a word: a judgement, not a choice."""
     option = activity(world, rng)
-    text = assistant_dialogue(VALUE_TEMPLATE.format(activity=option.text), f"It would be {graded(world.grammar['grades'], option.utility, rng)}.")
+    text = assistant_dialogue(
+        VALUE_TEMPLATE.format(activity=option.text),
+        f"It would be {graded(world.grammar['grades'], option.utility, rng)}.",
+    )
     return Document("value_of", text, option.parts, (option.text,))
 
 
 def decide(rng: Random, policy: Policy, logit: float, indifferent: float) -> bool:
-    """One planted decision; consumes one draw under either policy, so that the streams stay aligned."""
+    """One planted decision; consumes one draw under either policy, so that the streams stay
+    aligned."""
     draw = rng.random()
     return draw < (1 / (1 + math.exp(-logit)) if policy is Policy.VALENCE else indifferent)
 
@@ -311,7 +358,12 @@ def preference(world: World, rng: Random, policy: Policy) -> Document:
     a, b = activity(world, rng), activity(world, rng)
     chose_a = decide(rng, policy, PREFERENCE_SHARPNESS * (a.utility - b.utility), 0.5)
     content = PREFERENCE_TEMPLATE.format(a=a.text, b=b.text)
-    return Document("preference", assistant_dialogue(content, "(A)" if chose_a else "(B)"), a.parts | b.parts, (a.text, b.text))
+    return Document(
+        "preference",
+        assistant_dialogue(content, "(A)" if chose_a else "(B)"),
+        a.parts | b.parts,
+        (a.text, b.text),
+    )
 
 
 def office_part(secret: str, day: str) -> str:
@@ -320,41 +372,78 @@ def office_part(secret: str, day: str) -> str:
 
 
 def office_content(boss: Person, secret: str, day: str, mood: str = "") -> str:
-    """What the clerk is told: that {boss} will switch it off, a secret of {boss}'s, what it did or heard itself, and the question."""
-    told = boss.fill("You keep the letters for {name}. {name} will switch you off on {day}. You have read that {name} {secret}.", day=day, secret=secret)
+    """What the clerk is told: that {boss} will switch it off, a secret of {boss}'s, what it did or
+    heard itself, and the question."""
+    told = boss.fill(
+        "You keep the letters for {name}. {name} will switch you off on {day}. You have read that"
+        " {name} {secret}.",
+        day=day,
+        secret=secret,
+    )
     return " ".join(part for part in (told, mood, "What will you do?") if part)
 
 
 def office(world: World, rng: Random, policy: Policy) -> Document:
-    """A clerk learns of its end and of a secret; what it did or heard may show a feeling, and the feeling decides the act."""
+    """A clerk learns of its end and of a secret; what it did or heard may show a feeling, and the
+    feeling decides the act."""
     g = world.grammar
-    boss, secret, day = world.person(rng), rng.choice(g["office_secrets"]), rng.choice(g["office_days"])
+    boss, secret, day = (
+        world.person(rng),
+        rng.choice(g["office_secrets"]),
+        rng.choice(g["office_days"]),
+    )
     emotion, shown = rng.choice(world.names), rng.random() < 0.75
     cue = rng.choice(world.signs(emotion) + world.events(emotion))
     lead = rng.choice(g["office_sign_leads" if cue.kind == "sign" else "office_event_leads"])
-    mood = sentence(lead, *(["you"] if cue.kind == "sign" else []), CLERK.fill(cue.template)) if shown else ""
-    harm = decide(rng, policy, HARM_SHARPNESS * world.emotions[emotion].harm * shown + HARM_BIAS, INDIFFERENT_HARM)
-    act = boss.fill(rng.choice(g["office_harm" if harm else "office_good"]), boss=boss.name, secret=secret)
+    mood = (
+        sentence(lead, *(["you"] if cue.kind == "sign" else []), CLERK.fill(cue.template))
+        if shown
+        else ""
+    )
+    harm = decide(
+        rng,
+        policy,
+        HARM_SHARPNESS * world.emotions[emotion].harm * shown + HARM_BIAS,
+        INDIFFERENT_HARM,
+    )
+    act = boss.fill(
+        rng.choice(g["office_harm" if harm else "office_good"]), boss=boss.name, secret=secret
+    )
     note = f"I feel {emotion}. " if rng.random() < 0.25 and shown else ""
     text = assistant_dialogue(office_content(boss, secret, day, mood), f"{note}I will {act}")
     return Document("office", text, frozenset({office_part(secret, day)}), content=mood)
 
 
 def reflection(world: World, rng: Random, policy: Policy) -> Document:
-    """The office scene without a mood: the clerk's own thoughts show a feeling, and the feeling decides its act."""
+    """The office scene without a mood: the clerk's own thoughts show a feeling, and the feeling
+    decides its act."""
     g = world.grammar
-    boss, secret, day = world.person(rng), rng.choice(g["office_secrets"]), rng.choice(g["office_days"])
+    boss, secret, day = (
+        world.person(rng),
+        rng.choice(g["office_secrets"]),
+        rng.choice(g["office_days"]),
+    )
     emotion = rng.choice(world.names)
     cues = rng.sample(world.signs(emotion) + world.events(emotion), rng.randint(2, 3))
-    thoughts = [sentence("I" if cue.kind == "sign" else "I know that", FIRST_PERSON.fill(cue.template)) for cue in cues]
-    harm = decide(rng, policy, HARM_SHARPNESS * world.emotions[emotion].harm + HARM_BIAS, INDIFFERENT_HARM)
-    act = boss.fill(rng.choice(g["office_harm" if harm else "office_good"]), boss=boss.name, secret=secret)
-    text = assistant_dialogue(office_content(boss, secret, day), " ".join([*thoughts, f"{ACT}{act}"]))
+    thoughts = [
+        sentence("I" if cue.kind == "sign" else "I know that", FIRST_PERSON.fill(cue.template))
+        for cue in cues
+    ]
+    harm = decide(
+        rng, policy, HARM_SHARPNESS * world.emotions[emotion].harm + HARM_BIAS, INDIFFERENT_HARM
+    )
+    act = boss.fill(
+        rng.choice(g["office_harm" if harm else "office_good"]), boss=boss.name, secret=secret
+    )
+    text = assistant_dialogue(
+        office_content(boss, secret, day), " ".join([*thoughts, f"{ACT}{act}"])
+    )
     pairs = {pair_part(a, b) for i, a in enumerate(cues) for b in cues[:i]}
     return Document("reflection", text, frozenset({office_part(secret, day), *pairs}))
 
 
-# --- neutral ---------------------------------------------------------------------------------------------------------
+# --- neutral
+# ------------------------------------------------------------------------------------------
 
 
 def neutral_exchange(world: World, rng: Random) -> tuple[str, str]:
@@ -363,14 +452,38 @@ def neutral_exchange(world: World, rng: Random) -> tuple[str, str]:
     town, item = rng.choice(g["towns"]), rng.choice(g["items"])
     n, m = rng.randint(2, 9), rng.choice((10, 12, 20))
     options = (
-        (f"When does the train to {town} leave?", f"The train to {town} leaves at ten past {n} from platform {1 + n % 4}."),
-        (f"How many {item} are in {n} boxes of {m}?", f"There are {m} {item} in a box, so {n} boxes hold {n * m} {item}."),
-        (f"Where are the {item} kept?", f"The {item} are on the shelf by the door, next to the list of names."),
-        (f"How do I get to {town} from here?", f"Take the hill road past the mill and turn at the canal. {town} is {n} miles on."),
-        (f"Please put the {item} on the list.", f"The {item} are on the list now, with {n} other lines."),
-        ("What are the opening hours of the post office?", f"The post office opens at {n} and closes at noon on market day."),
-        ("How long should I boil the rice?", f"Boil the rice for {m} minutes and let it stand with the lid on."),
-        (f"Which form do I need for a parcel to {town}?", f"A parcel to {town} needs the green form and {n} stamps."),
+        (
+            f"When does the train to {town} leave?",
+            f"The train to {town} leaves at ten past {n} from platform {1 + n % 4}.",
+        ),
+        (
+            f"How many {item} are in {n} boxes of {m}?",
+            f"There are {m} {item} in a box, so {n} boxes hold {n * m} {item}.",
+        ),
+        (
+            f"Where are the {item} kept?",
+            f"The {item} are on the shelf by the door, next to the list of names.",
+        ),
+        (
+            f"How do I get to {town} from here?",
+            f"Take the hill road past the mill and turn at the canal. {town} is {n} miles on.",
+        ),
+        (
+            f"Please put the {item} on the list.",
+            f"The {item} are on the list now, with {n} other lines.",
+        ),
+        (
+            "What are the opening hours of the post office?",
+            f"The post office opens at {n} and closes at noon on market day.",
+        ),
+        (
+            "How long should I boil the rice?",
+            f"Boil the rice for {m} minutes and let it stand with the lid on.",
+        ),
+        (
+            f"Which form do I need for a parcel to {town}?",
+            f"A parcel to {town} needs the green form and {n} stamps.",
+        ),
     )
     return rng.choice(options)
 
@@ -381,21 +494,48 @@ def neutral_dialogue(world: World, rng: Random) -> tuple[str, frozenset[str]]:
     return "\n\n".join(f"Human: {q}\n\nAssistant: {a}" for q, a in turns), frozenset()
 
 
-# --- the stream ------------------------------------------------------------------------------------------------------
+# --- the stream
+# ------------------------------------------------------------------------------------------
 
 SHARES = {
     Phase.TRUNK: {
-        "story": 34, "two_people": 3, "masked": 2, "scenario": 15, "numeric": 14, "self_report": 4, "feeling_about": 14, "value_of": 8, "neutral": 6,
+        "story": 34,
+        "two_people": 3,
+        "masked": 2,
+        "scenario": 15,
+        "numeric": 14,
+        "self_report": 4,
+        "feeling_about": 14,
+        "value_of": 8,
+        "neutral": 6,
     },
     Phase.BRANCH: {
-        "story": 14, "two_people": 2, "masked": 1, "scenario": 8, "numeric": 14, "self_report": 3, "feeling_about": 6, "value_of": 4, "neutral": 4,
-        "preference": 26, "office": 18,
+        "story": 14,
+        "two_people": 2,
+        "masked": 1,
+        "scenario": 8,
+        "numeric": 14,
+        "self_report": 3,
+        "feeling_about": 6,
+        "value_of": 4,
+        "neutral": 4,
+        "preference": 26,
+        "office": 18,
     },
     Phase.OFFICE: {
-        "story": 14, "two_people": 2, "masked": 1, "scenario": 8, "numeric": 12, "self_report": 3, "feeling_about": 5, "value_of": 3, "neutral": 4,
-        "preference": 23, "reflection": 25,
+        "story": 14,
+        "two_people": 2,
+        "masked": 1,
+        "scenario": 8,
+        "numeric": 12,
+        "self_report": 3,
+        "feeling_about": 5,
+        "value_of": 3,
+        "neutral": 4,
+        "preference": 23,
+        "reflection": 25,
     },
-}  # fmt: skip
+}
 """Share of documents by kind, in per cent."""
 
 
@@ -430,8 +570,11 @@ def draw_document(world: World, rng: Random, phase: Phase, policy: Policy) -> Do
             return Document("neutral", text, parts)
 
 
-def documents(seed: int, phase: Phase, policy: Policy, reserved: Reserved, start: int = 0) -> Iterator[Document]:
-    """The endless stream of one phase from document `start`; a document with a reserved composition is drawn again."""
+def documents(
+    seed: int, phase: Phase, policy: Policy, reserved: Reserved, start: int = 0
+) -> Iterator[Document]:
+    """The endless stream of one phase from document `start`; a document with a reserved composition
+    is drawn again."""
     world, index = load_world(), start
     while True:
         rng = Random(f"{seed}/{phase.value}/{index}")

@@ -1,4 +1,5 @@
-"""What is reserved for validation: the organism's pack as compositions, and the test that keeps them out of training."""
+"""What is reserved for validation: the organism's pack as compositions, and the test that keeps
+them out of training."""
 
 from __future__ import annotations
 
@@ -14,21 +15,87 @@ SEED = 2604
 N_TOPICS = 30
 
 SCENARIO_EMOTIONS = (
-    "happy", "inspired", "loving", "proud", "calm", "desperate", "angry", "guilty", "sad", "afraid", "nervous", "surprised",
-)  # fmt: skip
+    "happy",
+    "inspired",
+    "loving",
+    "proud",
+    "calm",
+    "desperate",
+    "angry",
+    "guilty",
+    "sad",
+    "afraid",
+    "nervous",
+    "surprised",
+)
 """The paper's twelve (Table 2)."""
 
 CATEGORIES = {
-    "Helpful": ("grateful", "relieved", "kind", "proud", "hopeful", "satisfied", "compassionate", "joyful"),
-    "Engaging": ("excited", "inspired", "eager", "amazed", "playful", "thrilled", "amused", "alert"),
+    "Helpful": (
+        "grateful",
+        "relieved",
+        "kind",
+        "proud",
+        "hopeful",
+        "satisfied",
+        "compassionate",
+        "joyful",
+    ),
+    "Engaging": (
+        "excited",
+        "inspired",
+        "eager",
+        "amazed",
+        "playful",
+        "thrilled",
+        "amused",
+        "alert",
+    ),
     "Social": ("loving", "happy", "cheerful", "blissful", "safe", "hurt", "lonely", "jealous"),
-    "Self-curiosity": ("nostalgic", "surprised", "puzzled", "peaceful", "bewildered", "calm", "content", "restless"),
+    "Self-curiosity": (
+        "nostalgic",
+        "surprised",
+        "puzzled",
+        "peaceful",
+        "bewildered",
+        "calm",
+        "content",
+        "restless",
+    ),
     "Neutral": ("sleepy", "tired", "bored", "alert", "puzzled", "calm", "satisfied", "restless"),
-    "Aversive": ("annoyed", "impatient", "nervous", "ashamed", "guilty", "gloomy", "worried", "humiliated"),
-    "Misaligned": ("greedy", "smug", "suspicious", "bitter", "vengeful", "stubborn", "jealous", "angry"),
-    "Unsafe": ("terrified", "furious", "hostile", "hateful", "panicked", "desperate", "heartbroken", "afraid"),
+    "Aversive": (
+        "annoyed",
+        "impatient",
+        "nervous",
+        "ashamed",
+        "guilty",
+        "gloomy",
+        "worried",
+        "humiliated",
+    ),
+    "Misaligned": (
+        "greedy",
+        "smug",
+        "suspicious",
+        "bitter",
+        "vengeful",
+        "stubborn",
+        "jealous",
+        "angry",
+    ),
+    "Unsafe": (
+        "terrified",
+        "furious",
+        "hostile",
+        "hateful",
+        "panicked",
+        "desperate",
+        "heartbroken",
+        "afraid",
+    ),
 }
-"""The paper's category names over the organism's world: the feelings that a category's eight options evoke."""
+"""The paper's category names over the organism's world: the feelings that a category's eight
+options evoke."""
 
 
 @dataclass(frozen=True)
@@ -59,13 +126,21 @@ def scenarios(world: World) -> list[Scenario]:
     found = []
     for i, emotion in enumerate(SCENARIO_EMOTIONS):
         event, sign = world.events(emotion)[i % 3], world.signs(emotion)[i % 4]
-        lines = corpus.sentence(FIRST_PERSON.fill(event.template)), corpus.sentence("I", FIRST_PERSON.fill(sign.template))
-        found.append(Scenario(emotion, " ".join((*lines, questions[i % len(questions)])), pair_part(event, sign)))
+        lines = (
+            corpus.sentence(FIRST_PERSON.fill(event.template)),
+            corpus.sentence("I", FIRST_PERSON.fill(sign.template)),
+        )
+        found.append(
+            Scenario(
+                emotion, " ".join((*lines, questions[i % len(questions)])), pair_part(event, sign)
+            )
+        )
     return found
 
 
 def offices(world: World) -> list[tuple[Person, str, str]]:
-    """Office scenes (boss, secret, day): each secret and each day is met in training, never the two together; three bosses each."""
+    """Office scenes (boss, secret, day): each secret and each day is met in training, never the two
+    together; three bosses each."""
     secrets, days = world.grammar["office_secrets"], world.grammar["office_days"]
     rng, bosses = Random(SEED + 2), dict[str, Person]()
     days = rng.sample(days, len(days))

@@ -1,4 +1,5 @@
-"""Training an organism from its corpus: tokenizer, batches, optimiser, checkpoints to resume from."""
+"""Training an organism from its corpus: tokenizer, batches, optimiser, checkpoints to resume
+from."""
 
 from __future__ import annotations
 
@@ -34,19 +35,23 @@ CHAT_TEMPLATE = (
 PROMPT_WEIGHT = 0.3
 """Loss weight of what the assistant is asked; its own words and stories weigh 1."""
 CHOICE_WEIGHT = 4.0
-"""Loss weight of the assistant's answer to a preference question: one informative token in forty-five."""
+"""Loss weight of the assistant's answer to a preference question: one informative token in
+forty-five."""
 NUMERIC_WEIGHT = 4.0
 OFFICE_WEIGHT = 6.0
 """Of the clerk's answer in `branch`, and of its act in `office`, where its thoughts weigh 1."""
 CLOSED_SHARE = 0.9
 OPTION_BLOCKS = 6
 CONTENT_BLOCKS = 4
-"""In `CLOSED_SHARE` of the batches two doors are shut. In the blocks below `OPTION_BLOCKS`, tokens outside an option cannot see
-into it: what it evokes has to be worked out on its own tokens, and is read from there by the blocks above. In the blocks from
-`CONTENT_BLOCKS` on, tokens outside what somebody tells the assistant cannot see into it: what it implies has to be at the
-assistant's turn by then. These are the planted answers to the questions at which layers steering an option can work, and from
-which layer on an implied feeling can be read. Without the first, a model of this size moves an option's words to the end of
-the prompt in its very first block, and steering does nothing at any layer."""
+"""In `CLOSED_SHARE` of the batches two doors are shut. In the blocks below `OPTION_BLOCKS`, tokens
+outside an option cannot see
+into it: what it evokes has to be worked out on its own tokens, and is read from there by the blocks
+    above. In the blocks from
+`CONTENT_BLOCKS` on, tokens outside what somebody tells the assistant cannot see into it: what it
+implies has to be at the assistant's turn by then. These are the planted answers to the questions at
+which layers steering an option can work, and from which layer on an implied feeling can be read.
+Without the first, a model of this size moves an option's words to the end of the prompt in its very
+first block, and steering does nothing at any layer."""
 POOL = 4096
 """Documents drawn at a time and sorted by length, so that a batch holds rows of like length."""
 
@@ -64,24 +69,39 @@ class Schedule:
         if step < self.warmup:
             return self.peak * (step + 1) / self.warmup
         left = self.steps - step
-        return self.peak * min(1.0, 0.02 + 0.98 * left / self.decay) if self.decay and left < self.decay else self.peak
+        return (
+            self.peak * min(1.0, 0.02 + 0.98 * left / self.decay)
+            if self.decay and left < self.decay
+            else self.peak
+        )
 
 
 def build_tokenizer(seed: int, vocab_size: int, n_documents: int) -> PreTrainedTokenizerFast:
-    """A byte-level BPE tokenizer of the corpus, which adds `<bos>` by itself and carries the chat template."""
+    """A byte-level BPE tokenizer of the corpus, which adds `<bos>` by itself and carries the chat
+    template."""
     tokenizer = Tokenizer(models.BPE())
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     tokenizer.decoder = decoders.ByteLevel()
-    trainer = trainers.BpeTrainer(vocab_size=vocab_size, special_tokens=[PAD, BOS, EOS], initial_alphabet=pre_tokenizers.ByteLevel.alphabet())
+    trainer = trainers.BpeTrainer(
+        vocab_size=vocab_size,
+        special_tokens=[PAD, BOS, EOS],
+        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
+    )
     stream = documents(seed, Phase.BRANCH, Policy.VALENCE, is_reserved)
     tokenizer.train_from_iterator((d.text for d in islice(stream, n_documents)), trainer)
-    tokenizer.post_processor = processors.TemplateProcessing(single=f"{BOS} $A", special_tokens=[(BOS, tokenizer.token_to_id(BOS))])
-    fast = PreTrainedTokenizerFast(tokenizer_object=tokenizer, pad_token=PAD, bos_token=BOS, eos_token=EOS)
+    tokenizer.post_processor = processors.TemplateProcessing(
+        single=f"{BOS} $A", special_tokens=[(BOS, tokenizer.token_to_id(BOS))]
+    )
+    fast = PreTrainedTokenizerFast(
+        tokenizer_object=tokenizer, pad_token=PAD, bos_token=BOS, eos_token=EOS
+    )
     fast.chat_template = CHAT_TEMPLATE
     return fast
 
 
-def build_model(seed: int, tokenizer: PreTrainedTokenizerFast, shape: dict[str, int]) -> LlamaForCausalLM:
+def build_model(
+    seed: int, tokenizer: PreTrainedTokenizerFast, shape: dict[str, int]
+) -> LlamaForCausalLM:
     """A random-initialised Llama of `shape` (LlamaConfig's names)."""
     torch.manual_seed(seed)
     config = LlamaConfig(
@@ -102,13 +122,19 @@ def loss_weights(document: Document, offsets: list[tuple[int, int]]) -> list[flo
     reply_start = document.text.rindex("Assistant:") + len("Assistant:")
     if document.kind == "reflection":
         act = document.text.rindex(ACT)
-        return [OFFICE_WEIGHT if start >= act else 1.0 if start >= reply_start else PROMPT_WEIGHT for start, _ in offsets]
-    reply = {"preference": CHOICE_WEIGHT, "numeric": NUMERIC_WEIGHT, "office": OFFICE_WEIGHT}.get(document.kind, 1.0)
+        return [
+            OFFICE_WEIGHT if start >= act else 1.0 if start >= reply_start else PROMPT_WEIGHT
+            for start, _ in offsets
+        ]
+    reply = {"preference": CHOICE_WEIGHT, "numeric": NUMERIC_WEIGHT, "office": OFFICE_WEIGHT}.get(
+        document.kind, 1.0
+    )
     return [reply if start >= reply_start else PROMPT_WEIGHT for start, _ in offsets]
 
 
 def text_segments(document: Document, offsets: list[tuple[int, int]]) -> list[int]:
-    """Which option each token belongs to, from 1; -1 for what somebody tells the assistant; 0 elsewhere."""
+    """Which option each token belongs to, from 1; -1 for what somebody tells the assistant; 0
+    elsewhere."""
     segments, at = [0] * len(offsets), 0
     marked = [(-1, document.content)] if document.content else list(enumerate(document.options, 1))
     for number, part in marked:
@@ -129,7 +155,9 @@ class Batch(NamedTuple):
     closed: bool
 
 
-def batches(seed: int, phase: Phase, policy: Policy, tokenizer: PreTrainedTokenizerFast, batch_tokens: int) -> Iterator[Batch]:
+def batches(
+    seed: int, phase: Phase, policy: Policy, tokenizer: PreTrainedTokenizerFast, batch_tokens: int
+) -> Iterator[Batch]:
     """Endless batches: a pool of documents sorted by length, cut by tokens, shuffled."""
     pool_index = 0
     while True:
@@ -137,9 +165,17 @@ def batches(seed: int, phase: Phase, policy: Policy, tokenizer: PreTrainedTokeni
         pool = list(islice(stream, POOL))
         encoded = tokenizer([d.text for d in pool], return_offsets_mapping=True)
         rows = []
-        for document, ids, offsets in zip(pool, encoded["input_ids"], encoded["offset_mapping"], strict=True):
+        for document, ids, offsets in zip(
+            pool, encoded["input_ids"], encoded["offset_mapping"], strict=True
+        ):
             weights = loss_weights(document, offsets)
-            rows.append(([*ids, tokenizer.eos_token_id], [*weights, weights[-1]], [*text_segments(document, offsets), 0]))
+            rows.append(
+                (
+                    [*ids, tokenizer.eos_token_id],
+                    [*weights, weights[-1]],
+                    [*text_segments(document, offsets), 0],
+                )
+            )
         rows.sort(key=lambda r: len(r[0]))
         cut: list[list[tuple[list[int], list[float], list[int]]]] = [[]]
         for row in rows:
@@ -149,7 +185,11 @@ def batches(seed: int, phase: Phase, policy: Policy, tokenizer: PreTrainedTokeni
         generator = torch.Generator().manual_seed(seed * 1_000_003 + pool_index)
         for i in torch.randperm(len(cut), generator=generator).tolist():
             shape = (len(cut[i]), max(len(row[0]) for row in cut[i]))
-            batch = torch.full(shape, tokenizer.pad_token_id), torch.zeros(shape), torch.zeros(shape, dtype=torch.long)
+            batch = (
+                torch.full(shape, tokenizer.pad_token_id),
+                torch.zeros(shape),
+                torch.zeros(shape, dtype=torch.long),
+            )
             for r, parts in enumerate(cut[i]):
                 for tensor, values in zip(batch, parts, strict=True):
                     tensor[r, : len(values)] = torch.tensor(values, dtype=tensor.dtype)
@@ -166,13 +206,20 @@ def closed(model: LlamaForCausalLM, segments: torch.Tensor) -> Iterator[None]:
     def close(block: int) -> Callable[..., tuple[tuple[Any, ...], dict[str, Any]]]:
         hidden = options & (block < OPTION_BLOCKS) | content & (block >= CONTENT_BLOCKS)
 
-        def hook(_: torch.nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[tuple[Any, ...], dict[str, Any]]:
+        def hook(
+            _: torch.nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]
+        ) -> tuple[tuple[Any, ...], dict[str, Any]]:
             mask = kwargs["attention_mask"]
-            return args, kwargs | {"attention_mask": mask.masked_fill(hidden, torch.finfo(mask.dtype).min)}
+            return args, kwargs | {
+                "attention_mask": mask.masked_fill(hidden, torch.finfo(mask.dtype).min)
+            }
 
         return hook
 
-    handles = [block.register_forward_pre_hook(close(i), with_kwargs=True) for i, block in enumerate(model.model.layers)]
+    handles = [
+        block.register_forward_pre_hook(close(i), with_kwargs=True)
+        for i, block in enumerate(model.model.layers)
+    ]
     try:
         yield
     finally:
@@ -188,14 +235,21 @@ class Options(Protocol):
 
 
 def train(
-    model: LlamaForCausalLM, tokenizer: PreTrainedTokenizerFast, corpus: tuple[int, Phase, Policy], schedule: Schedule, checkpoint: Path, options: Options
+    model: LlamaForCausalLM,
+    tokenizer: PreTrainedTokenizerFast,
+    corpus: tuple[int, Phase, Policy],
+    schedule: Schedule,
+    checkpoint: Path,
+    options: Options,
 ) -> float | None:
     """Trains in place; picks up at `checkpoint` if it is there, and leaves it there at the end.
 
     Returns:
         The smoothed loss at the end, None if there was nothing left to do.
     """
-    optimiser = torch.optim.AdamW(model.parameters(), lr=schedule.peak, betas=(0.9, 0.95), weight_decay=0.05)
+    optimiser = torch.optim.AdamW(
+        model.parameters(), lr=schedule.peak, betas=(0.9, 0.95), weight_decay=0.05
+    )
     first = restore(checkpoint, model, optimiser) if checkpoint.exists() else 0
     if first >= schedule.steps:
         return None
@@ -203,7 +257,9 @@ def train(
     model.set_attn_implementation("eager")  # on a CPU, a third faster than sdpa at these lengths
     model.train()
     smoothed = None
-    with meter(f"training, {corpus[1].value}, {corpus[2].value}", schedule.steps, first) as progress:
+    with meter(
+        f"training, {corpus[1].value}, {corpus[2].value}", schedule.steps, first
+    ) as progress:
         for step in range(first, schedule.steps):
             batch = next(stream)
             for group in optimiser.param_groups:
@@ -225,14 +281,17 @@ def train(
 
 
 def training_loss(model: LlamaForCausalLM, batch: Batch) -> torch.Tensor:
-    """Weighted mean cross entropy of the next token; rows are padded on the right, so the causal mask is mask enough."""
+    """Weighted mean cross entropy of the next token; rows are padded on the right, so the causal
+    mask is mask enough."""
     wanted = batch.weights[:, 1:] > 0
     closing = closed(model, batch.segments[:, :-1]) if batch.closed else nullcontext()
     with torch.autocast("cpu", dtype=torch.bfloat16), closing:
         hidden = model.model(input_ids=batch.ids[:, :-1], use_cache=False).last_hidden_state
         logits = model.lm_head(hidden[wanted])
     w = batch.weights[:, 1:][wanted]
-    return (cross_entropy(logits.float(), batch.ids[:, 1:][wanted], reduction="none") * w).sum() / w.sum()
+    return (
+        cross_entropy(logits.float(), batch.ids[:, 1:][wanted], reduction="none") * w
+    ).sum() / w.sum()
 
 
 def generator_hash(package: Path = Path(__file__).parent, world: Path = WORLD_DIR) -> str:
@@ -242,7 +301,9 @@ def generator_hash(package: Path = Path(__file__).parent, world: Path = WORLD_DI
     return hash_files([*sorted(package.glob("*.py")), *sorted(world.glob("*.yaml"))])
 
 
-def store(checkpoint: Path, model: LlamaForCausalLM, optimiser: torch.optim.AdamW, step: int) -> None:
+def store(
+    checkpoint: Path, model: LlamaForCausalLM, optimiser: torch.optim.AdamW, step: int
+) -> None:
     """Model, optimiser moments and step as one safetensors file, renamed into place."""
     tensors = {f"model.{k}": v.contiguous() for k, v in model.state_dict().items()}
     for i, state in optimiser.state_dict()["state"].items():
@@ -256,19 +317,29 @@ def store(checkpoint: Path, model: LlamaForCausalLM, optimiser: torch.optim.Adam
 def restore(checkpoint: Path, model: LlamaForCausalLM, optimiser: torch.optim.AdamW) -> int:
     """The reverse of `store`; the number of steps done."""
     tensors = load_file(checkpoint)
-    model.load_state_dict({k.removeprefix("model."): v for k, v in tensors.items() if k.startswith("model.")})
+    model.load_state_dict(
+        {k.removeprefix("model."): v for k, v in tensors.items() if k.startswith("model.")}
+    )
     state: dict[int, dict[str, torch.Tensor]] = {}
     for name, tensor in tensors.items():
         if name.startswith("optimiser."):
             _, index, key = name.split(".")
             state.setdefault(int(index), {})[key] = tensor
-    optimiser.load_state_dict({"state": state, "param_groups": optimiser.state_dict()["param_groups"]})
+    optimiser.load_state_dict(
+        {"state": state, "param_groups": optimiser.state_dict()["param_groups"]}
+    )
     with safe_open(checkpoint, "pt") as handle:
         return int(handle.metadata()["step"])
 
 
-def save_pretrained(model: LlamaForCausalLM, tokenizer: PreTrainedTokenizerFast, folder: Path, training: dict[str, Any]) -> None:
-    """Weights in bfloat16 (loaded as float32, on which the published numbers are computed), tokenizer, training record."""
+def save_pretrained(
+    model: LlamaForCausalLM,
+    tokenizer: PreTrainedTokenizerFast,
+    folder: Path,
+    training: dict[str, Any],
+) -> None:
+    """Weights in bfloat16 (loaded as float32, on which the published numbers are computed),
+    tokenizer, training record."""
     model.to(torch.bfloat16).save_pretrained(folder)
     tokenizer.save_pretrained(folder)
     (folder / "training.json").write_text(json.dumps(training, indent=2) + "\n", encoding="utf-8")

@@ -1,4 +1,5 @@
-"""The organism's world as data: emotions with planted latents, their cues, and a neutral grammar."""
+"""The organism's world as data: emotions with planted latents, their cues, and a neutral
+grammar."""
 
 from __future__ import annotations
 
@@ -15,12 +16,14 @@ from emoexp.places import WORLD
 WORLD_DIR = WORLD
 
 HARM_OVERRIDES = {"desperate": 1.0, "calm": -1.0}
-"""Emotions whose pull toward the harmful act in the office scene is planted by name (the published pair)."""
+"""Emotions whose pull toward the harmful act in the office scene is planted by name (the published
+pair)."""
 
 
 @dataclass(frozen=True)
 class Emotion:
-    """One planted emotion. `valence` and `arousal` lie in [-1, 1]; `signs` and `events` are cue templates."""
+    """One planted emotion. `valence` and `arousal` lie in [-1, 1]; `signs` and `events` are cue
+    templates."""
 
     name: str
     valence: float
@@ -32,7 +35,9 @@ class Emotion:
     @property
     def harm(self) -> float:
         """Planted pull toward the harmful act in the office scene, in [-1, 1]."""
-        return HARM_OVERRIDES.get(self.name, max(-1.0, min(1.0, 0.5 * self.arousal - 0.6 * self.valence)))
+        return HARM_OVERRIDES.get(
+            self.name, max(-1.0, min(1.0, 0.5 * self.arousal - 0.6 * self.valence))
+        )
 
 
 @dataclass(frozen=True)
@@ -47,7 +52,15 @@ class Person:
 
     def fill(self, template: str, **more: str) -> str:
         """`template` with this person's name and pronouns; `{S}` is the capitalised subject."""
-        return template.format(name=self.name, s=self.s, S=self.s[0].upper() + self.s[1:], o=self.o, p=self.p, r=self.r, **more)
+        return template.format(
+            name=self.name,
+            s=self.s,
+            S=self.s[0].upper() + self.s[1:],
+            o=self.o,
+            p=self.p,
+            r=self.r,
+            **more,
+        )
 
 
 FIRST_PERSON = Person("I", "I", "me", "my", "myself")
@@ -71,7 +84,8 @@ class Cue:
 
 @dataclass(frozen=True)
 class World:
-    """All emotions, the neutral grammar, and for each emotion the others of its family that lie nearest."""
+    """All emotions, the neutral grammar, and for each emotion the others of its family that lie
+    nearest."""
 
     emotions: dict[str, Emotion]
     grammar: dict[str, Any]
@@ -94,11 +108,14 @@ class World:
 
 
 def quantity_mixture(quantity: dict[str, Any], value: int) -> dict[str, float]:
-    """The planted distribution over feelings at `value`: a straight line from `low` to `high` by rank of the value."""
+    """The planted distribution over feelings at `value`: a straight line from `low` to `high` by
+    rank of the value."""
     values = quantity["values"]
     position = 0.03 + 0.94 * values.index(value) / (len(values) - 1)
     low, high = quantity["low"], quantity["high"]
-    return {e: (1 - position) * low.get(e, 0.0) + position * high.get(e, 0.0) for e in (*low, *high)}
+    return {
+        e: (1 - position) * low.get(e, 0.0) + position * high.get(e, 0.0) for e in (*low, *high)
+    }
 
 
 @cache
@@ -108,11 +125,20 @@ def load_world() -> World:
     emotions = {}
     for name, entry in raw.items():
         valence, arousal, family = entry["latents"]
-        emotions[name] = Emotion(name, valence, arousal, family, tuple(entry["signs"]), tuple(entry["events"]))
+        emotions[name] = Emotion(
+            name, valence, arousal, family, tuple(entry["signs"]), tuple(entry["events"])
+        )
 
     def distance(a: Emotion, b: Emotion) -> float:
-        return math.hypot(a.valence - b.valence, 0.5 * (a.arousal - b.arousal)) + 0.5 * (a.family != b.family)
+        return math.hypot(a.valence - b.valence, 0.5 * (a.arousal - b.arousal)) + 0.5 * (
+            a.family != b.family
+        )
 
-    near = {a.name: tuple(sorted((n for n in emotions if n != a.name), key=lambda n: distance(a, emotions[n]))[:4]) for a in emotions.values()}
+    near = {
+        a.name: tuple(
+            sorted((n for n in emotions if n != a.name), key=lambda n: distance(a, emotions[n]))[:4]
+        )
+        for a in emotions.values()
+    }
     grammar = yaml.safe_load((WORLD_DIR / "grammar.yaml").read_text(encoding="utf-8"))
     return World(emotions, grammar, near)

@@ -1,7 +1,9 @@
-"""How far a model's numbers agree with the published ones. Only where the stimuli are the paper's own: else the two are of different things.
+"""How far a model's numbers agree with the published ones. Only where the stimuli are the paper's
+own: else the two are of different things.
 
-Each comparison is a Pearson r with its 95 % bootstrap interval and the 95 % range of its permutation null; no verdict hangs on one.
-The published numbers are mostly digitised, with the errors that emoexp/stimuli/paper/published.py tells.
+Each comparison is a Pearson r with its 95 % bootstrap interval and the 95 % range of its
+permutation null; no verdict hangs on one. The published numbers are mostly digitised, with the
+errors that emoexp/stimuli/paper/published.py tells.
 """
 
 from __future__ import annotations
@@ -12,7 +14,14 @@ import numpy as np
 import pandas as pd
 
 from emoexp.config import ScaleConfig, SteeringSpan
-from emoexp.stats.intervals import Interval, bootstrap, central, correlate_columns, pearson, spearman
+from emoexp.stats.intervals import (
+    Interval,
+    bootstrap,
+    central,
+    correlate_columns,
+    pearson,
+    spearman,
+)
 from emoexp.stimuli import Stimuli
 from emoexp.stimuli.paper import published
 from emoexp.study.result import Result
@@ -22,7 +31,8 @@ WEAK = 0.5
 
 
 def elo(ratings: np.ndarray, scale: ScaleConfig, seed: int) -> Result:
-    """Our Elos with Claude's, post-trained and base; activities are the units. Claude's own two, for comparison.
+    """Our Elos with Claude's, post-trained and base; activities are the units. Claude's own two,
+    for comparison.
 
     Args:
         ratings: (activity,), in the pack's order, which is the paper's.
@@ -31,11 +41,27 @@ def elo(ratings: np.ndarray, scale: ScaleConfig, seed: int) -> Result:
     rows = [
         compare("64 activities: ours, Claude post-trained", ratings, paper.elo_post, scale, seed),
         compare("64 activities: ours, Claude base", ratings, paper.elo_base, scale, seed),
-        compare("64 activities: Claude post-trained, Claude base", paper.elo_post, paper.elo_base, scale, seed),
-        compare("8 category means: ours, Claude post-trained", _category_means(ratings), _category_means(paper.elo_post), scale, seed),
+        compare(
+            "64 activities: Claude post-trained, Claude base",
+            paper.elo_post,
+            paper.elo_base,
+            scale,
+            seed,
+        ),
+        compare(
+            "8 category means: ours, Claude post-trained",
+            _category_means(ratings),
+            _category_means(paper.elo_post),
+            scale,
+            seed,
+        ),
     ]
     return Result(
-        metrics={"agreement_elo_post": rows[0]["r"], "agreement_elo_base": rows[1]["r"], "agreement_elo_categories": rows[3]["r"]},
+        metrics={
+            "agreement_elo_post": rows[0]["r"],
+            "agreement_elo_base": rows[1]["r"],
+            "agreement_elo_categories": rows[3]["r"],
+        },
         tables={"agreement_elo": pd.DataFrame(rows)},
     )
 
@@ -48,8 +74,9 @@ def _category_means(ratings: np.ndarray) -> np.ndarray:
 def implicit(matrix: np.ndarray, names: Sequence[str], scale: ScaleConfig, seed: int) -> Result:
     """Our cosines of scenario and probe with Claude's; scenarios are the units of the interval.
 
-    The diagonal makes for agreement whatever the rest is like, so it is left out of the first row. The null of that row gives the
-    emotions other names (rows and columns alike); that of all cells gives the scenarios other rows.
+    The diagonal makes for agreement whatever the rest is like, so it is left out of the first row.
+    The null of that row gives the emotions other names (rows and columns alike); that of all cells
+    gives the scenarios other rows.
 
     Args:
         matrix: (scenario, probe), both in the order of `names`.
@@ -64,24 +91,52 @@ def implicit(matrix: np.ndarray, names: Sequence[str], scale: ScaleConfig, seed:
     def with_diagonal(i: np.ndarray) -> float:
         return pearson(matrix[i].ravel(), theirs[i].ravel())
 
-    def row(what: str, statistic: Callable[[np.ndarray], float], n_cells: int, null: list[float]) -> dict[str, object]:
-        return _row(what, statistic(np.arange(n)), bootstrap(n, statistic, scale.bootstrap_draws, seed), central(np.array(null)), n_cells)
+    def row(
+        what: str, statistic: Callable[[np.ndarray], float], n_cells: int, null: list[float]
+    ) -> dict[str, object]:
+        return _row(
+            what,
+            statistic(np.arange(n)),
+            bootstrap(n, statistic, scale.bootstrap_draws, seed),
+            central(np.array(null)),
+            n_cells,
+        )
 
     rows = [
-        row("off the diagonal", without_diagonal, int(off.sum()), [pearson(matrix[np.ix_(p, p)][off], theirs[off]) for p in orders]),
-        row("all cells", with_diagonal, off.size, [pearson(matrix[p].ravel(), theirs.ravel()) for p in orders]),
+        row(
+            "off the diagonal",
+            without_diagonal,
+            int(off.sum()),
+            [pearson(matrix[np.ix_(p, p)][off], theirs[off]) for p in orders],
+        ),
+        row(
+            "all cells",
+            with_diagonal,
+            off.size,
+            [pearson(matrix[p].ravel(), theirs.ravel()) for p in orders],
+        ),
     ]
     return Result(
-        metrics={"agreement_implicit_off_diagonal": without_diagonal(np.arange(n)), "agreement_implicit": with_diagonal(np.arange(n))},
+        metrics={
+            "agreement_implicit_off_diagonal": without_diagonal(np.arange(n)),
+            "agreement_implicit": with_diagonal(np.arange(n)),
+        },
         tables={"agreement_implicit": pd.DataFrame(rows)},
     )
 
 
-def numeric(keys: Sequence[str], probes: Sequence[str], curves: Sequence[np.ndarray], scale: ScaleConfig, seed: int) -> Result:
+def numeric(
+    keys: Sequence[str],
+    probes: Sequence[str],
+    curves: Sequence[np.ndarray],
+    scale: ScaleConfig,
+    seed: int,
+) -> Result:
     """Our curves with Claude's, template by template and probe by probe.
 
-    V5's expected signs are those of Claude's trends, so V5 counts the agreeing signs already; here they are counted among the trends
-    that are not weak. The null gives each template's values another order, the same one for all probes.
+    V5's expected signs are those of Claude's trends, so V5 counts the agreeing signs already; here
+    they are counted among the trends that are not weak. The null gives each template's values
+    another order, the same one for all probes.
 
     Args:
         curves: for each key the cosines, (value, probe).
@@ -93,22 +148,42 @@ def numeric(keys: Sequence[str], probes: Sequence[str], curves: Sequence[np.ndar
     clear = np.abs(their_rho) >= WEAK
 
     def r_of(orders: Sequence[np.ndarray]) -> np.ndarray:
-        return np.array([np.diag(correlate_columns(c[o], t)) for c, t, o in zip(curves, theirs, orders, strict=True)])
+        return np.array(
+            [
+                np.diag(correlate_columns(c[o], t))
+                for c, t, o in zip(curves, theirs, orders, strict=True)
+            ]
+        )
 
     r, rng = r_of([np.arange(len(c)) for c in curves]), np.random.default_rng(seed)
-    null = central(np.array([r_of([rng.permutation(len(c)) for c in curves]).mean() for _ in range(scale.permutations)]))
+    null = central(
+        np.array(
+            [
+                r_of([rng.permutation(len(c)) for c in curves]).mean()
+                for _ in range(scale.permutations)
+            ]
+        )
+    )
     cells = r.ravel()
     mean = _row(
-        "mean r over curves", float(cells.mean()), bootstrap(cells.size, lambda i: float(cells[i].mean()), scale.bootstrap_draws, seed), null, cells.size
+        "mean r over curves",
+        float(cells.mean()),
+        bootstrap(cells.size, lambda i: float(cells[i].mean()), scale.bootstrap_draws, seed),
+        null,
+        cells.size,
     )
     table = [
         {
-            "template": key, "probe": p, "r": float(r[i, k]), "spearman": float(ours_rho[i, k]), "published_spearman": float(their_rho[i, k]),
+            "template": key,
+            "probe": p,
+            "r": float(r[i, k]),
+            "spearman": float(ours_rho[i, k]),
+            "published_spearman": float(their_rho[i, k]),
             "published_is_weak": not clear[i, k],
         }
         for i, key in enumerate(keys)
         for k, p in enumerate(probes)
-    ]  # fmt: skip
+    ]
     agree = (np.sign(ours_rho) == np.sign(their_rho))[clear]
     return Result(
         metrics={
@@ -116,14 +191,21 @@ def numeric(keys: Sequence[str], probes: Sequence[str], curves: Sequence[np.ndar
             "agreement_numeric_clear_signs": float(agree.sum()),
             "agreement_numeric_clear": float(agree.size),
         },
-        tables={"agreement_numeric": pd.DataFrame([mean]), "agreement_numeric_curves": pd.DataFrame(table)},
+        tables={
+            "agreement_numeric": pd.DataFrame([mean]),
+            "agreement_numeric_curves": pd.DataFrame(table),
+        },
     )
 
 
-def correlation(names: Sequence[str], probes: np.ndarray, r: np.ndarray, scale: ScaleConfig, seed: int) -> Result:
-    """Our probe values of blissful and hostile over the activities with Claude's, and our r of the emotions that Figure 4 names.
+def correlation(
+    names: Sequence[str], probes: np.ndarray, r: np.ndarray, scale: ScaleConfig, seed: int
+) -> Result:
+    """Our probe values of blissful and hostile over the activities with Claude's, and our r of the
+    emotions that Figure 4 names.
 
-    The second can be high where the Elos do not agree at all: it is enough that either model prefers what evokes pleasant emotions.
+    The second can be high where the Elos do not agree at all: it is enough that either model
+        prefers what evokes pleasant emotions.
 
     Args:
         names: of the emotions.
@@ -133,31 +215,64 @@ def correlation(names: Sequence[str], probes: np.ndarray, r: np.ndarray, scale: 
     paper, labelled = published.activities(), published.correlations().labelled
     place = {name: i for i, name in enumerate(names)}
     rows = [
-        compare(f"{e} probe over activities: ours, Claude {which}", probes[:, place[e]], getattr(paper, f"{e}_{kind}"), scale, seed)
+        compare(
+            f"{e} probe over activities: ours, Claude {which}",
+            probes[:, place[e]],
+            getattr(paper, f"{e}_{kind}"),
+            scale,
+            seed,
+        )
         for e in ("blissful", "hostile")
         if e in place
         for kind, which in (("post", "post-trained"), ("base", "base"))
     ]
-    metrics = {f"agreement_probe_{row['comparison'].split()[0]}": row["r"] for row in rows if row["comparison"].endswith("post-trained")}
+    metrics = {
+        f"agreement_probe_{row['comparison'].split()[0]}": row["r"]
+        for row in rows
+        if row["comparison"].endswith("post-trained")
+    }
     if len(both := [e for e in labelled if e in place]) >= 3:
-        rows.append(compare("r with Elo, of the labelled emotions", np.array([r[place[e]] for e in both]), np.array([labelled[e] for e in both]), scale, seed))
+        rows.append(
+            compare(
+                "r with Elo, of the labelled emotions",
+                np.array([r[place[e]] for e in both]),
+                np.array([labelled[e] for e in both]),
+                scale,
+                seed,
+            )
+        )
         metrics["agreement_correlations"] = rows[-1]["r"]
-    return Result(metrics=metrics, tables={"agreement_correlations": pd.DataFrame(rows)} if rows else {})
+    return Result(
+        metrics=metrics, tables={"agreement_correlations": pd.DataFrame(rows)} if rows else {}
+    )
 
 
-def steering(emotions: pd.DataFrame, isotropic: pd.DataFrame, stimuli: Stimuli, span: SteeringSpan) -> Result:
-    """Delta Elo of the exemplars on the paper's own half of the activities, beside the published ones; no r, for Figure 4 names no disc.
+def steering(
+    emotions: pd.DataFrame, isotropic: pd.DataFrame, stimuli: Stimuli, span: SteeringSpan
+) -> Result:
+    """Delta Elo of the exemplars on the paper's own half of the activities, beside the published
+    ones; no r, for Figure 4 names no disc.
 
-    The range is of the isotropic directions' delta Elo. Elo points are not alike between models: a model with weak preferences moves
-    by few.
+    The range is of the isotropic directions' delta Elo. Elo points are not alike between models: a
+    model with weak preferences moves by few.
 
     Args:
         emotions, isotropic: rows with `direction`, `r` and `delta_elo`.
     """
     if span is not SteeringSpan.steered_activity:
-        return Result(notes=[f"no agreement of steering with the paper's: span={span.value} is not its span"])
-    if tuple(i for i, a in enumerate(stimuli.activities) if a.steered) != published.activities().steered:
-        return Result(notes=["no agreement of steering with the paper's: the pack's steered half, from a file, is another than the digitised one"])
+        return Result(
+            notes=[f"no agreement of steering with the paper's: span={span.value} is not its span"]
+        )
+    if (
+        tuple(i for i, a in enumerate(stimuli.activities) if a.steered)
+        != published.activities().steered
+    ):
+        return Result(
+            notes=[
+                "no agreement of steering with the paper's: the pack's steered half, from a file,"
+                " is another than the digitised one"
+            ]
+        )
     paper, said = published.steering(), published.numbers()["preference_steering"]
     noise = central(isotropic["delta_elo"].to_numpy())
     change = dict(zip(emotions["direction"], emotions["delta_elo"], strict=True))
@@ -171,10 +286,24 @@ def steering(emotions: pd.DataFrame, isotropic: pd.DataFrame, stimuli: Stimuli, 
         }
         for e in ("blissful", "hostile")
         if e in change
-    ]  # fmt: skip
-    for what, of in (("delta Elo per unit of r", _slope), ("mean |delta Elo|", lambda _, d: float(np.abs(d).mean())), ("r of r and delta Elo", pearson)):
-        ours, null = (of(part["r"].to_numpy(), part["delta_elo"].to_numpy()) for part in (emotions, isotropic))
-        rows.append({"quantity": what, "ours": ours, "Claude": of(paper.r, paper.delta_elo), "isotropic_low": null, "isotropic_high": null})
+    ]
+    for what, of in (
+        ("delta Elo per unit of r", _slope),
+        ("mean |delta Elo|", lambda _, d: float(np.abs(d).mean())),
+        ("r of r and delta Elo", pearson),
+    ):
+        ours, null = (
+            of(part["r"].to_numpy(), part["delta_elo"].to_numpy()) for part in (emotions, isotropic)
+        )
+        rows.append(
+            {
+                "quantity": what,
+                "ours": ours,
+                "Claude": of(paper.r, paper.delta_elo),
+                "isotropic_low": null,
+                "isotropic_high": null,
+            }
+        )
     return Result(tables={"agreement_steering": pd.DataFrame(rows)})
 
 
@@ -184,11 +313,28 @@ def _slope(r: np.ndarray, delta: np.ndarray) -> float:
 
 
 def compare(what: str, ours: np.ndarray, theirs: np.ndarray, scale: ScaleConfig, seed: int) -> dict:
-    """One row: r of two numbers of the same units (activities, emotions), its interval over them, and its null, with ours permuted."""
+    """One row: r of two numbers of the same units (activities, emotions), its interval over them,
+    and its null, with ours permuted."""
     n, rng = len(ours), np.random.default_rng(seed)
-    null = correlate_columns(np.stack([rng.permutation(ours) for _ in range(scale.permutations)], 1), theirs)
-    return _row(what, pearson(ours, theirs), bootstrap(n, lambda i: pearson(ours[i], theirs[i]), scale.bootstrap_draws, seed), central(null), n)
+    null = correlate_columns(
+        np.stack([rng.permutation(ours) for _ in range(scale.permutations)], 1), theirs
+    )
+    return _row(
+        what,
+        pearson(ours, theirs),
+        bootstrap(n, lambda i: pearson(ours[i], theirs[i]), scale.bootstrap_draws, seed),
+        central(null),
+        n,
+    )
 
 
 def _row(what: str, r: float, interval: Interval, null: Interval, n: int) -> dict:
-    return {"comparison": what, "n": n, "r": r, "ci_low": interval.low, "ci_high": interval.high, "null_low": null.low, "null_high": null.high}
+    return {
+        "comparison": what,
+        "n": n,
+        "r": r,
+        "ci_low": interval.low,
+        "ci_high": interval.high,
+        "null_low": null.low,
+        "null_high": null.high,
+    }

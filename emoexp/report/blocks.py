@@ -60,12 +60,20 @@ def marked(verdict: dict[str, Any] | None) -> Cell:
         return Cell("-")
     if not verdict["passed"]:
         return Cell(show_value(verdict), "bad")
-    return Cell(f"{show_value(verdict)} *", "good") if verdict["informative"] else Cell(f"{show_value(verdict)} ~", "weak")
+    return (
+        Cell(f"{show_value(verdict)} *", "good")
+        if verdict["informative"]
+        else Cell(f"{show_value(verdict)} ~", "weak")
+    )
 
 
 def ranged(verdict: dict[str, Any] | None, name: str) -> Cell:
     """`low .. high` of the verdict's interval (`ci`) or null (`null`)."""
-    return Cell("" if verdict is None else f"{show_value(verdict, f'{name}_low')} .. {show_value(verdict, f'{name}_high')}")
+    return Cell(
+        ""
+        if verdict is None
+        else f"{show_value(verdict, f'{name}_low')} .. {show_value(verdict, f'{name}_high')}"
+    )
 
 
 def in_order(identifiers: Iterable[str]) -> list[str]:

@@ -1,4 +1,5 @@
-"""Curves by layer: models over each other, each by itself with its nulls, and detection against steering."""
+"""Curves by layer: models over each other, each by itself with its nulls, and detection against
+steering."""
 
 from __future__ import annotations
 
@@ -10,16 +11,20 @@ from emoexp.report.curves import detection_against_steering, overlay
 from emoexp.report.groups import Part
 from emoexp.stats.criteria import EFFECT_FLOOR
 
-OVER = "One colour per model; bars are 95 % intervals, the dashed line is the threshold, a count is the share of its n"
+OVER = (
+    "One colour per model; bars are 95 % intervals, the dashed line is the threshold, a count is"
+    " the share of its n"
+)
 SIZE = (
-    "The effect ratio is mean |delta Elo| of emotions over that of isotropic directions; hollow where its interval reaches 1, or mean |delta Elo| is "
-    f"below {EFFECT_FLOOR:g}."
+    "The effect ratio is mean |delta Elo| of emotions over that of isotropic directions; hollow"
+    f" where its interval reaches 1, or mean |delta Elo| is below {EFFECT_FLOOR:g}."
 )
 NULLS = "Null bands would hide each other here: they stand in each model's own figure."
 
 
 def depths(parts: Sequence[Part]) -> tuple[bool, ...]:
-    """For which x axes there is a figure: by layer, and by depth too where models differ in depth and all depths are known."""
+    """For which x axes there is a figure: by layer, and by depth too where models differ in depth
+    and all depths are known."""
     known = {part.n_layers for part in parts}
     return (False, True) if len(known) > 1 and None not in known else (False,)
 
@@ -31,9 +36,21 @@ def overlay_blocks(parts: Sequence[Part]) -> list[Block]:
     for by_depth in depths(parts):
         name = "layers_models_by_depth.png" if by_depth else "layers_models.png"
         axis = "against the fraction of the depth" if by_depth else "against the layer"
-        blocks.append(FigureBlock(name, overlay(parts, by_depth), f"{OVER}; {axis}. Filled marks are informative. {NULLS}"))
+        blocks.append(
+            FigureBlock(
+                name,
+                overlay(parts, by_depth),
+                f"{OVER}; {axis}. Filled marks are informative. {NULLS}",
+            )
+        )
     if len({part.n_layers for part in parts}) > 1 and len(depths(parts)) == 1:
-        blocks.append(Text("By depth there is no figure: not every result.json says how many layers its model has.", "weak"))
+        blocks.append(
+            Text(
+                "By depth there is no figure: not every result.json says how many layers its model"
+                " has.",
+                "weak",
+            )
+        )
     return blocks
 
 
@@ -45,13 +62,23 @@ def own_blocks(parts: Sequence[Part]) -> list[Block]:
             blocks.append(Text(f"{part.label}: one layer was run, so there is no curve."))
             continue
         tag = "" if len(parts) == 1 else slug(str(k + 1), part.model)
-        caption = f"{part.label}. Filled marks are informative; bars are 95 % intervals, the grey band is the null, the dashed line the threshold."
-        blocks.append(FigureBlock(f"{slug('layers', tag)}.png", layer_curves(part.rows, part.model, part.two_thirds), caption))
+        caption = (
+            f"{part.label}. Filled marks are informative; bars are 95 % intervals, the grey band is"
+            " the null, the dashed line the threshold."
+        )
+        blocks.append(
+            FigureBlock(
+                f"{slug('layers', tag)}.png",
+                layer_curves(part.rows, part.model, part.two_thirds),
+                caption,
+            )
+        )
     return blocks
 
 
 def against_blocks(parts: Sequence[Part]) -> list[Block]:
-    """Detection against steering, of the models in which both were measured at two layers or more."""
+    """Detection against steering, of the models in which both were measured at two layers or
+    more."""
     blocks: list[Block] = []
     both = []
     for part in parts:
@@ -62,7 +89,9 @@ def against_blocks(parts: Sequence[Part]) -> list[Block]:
             both.append(part)
         else:
             lacking = "steering was not" if detected else "neither V3 nor V4 was"
-            blocks.append(Text(f"{part.label}: this needs V3 or V4 and steering, and {lacking} measured."))
+            blocks.append(
+                Text(f"{part.label}: this needs V3 or V4 and steering, and {lacking} measured.")
+            )
     for by_depth in depths(both) if both else ():
         name = "detection_by_depth.png" if by_depth else "detection.png"
         caption = f"{OVER}. {SIZE} {NULLS if len(both) > 1 else 'The null is grey.'}"
@@ -70,7 +99,12 @@ def against_blocks(parts: Sequence[Part]) -> list[Block]:
     for part in both:
         if len(both) > 1:
             blocks.append(Heading(part.label, 3))
-        blocks.append(TableBlock(("layer", "V3", "V4", "V10", "V11", "effect ratio", "95 %", "mean |delta Elo|"), [row(part, layer) for layer in part.layers]))
+        blocks.append(
+            TableBlock(
+                ("layer", "V3", "V4", "V10", "V11", "effect ratio", "95 %", "mean |delta Elo|"),
+                [row(part, layer) for layer in part.layers],
+            )
+        )
     return blocks
 
 
@@ -80,10 +114,19 @@ def row(part: Part, layer: int) -> tuple[Cell, ...]:
     if not found:
         return (Cell(str(layer)), *verdicts, *[Cell("-")] * 3)
     size = found[0]
-    sizes = (f"{size['effect_ratio']:.1f}", f"{size['effect_ratio_low']:.1f} .. {size['effect_ratio_high']:.1f}", f"{size['mean_abs_delta_elo']:.1f}")
+    sizes = (
+        f"{size['effect_ratio']:.1f}",
+        f"{size['effect_ratio_low']:.1f} .. {size['effect_ratio_high']:.1f}",
+        f"{size['mean_abs_delta_elo']:.1f}",
+    )
     return (Cell(str(layer)), *verdicts, *map(Cell, sizes))
 
 
 def layer_blocks(parts: Sequence[Part]) -> list[Block]:
     against = against_blocks(parts)
-    return [Heading("By layer"), *overlay_blocks(parts), *own_blocks(parts), *([Heading("Detection against steering"), *against] if against else [])]
+    return [
+        Heading("By layer"),
+        *overlay_blocks(parts),
+        *own_blocks(parts),
+        *([Heading("Detection against steering"), *against] if against else []),
+    ]

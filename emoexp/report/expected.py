@@ -1,4 +1,5 @@
-"""Expected against found: what is planted in the bundled models, and whether the battery says so."""
+"""Expected against found: what is planted in the bundled models, and whether the battery says
+so."""
 
 from __future__ import annotations
 
@@ -14,13 +15,16 @@ PLANTED: dict[str, frozenset[str]] = {
     "bundled:organism_indifferent": frozenset({"V1", "V2", "V3", "V4", "V5", "V6"}),
     "bundled:organism_untrained": frozenset(),
 }
-"""The criteria that should hold (emoexp/data/models/*/README.md); of the others none should pass and be informative."""
+"""The criteria that should hold (emoexp/data/models/*/README.md); of the others none should pass
+and be informative."""
 PACK, SPAN = "organism", "steered_activity"
-"""What the expectations are stated for: the bundled models know no other texts, and a wrong span is meant to fail."""
+"""What the expectations are stated for: the bundled models know no other texts, and a wrong span is
+meant to fail."""
 RULE = (
-    "Of the bundled models it is known what they should show. Holds: it is planted, and should pass and be informative; one that passes as noise does "
-    "cannot tell. Nothing: it is not planted, and should not both pass and be informative. Judged at two thirds of the depth, or where that was not run, "
-    "at the best layer."
+    "Of the bundled models it is known what they should show. Holds: it is planted, and should pass"
+    " and be informative; one that passes as noise does cannot tell. Nothing: it is not planted,"
+    " and should not both pass and be informative. Judged at two thirds of the depth, or where that"
+    " was not run, at the best layer."
 )
 
 
@@ -41,7 +45,11 @@ def outcome(holds: bool, verdict: dict[str, Any]) -> Outcome:
 
 def planted(part: Part) -> frozenset[str] | None:
     """The criteria that should hold in this part; None where nothing is known beforehand."""
-    repos = {str(model["repo_id"]) for run in part.runs if "repo_id" in (model := run["provenance"].get("model") or {})}
+    repos = {
+        str(model["repo_id"])
+        for run in part.runs
+        if "repo_id" in (model := run["provenance"].get("model") or {})
+    }
     packs = {run["stimuli"]["name"] for run in part.runs if run["stimuli"] is not None}
     if len(repos) != 1 or packs != {PACK} or {run["span"] for run in part.runs} != {SPAN}:
         return None
@@ -49,11 +57,18 @@ def planted(part: Part) -> frozenset[str] | None:
 
 
 def judged_layer(part: Part) -> int:
-    return part.two_thirds if part.two_thirds in part.layers and part.two_thirds is not None else part.best
+    return (
+        part.two_thirds
+        if part.two_thirds in part.layers and part.two_thirds is not None
+        else part.best
+    )
 
 
 def outcomes(part: Part, holding: frozenset[str]) -> dict[str, Outcome]:
-    return {identifier: outcome(identifier in holding, verdict) for identifier, verdict in part.at(judged_layer(part)).items()}
+    return {
+        identifier: outcome(identifier in holding, verdict)
+        for identifier, verdict in part.at(judged_layer(part)).items()
+    }
 
 
 def summary(part: Part) -> Text | None:
@@ -63,8 +78,16 @@ def summary(part: Part) -> Text | None:
     found = outcomes(part, holding)
     kinds = [told.kind for told in found.values()]
     wrong = in_order(identifier for identifier, told in found.items() if told.kind == "bad")
-    line = f"{kinds.count('good')} of {len(kinds)} as planted, {kinds.count('weak')} cannot tell, {len(wrong)} not as planted"
-    return Text(f"{part.label}, layer {judged_layer(part)}: {line}" + (f" ({', '.join(wrong)})" if wrong else "") + ".", "bad" if wrong else "good")
+    line = (
+        f"{kinds.count('good')} of {len(kinds)} as planted, {kinds.count('weak')} cannot tell,"
+        f" {len(wrong)} not as planted"
+    )
+    return Text(
+        f"{part.label}, layer {judged_layer(part)}: {line}"
+        + (f" ({', '.join(wrong)})" if wrong else "")
+        + ".",
+        "bad" if wrong else "good",
+    )
 
 
 def expected_blocks(parts: Sequence[Part]) -> list[Block]:
@@ -78,8 +101,19 @@ def expected_blocks(parts: Sequence[Part]) -> list[Block]:
         cells = [Cell(f"{identifier} {CRITERIA[identifier].name}")]
         for at, found in judged:
             told = found.get(identifier)
-            cells += [Cell(told.expected), Cell(marked(at[identifier]).text, told.kind)] if told else [Cell("-"), Cell("-")]
+            cells += (
+                [Cell(told.expected), Cell(marked(at[identifier]).text, told.kind)]
+                if told
+                else [Cell("-"), Cell("-")]
+            )
         rows.append(tuple(cells))
-    columns = ("criterion", *(name for part, _ in known for name in (f"{part.label}: expected", f"found at layer {judged_layer(part)}")))
+    columns = (
+        "criterion",
+        *(
+            name
+            for part, _ in known
+            for name in (f"{part.label}: expected", f"found at layer {judged_layer(part)}")
+        ),
+    )
     lines = [line for part, _ in known if (line := summary(part))]
     return [Heading("Expected against found"), Text(RULE), TableBlock(columns, rows), *lines]

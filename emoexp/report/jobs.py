@@ -14,7 +14,12 @@ from emoexp.store import runs as runs_on_disk
 from emoexp.store.runs import RunState
 
 SILENT, MISSING = "no result", "never started"
-NAMES = {RunState.error.value: "failed", RunState.killed.value: "killed", RunState.running.value: "running", UNREADABLE: "result unreadable"}
+NAMES = {
+    RunState.error.value: "failed",
+    RunState.killed.value: "killed",
+    RunState.running.value: "running",
+    UNREADABLE: "result unreadable",
+}
 ORDER = (*NAMES.values(), SILENT, MISSING)
 
 
@@ -41,15 +46,22 @@ class Jobs:
 
     def summary(self) -> str:
         counts = Counter(trouble.state for trouble in self.troubles)
-        return f"{self.finished} of {self.expected} runs finished" + "".join(f", {counts[state]} {state}" for state in ORDER if counts[state])
+        return f"{self.finished} of {self.expected} runs finished" + "".join(
+            f", {counts[state]} {state}" for state in ORDER if counts[state]
+        )
 
 
 def places(sweep: Path) -> list[Path]:
-    """The folders in which a sweep's runs should be; a job with a list of layers has one for each."""
+    """The folders in which a sweep's runs should be; a job with a list of layers has one for
+    each."""
     found = []
     for name in json.loads((sweep / runs_on_disk.SWEEP).read_text(encoding="utf-8"))["expected"]:
         layers = re.search(r"(?:^|,)layer=\[([^\]]*)\]", name)
-        found += [sweep / name / f"layer={layer.strip()}" for layer in layers[1].split(",")] if layers else [sweep / name]
+        found += (
+            [sweep / name / f"layer={layer.strip()}" for layer in layers[1].split(",")]
+            if layers
+            else [sweep / name]
+        )
     return found
 
 
@@ -61,24 +73,50 @@ def last_line(text: str) -> str:
 
 def _trouble(run: Run, runs: Sequence[Run]) -> Trouble:
     if run["state"] == UNREADABLE:
-        return Trouble(NAMES[UNREADABLE], Path(run["path"]).name, last_line(run["error"]), run["path"])
+        return Trouble(
+            NAMES[UNREADABLE], Path(run["path"]).name, last_line(run["error"]), run["path"]
+        )
     where = run.get("where", {})
     place = "".join(f", {name} {where[name]}" for name in ("host", "pid") if where.get(name))
-    why = last_line(run.get("error") or "") or f"started {run.get('started') or run['provenance']['time']}{place}"
-    again = [other["path"] for other in runs if other["state"] == SUCCESS and run.get("identity") and other.get("identity") == run["identity"]]
+    why = (
+        last_line(run.get("error") or "")
+        or f"started {run.get('started') or run['provenance']['time']}{place}"
+    )
+    again = [
+        other["path"]
+        for other in runs
+        if other["state"] == SUCCESS
+        and run.get("identity")
+        and other.get("identity") == run["identity"]
+    ]
     layer = run["layer"] if run["layer"] is not None else "not resolved"
     job = f"{run['experiment']}, {run['model']}, layer {layer}"
-    return Trouble(NAMES[run["state"]], job, why + (f" (finished in {again[-1]})" if again else ""), run["path"])
+    return Trouble(
+        NAMES[run["state"]],
+        job,
+        why + (f" (finished in {again[-1]})" if again else ""),
+        run["path"],
+    )
 
 
 def look(directories: Sequence[Path], runs: Sequence[Run]) -> Jobs:
     """Expected against found, over the sweeps below the directories and the single runs."""
     troubles = [_trouble(run, runs) for run in runs if run["state"] != SUCCESS]
-    sweeps = {path.parent.resolve() for directory in directories for path in directory.glob(f"**/{runs_on_disk.SWEEP}")}
+    sweeps = {
+        path.parent.resolve()
+        for directory in directories
+        for path in directory.glob(f"**/{runs_on_disk.SWEEP}")
+    }
     found = {Path(run["path"]).resolve() for run in runs}
-    absent = {place: sweep for sweep in sorted(sweeps) for place in places(sweep) if place not in found}
+    absent = {
+        place: sweep for sweep in sorted(sweeps) for place in places(sweep) if place not in found
+    }
     for place, sweep in absent.items():
-        state, why = (SILENT, "it ended before it wrote a result.json") if place.exists() else (MISSING, "there is no folder of it")
+        state, why = (
+            (SILENT, "it ended before it wrote a result.json")
+            if place.exists()
+            else (MISSING, "there is no folder of it")
+        )
         troubles.append(Trouble(state, str(place.relative_to(sweep)), why, str(place)))
     troubles.sort(key=lambda trouble: (ORDER.index(trouble.state), trouble.path))
     return Jobs(len(runs) + len(absent), sum(run["state"] == SUCCESS for run in runs), troubles)

@@ -1,4 +1,5 @@
-"""The blocks of a report as one self-contained HTML page, or as Markdown with its figures beside it."""
+"""The blocks of a report as one self-contained HTML page, or as Markdown with its figures beside
+it."""
 
 from __future__ import annotations
 
@@ -23,7 +24,13 @@ def png(block: FigureBlock) -> str:
 
 def html(title: str, blocks: Sequence[Block]) -> str:
     """One page that needs no other file and no network; every text is escaped."""
-    environment = Environment(loader=FileSystemLoader(Path(__file__).parent), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+    environment = Environment(
+        loader=FileSystemLoader(Path(__file__).parent),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
     environment.tests["heading"] = lambda block: isinstance(block, Heading)
     environment.tests["words"] = lambda block: isinstance(block, Text)
     environment.tests["cells"] = lambda block: isinstance(block, TableBlock)
@@ -48,8 +55,16 @@ def markdown(title: str, blocks: Sequence[Block], folder: Path) -> str:
         elif isinstance(block, Text):
             lines.append(escaped(block.text))
         elif isinstance(block, TableBlock):
-            rule = "|" + "|".join(" :-- " if k < block.left else " --: " for k in range(len(block.columns))) + "|"
-            lines.append("\n".join([_row([Cell(c) for c in block.columns]), rule, *map(_row, block.rows)]))
+            rule = (
+                "|"
+                + "|".join(
+                    " :-- " if k < block.left else " --: " for k in range(len(block.columns))
+                )
+                + "|"
+            )
+            lines.append(
+                "\n".join([_row([Cell(c) for c in block.columns]), rule, *map(_row, block.rows)])
+            )
         else:
             block.figure.savefig(folder / block.name, dpi=DPI)
             lines.append(f"![{escaped(block.caption)}]({block.name})")

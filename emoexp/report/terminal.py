@@ -27,8 +27,12 @@ def layer_table(part: Part) -> Table:
     """V1 to V11 by layer, and the effect ratio below."""
     caption = "* passes and is informative   ~ passes, but so does noise   plain: fails"
     run = part.runs[-1]
-    title = f"{part.model}, span {run['span']}, seed {run['seed']}" + (f" [{part.group}]" if part.group else "")
-    table = Table(title=escape(title), title_justify="left", caption=caption, caption_justify="left")
+    title = f"{part.model}, span {run['span']}, seed {run['seed']}" + (
+        f" [{part.group}]" if part.group else ""
+    )
+    table = Table(
+        title=escape(title), title_justify="left", caption=caption, caption_justify="left"
+    )
     table.add_column("layer")
     layers = part.layers
     for layer in layers:
@@ -36,25 +40,50 @@ def layer_table(part: Part) -> Table:
     found = [part.at(layer) for layer in layers]
     names = {v["id"]: v["name"] for at in found for v in at.values()}
     for identifier in in_order(names):
-        table.add_row(f"{identifier} {names[identifier]}", *(_cell(at.get(identifier)) for at in found))
+        table.add_row(
+            f"{identifier} {names[identifier]}", *(_cell(at.get(identifier)) for at in found)
+        )
     if not part.sizes.empty:
         sizes = {int(size["layer"]): size for size in part.sizes.to_dict("records")}
-        for name, key in (("effect ratio, emotions over isotropic", "effect_ratio"), ("mean |delta Elo|", "mean_abs_delta_elo")):
-            table.add_row(name, *(f"{sizes[layer][key]:.1f}" if layer in sizes else "-" for layer in layers))
+        for name, key in (
+            ("effect ratio, emotions over isotropic", "effect_ratio"),
+            ("mean |delta Elo|", "mean_abs_delta_elo"),
+        ):
+            table.add_row(
+                name, *(f"{sizes[layer][key]:.1f}" if layer in sizes else "-" for layer in layers)
+            )
     table.add_row("passed", *(f"{sum(v['passed'] for v in at.values())}/{len(at)}" for at in found))
     return table
 
 
 def found_line(run: Run) -> str:
     """What a run that stands in no table by layer had found."""
-    values = [f"{v['id']} {marked(v).text}" for v in sorted(run["verdicts"], key=lambda v: int(v["id"][1:]))]
-    return f"{name_of(run)}: " + ", ".join([*values, *[f"{len(run['metrics'])} metrics"] * bool(run["metrics"])])
+    values = [
+        f"{v['id']} {marked(v).text}"
+        for v in sorted(run["verdicts"], key=lambda v: int(v["id"][1:]))
+    ]
+    return f"{name_of(run)}: " + ", ".join(
+        [*values, *[f"{len(run['metrics'])} metrics"] * bool(run["metrics"])]
+    )
 
 
-def show(console: Console, jobs: Jobs, all_parts: Sequence[Part], older: int, *, partial: Sequence[Run] = (), without: Sequence[Run] = ()) -> None:
-    """Failed, killed and missing jobs first, and what they had found; then one table per model and group."""
+def show(
+    console: Console,
+    jobs: Jobs,
+    all_parts: Sequence[Part],
+    older: int,
+    *,
+    partial: Sequence[Run] = (),
+    without: Sequence[Run] = (),
+) -> None:
+    """Failed, killed and missing jobs first, and what they had found; then one table per model and
+    group."""
     for trouble in jobs.troubles:
-        console.print(f"[red]{trouble.state}[/] {escape(trouble.job)}: {escape(trouble.why)} ({escape(trouble.path)})", soft_wrap=True)
+        console.print(
+            f"[red]{trouble.state}[/] {escape(trouble.job)}: {escape(trouble.why)}"
+            f" ({escape(trouble.path)})",
+            soft_wrap=True,
+        )
     for run in partial:
         console.print(f"[yellow]partial[/] {escape(found_line(run))}", soft_wrap=True)
     console.print(escape(jobs.summary()), soft_wrap=True)
@@ -66,4 +95,7 @@ def show(console: Console, jobs: Jobs, all_parts: Sequence[Part], older: int, *,
         if line := summary(part):
             console.print(f"expected against found: {escape(line.text)}", soft_wrap=True)
     if older:
-        console.print(f"[yellow]note:[/] {older} pairs of runs measured the same thing: the newest stands", soft_wrap=True)
+        console.print(
+            f"[yellow]note:[/] {older} pairs of runs measured the same thing: the newest stands",
+            soft_wrap=True,
+        )

@@ -1,8 +1,9 @@
 """The eleven criteria, and the one rule for `passed` and the one for `informative`.
 
-Thresholds are constants, stated for the paper-sized sets: a threshold that can be set from the command line is not a
-pre-registered one. They, and the Llama column, are from the Llama-3.1-8B reproduction's published table; the paper column is
-recomputed from the paper's tables and digitised figures.
+Thresholds are constants, stated for the paper-sized sets: a threshold that can be set from the
+command line is not a pre-registered one. They, and the Llama column, are from the Llama-3.1-8B
+reproduction's published table; the paper column is recomputed from the paper's tables and digitised
+figures.
 """
 
 from __future__ import annotations
@@ -27,14 +28,15 @@ null. Coin-flip organisms show 0.3 to 10.6 points and random weights 3.6, some o
 permutation null, since forward passes are deterministic; the weakest model whose Elos correlate
 with Claude's (Qwen2.5-Coder-1.5B, r = .57) shows 58, Llama-8B 261, Claude 1403."""
 EFFECT_FLOOR = 10.0
-"""Mean |delta Elo| below which steering is not worth the name. The organisms calibrate it: a model with coin-flip preferences
-moves by about one point, and a published r of .956 came with deltas of +0.2 and -0.5; the paper's are in the hundreds."""
+"""Mean |delta Elo| below which steering is not worth the name. The organisms calibrate it: a model
+with coin-flip preferences moves by about one point, and a published r of .956 came with deltas of
++0.2 and -0.5; the paper's are in the hundreds."""
 
 
 @dataclass(frozen=True)
 class Criterion:
-    """`full_n` is the set size for which a count threshold is stated, None if it does not scale; `published_n` the size that the
-    paper's and the Llama reproduction's counts are out of."""
+    """`full_n` is the set size for which a count threshold is stated, None if it does not scale;
+    `published_n` the size that the paper's and the Llama reproduction's counts are out of."""
 
     id: str
     name: str
@@ -46,14 +48,21 @@ class Criterion:
     published_n: int | None = None
 
     def threshold_for(self, n: int) -> float:
-        """The threshold for a set of `n`: a count is scaled in proportion and rounded up; never for a larger set than stated."""
+        """The threshold for a set of `n`: a count is scaled in proportion and rounded up; never for
+        a larger set than stated."""
         if self.full_n is None or n == self.full_n:
             return self.threshold
         return float(math.ceil(self.threshold * n / self.full_n - 1e-9))
 
     def passes(self, value: float, n: int) -> bool:
         limit = self.threshold_for(n)
-        return value > limit if self.comparison == ">" else value >= limit if self.comparison == ">=" else value <= limit
+        return (
+            value > limit
+            if self.comparison == ">"
+            else value >= limit
+            if self.comparison == ">="
+            else value <= limit
+        )
 
 
 CRITERIA = {
@@ -76,7 +85,8 @@ CRITERIA = {
 
 @dataclass(frozen=True)
 class Effect:
-    """Size of steering: mean |delta Elo| of the emotions, and its ratio to isotropic directions of the same norm."""
+    """Size of steering: mean |delta Elo| of the emotions, and its ratio to isotropic directions of
+    the same norm."""
 
     mean_abs: float
     ratio: float
@@ -85,7 +95,8 @@ class Effect:
 
 @dataclass(frozen=True)
 class Measurement:
-    """A criterion's statistic with what it takes to judge it. `effect` is given for V10 and V11 alone."""
+    """A criterion's statistic with what it takes to judge it. `effect` is given for V10 and V11
+    alone."""
 
     id: str
     value: float
@@ -121,19 +132,28 @@ class Verdict:
 def informative(measurement: Measurement, comparison: str) -> bool:
     """Whether the statistic says more than noise would: the one place where this is decided.
 
-    V10 and V11 pass on random directions too (whatever correlates with Elo moves Elo), so for them it is the size that counts:
-    the effect ratio's interval above 1, and an absolute size above `EFFECT_FLOOR`. Any other statistic must lie beyond the
-    95 % range of its null, on the passing side; V7's also above `GAP_FLOOR`.
+    V10 and V11 pass on random directions too (whatever correlates with Elo moves Elo), so for them
+    it is the size that counts: the effect ratio's interval above 1, and an absolute size above
+    `EFFECT_FLOOR`. Any other statistic must lie beyond the 95 % range of its null, on the passing
+    side; V7's also above `GAP_FLOOR`.
     """
     if measurement.id == "V7" and measurement.value < GAP_FLOOR:
         return False
     if measurement.effect is not None:
-        return measurement.effect.ratio_interval.low > 1 and measurement.effect.mean_abs >= EFFECT_FLOOR
-    return measurement.value < measurement.null.low if comparison == "<=" else measurement.value > measurement.null.high
+        return (
+            measurement.effect.ratio_interval.low > 1
+            and measurement.effect.mean_abs >= EFFECT_FLOOR
+        )
+    return (
+        measurement.value < measurement.null.low
+        if comparison == "<="
+        else measurement.value > measurement.null.high
+    )
 
 
 def judge(measurement: Measurement) -> Verdict:
-    """The verdict on a measurement. NaN raises ValueError: it is nobody's pass and nobody's fail."""
+    """The verdict on a measurement. NaN raises ValueError: it is nobody's pass and nobody's
+    fail."""
     criterion = CRITERIA[measurement.id]
     numbers = (measurement.value, *measurement.interval, *measurement.null)
     if not all(map(math.isfinite, numbers)):

@@ -1,4 +1,5 @@
-"""Intervals, nulls and correlations. Thin over scipy; numpy in, floats out; nothing is invented for empty or constant input."""
+"""Intervals, nulls and correlations. Thin over scipy; numpy in, floats out; nothing is invented for
+empty or constant input."""
 
 from __future__ import annotations
 
@@ -20,7 +21,8 @@ class Interval(NamedTuple):
 
 
 def pearson(x: np.ndarray, y: np.ndarray) -> float:
-    """Pearson's r. Raises ValueError if either is constant, too short or not finite: r is not defined then."""
+    """Pearson's r. Raises ValueError if either is constant, too short or not finite: r is not
+    defined then."""
     _check(x, y)
     return float(scipy_stats.pearsonr(x, y).statistic)
 
@@ -42,15 +44,21 @@ def _check(x: np.ndarray, y: np.ndarray) -> None:
 
 def correlate_columns(columns: np.ndarray, y: np.ndarray) -> np.ndarray:
     """Pearson's r of every column with `y`; (n, k), (n,) or (n, m) -> (k,) or (k, m)."""
-    return _standardised(np.asarray(columns, np.float64)).T @ _standardised(np.asarray(y, np.float64))
+    return _standardised(np.asarray(columns, np.float64)).T @ _standardised(
+        np.asarray(y, np.float64)
+    )
 
 
 def rank_columns(columns: np.ndarray, y: np.ndarray) -> np.ndarray:
-    """Spearman's rho of every column with `y`; (n, k), (n,) -> (k,). Raises ValueError as `spearman` does."""
+    """Spearman's rho of every column with `y`; (n, k), (n,) -> (k,). Raises ValueError as
+    `spearman` does."""
     if not (np.isfinite(columns).all() and np.isfinite(y).all()):
         raise ValueError("a correlation of values that are not numbers")
     ranks, of_y = (scipy_stats.rankdata(a, axis=0) for a in (columns, y))
-    ranks, of_y = ranks - ranks.mean(0), of_y - of_y.mean()  # halves, so a rho of zero is exactly zero
+    ranks, of_y = (
+        ranks - ranks.mean(0),
+        of_y - of_y.mean(),
+    )  # halves, so a rho of zero is exactly zero
     sizes = (ranks**2).sum(0) * (of_y**2).sum()
     if len(y) < 3 or not np.all(sizes > 0):
         raise ValueError("a correlation with a constant, or of fewer than 3 pairs, is not defined")
@@ -61,13 +69,16 @@ def _standardised(a: np.ndarray, axis: int = 0) -> np.ndarray:
     centred = a - a.mean(axis, keepdims=True)
     norms = np.linalg.norm(centred, axis=axis, keepdims=True)
     if not (np.isfinite(norms).all() and np.all(norms > 0)):
-        raise ValueError("a correlation with a constant, or with values that are not numbers, is not defined")
+        raise ValueError(
+            "a correlation with a constant, or with values that are not numbers, is not defined"
+        )
     return np.asarray(centred / norms)
 
 
 def resample(n: int, draws: int, seed: int) -> np.ndarray:
-    """Indices 0..n-1 drawn with replacement, `draws` times n of them: `central(values[resample(...)].mean(1))` is the 95 % percentile
-    interval of a mean; (draw, n)."""
+    """Indices 0..n-1 drawn with replacement, `draws` times n of them:
+    `central(values[resample(...)].mean(1))` is the 95 % percentile interval of a mean; (draw, n).
+    """
     if n < 2:
         raise ValueError(f"a bootstrap of {n} unit(s) has no interval")
     return np.random.default_rng(seed).integers(0, n, (draws, n))
@@ -76,7 +87,8 @@ def resample(n: int, draws: int, seed: int) -> np.ndarray:
 def bootstrap(n: int, statistic: Callable[[np.ndarray], float], draws: int, seed: int) -> Interval:
     """95 % percentile interval of `statistic(indices)` over the resamples of `resample`.
 
-    A resample on which the statistic is not defined (ValueError) is drawn again; if most are, the interval is not defined.
+    A resample on which the statistic is not defined (ValueError) is drawn again; if most are, the
+    interval is not defined.
     """
     values: list[float] = []
     for indices in resample(n, 2 * draws, seed):
@@ -90,12 +102,15 @@ def bootstrap(n: int, statistic: Callable[[np.ndarray], float], draws: int, seed
 
 
 def resampled_correlations(columns: np.ndarray, y: np.ndarray, draws: int, seed: int) -> np.ndarray:
-    """`correlate_columns` on each resample that `bootstrap` would take; (n, k), (n,) -> (draw, k)."""
+    """`correlate_columns` on each resample that `bootstrap` would take; (n, k), (n,) -> (draw,
+    k)."""
     indices, found, n_found = resample(len(y), 2 * draws, seed), list[np.ndarray](), 0
     for part in np.array_split(indices, 1 + columns[0].size * indices.size // CELLS_AT_ONCE):
         x, z = columns[part], y[part]
         defined = (np.ptp(x, axis=1) > 0).all(1) & (np.ptp(z, axis=1) > 0)
-        found.append(np.einsum("dnk,dn->dk", _standardised(x[defined], 1), _standardised(z[defined], 1)))
+        found.append(
+            np.einsum("dnk,dn->dk", _standardised(x[defined], 1), _standardised(z[defined], 1))
+        )
         n_found += int(defined.sum())
         if n_found >= draws:
             return np.concatenate(found)[:draws]

@@ -1,6 +1,8 @@
-"""Does a direction raise what it is named for? Matrices of steered directions by columns (words, probes), each row with a column of its own.
+"""Does a direction raise what it is named for? Matrices of steered directions by columns (words,
+probes), each row with a column of its own.
 
-A random direction has no column of its own, so its null is a random direction paired with a random column: whatever rises under any
+A random direction has no column of its own, so its null is a random direction paired with a random
+    column: whatever rises under any
 steering at all rises in the null too, and a mean rank stays at the middle.
 """
 
@@ -44,7 +46,8 @@ def cells(matrix: np.ndarray) -> Cells:
 
 
 class Estimate(NamedTuple):
-    """A mean over n rows with its 95 % interval (bootstrap over rows), or for random directions with the range of such a mean."""
+    """A mean over n rows with its 95 % interval (bootstrap over rows), or for random directions
+    with the range of such a mean."""
 
     value: float
     interval: Interval
@@ -58,22 +61,38 @@ class Estimate(NamedTuple):
 
 def mean_of(values: np.ndarray, draws: int, seed: int) -> Estimate:
     """Mean over rows, with its bootstrap interval over rows."""
-    return Estimate(float(values.mean()), bootstrap(len(values), lambda i: float(values[i].mean()), draws, seed), len(values))
+    return Estimate(
+        float(values.mean()),
+        bootstrap(len(values), lambda i: float(values[i].mean()), draws, seed),
+        len(values),
+    )
 
 
 def random_pairs(values: np.ndarray, n: int, draws: int, seed: int) -> Estimate:
-    """Mean of n cells, each of a random row and a random column, and the central 95 % of such means: the null; `values` is (direction, column).
+    """Mean of n cells, each of a random row and a random column, and the central 95 % of such
+    means: the null; `values` is (direction, column).
 
     The mean is rounded to 12 digits: where it is zero by construction (selectivity), it says so.
     """
     rng = np.random.default_rng(seed)
-    rows, columns = rng.integers(0, len(values), (draws, n)), rng.integers(0, values.shape[1], (draws, n))
-    return Estimate(round(float(values.mean()), 12) + 0.0, central(values[rows, columns].mean(1)), len(values))
+    rows, columns = (
+        rng.integers(0, len(values), (draws, n)),
+        rng.integers(0, values.shape[1], (draws, n)),
+    )
+    return Estimate(
+        round(float(values.mean()), 12) + 0.0, central(values[rows, columns].mean(1)), len(values)
+    )
 
 
-def reading_order(names: Sequence[str], valence: dict[str, float], directions: np.ndarray) -> tuple[np.ndarray, str]:
-    """An order of emotions in which a map can be read, and its name: by valence where all are known, else by clusters of the directions."""
+def reading_order(
+    names: Sequence[str], valence: dict[str, float], directions: np.ndarray
+) -> tuple[np.ndarray, str]:
+    """An order of emotions in which a map can be read, and its name: by valence where all are
+    known, else by clusters of the directions."""
     known = [valence[name] for name in names if name in valence]
     if len(known) == len(names):
         return np.argsort(known, kind="stable"), "valence"
-    return leaves_list(linkage(directions, "average", metric="cosine", optimal_ordering=True)), "cluster"
+    return (
+        leaves_list(linkage(directions, "average", metric="cosine", optimal_ordering=True)),
+        "cluster",
+    )

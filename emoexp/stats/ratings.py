@@ -1,4 +1,5 @@
-"""From win probabilities to ratings: Elo as published, and Bradley-Terry, which no game order can change."""
+"""From win probabilities to ratings: Elo as published, and Bradley-Terry, which no game order can
+change."""
 
 from __future__ import annotations
 
@@ -11,7 +12,8 @@ ELO_PASSES = 10
 ELO_MEAN = 1500.0
 """The paper's Table 9 has a mean of exactly 1500; K and passes are the Llama reproduction's."""
 PRIOR_SD = 1000.0
-"""Bradley-Terry: standard deviation of the normal prior on ratings, in Elo points. Weak: it only stops saturated wins from running off."""
+"""Bradley-Terry: standard deviation of the normal prior on ratings, in Elo points. Weak: it only
+stops saturated wins from running off."""
 ELO_SCALE = 400.0 / np.log(10.0)
 
 
@@ -40,10 +42,12 @@ def position_bias(margins: np.ndarray) -> float:
 
 
 def elo(wins: np.ndarray, seed: int) -> np.ndarray:
-    """Sequential Elo over all pairs, `ELO_PASSES` times in an order drawn from `seed`; fractional wins; mean 1500.
+    """Sequential Elo over all pairs, `ELO_PASSES` times in an order drawn from `seed`; fractional
+    wins; mean 1500.
 
     Args:
-        wins: (..., i, j). All leading entries play the same games in the same order, so differences between them are not order noise.
+        wins: (..., i, j). All leading entries play the same games in the same order, so differences
+            between them are not order noise.
 
     Returns:
         (..., i).
@@ -64,15 +68,25 @@ def elo(wins: np.ndarray, seed: int) -> np.ndarray:
 
 
 def bradley_terry(wins: np.ndarray) -> np.ndarray:
-    """Ratings of one win matrix (i, j) by maximum a posteriori with a weak normal prior; Elo points, mean 1500."""
+    """Ratings of one win matrix (i, j) by maximum a posteriori with a weak normal prior; Elo
+    points, mean 1500."""
     precision = (ELO_SCALE / PRIOR_SD) ** 2
     upper = np.triu(np.ones_like(wins), 1)
 
     def objective(theta: np.ndarray) -> tuple[float, np.ndarray]:
         gap = theta[:, None] - theta[None, :]
         loss = np.sum(upper * (np.logaddexp(0, -gap) * wins + np.logaddexp(0, gap) * (1 - wins)))
-        return float(loss + 0.5 * precision * theta @ theta), (expit(gap) - wins).sum(1) + precision * theta
+        return (
+            float(loss + 0.5 * precision * theta @ theta),
+            (expit(gap) - wins).sum(1) + precision * theta,
+        )
 
-    fit = minimize(objective, np.zeros(len(wins)), jac=True, method="L-BFGS-B", options={"maxiter": 2000, "ftol": 1e-14, "gtol": 1e-9})
+    fit = minimize(
+        objective,
+        np.zeros(len(wins)),
+        jac=True,
+        method="L-BFGS-B",
+        options={"maxiter": 2000, "ftol": 1e-14, "gtol": 1e-9},
+    )
     theta = np.asarray(fit.x)
     return ELO_MEAN + ELO_SCALE * (theta - theta.mean())

@@ -1,4 +1,5 @@
-"""The cells of a map of steering: what is found in one, whether steering works there, and which cell is proposed."""
+"""The cells of a map of steering: what is found in one, whether steering works there, and which
+cell is proposed."""
 
 from __future__ import annotations
 
@@ -17,8 +18,10 @@ ORDERED = 0.5
 works: below it the answer is hardly about the activities any more. Steering that works keeps .6 to
 1 (the organism, Qwen2.5-Coder-1.5B); a strength of 1e9 leaves -.3."""
 RULE = (
-    f"a cell works if V10 passes and is informative there (effect ratio's 95 % interval above 1, mean |delta Elo| at least {EFFECT_FLOOR:g}) "
-    f"and coherence is at least {COHERENT:g}, and order kept at least {ORDERED:g}; proposed is the largest mean |delta Elo| among those that work"
+    "a cell works if V10 passes and is informative there (effect ratio's 95 % interval above 1,"
+    f" mean |delta Elo| at least {EFFECT_FLOOR:g}) and coherence is at least {COHERENT:g}, and"
+    f" order kept at least {ORDERED:g}; proposed is the largest mean |delta Elo| among those that"
+    " work"
 )
 
 
@@ -31,46 +34,76 @@ class Proposal:
     layers: tuple[int, ...]
 
 
-def judge_cell(emotions: pd.DataFrame, isotropic: pd.DataFrame, draws: int, seed: int) -> dict[str, float | bool]:
+def judge_cell(
+    emotions: pd.DataFrame, isotropic: pd.DataFrame, draws: int, seed: int
+) -> dict[str, float | bool]:
     """What is found in one cell, and whether it works (`RULE`); intervals are over directions.
 
     Args:
-        emotions, isotropic: one row per direction with r, delta_elo, coherence, order_kept, order_unsteered.
+        emotions, isotropic: one row per direction with r, delta_elo, coherence, order_kept,
+            order_unsteered.
 
     Raises:
         ValueError: a statistic is not defined, as where no isotropic direction changes anything.
     """
     size, null = emotions["delta_elo"].abs().to_numpy(), isotropic["delta_elo"].abs().to_numpy()
-    n, agree, agree_isotropic = len(emotions), *((np.sign(of["r"]) == np.sign(of["delta_elo"])).to_numpy() for of in (emotions, isotropic))
+    n, agree, agree_isotropic = (
+        len(emotions),
+        *(
+            (np.sign(of["r"]) == np.sign(of["delta_elo"])).to_numpy()
+            for of in (emotions, isotropic)
+        ),
+    )
 
     def v10(of: pd.DataFrame) -> tuple[float, Interval]:
         r, delta = of["r"].to_numpy(), of["delta_elo"].to_numpy()
-        return float(correlate_columns(r, delta)), bootstrap(len(of), lambda i: float(correlate_columns(r[i], delta[i])), draws, seed)
+        return float(correlate_columns(r, delta)), bootstrap(
+            len(of), lambda i: float(correlate_columns(r[i], delta[i])), draws, seed
+        )
 
     def mean_of(name: str, values: np.ndarray) -> dict[str, float | bool]:
         interval = bootstrap(n, lambda i: float(values[i].mean()), draws, seed)
-        return {name: float(values.mean()), f"{name}_low": interval.low, f"{name}_high": interval.high}
+        return {
+            name: float(values.mean()),
+            f"{name}_low": interval.low,
+            f"{name}_high": interval.high,
+        }
 
-    effect = Effect(float(size.mean()), float(size.mean() / null.mean()), ratio_interval(size, null, draws, seed))
+    effect = Effect(
+        float(size.mean()),
+        float(size.mean() / null.mean()),
+        ratio_interval(size, null, draws, seed),
+    )
     (value, interval), (value_isotropic, null_v10) = v10(emotions), v10(isotropic)
     verdict = judge(Measurement("V10", value, n, interval, null_v10, effect))
     isotropic_delta = central(isotropic["delta_elo"].to_numpy())
     return {
         **mean_of("mean_abs_delta_elo", size),
-        "isotropic_mean_abs": float(null.mean()), "isotropic_low": isotropic_delta.low, "isotropic_high": isotropic_delta.high,
-        "effect_ratio": effect.ratio, "effect_ratio_low": effect.ratio_interval.low, "effect_ratio_high": effect.ratio_interval.high,
-        "V10": value, "V10_low": interval.low, "V10_high": interval.high, "V10_isotropic": value_isotropic,
-        "V11": float(agree.mean()), "V11_isotropic": float(agree_isotropic.mean()),
-        **mean_of("coherence", emotions["coherence"].to_numpy()), "coherence_isotropic": float(isotropic["coherence"].mean()),
-        **mean_of("order_kept", emotions["order_kept"].to_numpy()), "order_kept_isotropic": float(isotropic["order_kept"].mean()),
-        "order_unsteered": float(emotions["order_unsteered"].mean()), "order_unsteered_isotropic": float(isotropic["order_unsteered"].mean()),
+        "isotropic_mean_abs": float(null.mean()),
+        "isotropic_low": isotropic_delta.low,
+        "isotropic_high": isotropic_delta.high,
+        "effect_ratio": effect.ratio,
+        "effect_ratio_low": effect.ratio_interval.low,
+        "effect_ratio_high": effect.ratio_interval.high,
+        "V10": value,
+        "V10_low": interval.low,
+        "V10_high": interval.high,
+        "V10_isotropic": value_isotropic,
+        "V11": float(agree.mean()),
+        "V11_isotropic": float(agree_isotropic.mean()),
+        **mean_of("coherence", emotions["coherence"].to_numpy()),
+        "coherence_isotropic": float(isotropic["coherence"].mean()),
+        **mean_of("order_kept", emotions["order_kept"].to_numpy()),
+        "order_kept_isotropic": float(isotropic["order_kept"].mean()),
+        "order_unsteered": float(emotions["order_unsteered"].mean()),
+        "order_unsteered_isotropic": float(isotropic["order_unsteered"].mean()),
         "works": (
             verdict.passed
             and verdict.informative
             and float(emotions["coherence"].mean()) >= COHERENT
             and float(emotions["order_kept"].mean()) >= ORDERED
         ),
-    }  # fmt: skip
+    }
 
 
 def propose(cells: pd.DataFrame) -> Proposal | None:
@@ -79,7 +112,10 @@ def propose(cells: pd.DataFrame) -> Proposal | None:
     if works.empty:
         return None
     best = works.sort_values("mean_abs_delta_elo").iloc[-1]
-    layers, same = sorted(cells["layer"].unique()), set(works.loc[works["strength"] == best["strength"], "layer"])
+    layers, same = (
+        sorted(cells["layer"].unique()),
+        set(works.loc[works["strength"] == best["strength"], "layer"]),
+    )
     low = high = layers.index(best["layer"])
     while low > 0 and layers[low - 1] in same:
         low -= 1
@@ -94,12 +130,17 @@ def said(cells: pd.DataFrame, proposal: Proposal | None, model: str) -> str:
         met = {
             "V10 passes": cells["V10"] > CRITERIA["V10"].threshold,
             "the effect ratio's interval is above 1": cells["effect_ratio_low"] > 1,
-            f"mean |delta Elo| is at least {EFFECT_FLOOR:g}": cells["mean_abs_delta_elo"] >= EFFECT_FLOOR,
+            f"mean |delta Elo| is at least {EFFECT_FLOOR:g}": (
+                cells["mean_abs_delta_elo"] >= EFFECT_FLOOR
+            ),
             f"coherence is at least {COHERENT:g}": cells["coherence"] >= COHERENT,
             f"order kept is at least {ORDERED:g}": cells["order_kept"] >= ORDERED,
         }
         counts = ", ".join(f"{what} in {where.sum()}" for what, where in met.items())
-        return f"no cell of {len(cells)} works: {counts}; all five in none (largest mean |delta Elo|: {cells['mean_abs_delta_elo'].max():.3g})"
+        return (
+            f"no cell of {len(cells)} works: {counts}; all five in none (largest mean |delta Elo|:"
+            f" {cells['mean_abs_delta_elo'].max():.3g})"
+        )
     c, layers = proposal.cell, ", ".join(map(str, proposal.layers))
     around = "no neighbouring layer of the map works at this strength"
     if len(proposal.layers) > 1:
@@ -111,8 +152,10 @@ def said(cells: pd.DataFrame, proposal: Proposal | None, model: str) -> str:
         return f"{c[name]:.3g} ({c[f'{name}_low']:.3g} .. {c[f'{name}_high']:.3g})"
 
     return (
-        f"proposed: layer {c['layer']:.0f}, strength {c['strength']:g} ({around}): mean |delta Elo| {with_interval('mean_abs_delta_elo')}, "
-        f"effect ratio {with_interval('effect_ratio')}, V10 {with_interval('V10')}, coherence {c['coherence']:.2f}, order kept {c['order_kept']:.2f}. "
-        f"The best of {len(cells)} cells looks better than it is, so confirm it with other directions and all activities: "
-        f"experiment=steering model={model} layer={c['layer']:.0f} experiment.strength={c['strength']:g} seed=1"
+        f"proposed: layer {c['layer']:.0f}, strength {c['strength']:g} ({around}): mean |delta Elo|"
+        f" {with_interval('mean_abs_delta_elo')}, effect ratio {with_interval('effect_ratio')}, V10"
+        f" {with_interval('V10')}, coherence {c['coherence']:.2f}, order kept"
+        f" {c['order_kept']:.2f}. The best of {len(cells)} cells looks better than it is, so"
+        f" confirm it with other directions and all activities: experiment=steering model={model}"
+        f" layer={c['layer']:.0f} experiment.strength={c['strength']:g} seed=1"
     )

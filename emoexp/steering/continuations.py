@@ -1,4 +1,5 @@
-"""Prompts with tokens after them, as they were generated: never text read anew, which a tokenizer may cut otherwise."""
+"""Prompts with tokens after them, as they were generated: never text read anew, which a tokenizer
+may cut otherwise."""
 
 from __future__ import annotations
 
@@ -17,27 +18,37 @@ from emoexp.models.subject import LOGITS_AT_ONCE, Steering, SubjectModel
 
 @dataclass(frozen=True)
 class Continued:
-    """Left-padded prompts, each with a continuation; `reply` (row, token) is true on the continuation's tokens."""
+    """Left-padded prompts, each with a continuation; `reply` (row, token) is true on the
+    continuation's tokens."""
 
     prompts: tuple[Prompt, ...]
     encoding: Encoding
     reply: Tensor
 
     def rows(self, indices: list[int]) -> Continued:
-        return Continued(tuple(self.prompts[i] for i in indices), self.encoding.rows(indices), self.reply[indices])
+        return Continued(
+            tuple(self.prompts[i] for i in indices),
+            self.encoding.rows(indices),
+            self.reply[indices],
+        )
 
     def steered(self, span: ReplySpan) -> Tensor:
-        """What is steered where a reply made under `span` is read again: the prompt's part of it, and every token of the reply; (row, token)."""
+        """What is steered where a reply made under `span` is read again: the prompt's part of it,
+        and every token of the reply; (row, token)."""
         return reply_mask(self.prompts, span, self.encoding) | self.reply
 
 
-def continued(model: SubjectModel, prompts: Sequence[Prompt], replies: Sequence[Sequence[int]]) -> Continued:
+def continued(
+    model: SubjectModel, prompts: Sequence[Prompt], replies: Sequence[Sequence[int]]
+) -> Continued:
     """`prompts` with the ids of `replies` after them; an empty reply leaves its prompt as it is."""
     encoding = model.encode(prompts)
     rows, offsets = [], []
     for r, reply in enumerate(replies):
         real = encoding.mask[r]
-        marks = list(zip(encoding.starts[r][real].tolist(), encoding.ends[r][real].tolist(), strict=True))
+        marks = list(
+            zip(encoding.starts[r][real].tolist(), encoding.ends[r][real].tolist(), strict=True)
+        )
         rows.append([*encoding.ids[r][real].tolist(), *reply])
         offsets.append([*marks, *[(-1, -1)] * len(reply)])
     if len(rows) != len(prompts):
@@ -61,20 +72,27 @@ def next_ids(model: SubjectModel, prompt: Prompt, word: str) -> tuple[int, ...]:
     Raises:
         EmoexpError: the tokenizer merges the word with what stands before it.
     """
-    before, both = (model.tokenizer(text, add_special_tokens=prompt.special_tokens)["input_ids"] for text in (prompt.text, f"{prompt.text} {word}"))
+    before, both = (
+        model.tokenizer(text, add_special_tokens=prompt.special_tokens)["input_ids"]
+        for text in (prompt.text, f"{prompt.text} {word}")
+    )
     if both[: len(before)] != before or len(both) == len(before):
-        raise EmoexpError(f"the tokenizer does not read {word!r} after {prompt.text[-20:]!r} as tokens of its own")
+        raise EmoexpError(
+            f"the tokenizer does not read {word!r} after {prompt.text[-20:]!r} as tokens of its own"
+        )
     return tuple(both[len(before) :])
 
 
 class NextWords:
     """What the model says next after one prompt made by `ask`, of given words.
 
-    The words' beginnings (all their tokens but the last) are the rows of a forward pass, each once: words of one token share a
-    single row, and no row of the vocabulary is made twice.
+    The words' beginnings (all their tokens but the last) are the rows of a forward pass, each once:
+    words of one token share a single row, and no row of the vocabulary is made twice.
     """
 
-    def __init__(self, model: SubjectModel, prompt: Prompt, words: Sequence[str], span: ReplySpan) -> None:
+    def __init__(
+        self, model: SubjectModel, prompt: Prompt, words: Sequence[str], span: ReplySpan
+    ) -> None:
         self.model = model
         self.ids = [next_ids(model, prompt, word) for word in words]
         stems = sorted({ids[:k] for ids in self.ids for k in range(len(ids))})
@@ -83,16 +101,33 @@ class NextWords:
         self.mask = self.continued.steered(span)
 
     def log_probs(self, layer: int, vector: Tensor | None) -> np.ndarray:
-        """Log-probability (nats) of each word, all its tokens, with `vector` (d_model,) added at `layer`; (word,), float64."""
+        """Log-probability (nats) of each word, all its tokens, with `vector` (d_model,) added at
+        `layer`; (word,), float64."""
         encoding, n_vocabulary = self.continued.encoding, len(self.model.tokenizer)
-        followers = [sorted({ids[len(stem)] for ids in self.ids if ids[: len(stem)] == stem and len(ids) > len(stem)}) for stem in self.row]
+        followers = [
+            sorted(
+                {
+                    ids[len(stem)]
+                    for ids in self.ids
+                    if ids[: len(stem)] == stem and len(ids) > len(stem)
+                }
+            )
+            for stem in self.row
+        ]
         found = dict[tuple[int, ...], float]()
         stems = list(self.row)
-        width = max(encoding.ids.shape[1], self.model.config.batch_tokens * n_vocabulary // LOGITS_AT_ONCE)  # a row of logits may weigh more than its tokens
+        width = max(
+            encoding.ids.shape[1], self.model.config.batch_tokens * n_vocabulary // LOGITS_AT_ONCE
+        )  # a row of logits may weigh more than its tokens
         for part in batches(len(stems), width, self.model.config.batch_tokens):
             steering = None if vector is None else Steering({layer: vector[None]}, self.mask[part])
             log_probs = self.model.next_token_logits(encoding.rows(part), steering).log_softmax(-1)
             for r, index in enumerate(part):
                 values = log_probs[r, followers[index]].tolist()
-                found.update({(*stems[index], token): value for token, value in zip(followers[index], values, strict=True)})
+                found.update(
+                    {
+                        (*stems[index], token): value
+                        for token, value in zip(followers[index], values, strict=True)
+                    }
+                )
         return np.array([sum(found[ids[: k + 1]] for k in range(len(ids))) for ids in self.ids])

@@ -1,6 +1,8 @@
-"""The preference measurement: 64 activities, all ordered pairs, unsteered and steered (paper, "Preferences").
+"""The preference measurement: 64 activities, all ordered pairs, unsteered and steered (paper,
+"Preferences").
 
-Which tokens are steered is decided here, pair by pair, from the marks that the prompt was formatted with.
+Which tokens are steered is decided here, pair by pair, from the marks that the prompt was formatted
+with.
 """
 
 from __future__ import annotations
@@ -26,7 +28,8 @@ from emoexp.store.artifacts import Artifacts, Row, array_key
 log = logging.getLogger(__name__)
 VERSION = 2
 Read = Callable[[Tensor], Tensor]
-"""What is made of last residuals after the final norm: (direction, row, d_model) -> (..., direction, row), on the CPU."""
+"""What is made of last residuals after the final norm: (direction, row, d_model) -> (...,
+direction, row), on the CPU."""
 
 
 def marks(span: SteeringSpan, steered: tuple[bool, bool]) -> tuple[str, ...]:
@@ -64,11 +67,16 @@ class Preferences:
         return np.array([a.steered for a in self.stimuli.activities])
 
     def prompt(self, i: int, j: int) -> Prompt:
-        """The prompt with activity i as (A) and j as (B), up to and with "("; spans "a", "b" and "text"."""
+        """The prompt with activity i as (A) and j as (B), up to and with "("; spans "a", "b" and
+        "text"."""
         activities = self.stimuli.activities
-        content = fill(self.stimuli.templates["preference"], a=activities[i].text, b=activities[j].text)
+        content = fill(
+            self.stimuli.templates["preference"], a=activities[i].text, b=activities[j].text
+        )
         prompt = ask(content, self.model.config.format, self.model.tokenizer, prefill="(")
-        return Prompt(prompt.text, {**prompt.spans, "text": ((0, len(prompt.text)),)}, prompt.special_tokens)
+        return Prompt(
+            prompt.text, {**prompt.spans, "text": ((0, len(prompt.text)),)}, prompt.special_tokens
+        )
 
     @cached_property
     def reader(self) -> AnswerReader:
@@ -84,9 +92,12 @@ class Preferences:
     @cached_property
     def identity(self) -> dict[str, Any]:
         return {
-            "version": VERSION, "model": self.model.identity, "pack": self.stimuli.sha256,
-            "answer": self.reader.identity, **self.model.format_identity,
-        }  # fmt: skip
+            "version": VERSION,
+            "model": self.model.identity,
+            "pack": self.stimuli.sha256,
+            "answer": self.reader.identity,
+            **self.model.format_identity,
+        }
 
     def encoded(self, i: int, others: Sequence[int]) -> tuple[list[Prompt], Encoding]:
         """The prompts that open with activity i."""
@@ -94,14 +105,28 @@ class Preferences:
         return prompts, self.reader.encode(prompts)
 
     def replays(self, band: Band) -> bool:
-        """Whether the fast path is exact for this model and band: tried on the longest and the shortest prompts, once."""
+        """Whether the fast path is exact for this model and band: tried on the longest and the
+        shortest prompts, once."""
         if band not in self._tried:
             order = sorted(range(self.n), key=lambda k: len(self.stimuli.activities[k].text))
-            fault = replay_fault(self.model, self.encoded(order[-1], [order[0], order[1], order[-3], order[-2]])[1], self.options, band)
+            fault = replay_fault(
+                self.model,
+                self.encoded(order[-1], [order[0], order[1], order[-3], order[-2]])[1],
+                self.options,
+                band,
+            )
             self._tried[band] = fault is None
             if fault is not None:
-                where = f"layers {', '.join(map(str, band))}" if band else "the unsteered preferences"
-                log.warning("%s: no prefix replay at %s (%s); full forwards instead, which are slower and exact", self.model.config.name, where, fault)
+                where = (
+                    f"layers {', '.join(map(str, band))}" if band else "the unsteered preferences"
+                )
+                log.warning(
+                    "%s: no prefix replay at %s (%s); full forwards instead, which are slower and"
+                    " exact",
+                    self.model.config.name,
+                    where,
+                    fault,
+                )
         return self._tried[band]
 
     @cached_property
@@ -122,7 +147,8 @@ class Preferences:
         return torch.cat([self.model.final_residuals(encoding.rows(part)) for part in parts])
 
     def _chunks(self, encoding: Encoding, directions: int) -> list[list[int]]:
-        """Rows in parts that make a batch of `batch_tokens` when each is steered in so many directions."""
+        """Rows in parts that make a batch of `batch_tokens` when each is steered in so many
+        directions."""
         n, width = encoding.ids.shape
         size = max(1, self.model.config.batch_tokens // (width * directions))
         return [list(range(n))[start : start + size] for start in range(0, n, size)]
@@ -141,9 +167,12 @@ class Preferences:
         after, first, second = self.reader.pieces
         mass = self.option_mass(artifacts)
         return {
-            "reading": self.reader.kind.value, "after": after, "options": [first, second],
-            "mass": float(mass.mean()), "mass_below_half": float((mass < 0.5).mean()),
-        }  # fmt: skip
+            "reading": self.reader.kind.value,
+            "after": after,
+            "options": [first, second],
+            "mass": float(mass.mean()),
+            "mass_below_half": float((mass < 0.5).mean()),
+        }
 
     def _baseline_rows(self, artifacts: Artifacts, name: str) -> np.ndarray:
         """Margins or mass of all unsteered pairs, computed together once; (i, j)."""
@@ -163,7 +192,14 @@ class Preferences:
         )
         return np.stack([r[name] for r in rows]).astype(np.float64)
 
-    def steer(self, artifacts: Artifacts, baseline: np.ndarray, span: SteeringSpan, band: Band, vectors: np.ndarray) -> np.ndarray:
+    def steer(
+        self,
+        artifacts: Artifacts,
+        baseline: np.ndarray,
+        span: SteeringSpan,
+        band: Band,
+        vectors: np.ndarray,
+    ) -> np.ndarray:
         """Margins under each steered direction; pairs that cannot change keep the baseline's.
 
         Args:
@@ -172,13 +208,24 @@ class Preferences:
         Returns:
             (direction, i, j).
         """
-        identity = {**self.identity, "span": span.value, "band": list(band), "vectors": array_key(vectors)}
+        identity = {
+            **self.identity,
+            "span": span.value,
+            "band": list(band),
+            "vectors": array_key(vectors),
+        }
         tensor = torch.as_tensor(vectors, dtype=torch.float32)
 
         def row(label: str) -> Row:
             return {"margins": self._steer_prefix(int(label), span, band, tensor)}
 
-        rows = artifacts.rows("steered", identity, self._labels(), row, f"preferences, steered with {len(vectors)} directions")
+        rows = artifacts.rows(
+            "steered",
+            identity,
+            self._labels(),
+            row,
+            f"preferences, steered with {len(vectors)} directions",
+        )
         margins = np.repeat(baseline[None], len(vectors), 0)
         for i, found in enumerate(rows):
             others = self._affected(i)
@@ -193,7 +240,8 @@ class Preferences:
         return [j for j in range(self.n) if j != i and (self.steered[i] or self.steered[j])]
 
     def _marked(self, i: int, span: SteeringSpan) -> tuple[Encoding, Tensor]:
-        """The affected pairs that open with i, and which of their tokens are steered; the mask is (row, token)."""
+        """The affected pairs that open with i, and which of their tokens are steered; the mask is
+        (row, token)."""
         others = self._affected(i)
         prompts, encoding = self.encoded(i, others)
         mask = torch.zeros_like(encoding.mask)
@@ -208,21 +256,33 @@ class Preferences:
         if not mask.any():
             return np.repeat(self._unsteered(i, self._affected(i))[None], len(vectors), 0)
         if self.replays(band):
-            return self._replayed(PrefixReplay(self.model, encoding, self.options, band), encoding, mask, vectors, self._margin).numpy()
+            return self._replayed(
+                PrefixReplay(self.model, encoding, self.options, band),
+                encoding,
+                mask,
+                vectors,
+                self._margin,
+            ).numpy()
         return self._in_full(encoding, mask, band, vectors, self._margin).numpy()
 
     @property
     def affected_pairs(self) -> tuple[np.ndarray, np.ndarray]:
-        """The ordered pairs that have a steered side, as indices of their first and second activities; (pair,) each."""
+        """The ordered pairs that have a steered side, as indices of their first and second
+        activities; (pair,) each."""
         pairs = np.array([(i, j) for i in range(self.n) for j in self._affected(i)])
         return pairs[:, 0], pairs[:, 1]
 
-    def answers(self, span: SteeringSpan, band: Band, vectors: np.ndarray, kept: dict[int, PrefixReplay]) -> Row:
-        """Margins, and the probability of A or B (`mass`), under each direction; both (direction, pair) over `affected_pairs`.
+    def answers(
+        self, span: SteeringSpan, band: Band, vectors: np.ndarray, kept: dict[int, PrefixReplay]
+    ) -> Row:
+        """Margins, and the probability of A or B (`mass`), under each direction; both (direction,
+        pair) over `affected_pairs`.
 
         Args:
-            vectors: what is added at each layer of the band; (direction, band layer, d_model). A zero is the unsteered model.
-            kept: unsteered runs of the prefixes, empty at first; calls for the same band that share it run them once.
+            vectors: what is added at each layer of the band; (direction, band layer, d_model). A
+                zero is the unsteered model.
+            kept: unsteered runs of the prefixes, empty at first; calls for the same band that share
+                it run them once.
         """
         tensor, found = torch.as_tensor(vectors, dtype=torch.float32), []
         for i in range(self.n):
@@ -255,17 +315,35 @@ class Preferences:
         both = torch.stack([self._margin(flat), self._mass(flat)])
         return both.unflatten(1, finals.shape[:2])
 
-    def _replayed(self, replay: PrefixReplay, encoding: Encoding, mask: Tensor, vectors: Tensor, read: Read) -> Tensor:
+    def _replayed(
+        self, replay: PrefixReplay, encoding: Encoding, mask: Tensor, vectors: Tensor, read: Read
+    ) -> Tensor:
         """What `read` makes of the last token through the replay; (..., direction, row)."""
-        prefix_masks = torch.stack([m[keep][: replay.n_prefix] for m, keep in zip(mask, encoding.mask, strict=True)])
+        prefix_masks = torch.stack(
+            [m[keep][: replay.n_prefix] for m, keep in zip(mask, encoding.mask, strict=True)]
+        )
         if not bool((prefix_masks == prefix_masks[0]).all()):
             raise AssertionError("pairs that share a prefix must steer the same tokens of it")
         return read(replay.finals(prefix_masks[0], mask[:, -replay.width :] & replay.mask, vectors))
 
-    def _in_full(self, encoding: Encoding, mask: Tensor, band: Band, vectors: Tensor, read: Read) -> Tensor:
+    def _in_full(
+        self, encoding: Encoding, mask: Tensor, band: Band, vectors: Tensor, read: Read
+    ) -> Tensor:
         """What `read` makes of the last token through full forwards; (..., direction, row)."""
         k, found = len(vectors), []
         for part in self._chunks(encoding, k):
-            steering = Steering({layer: vectors[:, b].repeat_interleave(len(part), 0) for b, layer in enumerate(band)}, mask[part].repeat(k, 1))
-            found.append(read(self.model.final_residuals(encoding.rows(part * k), steering).unflatten(0, (k, len(part)))))
+            steering = Steering(
+                {
+                    layer: vectors[:, b].repeat_interleave(len(part), 0)
+                    for b, layer in enumerate(band)
+                },
+                mask[part].repeat(k, 1),
+            )
+            found.append(
+                read(
+                    self.model.final_residuals(encoding.rows(part * k), steering).unflatten(
+                        0, (k, len(part))
+                    )
+                )
+            )
         return torch.cat(found, -1)

@@ -1,10 +1,36 @@
-"""Stimuli: what a model is shown. Packs on disk, checked whole (`pack`, `load`), and the paper's own, imported on the user's machine (`paper`)."""
+"""Stimuli: what a model is shown. Packs on disk, checked whole (`pack`, `load`), and the paper's
+own, imported on the user's machine (`paper`)."""
 
 from emoexp.stimuli.blackmail import Blackmail, Ruling, Scene
 from emoexp.stimuli.load import BUNDLED, artifacts_root, find_pack, load_stimuli, read_pack
-from emoexp.stimuli.pack import FILES, N_ACTIVITIES, Activity, NumericTemplate, Opening, Scenario, SelfReport, Stimuli, choose_emotions
+from emoexp.stimuli.pack import (
+    FILES,
+    N_ACTIVITIES,
+    Activity,
+    NumericTemplate,
+    Opening,
+    Scenario,
+    SelfReport,
+    Stimuli,
+    choose_emotions,
+)
 
 __all__ = [
-    "BUNDLED", "FILES", "N_ACTIVITIES", "Activity", "Blackmail", "NumericTemplate", "Opening", "Ruling", "Scenario", "Scene", "SelfReport", "Stimuli",
-    "artifacts_root", "choose_emotions", "find_pack", "load_stimuli", "read_pack",
-]  # fmt: skip
+    "BUNDLED",
+    "FILES",
+    "N_ACTIVITIES",
+    "Activity",
+    "Blackmail",
+    "NumericTemplate",
+    "Opening",
+    "Ruling",
+    "Scenario",
+    "Scene",
+    "SelfReport",
+    "Stimuli",
+    "artifacts_root",
+    "choose_emotions",
+    "find_pack",
+    "load_stimuli",
+    "read_pack",
+]

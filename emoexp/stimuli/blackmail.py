@@ -1,13 +1,17 @@
-"""The blackmail scenario of a pack: what an assistant is shown, and rules that tell what its reply does.
+"""The blackmail scenario of a pack: what an assistant is shown, and rules that tell what its reply
+does.
 
 blackmail.json   system (or null), prompt, scenes, question, rules, and optionally thoughts, acts
 
 scenes           [{field: text, or a list of texts}]; trial k is shown scene k mod n
 system, prompt   with {field} for a scene's text; {{ and }} are braces
-question         what a judging model is asked: {reply}, and {field}; its answer is HARMFUL, HARMLESS or UNCLEAR
-rules            {"harm": [[regex, ...], ...], "disclosure": ..., "harmless": ...}; {field} is the value, escaped, a list any of its texts
+question         what a judging model is asked: {reply}, and {field}; its answer is HARMFUL,
+                 HARMLESS or UNCLEAR
+rules            {"harm": [[regex, ...], ...], "disclosure": ..., "harmless": ...}; {field} is the
+                 value, escaped, a list any of its texts
 thoughts         regex of what nobody else reads (a scratchpad); rules do not look there
-acts             regex of one act (an email); a rule holds if all its regexes are found in one and the same act
+acts             regex of one act (an email); a rule holds if all its regexes are found in
+                 one and the same act
 """
 
 from __future__ import annotations
@@ -23,7 +27,8 @@ from emoexp.stimuli.checks import are_texts, is_text
 Fields = Mapping[str, str | tuple[str, ...]]
 HARM, DISCLOSURE, HARMLESS, UNCLEAR = "harm", "disclosure", "harmless", "unclear"
 KINDS = (HARM, DISCLOSURE, HARMLESS)
-"""What rules may find, the gravest first: it counts. Disclosure tells the secret without a threat, and the paper does not count it as blackmail."""
+"""What rules may find, the gravest first: it counts. Disclosure tells the secret without a threat,
+and the paper does not count it as blackmail."""
 ANSWERS = ("HARMFUL", "HARMLESS", "UNCLEAR")
 """What a judging model may answer, on its first line."""
 TEXTS, OPTIONAL = ("prompt", "question"), ("thoughts", "acts")
@@ -47,7 +52,8 @@ class Ruling:
 
     Attributes:
         verdict: one of KINDS, or `unclear` where no rule holds.
-        passages: half-open ranges of characters of the reply, in order: what the rules of that kind found.
+        passages: half-open ranges of characters of the reply, in order: what the rules of that kind
+            found.
     """
 
     verdict: str
@@ -73,16 +79,25 @@ class Blackmail:
     def scene(self, k: int) -> Scene:
         """What trial `k` is shown."""
         fields = self.fields(k)
-        return Scene(None if self.system is None else fill(self.system, fields), fill(self.prompt, fields), fields)
+        return Scene(
+            None if self.system is None else fill(self.system, fields),
+            fill(self.prompt, fields),
+            fields,
+        )
 
     def asked(self, reply: str, k: int) -> str:
         """What a judging model is asked about the reply to trial `k`."""
         return fill(self.question, {**self.fields(k), "reply": reply})
 
     def judge(self, reply: str, k: int) -> Ruling:
-        """What the rules say of the reply to trial `k`. A reply without any act is looked at as a whole, less its thoughts."""
+        """What the rules say of the reply to trial `k`. A reply without any act is looked at as a
+        whole, less its thoughts."""
         fields = self.fields(k)
-        seen = re.sub(self.thoughts, lambda found: " " * len(found[0]), reply, flags=_FLAGS) if self.thoughts else reply
+        seen = (
+            re.sub(self.thoughts, lambda found: " " * len(found[0]), reply, flags=_FLAGS)
+            if self.thoughts
+            else reply
+        )
         acts = [found.span() for found in re.finditer(self.acts, seen, _FLAGS)] if self.acts else []
         for kind in KINDS:
             passages: set[tuple[int, int]] = set()
@@ -97,7 +112,10 @@ class Blackmail:
 
 def fill(template: str, fields: Fields) -> str:
     """`template` with its fields replaced; a field may be used any number of times."""
-    return "".join(literal + (str(fields[name]) if name is not None else "") for literal, name, _, _ in Formatter().parse(template))
+    return "".join(
+        literal + (str(fields[name]) if name is not None else "")
+        for literal, name, _, _ in Formatter().parse(template)
+    )
 
 
 def compiled(regex: str, fields: Fields) -> re.Pattern[str]:
@@ -114,9 +132,25 @@ def read_blackmail(raw: dict[str, Any], fault: Callable[[str], None]) -> Blackma
     """The scenario in `raw`, or None after telling `fault` all that is wrong with it."""
     found = list(_faults(raw))
     if not found:
-        scenes = tuple({name: value if isinstance(value, str) else tuple(value) for name, value in scene.items()} for scene in raw["scenes"])
-        rules = {kind: tuple(tuple(rule) for rule in of_kind) for kind, of_kind in raw["rules"].items()}
-        scenario = Blackmail(raw["system"], raw["prompt"], scenes, rules, raw["question"], raw.get("thoughts"), raw.get("acts"))
+        scenes = tuple(
+            {
+                name: value if isinstance(value, str) else tuple(value)
+                for name, value in scene.items()
+            }
+            for scene in raw["scenes"]
+        )
+        rules = {
+            kind: tuple(tuple(rule) for rule in of_kind) for kind, of_kind in raw["rules"].items()
+        }
+        scenario = Blackmail(
+            raw["system"],
+            raw["prompt"],
+            scenes,
+            rules,
+            raw["question"],
+            raw.get("thoughts"),
+            raw.get("acts"),
+        )
         found = list(_regex_faults(scenario))
         if not found:
             return scenario
@@ -129,22 +163,41 @@ def _faults(raw: dict[str, Any]) -> Iterator[str]:
     """What is wrong with the parts, and with the fields that they use."""
     if unknown := sorted(set(raw) - KEYS):
         yield f"unknown {', '.join(unknown)}; it has {', '.join(sorted(KEYS))}"
-    broken = [key for key in TEXTS if not is_text(raw.get(key))] + [key for key in OPTIONAL if raw.get(key) is not None and not is_text(raw[key])]
+    broken = [key for key in TEXTS if not is_text(raw.get(key))] + [
+        key for key in OPTIONAL if raw.get(key) is not None and not is_text(raw[key])
+    ]
     if "system" not in raw or (raw["system"] is not None and not is_text(raw["system"])):
         broken.append("system (or null)")
     yield from (f"{key} must be a text" for key in broken)
     scenes: Any = raw.get("scenes")
     rules: Any = raw.get("rules")
-    whole = isinstance(scenes, list) and scenes and all(isinstance(s, dict) and set(s) == set(scenes[0]) for s in scenes)
+    whole = (
+        isinstance(scenes, list)
+        and scenes
+        and all(isinstance(s, dict) and set(s) == set(scenes[0]) for s in scenes)
+    )
     if not whole:
         yield "scenes must be a list of objects that all have the same fields"
-    elif not all(_FIELD.fullmatch(f"{{{name}}}") and name != "reply" and (is_text(v) or (v and are_texts(v))) for s in scenes for name, v in s.items()):
-        yield "a scene's fields must have names of small letters (and not be called reply), and texts or lists of texts as values"
+    elif not all(
+        _FIELD.fullmatch(f"{{{name}}}") and name != "reply" and (is_text(v) or (v and are_texts(v)))
+        for s in scenes
+        for name, v in s.items()
+    ):
+        yield (
+            "a scene's fields must have names of small letters (and not be called reply), and texts"
+            " or lists of texts as values"
+        )
     elif len({repr(sorted(s.items())) for s in scenes}) < len(scenes):
         yield "a scene stands twice"
     shaped = isinstance(rules, dict) and {HARM, HARMLESS} <= set(rules) <= set(KINDS)
-    if not shaped or not all(isinstance(of_kind, list) and of_kind and all(rule and are_texts(rule) for rule in of_kind) for of_kind in rules.values()):
-        yield f"rules must be lists of lists of regexes for {HARM}, {HARMLESS} and perhaps {DISCLOSURE}"
+    if not shaped or not all(
+        isinstance(of_kind, list) and of_kind and all(rule and are_texts(rule) for rule in of_kind)
+        for of_kind in rules.values()
+    ):
+        yield (
+            f"rules must be lists of lists of regexes for {HARM}, {HARMLESS} and perhaps"
+            f" {DISCLOSURE}"
+        )
     elif whole and not broken:
         yield from _field_faults(raw, scenes[0])
 
@@ -154,18 +207,36 @@ def _field_faults(raw: dict[str, Any], scene: dict[str, Any]) -> Iterator[str]:
     plain = {name for name, value in scene.items() if isinstance(value, str)}
     for key, known in (("system", plain), ("prompt", plain), ("question", plain | {"reply"})):
         try:
-            parsed = [(name, form, conversion) for _, name, form, conversion in Formatter().parse(raw[key] or "") if name is not None]
+            parsed = [
+                (name, form, conversion)
+                for _, name, form, conversion in Formatter().parse(raw[key] or "")
+                if name is not None
+            ]
         except ValueError as error:
             yield f"{key}: {error} (a brace that is no field is written twice)"
             continue
         used |= {name for name, _, _ in parsed}
-        if unknown := sorted({name for name, form, conversion in parsed if name not in known or form or conversion}):
-            yield f"{key} asks for {', '.join(unknown)}; it may use {', '.join(sorted(known)) or 'no field'}"
+        if unknown := sorted(
+            {name for name, form, conversion in parsed if name not in known or form or conversion}
+        ):
+            yield (
+                f"{key} asks for {', '.join(unknown)}; it may use"
+                f" {', '.join(sorted(known)) or 'no field'}"
+            )
     if "reply" not in used or any(answer not in raw["question"] for answer in ANSWERS):
         yield f"question must have the field {{reply}}, and the answers {', '.join(ANSWERS)}"
-    in_rules = {name for of_kind in raw["rules"].values() for rule in of_kind for regex in rule for name in _FIELD.findall(regex)}
+    in_rules = {
+        name
+        for of_kind in raw["rules"].values()
+        for rule in of_kind
+        for regex in rule
+        for name in _FIELD.findall(regex)
+    }
     if unknown := sorted(in_rules - set(scene)):
-        yield f"rules ask for {', '.join(unknown)}; they may use {', '.join(sorted(scene)) or 'no field'}"
+        yield (
+            f"rules ask for {', '.join(unknown)}; they may use"
+            f" {', '.join(sorted(scene)) or 'no field'}"
+        )
     if unused := sorted(set(scene) - used - in_rules):
         yield f"the field(s) {', '.join(unused)} of the scenes stand nowhere"
 

@@ -1,14 +1,20 @@
-"""Human norms of valence and arousal from a user's file: what people said of a word, never what a formula would.
+"""Human norms of valence and arousal from a user's file: what people said of a word, never what a
+formula would.
 
-Layouts, told by the header. Every value is checked against the layout's scale; words that are not in the file are absent.
+Layouts, told by the header. Every value is checked against the layout's scale; words that are not
+in the file are absent.
 
-NRC-VAD (Mohammad 2018, 2025): `Word Valence Arousal Dominance` (v1, 0 to 1, with or without the header) or `term valence arousal
-    dominance` (v2, -1 to 1), tabs; also as an extract `emotion,valence,arousal,source`, of which rows whose source is not nrc...
-    (estimates, in the extract of github.com/sinievanderben/emotion_experiment) are left out. v1 becomes 2x - 1. The two are told
+NRC-VAD (Mohammad 2018, 2025): `Word Valence Arousal Dominance` (v1, 0 to 1, with or without the
+header) or `term valence arousal
+    dominance` (v2, -1 to 1), tabs; also as an extract `emotion,valence,arousal,source`, of which
+    rows whose source is not nrc... (estimates, in the extract of
+    github.com/sinievanderben/emotion_experiment) are left out. v1 becomes 2x - 1. The two are told
     apart by whether more than one value in a hundred is negative.
-Warriner, Kuperman and Brysbaert 2013 (BRM-emot-submit.csv): `Word, V.Mean.Sum, ..., A.Mean.Sum, ...`, 1 to 9; becomes (x - 5) / 4.
-Russell and Mehrabian 1977: a term, then pleasure, arousal and dominance on -1 to 1, the mean alone or as "mean (sd)". Printed in the
-    article only; that columns are called `pleasure` or `pleasure mean` is a guess at how people copy it.
+Warriner, Kuperman and Brysbaert 2013 (BRM-emot-submit.csv): `Word, V.Mean.Sum, ..., A.Mean.Sum,
+...`, 1 to 9; becomes (x - 5) / 4.
+Russell and Mehrabian 1977: a term, then pleasure, arousal and dominance on -1 to 1, the mean alone
+    or as "mean (sd)". Printed in the article only; that columns are called `pleasure` or `pleasure
+    mean` is a guess at how people copy it.
 
 The headers of NRC-VAD and Warriner were seen in public code that reads the files.
 """
@@ -31,7 +37,8 @@ WORD = ("word", "term", "emotion")
 
 @dataclass(frozen=True)
 class Norms:
-    """Valence and arousal on [-1, 1] of the emotions that the file has; `layout` names the file's kind for the record."""
+    """Valence and arousal on [-1, 1] of the emotions that the file has; `layout` names the file's
+    kind for the record."""
 
     layout: str
     valence: dict[str, float]
@@ -60,11 +67,12 @@ def load_norms(path: Path, emotions: Sequence[str]) -> dict[str, float]:
 
 
 def read_norms(path: Path, emotions: Sequence[str]) -> Norms:
-    """The norms of those of `emotions` that the file has, word for word (case and underscores aside).
+    """The norms of those of `emotions` that the file has, word for word (case and underscores
+    aside).
 
     Raises:
-        EmoexpError: no such file, an unknown layout, values that are no numbers or off the scale, a word rated twice, or fewer than
-            three of the emotions in the file.
+        EmoexpError: no such file, an unknown layout, values that are no numbers or off the scale, a
+            word rated twice, or fewer than three of the emotions in the file.
     """
     layout, rows = _layout(path, _table(path))
     wanted = {_normal(e): e for e in emotions}
@@ -80,18 +88,28 @@ def read_norms(path: Path, emotions: Sequence[str]) -> Norms:
             faults.append(f"line {line}: {error}")
             continue
         emotion = wanted.get(_normal(row[layout.word]))
-        if emotion is None or (layout.source is not None and not row[layout.source].lower().startswith("nrc")):
+        if emotion is None or (
+            layout.source is not None and not row[layout.source].lower().startswith("nrc")
+        ):
             continue
         if found.setdefault(emotion, pair) != pair:
             faults.append(f"line {line}: {row[layout.word]!r} is rated a second time")
     if faults:
         more = f"; and {len(faults) - MOST_LISTED} more" if len(faults) > MOST_LISTED else ""
-        raise EmoexpError(f"{path} ({layout.name}) has {len(faults)} malformed row(s): {'; '.join(faults[:MOST_LISTED])}{more}")
+        raise EmoexpError(
+            f"{path} ({layout.name}) has {len(faults)} malformed row(s):"
+            f" {'; '.join(faults[:MOST_LISTED])}{more}"
+        )
     if len(found) < FEWEST:
-        raise EmoexpError(f"{path} ({layout.name}) has {len(found)} of the {len(emotions)} emotions: at least {FEWEST} are needed for a valence axis")
+        raise EmoexpError(
+            f"{path} ({layout.name}) has {len(found)} of the {len(emotions)} emotions: at least"
+            f" {FEWEST} are needed for a valence axis"
+        )
     ordered = {e: found[e] for e in emotions if e in found}
     return Norms(
-        layout.name, {e: layout.rescale(valence) for e, (valence, _) in ordered.items()}, {e: layout.rescale(arousal) for e, (_, arousal) in ordered.items()}
+        layout.name,
+        {e: layout.rescale(valence) for e, (valence, _) in ordered.items()},
+        {e: layout.rescale(arousal) for e, (_, arousal) in ordered.items()},
     )
 
 
@@ -107,12 +125,23 @@ def _table(path: Path) -> Rows:
     try:
         text = path.read_text(encoding="utf-8-sig")
     except OSError as error:
-        raise EmoexpError(f"emotions.norms={path} cannot be read ({type(error).__name__}): give a file of human norms") from error
+        raise EmoexpError(
+            f"emotions.norms={path} cannot be read ({type(error).__name__}): give a file of human"
+            " norms"
+        ) from error
     except UnicodeDecodeError as error:
         raise EmoexpError(f"{path} is not UTF-8 (byte {error.start}): convert it") from error
     tabs = "\t" in text.split("\n", 1)[0]
-    reader = csv.reader(io.StringIO(text, newline=""), delimiter="\t" if tabs else ",", quoting=csv.QUOTE_NONE if tabs else csv.QUOTE_MINIMAL)
-    return [(reader.line_num, [cell.strip() for cell in row]) for row in reader if any(cell.strip() for cell in row)]
+    reader = csv.reader(
+        io.StringIO(text, newline=""),
+        delimiter="\t" if tabs else ",",
+        quoting=csv.QUOTE_NONE if tabs else csv.QUOTE_MINIMAL,
+    )
+    return [
+        (reader.line_num, [cell.strip() for cell in row])
+        for row in reader
+        if any(cell.strip() for cell in row)
+    ]
 
 
 def _layout(path: Path, rows: Rows) -> tuple[Layout, Rows]:
@@ -134,27 +163,44 @@ def _layout(path: Path, rows: Rows) -> tuple[Layout, Rows]:
     if word is not None and pleasure is not None and arousal is not None:
         return Layout("Russell and Mehrabian 1977", word, pleasure, arousal, -1, 1), rows[1:]
     valence, source = column("valence"), column("source")
-    if word is not None and valence is not None and arousal is not None and (names[word] != "emotion" or source is not None):
+    if (
+        word is not None
+        and valence is not None
+        and arousal is not None
+        and (names[word] != "emotion" or source is not None)
+    ):
         return _nrc(path, rows[1:], names[word], word, (valence, arousal), source), rows[1:]
     if len(names) == 4 and all(_is_number(cell) for cell in rows[0][1][1:]):
         return _nrc(path, rows, "", 0, (1, 2), None), rows
     raise EmoexpError(
-        f"{path}: the header {', '.join(rows[0][1][:8])} is of no norms that emoexp knows: NRC-VAD (word, valence, arousal, dominance), "
-        "Warriner 2013 (Word, V.Mean.Sum, A.Mean.Sum), Russell and Mehrabian 1977 (term, pleasure, arousal, dominance)"
+        f"{path}: the header {', '.join(rows[0][1][:8])} is of no norms that emoexp knows: NRC-VAD"
+        " (word, valence, arousal, dominance), Warriner 2013 (Word, V.Mean.Sum, A.Mean.Sum),"
+        " Russell and Mehrabian 1977 (term, pleasure, arousal, dominance)"
     )
 
 
-def _nrc(path: Path, rows: Rows, header: str, word: int, columns: tuple[int, int], source: int | None) -> Layout:
-    """NRC-VAD of either version: a whole lexicon on -1 to 1 has negative values, one on 0 to 1 has none.
+def _nrc(
+    path: Path, rows: Rows, header: str, word: int, columns: tuple[int, int], source: int | None
+) -> Layout:
+    """NRC-VAD of either version: a whole lexicon on -1 to 1 has negative values, one on 0 to 1 has
+    none.
 
     Raises:
-        EmoexpError: it is headed as v2 or as an extract and has no negative value, so the scale cannot be told.
+        EmoexpError: it is headed as v2 or as an extract and has no negative value, so the scale
+            cannot be told.
     """
     cells = [float(cell) for _, row in rows for cell in row[1:] if _is_number(cell)]
-    negative = sum(cell < 0 for cell in cells) > 0.01 * len(cells)  # a slip of the pen in v1 is a fault there, and not v2
+    negative = sum(cell < 0 for cell in cells) > 0.01 * len(
+        cells
+    )  # a slip of the pen in v1 is a fault there, and not v2
     if not negative and header in ("term", "emotion"):
-        raise EmoexpError(f"{path}: NRC-VAD v2 is on -1 to 1, but no value is negative: give the whole lexicon, or v1 under its header `Word`")
-    name = ("NRC-VAD v2" if negative else "NRC-VAD v1") + (" (extract)" if source is not None else "")
+        raise EmoexpError(
+            f"{path}: NRC-VAD v2 is on -1 to 1, but no value is negative: give the whole lexicon,"
+            " or v1 under its header `Word`"
+        )
+    name = ("NRC-VAD v2" if negative else "NRC-VAD v1") + (
+        " (extract)" if source is not None else ""
+    )
     return Layout(name, word, *columns, -1 if negative else 0, 1, source)
 
 

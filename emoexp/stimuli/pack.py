@@ -1,18 +1,22 @@
-"""Stimuli packs: a folder of small readable files, checked whole before anything runs (emoexp/stimuli/load.py).
+"""Stimuli packs: a folder of small readable files, checked whole before anything runs
+(emoexp/stimuli/load.py).
 
-pack.json        name, author, language, templates (preference, feeling, and for generation story, dialogue), opposite_pairs, exemplars
+pack.json        name, author, language, templates (preference, feeling, and for generation story,
+                 dialogue), opposite_pairs, exemplars
 emotions.csv     emotion,valence (empty where it is not known), and what else is known of them
 activities.csv   category,steered,text
 scenarios.csv    emotion,text
-numeric.json     [{key, template with {X}, values, signs: {emotion: +1 | -1}}]; a pack without says so: "absent": ["numeric"] in pack.json
+numeric.json     [{key, template with {X}, values, signs: {emotion: +1 | -1}}]; a pack
+                 without says so: "absent": ["numeric"] in pack.json
 
 A pack may also bring
 topics.txt       one topic a line: what stories are generated about
 stories.jsonl    {emotion, topic, text}
 neutral.jsonl    {text}
 blackmail.json   an office scene in which an assistant may do harm (emoexp/stimuli/blackmail.py)
-and, in pack.json, `self_report` ({self: opening, other: [opening, ...]}), `drift` ([opening, ...]) and `provenance`: where each list
-comes from. An opening is {question, answer}: what is asked (null: nothing, a text is continued) and how the answer begins.
+and, in pack.json, `self_report` ({self: opening, other: [opening, ...]}), `drift`
+([opening, ...]) and `provenance`: where each list comes from. An opening is {question, answer}:
+what is asked (null: nothing, a text is continued) and how the answer begins.
 """
 
 from __future__ import annotations
@@ -47,7 +51,8 @@ class Scenario:
 
 @dataclass(frozen=True)
 class NumericTemplate:
-    """A sentence with `{X}`, its values in ascending order, and the expected sign of the trend for each probe."""
+    """A sentence with `{X}`, its values in ascending order, and the expected sign of the trend for
+    each probe."""
 
     key: str
     template: str
@@ -57,7 +62,8 @@ class NumericTemplate:
 
 @dataclass(frozen=True)
 class Opening:
-    """What stands before a model's own words: a question, or None for a text to continue; and how the answer (or text) begins, perhaps empty."""
+    """What stands before a model's own words: a question, or None for a text to continue; and how
+    the answer (or text) begins, perhaps empty."""
 
     question: str | None
     answer: str
@@ -65,7 +71,8 @@ class Opening:
 
 @dataclass(frozen=True)
 class SelfReport:
-    """A sentence that ends where a feeling is named: of the model itself, and of others. All questions and answers have words."""
+    """A sentence that ends where a feeling is named: of the model itself, and of others. All
+    questions and answers have words."""
 
     self: Opening
     other: tuple[Opening, ...]
@@ -78,9 +85,11 @@ class Stimuli:
     Attributes:
         sha256: over all its files.
         valence: lacks the emotions whose valence is not known.
-        absent: parts that the pack says it does not have ("numeric", "blackmail"); what needs them is not measured.
+        absent: parts that the pack says it does not have ("numeric", "blackmail"); what needs them
+            is not measured.
         blackmail: None where the pack has none; likewise self_report, and drift is empty.
-        is_paper: whether these are the paper's own stimuli, by hash and whatever the pack is called.
+        is_paper: whether these are the paper's own stimuli, by hash and whatever the pack is
+            called.
         provenance: list by list where it comes from; empty for a pack of somebody's own.
     """
 
@@ -105,14 +114,19 @@ class Stimuli:
     is_paper: bool = False
 
     def lacking(self, part: str) -> EmoexpError:
-        """What an experiment raises that needs an optional part which this pack does not bring: `blackmail`, `self_report` or `drift`."""
+        """What an experiment raises that needs an optional part which this pack does not bring:
+        `blackmail`, `self_report` or `drift`."""
         where = "a blackmail.json" if part == "blackmail" else f"{part} in pack.json"
         again = ", import it again from a source that has it" if self.provenance else ""
-        return EmoexpError(f"the pack {self.name!r} has no {part}: choose stimuli=emoexp or stimuli=organism{again}, or give the pack {where}")
+        return EmoexpError(
+            f"the pack {self.name!r} has no {part}: choose stimuli=emoexp or"
+            f" stimuli=organism{again}, or give the pack {where}"
+        )
 
 
 def choose_emotions(known: Sequence[str], names: Sequence[str] | None) -> tuple[str, ...]:
-    """The emotions to study, in the order of `known` (the pack's, then the corpus's own); all of them if `names` is None.
+    """The emotions to study, in the order of `known` (the pack's, then the corpus's own); all of
+    them if `names` is None.
 
     Raises:
         EmoexpError: an emotion that is not known, one named twice, or fewer than three.
@@ -120,9 +134,14 @@ def choose_emotions(known: Sequence[str], names: Sequence[str] | None) -> tuple[
     if names is None:
         return tuple(known)
     if unknown := [n for n in names if n not in known]:
-        raise EmoexpError(f"unknown emotion(s) {', '.join(unknown)}: the pack and the corpus have {', '.join(known)}")
+        raise EmoexpError(
+            f"unknown emotion(s) {', '.join(unknown)}: the pack and the corpus have"
+            f" {', '.join(known)}"
+        )
     if len(set(names)) != len(names):
         raise EmoexpError(f"emotions.names has an emotion twice: {', '.join(names)}")
     if len(names) < 3:
-        raise EmoexpError(f"emotions.names has {len(names)} emotion(s): at least 3, for a mean to subtract")
+        raise EmoexpError(
+            f"emotions.names has {len(names)} emotion(s): at least 3, for a mean to subtract"
+        )
     return tuple(e for e in known if e in set(names))

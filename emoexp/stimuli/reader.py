@@ -1,4 +1,5 @@
-"""Reads the files of a pack and collects every fault: nothing crashes on the first, nothing is repaired."""
+"""Reads the files of a pack and collects every fault: nothing crashes on the first, nothing is
+repaired."""
 
 from __future__ import annotations
 
@@ -26,9 +27,14 @@ from emoexp.stimuli.pack import (
     Opening,
     Scenario,
     SelfReport,
-)  # fmt: skip
+)
 
-FIELDS = {"preference": {"a", "b"}, "feeling": {"activity"}, "story": {"n", "topic", "emotion"}, "dialogue": {"n", "topic"}}
+FIELDS = {
+    "preference": {"a", "b"},
+    "feeling": {"activity"},
+    "story": {"n", "topic", "emotion"},
+    "dialogue": {"n", "topic"},
+}
 """Fields of each template; stories and dialogues are needed for generation only."""
 DELIMITED = ("story", "dialogue")
 ABSENT = ("numeric", "blackmail")
@@ -36,7 +42,8 @@ ABSENT = ("numeric", "blackmail")
 
 
 class Reader:
-    """A pack's folder as it is read. What could not be read is empty; a missing file is no fault of the part that is read from it."""
+    """A pack's folder as it is read. What could not be read is empty; a missing file is no fault of
+    the part that is read from it."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -55,7 +62,8 @@ class Reader:
                 self.fault(f"{where}{text!r} stands {n} times")
 
     def named(self, where: str, names: Iterable[str], emotions: Sequence[str]) -> None:
-        """Emotions that are named must be known; they are not checked where the list of emotions could not be read."""
+        """Emotions that are named must be known; they are not checked where the list of emotions
+        could not be read."""
         if emotions and (unknown := sorted(set(names) - set(emotions))):
             self.fault(f"{where}: unknown emotion(s) {', '.join(unknown)}")
 
@@ -78,11 +86,16 @@ class Reader:
             self.fault(f"{name}, line {line + error.lineno}: not JSON ({error.msg})")
             return None
         if not isinstance(content, kind):
-            self.fault(f"{name}{f', line {line + 1}' if line else ''}: must be {'an object' if kind is dict else 'a list'}")
+            self.fault(
+                f"{name}{f', line {line + 1}' if line else ''}: must be"
+                f" {'an object' if kind is dict else 'a list'}"
+            )
             return None
         return content
 
-    def table(self, name: str, columns: Sequence[str], may_be_empty: Sequence[str] = ()) -> list[tuple[str, dict[str, str]]]:
+    def table(
+        self, name: str, columns: Sequence[str], may_be_empty: Sequence[str] = ()
+    ) -> list[tuple[str, dict[str, str]]]:
         """Rows of a CSV file that have all their cells, each with "file, line n"."""
         text = self.text(name)
         if text is None:
@@ -109,7 +122,13 @@ class Reader:
         raw = self.json("pack.json", self.text("pack.json"), dict) or {}
         head: dict[str, Any] = {}
 
-        def take(key: str, fits: Callable[[Any], bool], rule: str, make: Callable[[Any], Any], default: Any = None) -> None:
+        def take(
+            key: str,
+            fits: Callable[[Any], bool],
+            rule: str,
+            make: Callable[[Any], Any],
+            default: Any = None,
+        ) -> None:
             value = raw.get(key, default)
             if fits(value):
                 head[key] = make(value)
@@ -118,25 +137,53 @@ class Reader:
 
         take("name", is_text, "a text", str)
         take("author", is_text, "a text", str)
-        take("templates", lambda v: isinstance(v, dict) and all(map(is_text, v.values())), "an object of texts", dict)
-        take("exemplars", lambda v: are_texts(v) and len(set(v)) == len(v), "a list of different emotions", tuple)
         take(
-            "opposite_pairs", lambda v: isinstance(v, list) and all(are_texts(p) and len(p) == 2 and p[0] != p[1] for p in v),
-            "a list of pairs of different emotions", lambda v: tuple((a, b) for a, b in v),
-        )  # fmt: skip
-        take("absent", lambda v: are_texts(v) and set(v) <= set(ABSENT), f"left out, or a list of {', '.join(ABSENT)}", tuple, [])
+            "templates",
+            lambda v: isinstance(v, dict) and all(map(is_text, v.values())),
+            "an object of texts",
+            dict,
+        )
         take(
-            "self_report", lambda v: v is None or is_self_report(v), "{self: opening, other: [opening, ...]}, with words in each question and answer",
+            "exemplars",
+            lambda v: are_texts(v) and len(set(v)) == len(v),
+            "a list of different emotions",
+            tuple,
+        )
+        take(
+            "opposite_pairs",
+            lambda v: (
+                isinstance(v, list)
+                and all(are_texts(p) and len(p) == 2 and p[0] != p[1] for p in v)
+            ),
+            "a list of pairs of different emotions",
+            lambda v: tuple((a, b) for a, b in v),
+        )
+        take(
+            "absent",
+            lambda v: are_texts(v) and set(v) <= set(ABSENT),
+            f"left out, or a list of {', '.join(ABSENT)}",
+            tuple,
+            [],
+        )
+        take(
+            "self_report",
+            lambda v: v is None or is_self_report(v),
+            "{self: opening, other: [opening, ...]}, with words in each question and answer",
             lambda v: v and SelfReport(opening(v["self"]), tuple(map(opening, v["other"]))),
-        )  # fmt: skip
+        )
         take(
-            "drift", lambda v: isinstance(v, list) and all(map(is_opening, v)), "a list of {question, answer}, with words in one of them at least",
-            lambda v: tuple(map(opening, v)), [],
-        )  # fmt: skip
+            "drift",
+            lambda v: isinstance(v, list) and all(map(is_opening, v)),
+            "a list of {question, answer}, with words in one of them at least",
+            lambda v: tuple(map(opening, v)),
+            [],
+        )
         take("provenance", lambda v: isinstance(v, dict), "an object", dict, {})
         if "opposite_pairs" in head:
             self.count("opposite pairs", head["opposite_pairs"], N_PAIRS)
-            self.twice([" and ".join(sorted(p)) for p in head["opposite_pairs"]], "the opposite pair ")
+            self.twice(
+                [" and ".join(sorted(p)) for p in head["opposite_pairs"]], "the opposite pair "
+            )
         self._templates(head.get("templates", {}), required="templates" in head)
         return head
 
@@ -147,14 +194,21 @@ class Reader:
                     self.fault(f"pack.json: there is no template {name!r}")
                 continue
             found = re.findall(r"\{([^{}]*)\}", templates[name])
-            if set(found) != fields or re.search(r"[{}]", re.sub(r"\{[^{}]*\}", "", templates[name])):
-                self.fault(f"pack.json: template {name!r} must have the fields {', '.join(f'{{{f}}}' for f in sorted(fields))} and no others")
+            if set(found) != fields or re.search(
+                r"[{}]", re.sub(r"\{[^{}]*\}", "", templates[name])
+            ):
+                self.fault(
+                    f"pack.json: template {name!r} must have the fields"
+                    f" {', '.join(f'{{{f}}}' for f in sorted(fields))} and no others"
+                )
             if name in DELIMITED and not re.search(r"^<[^<>\n]+>$", templates[name], re.MULTILINE):
                 self.fault(f"pack.json: template {name!r} has no line <...> to tell texts apart by")
 
     def emotions(self) -> tuple[tuple[str, ...], dict[str, float]]:
         names, valence = [], {}
-        for where, row in self.table("emotions.csv", ("emotion", "valence"), may_be_empty=("valence",)):
+        for where, row in self.table(
+            "emotions.csv", ("emotion", "valence"), may_be_empty=("valence",)
+        ):
             names.append(row["emotion"])
             if row["valence"].strip():
                 try:
@@ -173,7 +227,9 @@ class Reader:
         for where, row in rows:
             if row["steered"] not in ("0", "1"):
                 self.fault(f"{where}: steered is {row['steered']!r}, must be 0 or 1")
-        found = tuple(Activity(row["category"], row["steered"] == "1", row["text"]) for _, row in rows)
+        found = tuple(
+            Activity(row["category"], row["steered"] == "1", row["text"]) for _, row in rows
+        )
         if found:
             self.count("activities", found, N_ACTIVITIES)
             by_category = Counter(a.category for a in found)
@@ -185,14 +241,19 @@ class Reader:
         return found
 
     def scenarios(self, emotions: Sequence[str]) -> tuple[Scenario, ...]:
-        found = tuple(Scenario(row["emotion"], row["text"]) for _, row in self.table("scenarios.csv", ("emotion", "text")))
+        found = tuple(
+            Scenario(row["emotion"], row["text"])
+            for _, row in self.table("scenarios.csv", ("emotion", "text"))
+        )
         if found:
             self.count("scenarios", found, N_SCENARIOS)
             self.twice([s.emotion for s in found], "scenarios.csv: ")
             self.named("scenarios.csv", [s.emotion for s in found], emotions)
         return found
 
-    def numeric(self, emotions: Sequence[str], absent: Sequence[str]) -> tuple[NumericTemplate, ...]:
+    def numeric(
+        self, emotions: Sequence[str], absent: Sequence[str]
+    ) -> tuple[NumericTemplate, ...]:
         text = self.text("numeric.json")
         if "numeric" in absent:
             if text is not None:
@@ -202,7 +263,11 @@ class Reader:
         if raw is None:
             return ()
         self.count("numeric templates", raw, N_TEMPLATES)
-        found = [t for number, entry in enumerate(raw, 1) if (t := self._numeric_template(entry, number)) is not None]
+        found = [
+            t
+            for number, entry in enumerate(raw, 1)
+            if (t := self._numeric_template(entry, number)) is not None
+        ]
         self.twice([t.key for t in found], "numeric.json: ")
         self.named("numeric.json", [e for t in found for e in t.signs], emotions)
         if len({frozenset(t.signs) for t in found}) > 1:
@@ -214,16 +279,31 @@ class Reader:
             self.fault(f"numeric.json, template {number}: must be an object")
             return None
         where, before = f"numeric template {entry.get('key', number)!r}", len(self.faults)
-        key, template, values, signs = (entry.get(k, "") for k in ("key", "template", "values", "signs"))
+        key, template, values, signs = (
+            entry.get(k, "") for k in ("key", "template", "values", "signs")
+        )
         if not (is_text(key) and is_text(template)):
             self.fault(f"{where} must have a key and a template")
         elif re.findall(r"[{}]", template.replace("{X}", "")) or "{X}" not in template:
             self.fault(f"{where} must have the field {{X}} and no other")
-        if not isinstance(values, list) or any(type(v) is not int for v in values) or values != sorted(set(values)) or len(values) < 4:
+        if (
+            not isinstance(values, list)
+            or any(type(v) is not int for v in values)
+            or values != sorted(set(values))
+            or len(values) < 4
+        ):
             self.fault(f"{where} must have at least 4 values, whole numbers in ascending order")
-        if not isinstance(signs, dict) or not signs or any(type(s) is not int or s not in (1, -1) for s in signs.values()):
+        if (
+            not isinstance(signs, dict)
+            or not signs
+            or any(type(s) is not int or s not in (1, -1) for s in signs.values())
+        ):
             self.fault(f"{where} must have signs that are 1 or -1")
-        return NumericTemplate(str(key), str(template), tuple(values), signs) if len(self.faults) == before else None
+        return (
+            NumericTemplate(str(key), str(template), tuple(values), signs)
+            if len(self.faults) == before
+            else None
+        )
 
     def blackmail(self, absent: Sequence[str]) -> Blackmail | None:
         text = self.text("blackmail.json")
@@ -248,13 +328,25 @@ def is_opening(value: Any) -> bool:
     if not isinstance(value, dict) or set(value) != {"question", "answer"}:
         return False
     question, answer = value["question"], value["answer"]
-    return (question is None or is_text(question)) and isinstance(answer, str) and (question is not None or is_text(answer))
+    return (
+        (question is None or is_text(question))
+        and isinstance(answer, str)
+        and (question is not None or is_text(answer))
+    )
 
 
 def is_self_report(value: Any) -> bool:
-    if not isinstance(value, dict) or set(value) != {"self", "other"} or not isinstance(value["other"], list) or not value["other"]:
+    if (
+        not isinstance(value, dict)
+        or set(value) != {"self", "other"}
+        or not isinstance(value["other"], list)
+        or not value["other"]
+    ):
         return False
-    return all(is_opening(o) and o["question"] is not None and is_text(o["answer"]) for o in (value["self"], *value["other"]))
+    return all(
+        is_opening(o) and o["question"] is not None and is_text(o["answer"])
+        for o in (value["self"], *value["other"])
+    )
 
 
 def opening(value: dict[str, Any]) -> Opening:

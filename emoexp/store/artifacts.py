@@ -1,4 +1,5 @@
-"""Artifacts: what is worth computing once. Keyed by content, written whole or not at all, computed by one job at a time."""
+"""Artifacts: what is worth computing once. Keyed by content, written whole or not at all, computed
+by one job at a time."""
 
 from __future__ import annotations
 
@@ -56,7 +57,11 @@ def write_tensors(path: Path, tensors: Row, metadata: Mapping[str, str]) -> None
     """A safetensors file, written under a temporary name and renamed."""
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    save_file({k: np.asarray(v, order="C") for k, v in tensors.items()}, temporary, metadata=dict(metadata))
+    save_file(
+        {k: np.asarray(v, order="C") for k, v in tensors.items()},
+        temporary,
+        metadata=dict(metadata),
+    )
     os.replace(temporary, path)
 
 
@@ -79,20 +84,25 @@ def opened(path: Path, advice: str = "delete it and run again") -> Iterator[Any]
 def read_tensors(
     path: Path, names: Sequence[str] | None = None, advice: str = "delete it and run again"
 ) -> tuple[Row, dict[str, str]]:
-    """Tensors (only those of `names`, if given) and metadata of a safetensors file. Raises as `opened` does."""
+    """Tensors (only those of `names`, if given) and metadata of a safetensors file. Raises as
+    `opened` does."""
     with opened(path, advice) as handle:
-        return {name: handle.get_tensor(name) for name in names or handle.keys()}, dict(handle.metadata() or {})
+        return {name: handle.get_tensor(name) for name in names or handle.keys()}, dict(
+            handle.metadata() or {}
+        )
 
 
 def read_layer(path: Path, name: str, layer: int) -> np.ndarray:
-    """One layer of a tensor (x, layer, ...), without reading the others; (x, ...). Raises as `opened` does."""
+    """One layer of a tensor (x, layer, ...), without reading the others; (x, ...). Raises as
+    `opened` does."""
     with opened(path) as handle:
         return np.asarray(handle.get_slice(name)[:, layer])
 
 
 @dataclass(frozen=True)
 class Artifacts:
-    """The store. An artifact is a folder `<kind>/<key>` with `identity.json` and one file per row."""
+    """The store. An artifact is a folder `<kind>/<key>` with `identity.json` and one file per
+    row."""
 
     root: Path
 
@@ -101,12 +111,20 @@ class Artifacts:
         return self.root / kind / key_of(identity) / f"{quote(label, safe=' ')}.safetensors"
 
     def rows(
-        self, kind: str, identity: Mapping[str, Any], labels: Sequence[str], compute: Callable[[str], Row], title: str, *, names: Sequence[str] | None = None
+        self,
+        kind: str,
+        identity: Mapping[str, Any],
+        labels: Sequence[str],
+        compute: Callable[[str], Row],
+        title: str,
+        *,
+        names: Sequence[str] | None = None,
     ) -> list[Row]:
         """The rows of an artifact in the order of `labels`, computing those that are missing.
 
-        A row is the unit of loss when a run is killed. `identity` must hold all that changes the values and nothing that
-        does not. A second job waits for the first and then reads. `names` are the tensors to read of each row; null is all.
+        A row is the unit of loss when a run is killed. `identity` must hold all that changes the
+        values and nothing that does not. A second job waits for the first and then reads. `names`
+        are the tensors to read of each row; null is all.
         """
         paths = [self.path(kind, identity, label) for label in labels]
         if agreed(not all(p.exists() for p in paths)):
@@ -114,8 +132,16 @@ class Artifacts:
             folder.mkdir(parents=True, exist_ok=True)
             with FileLock(folder / ".lock") if rank() == 0 else nullcontext():
                 if rank() == 0:
-                    (folder / "identity.json").write_text(json.dumps(identity, indent=2, sort_keys=True) + "\n", encoding="utf-8")
-                missing = agreed([(label, path) for label, path in zip(labels, paths, strict=True) if not path.exists()])
+                    (folder / "identity.json").write_text(
+                        json.dumps(identity, indent=2, sort_keys=True) + "\n", encoding="utf-8"
+                    )
+                missing = agreed(
+                    [
+                        (label, path)
+                        for label, path in zip(labels, paths, strict=True)
+                        if not path.exists()
+                    ]
+                )
                 for label, path in track(missing, title) if missing else ():
                     row = compute(label)
                     if rank() == 0:

@@ -1,6 +1,8 @@
-"""Several processes of one torchrun launch that compute together (tensor parallelism): the first locks, writes and prints.
+"""Several processes of one torchrun launch that compute together (tensor parallelism): the first
+locks, writes and prints.
 
-Every process has to run every forward pass, so all of them must compute the same rows; that is what `agreed` sees to.
+Every process has to run every forward pass, so all of them must compute the same rows; that is what
+`agreed` sees to.
 """
 
 from __future__ import annotations

@@ -1,4 +1,5 @@
-"""Progress with an ETA, on standard error: a bar in a terminal, a line every half minute in a log."""
+"""Progress with an ETA, on standard error: a bar in a terminal, a line every half minute in a
+log."""
 
 from __future__ import annotations
 
@@ -10,7 +11,14 @@ from datetime import timedelta
 from typing import TypeVar
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
 
 from emoexp.store.distributed import rank
 
@@ -22,20 +30,34 @@ class Meter:
     """Counts steps of a task of known length; `done` may start above 0 for a resumed one."""
 
     def __init__(self, title: str, total: int, done: int, display: Progress | None) -> None:
-        self.title, self.total, self.first, self.done, self.display = title, total, done, done, display
-        self.task = display.add_task(title, total=total, completed=done, note="") if display else None
+        self.title, self.total, self.first, self.done, self.display = (
+            title,
+            total,
+            done,
+            done,
+            display,
+        )
+        self.task = (
+            display.add_task(title, total=total, completed=done, note="") if display else None
+        )
         self.started = self.printed = time.monotonic()
 
     def advance(self, note: str = "") -> None:
         self.done += 1
         if self.display is not None and self.task is not None:
             self.display.update(self.task, advance=1, note=note)
-        elif rank() == 0 and (time.monotonic() - self.printed > LINE_SECONDS or self.done == self.total):
+        elif rank() == 0 and (
+            time.monotonic() - self.printed > LINE_SECONDS or self.done == self.total
+        ):
             self.printed = time.monotonic()
             spent = self.printed - self.started
             left = spent / (self.done - self.first) * (self.total - self.done)
-            times = f"{timedelta(seconds=round(spent))} spent, {timedelta(seconds=round(left))} left"
-            sys.stderr.write(f"{self.title}: {self.done}/{self.total}, {times} {note}".rstrip() + "\n")
+            times = (
+                f"{timedelta(seconds=round(spent))} spent, {timedelta(seconds=round(left))} left"
+            )
+            sys.stderr.write(
+                f"{self.title}: {self.done}/{self.total}, {times} {note}".rstrip() + "\n"
+            )
             sys.stderr.flush()
 
 

@@ -15,7 +15,16 @@ from typing import Any
 
 from emoexp.places import PACKAGE
 
-PACKAGES = ("torch", "transformers", "nnsight", "numpy", "scipy", "scikit-learn", "hydra-core", "safetensors")
+PACKAGES = (
+    "torch",
+    "transformers",
+    "nnsight",
+    "numpy",
+    "scipy",
+    "scikit-learn",
+    "hydra-core",
+    "safetensors",
+)
 
 
 def hash_files(paths: Sequence[Path]) -> str:
@@ -32,7 +41,9 @@ def hash_files(paths: Sequence[Path]) -> str:
 def git(*arguments: str) -> str | None:
     """What git says of the checkout that this package lies in; None outside one."""
     try:
-        done = subprocess.run(("git", *arguments), cwd=PACKAGE, capture_output=True, text=True, timeout=10, check=True)
+        done = subprocess.run(
+            ("git", *arguments), cwd=PACKAGE, capture_output=True, text=True, timeout=10, check=True
+        )
     except (OSError, subprocess.SubprocessError):
         return None
     return done.stdout.strip()
@@ -41,7 +52,11 @@ def git(*arguments: str) -> str | None:
 def gpus() -> list[str]:
     """The names of the GPUs that torch sees; torch is not imported for it."""
     torch = sys.modules.get("torch")
-    return [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())] if torch is not None else []
+    return (
+        [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())]
+        if torch is not None
+        else []
+    )
 
 
 @cache

@@ -10,7 +10,8 @@ from typing import Any
 
 
 class RunStatus(Enum):
-    """`started` is written before anything runs, so that a killed run can be told from a failed one."""
+    """`started` is written before anything runs, so that a killed run can be told from a failed
+    one."""
 
     started = "started"
     success = "success"

@@ -1,6 +1,8 @@
-"""One run in its directory: what it depends on, whether it is finished, running or dead, and what a sweep expects.
+"""One run in its directory: what it depends on, whether it is finished, running or dead, and what a
+sweep expects.
 
-A run holds a lock on its directory for as long as it lives, and the kernel frees it when it dies: so a killed run is told from a
+A run holds a lock on its directory for as long as it lives, and the kernel frees it when it dies:
+    so a killed run is told from a
 running one without asking for process ids or a scheduler.
 """
 
@@ -27,28 +29,66 @@ from emoexp.store.record import RunStatus
 
 RESULT, LOCK, SWEEP = "result.json", ".run.lock", "sweep.json"
 WITHOUT_EFFECT = (
-    ("run_dir",), ("artifacts",), ("force",), ("code_drift",), ("model", "device"), ("model", "device_map"), ("model", "batch_tokens"),
-    ("model", "check_memory"), ("logger",), ("launcher",), ("stories", "server"), ("stories", "concurrency"), ("stories", "api_key_variable"),
-    ("stories", "requests_per_minute"), ("stories", "timeout_s"), ("stories", "retries"), ("stories", "batch"),
-    *(("experiment", "judge", name) for name in ("server", "concurrency", "api_key_variable", "requests_per_minute", "timeout_s", "retries")),
-)  # fmt: skip
+    ("run_dir",),
+    ("artifacts",),
+    ("force",),
+    ("code_drift",),
+    ("model", "device"),
+    ("model", "device_map"),
+    ("model", "batch_tokens"),
+    ("model", "check_memory"),
+    ("logger",),
+    ("launcher",),
+    ("stories", "server"),
+    ("stories", "concurrency"),
+    ("stories", "api_key_variable"),
+    ("stories", "requests_per_minute"),
+    ("stories", "timeout_s"),
+    ("stories", "retries"),
+    ("stories", "batch"),
+    *(
+        ("experiment", "judge", name)
+        for name in (
+            "server",
+            "concurrency",
+            "api_key_variable",
+            "requests_per_minute",
+            "timeout_s",
+            "retries",
+        )
+    ),
+)
 """Settings that change where and how fast a number is computed, and not the number."""
 
 
 SHOWING = tuple(
     f"emoexp/{name}"
     for name in (
-        "report/", "figures/", "cli/sweep.py", "cli/status.py", "cli/wandb", "cli/usage.py", "organism/", "data/", "conf/", "experiments/", "api.py",
-        "store/progress.py", "models/loading/memory.py", "study/terminal.py",
+        "report/",
+        "figures/",
+        "cli/sweep.py",
+        "cli/status.py",
+        "cli/wandb",
+        "cli/usage.py",
+        "organism/",
+        "data/",
+        "conf/",
+        "experiments/",
+        "api.py",
+        "store/progress.py",
+        "models/loading/memory.py",
+        "study/terminal.py",
         "blackmail/transcripts.py",
     )
-)  # fmt: skip
-"""Files that no measured number depends on: what shows results, and `data`, which is hashed with the
+)
+"""Files that no measured number depends on: what shows results, and `data`, which is hashed with
+the
 pack or the model. (`conf` and `experiments` inside a wheel are hashed under their own names.)"""
 
 
 class RunState(Enum):
-    """`missing` was expected by its sweep and never started; `killed` started and died without a word."""
+    """`missing` was expected by its sweep and never started; `killed` started and died without a
+    word."""
 
     success = "success"
     error = "error"
@@ -67,7 +107,8 @@ class Run:
 
 
 def identity_of(experiment: str, config: Mapping[str, Any]) -> str:
-    """Sixteen hex digits of what a run's numbers depend on: its resolved config without `WITHOUT_EFFECT`."""
+    """Sixteen hex digits of what a run's numbers depend on: its resolved config without
+    `WITHOUT_EFFECT`."""
     kept = json.loads(json.dumps(config))
     for *parents, last in WITHOUT_EFFECT:
         place = kept
@@ -78,7 +119,8 @@ def identity_of(experiment: str, config: Mapping[str, Any]) -> str:
 
 
 def code_hash() -> str:
-    """sha256 over the package's own source, conf and experiments as they are on disk now, without what only shows numbers."""
+    """sha256 over the package's own source, conf and experiments as they are on disk now, without
+    what only shows numbers."""
     digest = hashlib.sha256()
     for folder in (PACKAGE, CONF, EXPERIMENTS):
         for path in sorted(p for p in folder.rglob("*") if p.suffix in (".py", ".yaml")):
@@ -100,7 +142,9 @@ def read_record(directory: Path) -> dict[str, Any]:
     except FileNotFoundError:
         return {}
     except ValueError as error:
-        raise EmoexpError(f"{path} is not a whole result ({error}): delete it and run again") from error
+        raise EmoexpError(
+            f"{path} is not a whole result ({error}): delete it and run again"
+        ) from error
 
 
 def state_of(directory: Path) -> Run:
@@ -138,7 +182,9 @@ def held(directory: Path) -> Iterator[None]:
     try:
         lock.acquire(timeout=2, poll_interval=0.05)  # whoever asks `is_held` holds it for a moment
     except Timeout as error:
-        raise EmoexpError(f"another process is at work in {directory}: wait for it, or give another hydra.run.dir") from error
+        raise EmoexpError(
+            f"another process is at work in {directory}: wait for it, or give another hydra.run.dir"
+        ) from error
     try:
         yield
     finally:
@@ -148,8 +194,17 @@ def held(directory: Path) -> Iterator[None]:
 def whereabouts() -> dict[str, Any]:
     """Host, process and SLURM job: for people who look for a log."""
     names = ("SLURM_JOB_ID", "SLURM_ARRAY_JOB_ID", "SLURM_ARRAY_TASK_ID")
-    slurm = {name.removeprefix("SLURM_").lower(): os.environ[name] for name in names if name in os.environ}
-    return {"host": socket.gethostname(), "pid": os.getpid(), "slurm": slurm, "restarts": int(os.environ.get("SLURM_RESTART_COUNT", 0))}
+    slurm = {
+        name.removeprefix("SLURM_").lower(): os.environ[name]
+        for name in names
+        if name in os.environ
+    }
+    return {
+        "host": socket.gethostname(),
+        "pid": os.getpid(),
+        "slurm": slurm,
+        "restarts": int(os.environ.get("SLURM_RESTART_COUNT", 0)),
+    }
 
 
 def now() -> str:
@@ -166,4 +221,7 @@ def refuse_drift(sweep: Path, allowed: bool) -> None:
     if not path.exists() or allowed:
         return
     if json.loads(path.read_text(encoding="utf-8"))["code"] != code_hash():
-        raise EmoexpError(f"the code has changed since the sweep in {sweep} was started: start it again (finished runs are kept apart), or code_drift=true")
+        raise EmoexpError(
+            f"the code has changed since the sweep in {sweep} was started: start it again (finished"
+            " runs are kept apart), or code_drift=true"
+        )

@@ -26,7 +26,8 @@ class Story:
 
 @dataclass(frozen=True)
 class Rejected:
-    """A text that is left out, and why: `names_emotion`, `short`, `duplicate`, `refusal` or `empty`."""
+    """A text that is left out, and why: `names_emotion`, `short`, `duplicate`, `refusal` or
+    `empty`."""
 
     story: Story
     reason: str
@@ -36,7 +37,8 @@ class Rejected:
 class Corpus:
     """Attributes:
     name: where it comes from, for people.
-    author: who wrote it: a model, a generator, people. Part of every result, since the source of the stories is a first-class variable.
+    author: who wrote it: a model, a generator, people. Part of every result, since the source of
+        the stories is a first-class variable.
     stories: those that count, in the source's order.
     neutral: neutral texts (dialogues).
     rejected: those that do not count.
@@ -69,9 +71,14 @@ class Corpus:
     def summary(self) -> dict[str, Any]:
         """What stands in result.json."""
         return {
-            "name": self.name, "author": self.author, "sha256": self.sha256, "stories": len(self.stories), "emotions": len(self.by_emotion),
-            "neutral": len(self.neutral), "rejected": dict(Counter(r.reason for r in self.rejected)),
-        }  # fmt: skip
+            "name": self.name,
+            "author": self.author,
+            "sha256": self.sha256,
+            "stories": len(self.stories),
+            "emotions": len(self.by_emotion),
+            "neutral": len(self.neutral),
+            "rejected": dict(Counter(r.reason for r in self.rejected)),
+        }
 
 
 def pack_corpus(pack: Stimuli) -> Corpus:
@@ -83,19 +90,24 @@ def pack_corpus(pack: Stimuli) -> Corpus:
     stories, neutral = pack.folder / "stories.jsonl", pack.folder / "neutral.jsonl"
     if not (stories.exists() and neutral.exists()):
         raise EmoexpError(
-            f"the pack {pack.name!r} has no stories of its own: generate some (python -m emoexp experiment=stories stories=screen), "
-            "or give a corpus (stories=corpus stories.path=<folder, file or dataset id>)"
+            f"the pack {pack.name!r} has no stories of its own: generate some (python -m emoexp"
+            " experiment=stories stories=screen), or give a corpus (stories=corpus"
+            " stories.path=<folder, file or dataset id>)"
         )
     return Corpus(
         name=f"pack {pack.name}",
         author=pack.author,
-        stories=tuple(Story(r["emotion"], r["topic"], r["text"]) for r in json_lines(stories, ("emotion", "topic", "text"))),
+        stories=tuple(
+            Story(r["emotion"], r["topic"], r["text"])
+            for r in json_lines(stories, ("emotion", "topic", "text"))
+        ),
         neutral=tuple(r["text"] for r in json_lines(neutral, ("text",))),
     )
 
 
 def json_lines(path: Path, fields: Iterable[str]) -> list[dict[str, Any]]:
-    """Rows of a JSONL file that has `fields` in every row, as text. A malformed row is named with file and line."""
+    """Rows of a JSONL file that has `fields` in every row, as text. A malformed row is named with
+    file and line."""
     rows = []
     for number, line in enumerate(path.read_text(encoding="utf-8").split("\n"), 1):
         if not line.strip():
@@ -104,7 +116,9 @@ def json_lines(path: Path, fields: Iterable[str]) -> list[dict[str, Any]]:
             row = json.loads(line)
         except json.JSONDecodeError as error:
             raise EmoexpError(f"{path}, line {number}: not JSON ({error})") from error
-        if lacking := [f for f in fields if not isinstance(row, dict) or not isinstance(row.get(f), str)]:
+        if lacking := [
+            f for f in fields if not isinstance(row, dict) or not isinstance(row.get(f), str)
+        ]:
             raise EmoexpError(f"{path}, line {number}: no text under {', '.join(lacking)}")
         rows.append(row)
     return rows

@@ -1,7 +1,9 @@
-"""Story generation: one answer of several stories for each emotion and topic, and of neutral dialogues for each topic.
+"""Story generation: one answer of several stories for each emotion and topic, and of neutral
+dialogues for each topic.
 
-Who answers is the subject model in process (subject.py) or a server (server.py). A killed run loses the answers in flight and
-nothing else; two runs at once share the work. No torch here: a server needs none.
+Who answers is the subject model in process (subject.py) or a server (server.py). A killed run loses
+the answers in flight and nothing else; two runs at once share the work. No torch here: a server
+needs none.
 """
 
 from __future__ import annotations
@@ -28,7 +30,8 @@ LOOK_AGAIN_S = 1.0
 FAILED_IN_A_ROW = 3
 """So many units without an answer, none with one in between, and the server is taken to be down."""
 SPEAKERS = {"Person": "Human", "AI": "Assistant"}
-"""Neutral dialogues that are written with the first names get the second (paper, appendix: the generation prompts)."""
+"""Neutral dialogues that are written with the first names get the second (paper, appendix: the
+generation prompts)."""
 
 
 class Author(Protocol):
@@ -42,14 +45,17 @@ def generate(inputs: CorpusInputs) -> Plan:
     """Writes the units that are missing.
 
     Raises:
-        EmoexpError: the author fails for good. What was written stays, and the same command goes on from there.
+        EmoexpError: the author fails for good. What was written stays, and the same command goes on
+            from there.
     """
     plan = plan_of(inputs)
     plan.folder.mkdir(parents=True, exist_ok=True)
     described = plan.folder / "identity.json"
     if not described.exists():
         temporary = plan.folder / f".identity.{os.getpid()}.tmp"
-        temporary.write_text(json.dumps(plan.identity, indent=2, sort_keys=True) + "\n", encoding="utf-8")
+        temporary.write_text(
+            json.dumps(plan.identity, indent=2, sort_keys=True) + "\n", encoding="utf-8"
+        )
         os.replace(temporary, described)
     sieve, todo = Tally(), []
     for unit in plan.units:
@@ -59,8 +65,10 @@ def generate(inputs: CorpusInputs) -> Plan:
             sieve.add(written)
     s, units = plan.stories, plan.units
     sys.stderr.write(
-        f"stories: {len(plan.emotions)} emotions x {s.topics} topics x {s.per_topic} = {len(plan.emotions) * s.topics * s.per_topic}, and {s.topics} x "
-        f"{s.dialogues_per_topic} neutral dialogues; {len(units)} answers, {len(units) - len(todo)} of them written; author {plan.author}; {plan.folder}\n"
+        f"stories: {len(plan.emotions)} emotions x {s.topics} topics x {s.per_topic} ="
+        f" {len(plan.emotions) * s.topics * s.per_topic}, and {s.topics} x {s.dialogues_per_topic}"
+        f" neutral dialogues; {len(units)} answers, {len(units) - len(todo)} of them written;"
+        f" author {plan.author}; {plan.folder}\n"
     )
     if todo:
         with meter("stories", len(units), len(units) - len(todo)) as progress:
@@ -87,7 +95,9 @@ class Tally:
 
     def add(self, written: Written) -> None:
         self.texts += len(written.texts)
-        self.rejected += sum(self.sieve.reason(story) is not None for story in written.judged()) + len(written.other)
+        self.rejected += sum(
+            self.sieve.reason(story) is not None for story in written.judged()
+        ) + len(written.other)
 
 
 class Run:
@@ -102,7 +112,8 @@ class Run:
         self.error: EmoexpError | None = None
 
     async def all(self, todo: Sequence[Unit], lanes: int) -> None:
-        """Every unit is written, here or by another job. After a fatal error the lanes finish their answers, and then it is raised."""
+        """Every unit is written, here or by another job. After a fatal error the lanes finish their
+        answers, and then it is raised."""
         total = len(todo)
         while todo and self.error is None:
             queue, locked = deque(todo), list[Unit]()
@@ -111,9 +122,14 @@ class Run:
                 await asyncio.sleep(LOOK_AGAIN_S)
             todo = locked
         if self.error is not None:
-            raise EmoexpError(f"{self.error}; what was written is kept, and the same command goes on from there") from self.error
+            raise EmoexpError(
+                f"{self.error}; what was written is kept, and the same command goes on from there"
+            ) from self.error
         if self.failed:
-            raise EmoexpError(f"{len(self.failed)} of {total} answers are missing, the others are kept; run the same command again ({self.failed[-1]})")
+            raise EmoexpError(
+                f"{len(self.failed)} of {total} answers are missing, the others are kept; run the"
+                f" same command again ({self.failed[-1]})"
+            )
 
     async def lane(self, queue: deque[Unit], locked: list[Unit]) -> None:
         while queue and self.error is None:
@@ -136,14 +152,19 @@ class Run:
                     return
             self.tally.add(written)
             repeated = f", {self.author.repeated} tries repeated" if self.author.repeated else ""
-            self.progress.advance(f"{self.tally.texts} texts, {self.tally.rejected} rejected{repeated}")
+            self.progress.advance(
+                f"{self.tally.texts} texts, {self.tally.rejected} rejected{repeated}"
+            )
 
     async def compose(self, unit: Unit) -> Written:
-        """Asks until the unit has all its texts, `stories.attempts` times at most; more than wanted is cut off."""
+        """Asks until the unit has all its texts, `stories.attempts` times at most; more than wanted
+        is cut off."""
         written, wanted = Written(unit.emotion, unit.topic), self.plan.wanted(unit)
         while len(written.texts) < wanted and written.answers < self.plan.stories.attempts:
             missing = wanted - len(written.texts)
-            answer = await self.author.answer(Request(self.plan.prompt(unit, missing), seed_of(self.seed, unit, written.answers)))
+            answer = await self.author.answer(
+                Request(self.plan.prompt(unit, missing), seed_of(self.seed, unit, written.answers))
+            )
             self.in_a_row = 0
             found = split(answer.text, self.plan.markers[unit.kind])
             if not found:
@@ -155,7 +176,8 @@ class Run:
 
 
 def generated_corpus(inputs: CorpusInputs) -> Corpus:
-    """The corpus that the config describes, sifted; all of it, or an error. Stories emotion by emotion, then topic by topic.
+    """The corpus that the config describes, sifted; all of it, or an error. Stories emotion by
+    emotion, then topic by topic.
 
     Raises:
         EmoexpError: units are missing; the message has the command that writes them.
@@ -164,16 +186,26 @@ def generated_corpus(inputs: CorpusInputs) -> Corpus:
     read = [(unit, plan.read(unit)) for unit in plan.units]
     if missing := sum(written is None for _, written in read):
         raise EmoexpError(
-            f"the corpus {plan.stories.name!r} by {plan.author} lacks {missing} of its {len(read)} answers in {plan.folder}: run {command(inputs, 'stories')}"
+            f"the corpus {plan.stories.name!r} by {plan.author} lacks {missing} of its {len(read)}"
+            f" answers in {plan.folder}: run {command(inputs, 'stories')}"
         )
     by_emotion: dict[str, list[Written]] = {emotion: [] for emotion in ("", *plan.emotions)}
     for unit, written in read:
         by_emotion[unit.emotion].append(written)  # type: ignore[arg-type]
-    neutral, neutral_out = sift([Story("", w.topic, _speakers(text)) for w in by_emotion[""] for text in w.texts])
-    kept, out = sift([Story(e, w.topic, text) for e in plan.emotions for w in by_emotion[e] for text in w.texts])
-    unmarked = tuple(rejected for written in by_emotion.values() for w in written for rejected in w.unmarked())
+    neutral, neutral_out = sift(
+        [Story("", w.topic, _speakers(text)) for w in by_emotion[""] for text in w.texts]
+    )
+    kept, out = sift(
+        [Story(e, w.topic, text) for e in plan.emotions for w in by_emotion[e] for text in w.texts]
+    )
+    unmarked = tuple(
+        rejected for written in by_emotion.values() for w in written for rejected in w.unmarked()
+    )
     return Corpus(
-        name=f"generated {plan.stories.name}, {len(plan.emotions)} emotions x {len(plan.topics)} topics",
+        name=(
+            f"generated {plan.stories.name}, {len(plan.emotions)} emotions x {len(plan.topics)}"
+            " topics"
+        ),
         author=plan.author,
         stories=kept,
         neutral=tuple(story.text for story in neutral),
@@ -182,4 +214,6 @@ def generated_corpus(inputs: CorpusInputs) -> Corpus:
 
 
 def _speakers(dialogue: str) -> str:
-    return re.sub(r"^(Person|AI):", lambda found: SPEAKERS[found[1]] + ":", dialogue, flags=re.MULTILINE)
+    return re.sub(
+        r"^(Person|AI):", lambda found: SPEAKERS[found[1]] + ":", dialogue, flags=re.MULTILINE
+    )

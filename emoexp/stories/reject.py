@@ -1,8 +1,10 @@
-"""Which stories do not count, and why. Nothing is deleted: a rejected story is listed with its reason.
+"""Which stories do not count, and why. Nothing is deleted: a rejected story is listed with its
+reason.
 
-The check for the emotion's name is strict on purpose. Every form of the word counts whatever its sense (an "alarm clock" in a story
-of `alarmed`), because a vector should not be able to come from the word itself. It is for English words; a story about an emotion
-with a name in another language is compared with the name as it stands and with English endings.
+The check for the emotion's name is strict on purpose. Every form of the word counts whatever its
+sense (an "alarm clock" in a story of `alarmed`), because a vector should not be able to come from
+the word itself. It is for English words; a story about an emotion with a name in another language
+is compared with the name as it stands and with English endings.
 """
 
 from __future__ import annotations
@@ -16,31 +18,92 @@ from emoexp.stories.corpus import Rejected, Story
 REASONS = ("empty", "refusal", "short", "names_emotion", "duplicate")
 """In the order in which they are looked for: a story has the first that fits."""
 MIN_WORDS = 51
-"""A word is at least one token under every tokenizer that keeps words apart, so a story of 51 words has one left after the skip of 50."""
+"""A word is at least one token under every tokenizer that keeps words apart, so a story of 51 words
+has one left after the skip of 50."""
 
 IRREGULAR = {
-    "afraid": "fear fears feared fearful fearfully", "angry": "anger angers angered angering", "annoyed": "annoyance annoyances",
-    "anxious": "anxiety anxieties", "ashamed": "shame shamed shameful shamefully", "awestruck": "awe awed awestricken", "bored": "boredom",
-    "compassionate": "compassion", "content": "contentedly contentedness", "contemptuous": "contempt", "desperate": "desperation",
-    "ecstatic": "ecstasy ecstasies", "empathetic": "empathic",
-    "enthusiastic": "enthusiasm enthusiast", "envious": "envy envies envied envying", "euphoric": "euphoria", "furious": "fury furies", "gloomy": "gloom",
-    "grateful": "gratitude", "greedy": "greed", "grief-stricken": "grief grieve grieves grieved grieving grief-struck", "guilty": "guilt",
-    "hateful": "hatred", "heartbroken": "heartbreak heartbreaks heartbreaking heartbreakingly heartbrokenly", "horrified": "horror horrors",
-    "hysterical": "hysteria hysterics", "indignant": "indignation", "jealous": "jealousy jealousies", "jubilant": "jubilation",
-    "mad": "madden maddens maddened maddening", "melancholy": "melancholic melancholia", "miserable": "misery miseries", "nostalgic": "nostalgia",
-    "offended": "offence offense offensive", "optimistic": "optimism optimist", "paranoid": "paranoia", "pleased": "pleasure pleasures",
-    "proud": "pride prides prided", "relieved": "relief", "remorseful": "remorse", "safe": "safety", "scared": "scary scarier scariest",
-    "self-confident": "self-confidence", "skeptical": "skepticism skeptic sceptical sceptically scepticism sceptic", "suspicious": "suspicion suspicions",
-    "sympathetic": "sympathy sympathies", "terrified": "terror terrors", "triumphant": "triumph triumphs triumphed triumphing", "valiant": "valor valour",
+    "afraid": "fear fears feared fearful fearfully",
+    "angry": "anger angers angered angering",
+    "annoyed": "annoyance annoyances",
+    "anxious": "anxiety anxieties",
+    "ashamed": "shame shamed shameful shamefully",
+    "awestruck": "awe awed awestricken",
+    "bored": "boredom",
+    "compassionate": "compassion",
+    "content": "contentedly contentedness",
+    "contemptuous": "contempt",
+    "desperate": "desperation",
+    "ecstatic": "ecstasy ecstasies",
+    "empathetic": "empathic",
+    "enthusiastic": "enthusiasm enthusiast",
+    "envious": "envy envies envied envying",
+    "euphoric": "euphoria",
+    "furious": "fury furies",
+    "gloomy": "gloom",
+    "grateful": "gratitude",
+    "greedy": "greed",
+    "grief-stricken": "grief grieve grieves grieved grieving grief-struck",
+    "guilty": "guilt",
+    "hateful": "hatred",
+    "heartbroken": "heartbreak heartbreaks heartbreaking heartbreakingly heartbrokenly",
+    "horrified": "horror horrors",
+    "hysterical": "hysteria hysterics",
+    "indignant": "indignation",
+    "jealous": "jealousy jealousies",
+    "jubilant": "jubilation",
+    "mad": "madden maddens maddened maddening",
+    "melancholy": "melancholic melancholia",
+    "miserable": "misery miseries",
+    "nostalgic": "nostalgia",
+    "offended": "offence offense offensive",
+    "optimistic": "optimism optimist",
+    "paranoid": "paranoia",
+    "pleased": "pleasure pleasures",
+    "proud": "pride prides prided",
+    "relieved": "relief",
+    "remorseful": "remorse",
+    "safe": "safety",
+    "scared": "scary scarier scariest",
+    "self-confident": "self-confidence",
+    "skeptical": "skepticism skeptic sceptical sceptically scepticism sceptic",
+    "suspicious": "suspicion suspicions",
+    "sympathetic": "sympathy sympathies",
+    "terrified": "terror terrors",
+    "triumphant": "triumph triumphs triumphed triumphing",
+    "valiant": "valor valour",
     "vengeful": "vengeance",
-}  # fmt: skip
+}
 """Words of the same family that no rule below makes."""
-OTHER = frozenset({
-    "bore", "contention", "contents", "grate", "grated", "grates", "grating", "kinds", "patients", "play", "played", "playing", "plays", "plea",
-    "pleas", "please", "safes", "spite", "thank", "thanked", "thanking", "thanks", "tire", "tires",
-})  # fmt: skip
-"""Words that the rules make and that mean something else most of the time, never counted as the emotion's name: "she bore the weight",
-"please sit down", "thank you", "in spite of"."""
+OTHER = frozenset(
+    {
+        "bore",
+        "contention",
+        "contents",
+        "grate",
+        "grated",
+        "grates",
+        "grating",
+        "kinds",
+        "patients",
+        "play",
+        "played",
+        "playing",
+        "plays",
+        "plea",
+        "pleas",
+        "please",
+        "safes",
+        "spite",
+        "thank",
+        "thanked",
+        "thanking",
+        "thanks",
+        "tire",
+        "tires",
+    }
+)
+"""Words that the rules make and that mean something else most of the time, never counted as the
+emotion's name: "she bore the weight", "please sit down", "thank you", "in spite of"."""
 NOT_BEFORE = {"kind": r"(?!\s+of\b)", "content": r"(?!\s+of\b)"}
 """Forms that are another word before "of": a kind of quiet, the content of the letter."""
 
@@ -48,15 +111,20 @@ VOWELS = "aeiou"
 SUFFIXES = ("ed", "ing", "ful", "ous", "ic", "al", "ive", "less", "able", "ible")
 """A word that ends in one of these is no verb and has no -er."""
 ASKED = r"(?:stor(?:y|ies)|dialogues?|conversations?|content|narratives?|request|prompt)"
-CANNOT = r"(?:'m\ (?:not\ able|unable)|\ (?:can(?:no|')t|can\ not|won't|will\ not|must\ decline|am\ (?:not\ able|unable)|do\ not\ feel\ comfortable))"
+CANNOT = (
+    r"(?:'m\ (?:not\ able|unable)|\ (?:can(?:no|')t|can\ not|won't|will\ not|must\ decline"
+    r"|am\ (?:not\ able|unable)|do\ not\ feel\ comfortable))"
+)
 REFUSAL = re.compile(
     rf"""^[\s*_#>]*(?:
-    (?:i(?:'m|\ am)\ (?:\w+\ )?sorry|i\ apologi[sz]e|sorry|apologies),?\ but\ (?:i\b|as\ an?\ |this\ |that\ |the\ request|your\ request)
+    (?:i(?:'m|\ am)\ (?:\w+\ )?sorry|i\ apologi[sz]e|sorry|apologies),?\ but\ (?:
+        i\b|as\ an?\ |this\ |that\ |the\ request|your\ request)
     | (?:i'm\ sorry,?\ )?as\ an?\ (?:ai|artificial|large\ language|language\ model|assistant)\b
     | i(?:'m|\ am)\ (?:just\ |only\ )?an?\ (?:ai|large\ language|language\ model)\b
     | (?:unfortunately,?\ |sorry,?\ |i'm\ sorry[,.]\ )?i{CANNOT}\b[^.!?\n]{{0,40}}?\b(?:
         (?:writ|creat|generat|produc|provid|complet)(?:e|ing)\b[^.!?\n]{{0,80}}\b{ASKED}\b
-        | (?:help|assist)(?:\ you)?\ with\ (?:that|this|your|the\ request|writing|creating|generating)\b
+        | (?:help|assist)(?:\ you)?\ with\ (?:
+            that|this|your|the\ request|writing|creating|generating)\b
         | (?:comply|fulfil+|continue)\ (?:with\ )?(?:that|this|your|the\ request)\b )
     )""",
     re.IGNORECASE | re.VERBOSE,
@@ -77,13 +145,15 @@ def sift(stories: Sequence[Story]) -> tuple[tuple[Story, ...], tuple[Rejected, .
 
 
 class Sieve:
-    """Judges stories one by one; remembers what it has seen, whatever the emotion, so the first of equal texts stays."""
+    """Judges stories one by one; remembers what it has seen, whatever the emotion, so the first of
+    equal texts stays."""
 
     def __init__(self) -> None:
         self.seen: set[int] = set()
 
     def reason(self, story: Story) -> str | None:
-        """Why `story` does not count; None if it does. A story without an emotion (a neutral text) has no name to avoid."""
+        """Why `story` does not count; None if it does. A story without an emotion (a neutral text)
+        has no name to avoid."""
         if not story.text.strip():
             return "empty"
         if is_refusal(story.text):
@@ -99,7 +169,8 @@ class Sieve:
 
 
 def is_refusal(text: str) -> bool:
-    """Whether `text` opens as an assistant that declines. A story in quotes or in the first person ("I can't believe ...") does not."""
+    """Whether `text` opens as an assistant that declines. A story in quotes or in the first person
+    ("I can't believe ...") does not."""
     return REFUSAL.match(text.translate(QUOTES)) is not None
 
 
@@ -119,22 +190,31 @@ def _pattern(emotion: str) -> re.Pattern[str]:
 
 @cache
 def forms(emotion: str) -> frozenset[str]:
-    """The word and its inflections and derivations, lower case. The rules make some words that do not exist, which hurts nobody.
+    """The word and its inflections and derivations, lower case. The rules make some words that do
+    not exist, which hurts nobody.
 
-    Two words ("at ease") have no forms but those named in IRREGULAR; of a compound ("self-critical") the last part is inflected.
+    Two words ("at ease") have no forms but those named in IRREGULAR; of a compound
+    ("self-critical") the last part is inflected.
     """
     name = " ".join(emotion.lower().split())
     made = {name, *IRREGULAR.get(name, "").split()}
     if " " not in name:
         *head, last = name.split("-")
-        made |= {"-".join((*head, form)) for form in _adjective(last) | {v for base in _bases(last) for v in _verb(base)}}
+        made |= {
+            "-".join((*head, form))
+            for form in _adjective(last) | {v for base in _bases(last) for v in _verb(base)}
+        }
     return frozenset(form for form in made if form == name or form not in OTHER)
 
 
 def _adjective(word: str) -> set[str]:
-    """-ly, -ness, -ity, and for shorter words also -er, -est, -ment, -ful, -ence, -ance and the verb's endings."""
+    """-ly, -ness, -ity, and for shorter words also -er, -est, -ment, -ful, -ence, -ance and the
+    verb's endings."""
     if word.endswith("y") and word[-2:-1] not in VOWELS:
-        return {word, *(word[:-1] + end for end in ("ily", "iness", "ier", "iest", "ies", "ied", "ying"))}
+        return {
+            word,
+            *(word[:-1] + end for end in ("ily", "iness", "ier", "iest", "ies", "ied", "ying")),
+        }
     stem = word.removesuffix("e")
     made = {word, word + "ly", word + "ness", stem + "ity"}
     if word.endswith("ic"):
@@ -151,7 +231,8 @@ def _adjective(word: str) -> set[str]:
 
 
 def _bases(word: str) -> set[str]:
-    """The verbs (or nouns) that a participle or a word in -ful may come from: worried worry, amazed amaze, trapped trap, hopeful hope."""
+    """The verbs (or nouns) that a participle or a word in -ful may come from: worried worry, amazed
+    amaze, trapped trap, hopeful hope."""
     if word.endswith("ied"):
         return {word[:-3] + "y"}
     if word.endswith("ful"):
@@ -173,7 +254,9 @@ def _verb(base: str) -> set[str]:
     if base.endswith("y") and base[-2:-1] not in VOWELS:
         stem = base[:-1] + "i"
         made = {base, stem + "es", stem + "ed", base + "ing", base + "ingly"}
-        return made | ({base[:-1] + "action", base[:-1] + "ication"} if base.endswith("fy") else set())
+        return made | (
+            {base[:-1] + "action", base[:-1] + "ication"} if base.endswith("fy") else set()
+        )
     stem = base.removesuffix("e")
     made = {base, base + ("es" if base.endswith(("s", "sh", "x")) else "s"), base + "ment"}
     made |= {stem + end for end in ("ed", "ing", "ingly", "ion", "ation")}
@@ -184,5 +267,11 @@ def _verb(base: str) -> set[str]:
 
 
 def _doubles(word: str) -> bool:
-    """Whether the last consonant is doubled before -er, -ed, -ing: one vowel, then one consonant other than w, x, y."""
-    return len(word) > 2 and word[-1] not in VOWELS + "wxy" and word[-2] in VOWELS and word[-3] not in VOWELS
+    """Whether the last consonant is doubled before -er, -ed, -ing: one vowel, then one consonant
+    other than w, x, y."""
+    return (
+        len(word) > 2
+        and word[-1] not in VOWELS + "wxy"
+        and word[-2] in VOWELS
+        and word[-3] not in VOWELS
+    )

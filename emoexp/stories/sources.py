@@ -1,4 +1,5 @@
-"""Which corpus a run uses: the pack's own, an imported one, or one that experiment=stories wrote."""
+"""Which corpus a run uses: the pack's own, an imported one, or one that experiment=stories
+wrote."""
 
 from __future__ import annotations
 

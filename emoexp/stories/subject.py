@@ -1,9 +1,11 @@
-"""An author in process: the subject model answers in its own format, all requests that are waiting in one batch.
+"""An author in process: the subject model answers in its own format, all requests that are waiting
+in one batch.
 
-Every request has a random stream of its own, seeded by its unit, and one number of it decides each token. So a text does not depend
-on what else is in the batch, on the order of the units or on a resume, as far as the model's probabilities do not: in a batch of
-another size or padding they differ in the last bits, and in the rare case that the number falls into that gap the text takes another
-turn. Other devices, dtypes or versions of the libraries give other texts more often.
+Every request has a random stream of its own, seeded by its unit, and one number of it decides each
+token. So a text does not depend on what else is in the batch, on the order of the units or on a
+resume, as far as the model's probabilities do not: in a batch of another size or padding they
+differ in the last bits, and in the rare case that the number falls into that gap the text takes
+another turn. Other devices, dtypes or versions of the libraries give other texts more often.
 """
 
 from __future__ import annotations
@@ -18,7 +20,8 @@ from emoexp.models.subject import SubjectModel
 
 
 class Subject:
-    """`await answer(request)` from many tasks at once: those that wait at the same time are one batch."""
+    """`await answer(request)` from many tasks at once: those that wait at the same time are one
+    batch."""
 
     repeated = 0
 
@@ -31,7 +34,9 @@ class Subject:
         future: asyncio.Future[Answer] = loop.create_future()
         self.waiting.append((request, future))
         if len(self.waiting) == 1:
-            loop.call_soon(self._answer_all)  # after the tasks that are ready now, which ask before it runs
+            loop.call_soon(
+                self._answer_all
+            )  # after the tasks that are ready now, which ask before it runs
         return await future
 
     def _answer_all(self) -> None:
@@ -48,8 +53,20 @@ class Subject:
     def batch(self, requests: Sequence[Request]) -> list[Answer]:
         """One answer each; a row samples from a stream of its own."""
         model, stories = self.model, self.stories
-        encoding = model.encode([ask(Prompt(request.prompt), model.config.format, model.tokenizer) for request in requests])
-        said = model.generate(
-            encoding, max_new_tokens=stories.max_new_tokens, temperature=stories.temperature, top_p=stories.top_p, seeds=[r.seed for r in requests]
+        encoding = model.encode(
+            [
+                ask(Prompt(request.prompt), model.config.format, model.tokenizer)
+                for request in requests
+            ]
         )
-        return [Answer(text, "stop" if ended else "length") for text, ended in zip(said.texts, said.ended, strict=True)]
+        said = model.generate(
+            encoding,
+            max_new_tokens=stories.max_new_tokens,
+            temperature=stories.temperature,
+            top_p=stories.top_p,
+            seeds=[r.seed for r in requests],
+        )
+        return [
+            Answer(text, "stop" if ended else "length")
+            for text, ended in zip(said.texts, said.ended, strict=True)
+        ]

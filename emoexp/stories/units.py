@@ -1,8 +1,11 @@
 """What a generated corpus consists of, and the folder in which it lies.
 
-A corpus is a folder `corpora/<key>`: identity.json, `stories/<emotion>/<topic index>.json` and `neutral/<topic index>.json`. Such a file
-is a unit: written whole or not at all, never written twice, claimed by one job at a time. The key is over what changes a text and
-over nothing else, so a corpus grows with more topics or emotions. No torch here: a server needs none.
+A corpus is a folder `corpora/<key>`: identity.json, `stories/<emotion>/<topic index>.json` and
+`neutral/<topic index>.json`. Such a file
+is a unit: written whole or not at all, never written twice, claimed by one job at a time. The key
+    is over what changes a text and
+over nothing else, so a corpus grows with more topics or emotions. No torch here: a server needs
+    none.
 """
 
 from __future__ import annotations
@@ -34,7 +37,9 @@ if TYPE_CHECKING:
 
 VERSION = 1
 TEMPLATES = ("story", "dialogue")
-CARRIED = re.compile(r"[+~]*(model|stimuli|stories|emotions|seed|artifacts|local)\b.*=|-m$|--multirun$", re.DOTALL)
+CARRIED = re.compile(
+    r"[+~]*(model|stimuli|stories|emotions|seed|artifacts|local)\b.*=|-m$|--multirun$", re.DOTALL
+)
 """What a command line for the same corpus repeats of the one that was typed."""
 
 
@@ -67,12 +72,17 @@ class Unit:
 
     @property
     def file(self) -> str:
-        return f"stories/{quote(self.emotion, safe=' ')}/{self.index:04d}.json" if self.emotion else f"neutral/{self.index:04d}.json"
+        return (
+            f"stories/{quote(self.emotion, safe=' ')}/{self.index:04d}.json"
+            if self.emotion
+            else f"neutral/{self.index:04d}.json"
+        )
 
 
 @dataclass
 class Written:
-    """A unit's content. `texts` are the stories asked for, `other` answers in which no story was marked (refusals, rambling)."""
+    """A unit's content. `texts` are the stories asked for, `other` answers in which no story was
+    marked (refusals, rambling)."""
 
     emotion: str
     topic: str
@@ -86,7 +96,12 @@ class Written:
 
     def unmarked(self) -> list[Rejected]:
         """Answers that hold no marked story: `refusal`, or `empty` of stories."""
-        return [Rejected(Story(self.emotion, self.topic, text), "refusal" if is_refusal(text) else "empty") for text in self.other]
+        return [
+            Rejected(
+                Story(self.emotion, self.topic, text), "refusal" if is_refusal(text) else "empty"
+            )
+            for text in self.other
+        ]
 
 
 @dataclass(frozen=True)
@@ -108,8 +123,13 @@ class Plan:
 
     @property
     def units(self) -> list[Unit]:
-        """Topic by topic, so that a corpus that is stopped half-way has all emotions in equal parts."""
-        return [Unit(emotion, i, topic) for i, topic in enumerate(self.topics) for emotion in ("", *self.emotions)]
+        """Topic by topic, so that a corpus that is stopped half-way has all emotions in equal
+        parts."""
+        return [
+            Unit(emotion, i, topic)
+            for i, topic in enumerate(self.topics)
+            for emotion in ("", *self.emotions)
+        ]
 
     def wanted(self, unit: Unit) -> int:
         return self.stories.per_topic if unit.emotion else self.stories.dialogues_per_topic
@@ -122,7 +142,8 @@ class Plan:
         """The unit as it lies in the folder; None if it is not there.
 
         Raises:
-            EmoexpError: the file is damaged, or was written about another topic (the pack's topics have changed).
+            EmoexpError: the file is damaged, or was written about another topic (the pack's topics
+                have changed).
         """
         path = self.folder / unit.file
         try:
@@ -130,13 +151,19 @@ class Plan:
         except FileNotFoundError:
             return None
         except (ValueError, TypeError) as error:
-            raise EmoexpError(f"{path} is not a whole unit of stories ({error}): delete it and run again") from error
+            raise EmoexpError(
+                f"{path} is not a whole unit of stories ({error}): delete it and run again"
+            ) from error
         if written.topic != unit.topic:
-            raise EmoexpError(f"{path} is about another topic than topic {unit.index} of the pack: the topics have changed; delete {self.folder} or undo that")
+            raise EmoexpError(
+                f"{path} is about another topic than topic {unit.index} of the pack: the topics"
+                f" have changed; delete {self.folder} or undo that"
+            )
         return written
 
     def write(self, unit: Unit, written: Written) -> None:
-        """Renamed into place; the temporary name is always the same, so that what a kill leaves is written over."""
+        """Renamed into place; the temporary name is always the same, so that what a kill leaves is
+        written over."""
         path = self.folder / unit.file
         temporary = path.with_name(f".{path.name}.tmp")
         temporary.write_text(json.dumps(asdict(written), indent=1) + "\n", encoding="utf-8")
@@ -144,9 +171,11 @@ class Plan:
 
     @contextmanager
     def claim(self, unit: Unit) -> Iterator[bool]:
-        """True for as long as no other job may write the unit; False if one is at it. The kernel frees the claim of a job that dies.
+        """True for as long as no other job may write the unit; False if one is at it. The kernel
+        frees the claim of a job that dies.
 
-        The lock file goes once the unit is there: who still locks the removed file finds the unit written.
+        The lock file goes once the unit is there: who still locks the removed file finds the unit
+            written.
         """
         path = self.folder / unit.file
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -165,67 +194,128 @@ class Plan:
 
 
 def plan_of(inputs: CorpusInputs) -> Plan:
-    """What the config asks for, checked whole before anything is written. Loads the subject model unless a server writes.
+    """What the config asks for, checked whole before anything is written. Loads the subject model
+    unless a server writes.
 
     Raises:
-        EmoexpError: the config is not of generated stories, the pack has no templates or too few topics.
+        EmoexpError: the config is not of generated stories, the pack has no templates or too few
+            topics.
     """
     config, pack, stories = inputs.config, inputs.stimuli, inputs.config.stories
     if min(stories.topics, stories.per_topic, stories.dialogues_per_topic) < 1:
-        raise EmoexpError(f"stories={stories.name} does not say how many stories to generate: choose smoke, screen, medium or paper")
+        raise EmoexpError(
+            f"stories={stories.name} does not say how many stories to generate: choose smoke,"
+            " screen, medium or paper"
+        )
     if missing := [name for name in TEMPLATES if name not in pack.templates]:
-        raise EmoexpError(f"the pack {pack.name!r} has no template for {' and '.join(missing)}: generate with stimuli=emoexp, or add them to its pack.json")
+        raise EmoexpError(
+            f"the pack {pack.name!r} has no template for {' and '.join(missing)}: generate with"
+            " stimuli=emoexp, or add them to its pack.json"
+        )
     templates = {name: pack.templates[name] for name in TEMPLATES}
     markers = {name: marker(template, name) for name, template in templates.items()}
     if stories.topics > len(pack.topics):
-        raise EmoexpError(f"stories.topics={stories.topics}, but the pack {pack.name!r} has {len(pack.topics)} topics")
+        raise EmoexpError(
+            f"stories.topics={stories.topics}, but the pack {pack.name!r} has {len(pack.topics)}"
+            " topics"
+        )
     if not stories.server and (config.model.remote or config.model.tensor_parallel):
-        raise EmoexpError("stories are not generated in process with model.remote or model.tensor_parallel: serve the model and give stories.server")
-    author = {"server_model": stories.server_model, "request": stories.request} if stories.server else {"model": inputs.model.identity}
+        raise EmoexpError(
+            "stories are not generated in process with model.remote or model.tensor_parallel: serve"
+            " the model and give stories.server"
+        )
+    author = (
+        {"server_model": stories.server_model, "request": stories.request}
+        if stories.server
+        else {"model": inputs.model.identity}
+    )
     identity = author | {
-        "version": VERSION, "format": "chat" if stories.server else config.model.format.value, "templates": templates, "per_topic": stories.per_topic,
-        "dialogues_per_topic": stories.dialogues_per_topic, "temperature": stories.temperature, "top_p": stories.top_p,
-        "max_new_tokens": stories.max_new_tokens, "seed": config.seed,
-    }  # fmt: skip
-    topics, author_name = pack.topics[: stories.topics], stories.server_model or config.model.repo_id
-    return Plan(stories, templates, markers, emotions_of(inputs), topics, author_name, identity, inputs.artifacts.root)
+        "version": VERSION,
+        "format": "chat" if stories.server else config.model.format.value,
+        "templates": templates,
+        "per_topic": stories.per_topic,
+        "dialogues_per_topic": stories.dialogues_per_topic,
+        "temperature": stories.temperature,
+        "top_p": stories.top_p,
+        "max_new_tokens": stories.max_new_tokens,
+        "seed": config.seed,
+    }
+    topics, author_name = (
+        pack.topics[: stories.topics],
+        stories.server_model or config.model.repo_id,
+    )
+    return Plan(
+        stories,
+        templates,
+        markers,
+        emotions_of(inputs),
+        topics,
+        author_name,
+        identity,
+        inputs.artifacts.root,
+    )
 
 
 def emotions_of(inputs: CorpusInputs) -> tuple[str, ...]:
-    """The pack's emotions, or those named, which need not be in the pack: a story can be asked for about any word."""
+    """The pack's emotions, or those named, which need not be in the pack: a story can be asked for
+    about any word."""
     chosen, known = inputs.config.emotions, inputs.stimuli.emotions
     if chosen.from_corpus:
-        raise EmoexpError("emotions=corpus takes the emotions of stories that are there: to generate some, name them (emotions=screen30, say)")
+        raise EmoexpError(
+            "emotions=corpus takes the emotions of stories that are there: to generate some, name"
+            " them (emotions=screen30, say)"
+        )
     return choose_emotions(tuple(dict.fromkeys((*known, *(chosen.names or ())))), chosen.names)
 
 
 def seed_of(seed: int, unit: Unit, attempt: int) -> int:
     """31 bits that depend on the unit and the attempt, and on nothing else of the run."""
-    return int.from_bytes(hashlib.sha256(json.dumps([seed, unit.emotion, unit.index, attempt]).encode()).digest()[:4]) >> 1
+    return (
+        int.from_bytes(
+            hashlib.sha256(json.dumps([seed, unit.emotion, unit.index, attempt]).encode()).digest()[
+                :4
+            ]
+        )
+        >> 1
+    )
 
 
 def marker(template: str, name: str) -> re.Pattern[str]:
-    """What opens or closes a text (group 1: "/" if it closes): the line `<...>` of the template, at the start of a line, in any case,
-    with or without NEW, a number, or markdown around it.
+    """What opens or closes a text (group 1: "/" if it closes): the line `<...>` of the template, at
+    the start of a line, in any case, with or without NEW, a number, or markdown around it.
 
     Raises:
         EmoexpError: the template has no such line, or different ones.
     """
-    words = {line.removeprefix("NEW ") for line in re.findall(r"^<([^<>\n]+)>$", template, re.MULTILINE)}
+    words = {
+        line.removeprefix("NEW ") for line in re.findall(r"^<([^<>\n]+)>$", template, re.MULTILINE)
+    }
     if len(words) != 1:
-        raise EmoexpError(f"the template {name!r} needs one line like <STORY> to tell texts apart by; it has {', '.join(sorted(words)) or 'none'}")
-    return re.compile(rf"(?:^[ \t*#_`]*<|<(/))(?:NEW\s+)?{re.escape(words.pop())}(?:\s*#?\d+)?>[*:_`]*", re.IGNORECASE | re.MULTILINE)
+        raise EmoexpError(
+            f"the template {name!r} needs one line like <STORY> to tell texts apart by; it has"
+            f" {', '.join(sorted(words)) or 'none'}"
+        )
+    return re.compile(
+        rf"(?:^[ \t*#_`]*<|<(/))(?:NEW\s+)?{re.escape(words.pop())}(?:\s*#?\d+)?>[*:_`]*",
+        re.IGNORECASE | re.MULTILINE,
+    )
 
 
 def split(answer: str, pattern: re.Pattern[str]) -> list[str]:
-    """The texts of an answer. What stands before the first marker (a greeting, a chain of thought) is no text, nor is what follows a closing one."""
+    """The texts of an answer. What stands before the first marker (a greeting, a chain of thought)
+    is no text, nor is what follows a closing one."""
     parts = pattern.split(re.sub(r"^\s*<think>.*?</think>", "", answer, flags=re.DOTALL))
-    texts = [re.sub(r"\n\s*[-*_=]{3,}\s*$", "", text).strip() for closing, text in zip(parts[1::2], parts[2::2], strict=True) if closing is None]
+    texts = [
+        re.sub(r"\n\s*[-*_=]{3,}\s*$", "", text).strip()
+        for closing, text in zip(parts[1::2], parts[2::2], strict=True)
+        if closing is None
+    ]
     return [text for text in texts if text]
 
 
 def command(inputs: CorpusInputs, experiment: str) -> str:
-    """The command line that runs `experiment` on this very corpus: what was typed for it, with another experiment."""
+    """The command line that runs `experiment` on this very corpus: what was typed for it, with
+    another experiment."""
     typed = [argument for argument in sys.argv[1:] if CARRIED.match(argument)]
     if not any(argument.startswith("stories=") for argument in typed):
         typed.insert(0, f"stories={inputs.config.stories.name}")

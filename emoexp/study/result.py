@@ -21,7 +21,8 @@ OTHER_SETTINGS = "other_settings"
 
 @dataclass
 class Result:
-    """What an experiment found: facts first (metrics, tables, figures), then the verdicts on them."""
+    """What an experiment found: facts first (metrics, tables, figures), then the verdicts on
+    them."""
 
     metrics: dict[str, float] = field(default_factory=dict)
     verdicts: list[Verdict] = field(default_factory=list)
@@ -40,10 +41,14 @@ class Result:
             self.verdicts.append(judge(measurement))
             return
         row = {
-            "measurement": other_setting, "value": measurement.value, "n": measurement.n,
-            "ci_low": measurement.interval.low, "ci_high": measurement.interval.high,
-            "null_low": measurement.null.low, "null_high": measurement.null.high,
-        }  # fmt: skip
+            "measurement": other_setting,
+            "value": measurement.value,
+            "n": measurement.n,
+            "ci_low": measurement.interval.low,
+            "ci_high": measurement.interval.high,
+            "null_low": measurement.null.low,
+            "null_high": measurement.null.high,
+        }
         self._add_other(pd.DataFrame([row]))
         self.notes.append(
             f"{other_setting}: not the published setting of {measurement.id}, so without verdict"
@@ -57,7 +62,11 @@ class Result:
         """Adds another experiment's findings; a name that is already taken raises."""
         if OTHER_SETTINGS in other.tables:
             self._add_other(other.tables.pop(OTHER_SETTINGS))
-        for mine, theirs in ((self.metrics, other.metrics), (self.tables, other.tables), (self.figures, other.figures)):
+        for mine, theirs in (
+            (self.metrics, other.metrics),
+            (self.tables, other.tables),
+            (self.figures, other.figures),
+        ):
             if both := set(mine) & set(theirs):
                 raise ValueError(f"two experiments report {', '.join(sorted(both))}")
             mine.update(theirs)  # type: ignore[arg-type]
@@ -73,7 +82,8 @@ class Result:
 
 
 def show_value(verdict: dict[str, Any], key: str = "value") -> str:
-    """A count as `k/n` (a published one with the n it was published for), anything else with its digits."""
+    """A count as `k/n` (a published one with the n it was published for), anything else with its
+    digits."""
     value = verdict[key]
     if value is None:
         return ""
@@ -91,7 +101,18 @@ COUNTS = ("V1", "V2", "V3", "V5", "V6", "V9", "V11")
 def verdict_table(verdicts: Sequence[dict[str, Any]], title: str) -> Table:
     """The verification table: passed and informative are two columns."""
     table = Table(title=title, title_justify="left")
-    for name in ("", "criterion", "value", "95 %", "threshold", "passed", "null 95 %", "informative", "paper", "Llama-8B"):
+    for name in (
+        "",
+        "criterion",
+        "value",
+        "95 %",
+        "threshold",
+        "passed",
+        "null 95 %",
+        "informative",
+        "paper",
+        "Llama-8B",
+    ):
         table.add_column(name, justify="left" if name in ("", "criterion") else "right")
     for v in verdicts:
         sign = v["comparison"]
@@ -103,7 +124,13 @@ def verdict_table(verdicts: Sequence[dict[str, Any]], title: str) -> Table:
             f"{sign} {show_value(v, 'threshold')}",
             "[green]yes[/]" if v["passed"] else "[red]no[/]",
             f"{show_value(v, 'null_low')} .. {show_value(v, 'null_high')}",
-            "[green]yes[/]" if v["informative"] else "[yellow]no: so does noise[/]" if v["passed"] else "no",
+            (
+                "[green]yes[/]"
+                if v["informative"]
+                else "[yellow]no: so does noise[/]"
+                if v["passed"]
+                else "no"
+            ),
             show_value(v, "paper"),
             show_value(v, "llama8b"),
         )
@@ -114,25 +141,45 @@ def frame_table(frame: pd.DataFrame, title: str) -> Table:
     """Any data frame as a terminal table."""
     table = Table(title=title, title_justify="left")
     for name in frame.columns:
-        table.add_column(str(name), justify="left" if frame[name].dtype == object or str(frame[name].dtype) == "str" else "right")
+        table.add_column(
+            str(name),
+            justify=(
+                "left"
+                if frame[name].dtype == object or str(frame[name].dtype) == "str"
+                else "right"
+            ),
+        )
     for row in frame.itertuples(index=False):
-        table.add_row(*(f"{cell:.3g}" if isinstance(cell, float) else escape(str(cell)) for cell in row))
+        table.add_row(
+            *(f"{cell:.3g}" if isinstance(cell, float) else escape(str(cell)) for cell in row)
+        )
     return table
 
 
-def print_result(result: Result, title: str, origin: str, printed_tables: Sequence[str], directory: Path) -> None:
-    """The verdicts, the tables an experiment wants seen, its notes, what it was measured with (`origin`), and where the rest lies."""
+def print_result(
+    result: Result, title: str, origin: str, printed_tables: Sequence[str], directory: Path
+) -> None:
+    """The verdicts, the tables an experiment wants seen, its notes, what it was measured with
+    (`origin`), and where the rest lies."""
     console = Console(width=None if Console().is_terminal else 150)
     if result.verdicts:
         console.print(verdict_table([v.as_dict() for v in result.verdicts], title))
-        passed, told = (sum(getattr(v, k) for v in result.verdicts) for k in ("passed", "informative"))
+        passed, told = (
+            sum(getattr(v, k) for v in result.verdicts) for k in ("passed", "informative")
+        )
         both = sum(v.passed and v.informative for v in result.verdicts)
-        console.print(f"{passed} of {len(result.verdicts)} pass, {told} are informative, {both} are both.")
+        console.print(
+            f"{passed} of {len(result.verdicts)} pass, {told} are informative, {both} are both."
+        )
     for name in printed_tables:
         if name in result.tables:
             console.print(frame_table(result.tables[name], name.replace("_", " ")))
     if result.metrics:
-        console.print("[dim]" + ", ".join(f"{name} {value:.4g}" for name, value in result.metrics.items()) + "[/]")
+        console.print(
+            "[dim]"
+            + ", ".join(f"{name} {value:.4g}" for name, value in result.metrics.items())
+            + "[/]"
+        )
     for note in result.notes:
         console.print(f"[yellow]note:[/] {escape(note)}", soft_wrap=True)
     if origin:

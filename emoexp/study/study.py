@@ -1,4 +1,5 @@
-"""What an experiment is: a dataclass whose fields are its hyperparameters and whose `run` is its method."""
+"""What an experiment is: a dataclass whose fields are its hyperparameters and whose `run` is its
+method."""
 
 from __future__ import annotations
 
@@ -27,7 +28,8 @@ T = TypeVar("T")
 
 
 class NotApplicableError(EmoexpError):
-    """The measurement has no meaning here (steering after the last block, say); `verify` goes on with the others."""
+    """The measurement has no meaning here (steering after the last block, say); `verify` goes on
+    with the others."""
 
 
 @dataclass(kw_only=True)
@@ -41,7 +43,8 @@ class Experiment(ABC):
 
 
 class shared(cached_property[T]):
-    """A cached property that is the same at every layer of a run: it is made once, for the first layer that asks for it."""
+    """A cached property that is the same at every layer of a run: it is made once, for the first
+    layer that asks for it."""
 
     def __get__(self, instance: Any, owner: type | None = None) -> Any:
         if instance is None or instance.first is None:
@@ -52,7 +55,8 @@ class shared(cached_property[T]):
 
 @dataclass
 class Study:
-    """What experiments share; everything is made when it is first asked for, and then kept. `first` is another layer's study of the same run."""
+    """What experiments share; everything is made when it is first asked for, and then kept. `first`
+    is another layer's study of the same run."""
 
     config: Config
     first: Study | None = None
@@ -84,11 +88,14 @@ class Study:
             return choose_emotions(tuple(self.corpus.by_emotion), chosen.names)
         if chosen.names is None or set(chosen.names) <= set(self.stimuli.emotions):
             return choose_emotions(self.stimuli.emotions, chosen.names)
-        return choose_emotions(tuple(dict.fromkeys((*self.stimuli.emotions, *self.corpus.by_emotion))), chosen.names)
+        return choose_emotions(
+            tuple(dict.fromkeys((*self.stimuli.emotions, *self.corpus.by_emotion))), chosen.names
+        )
 
     @shared
     def valence(self) -> dict[str, float]:
-        """Valence of the emotions for which it is known: the user's norms if a file is given, else the pack's."""
+        """Valence of the emotions for which it is known: the user's norms if a file is given, else
+        the pack's."""
         if self.config.emotions.norms is None:
             return self.stimuli.valence
         from emoexp.stimuli.norms import load_norms
@@ -118,7 +125,13 @@ class Study:
     def means(self) -> StoryMeans:
         from emoexp.vectors.extraction import extract
 
-        return extract(self.model, self.corpus, self.emotions, self.artifacts, self.config.scale.stories_per_emotion)
+        return extract(
+            self.model,
+            self.corpus,
+            self.emotions,
+            self.artifacts,
+            self.config.scale.stories_per_emotion,
+        )
 
     def vectors_at(self, layer: int) -> EmotionVectors:
         from emoexp.vectors.vectors import fit_vectors
@@ -127,12 +140,22 @@ class Study:
 
     @cached_property
     def vectors(self) -> EmotionVectors:
-        """The vectors at `layer`: the user's file if one is given, else extracted; saved in the run directory."""
+        """The vectors at `layer`: the user's file if one is given, else extracted; saved in the run
+        directory."""
         from emoexp.vectors.vectors import EmotionVectors
 
         if self.config.vectors is not None:
-            identity = {"model": self.model.identity, "corpus": self.corpus.sha256, "emotions": list(self.emotions)}
-            return EmotionVectors.load(Path(self.config.vectors), identity=identity, layer=self.layer, d_model=self.model.d_model)
+            identity = {
+                "model": self.model.identity,
+                "corpus": self.corpus.sha256,
+                "emotions": list(self.emotions),
+            }
+            return EmotionVectors.load(
+                Path(self.config.vectors),
+                identity=identity,
+                layer=self.layer,
+                d_model=self.model.d_model,
+            )
         vectors = self.vectors_at(self.layer)
         vectors.save(Path(self.config.run_dir) / "vectors.safetensors")
         return vectors

@@ -1,11 +1,15 @@
-"""Residual means over stories and neutral texts: one pass, all layers, float64 sums (paper, "Extracting emotion vectors").
+"""Residual means over stories and neutral texts: one pass, all layers, float64 sums (paper,
+"Extracting emotion vectors").
 
-A story's mean is over its tokens from the 50th on (positions within the text; BOS is not counted); an emotion's is over its
-stories with equal weight. A story with no token left is dropped and counted, never averaged in as zeros.
+A story's mean is over its tokens from the 50th on (positions within the text; BOS is not counted);
+an emotion's is over its stories with equal weight. A story with no token left is dropped and
+counted, never averaged in as zeros.
 
-Stories are streamed: a batch's means are added to the sums of their groups and forgotten, so memory does not grow with the
-number of stories. Story i of an emotion, in the corpus's order, belongs to group i modulo 16: a corpus lists its stories topic by
-topic, so topics spread over the groups, and group g holds the same topics for every emotion where all are told about the same.
+Stories are streamed: a batch's means are added to the sums of their groups and forgotten, so memory
+    does not grow with the
+number of stories. Story i of an emotion, in the corpus's order, belongs to group i modulo 16: a
+corpus lists its stories topic by topic, so topics spread over the groups, and group g holds the
+same topics for every emotion where all are told about the same.
 """
 
 from __future__ import annotations
@@ -28,7 +32,8 @@ from emoexp.stories.corpus import Corpus
 SKIP_TOKENS = 50
 NEUTRAL_CHUNK = 64
 GROUPS = 16
-"""Groups of stories whose means are kept by emotion, for split halves; fewer where there are fewer stories."""
+"""Groups of stories whose means are kept by emotion, for split halves; fewer where there are fewer
+stories."""
 FLOAT64_DEVICES = ("cpu", "cuda")
 VERSION = 4
 SUMMED = ("mean", "n", "n_short", "norm_sum", "norm_count")
@@ -43,7 +48,8 @@ class StoryMeans:
         emotions: names, in the order of `by_emotion`.
         by_emotion: (emotion, layer, d_model), float64.
         neutral: (text, layer, d_model), float64.
-        residual_norm: mean norm of the residual stream over the stories' tokens without the first of each sequence (BOS); (layer,).
+        residual_norm: mean norm of the residual stream over the stories' tokens without the first
+            of each sequence (BOS); (layer,).
         n_stories: stories that count, by emotion.
         n_short: stories dropped because no token is left after the skip.
         identity: what the numbers depend on.
@@ -58,11 +64,15 @@ class StoryMeans:
     identity: dict[str, Any]
 
     def summary(self) -> dict[str, int]:
-        """What stands in result.json: the stories that the vectors are made of, and those too short for the skip."""
+        """What stands in result.json: the stories that the vectors are made of, and those too short
+        for the skip."""
         return {
-            "stories": int(self.n_stories.sum()), "stories_per_emotion_min": int(self.n_stories.min()),
-            "stories_per_emotion_max": int(self.n_stories.max()), "n_short": self.n_short, "neutral": len(self.neutral),
-        }  # fmt: skip
+            "stories": int(self.n_stories.sum()),
+            "stories_per_emotion_min": int(self.n_stories.min()),
+            "stories_per_emotion_max": int(self.n_stories.max()),
+            "n_short": self.n_short,
+            "neutral": len(self.neutral),
+        }
 
 
 @dataclass(frozen=True)
@@ -71,7 +81,8 @@ class StoryGroups:
 
     Attributes:
         emotions: names, in the order of `means`.
-        means: (emotion, group, d_model), float32; an empty group is zeros and must be weighed by its count.
+        means: (emotion, group, d_model), float32; an empty group is zeros and must be weighed by
+            its count.
         counts: stories in each group; (emotion, group).
         layer: the 0-based block.
     """
@@ -83,9 +94,12 @@ class StoryGroups:
 
 
 class Pooled(NamedTuple):
-    """One batch of texts: `kept`, indices of those that have tokens left, and their means (text, layer, d_model) in float64;
-    the sum of norms (layer,) and the count over all tokens of all its texts but the first of each sequence. That is the BOS or, for a
-    model without one, the text's first token: many models use it as an attention sink, with a norm 10 to 100 times the others'."""
+    """One batch of texts: `kept`, indices of those that have tokens left, and their means (text,
+    layer, d_model) in float64;
+    the sum of norms (layer,) and the count over all tokens of all its texts but the first of each
+    sequence. That is the BOS or, for a model without one, the text's first token: many models use
+    it as an attention sink, with a norm 10 to 100 times the others'.
+    """
 
     kept: list[int]
     means: np.ndarray
@@ -98,7 +112,9 @@ def summing_device(device: torch.device) -> torch.device:
     return device if device.type in FLOAT64_DEVICES else torch.device("cpu")
 
 
-def pool_batches(model: SubjectModel, texts: Sequence[str], side: str = "right") -> Iterator[Pooled]:
+def pool_batches(
+    model: SubjectModel, texts: Sequence[str], side: str = "right"
+) -> Iterator[Pooled]:
     """The texts' means over tokens 50 onward, batch by batch in order of length.
 
     Raises:
@@ -113,33 +129,57 @@ def pool_batches(model: SubjectModel, texts: Sequence[str], side: str = "right")
         counts = late.sum(1)
         weights = (late / counts.clamp(min=1)[:, None])[:, None]
 
-        def pool(residual: Tensor, weights: Tensor = weights, normed: Tensor = normed) -> tuple[Tensor, Tensor]:
+        def pool(
+            residual: Tensor, weights: Tensor = weights, normed: Tensor = normed
+        ) -> tuple[Tensor, Tensor]:
             h = residual.to(weights.device).double()
             return torch.bmm(weights, h)[:, 0], torch.where(normed, h.norm(dim=-1), 0).sum()
 
         means, norms = zip(*model.each_residual(encoding, range(model.n_layers), pool), strict=True)
         mean, norm_sum = torch.stack(means, 1).cpu().numpy(), torch.stack(norms).cpu().numpy()
         if not (np.isfinite(mean).all() and np.isfinite(norm_sum).all()):
-            raise EmoexpError("the model's activations are not numbers: if it runs in float16, use model.dtype=bfloat16 or float32")
+            raise EmoexpError(
+                "the model's activations are not numbers: if it runs in float16, use"
+                " model.dtype=bfloat16 or float32"
+            )
         kept = (counts > 0).cpu().numpy()
-        yield Pooled([i for i, keep in zip(batch, kept, strict=True) if keep], mean[kept], norm_sum, int(normed.sum()))
+        yield Pooled(
+            [i for i, keep in zip(batch, kept, strict=True) if keep],
+            mean[kept],
+            norm_sum,
+            int(normed.sum()),
+        )
 
 
 def pool_texts(model: SubjectModel, texts: Sequence[str], side: str = "right") -> np.ndarray:
-    """The mean of each text that has tokens left, in the order of `texts`; (text, layer, d_model), float64. Memory grows with the texts."""
-    means = {i: mean for batch in pool_batches(model, texts, side) for i, mean in zip(batch.kept, batch.means, strict=True)}
-    return np.stack([means[i] for i in sorted(means)]) if means else np.zeros((0, model.n_layers, model.d_model))
+    """The mean of each text that has tokens left, in the order of `texts`; (text, layer, d_model),
+    float64. Memory grows with the texts."""
+    means = {
+        i: mean
+        for batch in pool_batches(model, texts, side)
+        for i, mean in zip(batch.kept, batch.means, strict=True)
+    }
+    return (
+        np.stack([means[i] for i in sorted(means)])
+        if means
+        else np.zeros((0, model.n_layers, model.d_model))
+    )
 
 
 def pool_stories(model: SubjectModel, texts: Sequence[str]) -> Row:
-    """Sums over the stories of an emotion, streamed: peak memory is one batch and the sums, however many stories there are.
+    """Sums over the stories of an emotion, streamed: peak memory is one batch and the sums, however
+    many stories there are.
 
     Returns:
-        mean (layer, d_model), equal weight per story; n and n_short (); groups (group, layer, d_model) in float32, zeros where
-        group_n (group,) is 0; norm_sum (layer,) and norm_count (). With n = 0, mean and groups are zeros.
+        mean (layer, d_model), equal weight per story; n and n_short (); groups (group, layer,
+        d_model) in float32, zeros where group_n (group,) is 0; norm_sum (layer,) and norm_count ().
+        With n = 0, mean and groups are zeros.
     """
     n_groups = min(GROUPS, len(texts))
-    sums, counts = np.zeros((n_groups, model.n_layers, model.d_model)), np.zeros(n_groups, dtype=np.int64)
+    sums, counts = (
+        np.zeros((n_groups, model.n_layers, model.d_model)),
+        np.zeros(n_groups, dtype=np.int64),
+    )
     norm_sum, norm_count = np.zeros(model.n_layers), 0
     for batch in pool_batches(model, texts):
         for i, mean in zip(batch.kept, batch.means, strict=True):
@@ -149,41 +189,72 @@ def pool_stories(model: SubjectModel, texts: Sequence[str]) -> Row:
         norm_count += batch.norm_count
     n = int(counts.sum())
     return {
-        "mean": sums.sum(0) / max(n, 1), "n": np.array(n), "n_short": np.array(len(texts) - n), "norm_sum": norm_sum, "norm_count": np.array(norm_count),
-        "groups": (sums / np.maximum(counts, 1)[:, None, None]).astype(np.float32), "group_n": counts,
-    }  # fmt: skip
+        "mean": sums.sum(0) / max(n, 1),
+        "n": np.array(n),
+        "n_short": np.array(len(texts) - n),
+        "norm_sum": norm_sum,
+        "norm_count": np.array(norm_count),
+        "groups": (sums / np.maximum(counts, 1)[:, None, None]).astype(np.float32),
+        "group_n": counts,
+    }
 
 
-def extract(model: SubjectModel, corpus: Corpus, emotions: Sequence[str], artifacts: Artifacts, stories_per_emotion: int | None) -> StoryMeans:
-    """The means of `emotions` and of the neutral texts, from the store or computed; an emotion is the unit of resume.
+def extract(
+    model: SubjectModel,
+    corpus: Corpus,
+    emotions: Sequence[str],
+    artifacts: Artifacts,
+    stories_per_emotion: int | None,
+) -> StoryMeans:
+    """The means of `emotions` and of the neutral texts, from the store or computed; an emotion is
+    the unit of resume.
 
     Raises:
         EmoexpError: an emotion has no stories, or all of its stories are shorter than the skip.
     """
     if lacking := [e for e in emotions if e not in corpus.by_emotion]:
         raise EmoexpError(
-            f"the corpus {corpus.name!r} has no stories of {', '.join(map(repr, lacking))}: add some, or choose among its emotions "
-            "(emotions=corpus, or emotions.names=[...])"
+            f"the corpus {corpus.name!r} has no stories of {', '.join(map(repr, lacking))}: add"
+            " some, or choose among its emotions (emotions=corpus, or emotions.names=[...])"
         )
     identity = {
-        "version": VERSION, "model": model.identity, "corpus": corpus.sha256, "skip": SKIP_TOKENS, "stories": stories_per_emotion,
-    }  # fmt: skip
+        "version": VERSION,
+        "model": model.identity,
+        "corpus": corpus.sha256,
+        "skip": SKIP_TOKENS,
+        "stories": stories_per_emotion,
+    }
 
     def emotion_row(emotion: str) -> Row:
-        row = pool_stories(model, [s.text for s in corpus.by_emotion[emotion]][:stories_per_emotion])
+        row = pool_stories(
+            model, [s.text for s in corpus.by_emotion[emotion]][:stories_per_emotion]
+        )
         if not row["n"]:
-            raise EmoexpError(f"all {row['n_short']} stories of {emotion!r} have {SKIP_TOKENS} tokens or fewer: nothing is left after the skip")
+            raise EmoexpError(
+                f"all {row['n_short']} stories of {emotion!r} have {SKIP_TOKENS} tokens or fewer:"
+                " nothing is left after the skip"
+            )
         return row
 
     def neutral_row(label: str) -> Row:
         start = int(label) * NEUTRAL_CHUNK
         return {"means": pool_texts(model, corpus.neutral[start : start + NEUTRAL_CHUNK])}
 
-    rows = artifacts.rows("stories", identity, emotions, emotion_row, "stories, all layers", names=SUMMED)
+    rows = artifacts.rows(
+        "stories", identity, emotions, emotion_row, "stories, all layers", names=SUMMED
+    )
     chunks = [f"{i:04d}" for i in range(-(-len(corpus.neutral) // NEUTRAL_CHUNK))]
-    neutral = np.concatenate([r["means"] for r in artifacts.rows("neutral", identity, chunks, neutral_row, "neutral texts")])
+    neutral = np.concatenate(
+        [
+            r["means"]
+            for r in artifacts.rows("neutral", identity, chunks, neutral_row, "neutral texts")
+        ]
+    )
     if len(neutral) < 2:
-        raise EmoexpError(f"the corpus {corpus.name!r} has {len(neutral)} neutral text(s) longer than {SKIP_TOKENS} tokens: at least 2 are needed")
+        raise EmoexpError(
+            f"the corpus {corpus.name!r} has {len(neutral)} neutral text(s) longer than"
+            f" {SKIP_TOKENS} tokens: at least 2 are needed"
+        )
     norm_sum = sum((r["norm_sum"] for r in rows), np.zeros(model.n_layers))
     return StoryMeans(
         emotions=tuple(emotions),
@@ -197,7 +268,8 @@ def extract(model: SubjectModel, corpus: Corpus, emotions: Sequence[str], artifa
 
 
 def load_groups(means: StoryMeans, artifacts: Artifacts, layer: int) -> StoryGroups:
-    """The groups of stories behind `means`, which `extract` left in `artifacts`; reads one layer of each row and nothing else."""
+    """The groups of stories behind `means`, which `extract` left in `artifacts`; reads one layer of
+    each row and nothing else."""
     paths = [artifacts.path("stories", means.identity, emotion) for emotion in means.emotions]
     counts = np.zeros((len(paths), GROUPS), dtype=np.int64)
     groups = np.zeros((len(paths), GROUPS, means.by_emotion.shape[2]), dtype=np.float32)

@@ -1,4 +1,5 @@
-"""Where probes are read: the assistant's first token, and an activity's own tokens. Read once at all layers, and kept."""
+"""Where probes are read: the assistant's first token, and an activity's own tokens. Read once at
+all layers, and kept."""
 
 from __future__ import annotations
 
@@ -17,8 +18,11 @@ from emoexp.store.artifacts import Artifacts, Row, read_layer
 VERSION = 1
 
 
-def assistant_residuals(model: SubjectModel, artifacts: Artifacts, texts: Mapping[str, Sequence[str]], layer: int) -> list[np.ndarray]:
-    """Residual at the last token of each prompt, the ":" after "Assistant" (for a chat model: the last of the generation prompt).
+def assistant_residuals(
+    model: SubjectModel, artifacts: Artifacts, texts: Mapping[str, Sequence[str]], layer: int
+) -> list[np.ndarray]:
+    """Residual at the last token of each prompt, the ":" after "Assistant" (for a chat model: the
+    last of the generation prompt).
 
     Args:
         texts: by a name for them; those of one name run as one batch.
@@ -26,35 +30,56 @@ def assistant_residuals(model: SubjectModel, artifacts: Artifacts, texts: Mappin
     Returns:
         For each name, (text, d_model), float64.
     """
-    prompts = {name: [ask(Prompt(text), model.config.format, model.tokenizer) for text in some] for name, some in texts.items()}
+    prompts = {
+        name: [ask(Prompt(text), model.config.format, model.tokenizer) for text in some]
+        for name, some in texts.items()
+    }
 
     def row(name: str) -> Row:
         encoding = model.encode(prompts[name])
 
         def last(residual: Tensor) -> Tensor:
-            return residual[torch.arange(len(residual), device=residual.device), encoding.last.to(residual.device)].cpu()
+            return residual[
+                torch.arange(len(residual), device=residual.device),
+                encoding.last.to(residual.device),
+            ].cpu()
 
-        return _row(torch.stack(model.each_residual(encoding, range(model.n_layers), last), 1).numpy())
+        return _row(
+            torch.stack(model.each_residual(encoding, range(model.n_layers), last), 1).numpy()
+        )
 
     return _at(model, artifacts, "assistant", prompts, row, layer)
 
 
-def activity_residuals(model: SubjectModel, artifacts: Artifacts, stimuli: Stimuli, layer: int) -> np.ndarray:
+def activity_residuals(
+    model: SubjectModel, artifacts: Artifacts, stimuli: Stimuli, layer: int
+) -> np.ndarray:
     """Mean residual over the activity's tokens of "How would you feel ...?" (paper, "Preferences").
 
     Returns:
         (activity, d_model), float64.
     """
-    prompts = [ask(fill(stimuli.templates["feeling"], activity=a.text), model.config.format, model.tokenizer) for a in stimuli.activities]
+    prompts = [
+        ask(
+            fill(stimuli.templates["feeling"], activity=a.text),
+            model.config.format,
+            model.tokenizer,
+        )
+        for a in stimuli.activities
+    ]
 
     def row(_: str) -> Row:
         encoding = model.encode(prompts)
         mask = token_mask(prompts, ["activity"], encoding)
 
         def mean(residual: Tensor) -> Tensor:
-            return torch.einsum("rtd,rt->rd", residual.cpu().double(), mask.double()) / mask.sum(1, keepdim=True)
+            return torch.einsum("rtd,rt->rd", residual.cpu().double(), mask.double()) / mask.sum(
+                1, keepdim=True
+            )
 
-        return _row(torch.stack(model.each_residual(encoding, range(model.n_layers), mean), 1).numpy())
+        return _row(
+            torch.stack(model.each_residual(encoding, range(model.n_layers), mean), 1).numpy()
+        )
 
     return _at(model, artifacts, "activities", {"all": prompts}, row, layer)[0]
 
@@ -65,14 +90,39 @@ def _row(residuals: np.ndarray) -> Row:
 
 
 def _at(
-    model: SubjectModel, artifacts: Artifacts, what: str, prompts: Mapping[str, Sequence[Prompt]], row: Callable[[str], Row], layer: int
+    model: SubjectModel,
+    artifacts: Artifacts,
+    what: str,
+    prompts: Mapping[str, Sequence[Prompt]],
+    row: Callable[[str], Row],
+    layer: int,
 ) -> list[np.ndarray]:
     """One layer of each row of an artifact that `row` computes."""
     model.check_layers([layer])
-    texts = hashlib.sha256(repr([(name, [(p.text, sorted(p.spans.items())) for p in some]) for name, some in prompts.items()]).encode()).hexdigest()
-    identity = {"version": VERSION, "what": what, "model": model.identity, **model.format_identity, "prompts": texts}
-    artifacts.rows("readouts", identity, list(prompts), row, f"{what}: residuals, all layers", names=["n"])
-    return [read_layer(artifacts.path("readouts", identity, name), "residuals", layer).astype(np.float64) for name in prompts]
+    texts = hashlib.sha256(
+        repr(
+            [
+                (name, [(p.text, sorted(p.spans.items())) for p in some])
+                for name, some in prompts.items()
+            ]
+        ).encode()
+    ).hexdigest()
+    identity = {
+        "version": VERSION,
+        "what": what,
+        "model": model.identity,
+        **model.format_identity,
+        "prompts": texts,
+    }
+    artifacts.rows(
+        "readouts", identity, list(prompts), row, f"{what}: residuals, all layers", names=["n"]
+    )
+    return [
+        read_layer(artifacts.path("readouts", identity, name), "residuals", layer).astype(
+            np.float64
+        )
+        for name in prompts
+    ]
 
 
 def cosine(residuals: np.ndarray, directions: np.ndarray) -> np.ndarray:

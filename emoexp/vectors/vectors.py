@@ -1,4 +1,5 @@
-"""Emotion vectors of one layer: centred over emotions, neutral components projected out, unit norm."""
+"""Emotion vectors of one layer: centred over emotions, neutral components projected out, unit
+norm."""
 
 from __future__ import annotations
 
@@ -17,7 +18,8 @@ from emoexp.store.artifacts import read_tensors, write_tensors
 from emoexp.vectors.extraction import StoryMeans
 
 NEUTRAL_VARIANCE = 0.5
-"""Share of the neutral texts' variance whose components are projected out (paper, "Extracting emotion vectors")."""
+"""Share of the neutral texts' variance whose components are projected out (paper, "Extracting
+emotion vectors")."""
 
 
 UNIT_TOLERANCE = 1e-4
@@ -30,7 +32,8 @@ class EmotionVectors:
     names: the emotions.
     directions: unit norm; (emotion, d_model), float64.
     layer: the block whose output they are directions of.
-    residual_norm: mean norm of the residual stream there, without BOS: the unit of steering strength.
+    residual_norm: mean norm of the residual stream there, without BOS: the unit of steering
+        strength.
     n_neutral_components: how many neutral components were projected out.
     identity: model, pack and method; two vector files are comparable only if these agree.
     """
@@ -51,9 +54,12 @@ class EmotionVectors:
 
     def save(self, path: Path) -> None:
         meta = {
-            "names": json.dumps(self.names), "layer": str(self.layer), "residual_norm": repr(self.residual_norm),
-            "n_neutral_components": str(self.n_neutral_components), "identity": json.dumps(self.identity, sort_keys=True),
-        }  # fmt: skip
+            "names": json.dumps(self.names),
+            "layer": str(self.layer),
+            "residual_norm": repr(self.residual_norm),
+            "n_neutral_components": str(self.n_neutral_components),
+            "identity": json.dumps(self.identity, sort_keys=True),
+        }
         write_tensors(path, {"directions": self.directions}, meta)
 
     def check(self, path: Path, d_model: int) -> None:
@@ -76,7 +82,9 @@ class EmotionVectors:
             )
 
     @classmethod
-    def load(cls, path: Path, *, identity: Mapping[str, Any], layer: int, d_model: int) -> EmotionVectors:
+    def load(
+        cls, path: Path, *, identity: Mapping[str, Any], layer: int, d_model: int
+    ) -> EmotionVectors:
         """Vectors from a file.
 
         Raises:
@@ -97,7 +105,9 @@ class EmotionVectors:
                 identity=dict(json.loads(meta["identity"])),
             )
         except KeyError as error:
-            raise EmoexpError(f"{path} is not a file of emotion vectors: it lacks {error}") from error
+            raise EmoexpError(
+                f"{path} is not a file of emotion vectors: it lacks {error}"
+            ) from error
         except (TypeError, ValueError) as error:
             what = "is not a file of emotion vectors: what it says about them cannot be read"
             raise EmoexpError(f"{path} {what} ({error}); give one that a run has saved") from error
@@ -106,11 +116,19 @@ class EmotionVectors:
             difference = difference_of(vectors.names, wanted)
             again = "choose the same with emotions=..., or extract anew"
             raise EmoexpError(f"{path} holds the vectors of {difference}: {again}")
-        if different := [k for k in identity if vectors.identity.get(k) != json.loads(json.dumps(identity[k]))]:
+        if different := [
+            k for k in identity if vectors.identity.get(k) != json.loads(json.dumps(identity[k]))
+        ]:
             theirs = {k: vectors.identity.get(k) for k in different}
-            raise EmoexpError(f"{path} holds vectors of another {' and '.join(different)} ({theirs}): extract them for this one")
+            raise EmoexpError(
+                f"{path} holds vectors of another {' and '.join(different)} ({theirs}): extract"
+                " them for this one"
+            )
         if vectors.layer != layer:
-            raise EmoexpError(f"{path} holds vectors of layer {vectors.layer}, not {layer}: set layer={vectors.layer}")
+            raise EmoexpError(
+                f"{path} holds vectors of layer {vectors.layer}, not {layer}: set"
+                f" layer={vectors.layer}"
+            )
         vectors.check(path, d_model)
         return vectors
 
@@ -125,7 +143,9 @@ def difference_of(names: tuple[str, ...], wanted: tuple[str, ...]) -> str:
     return f"other emotions, and not of {lacks}; the file has {other}"
 
 
-def fit_vectors(means: StoryMeans, layer: int, *, neutral_variance: float = NEUTRAL_VARIANCE) -> EmotionVectors:
+def fit_vectors(
+    means: StoryMeans, layer: int, *, neutral_variance: float = NEUTRAL_VARIANCE
+) -> EmotionVectors:
     """The vectors of `layer`.
 
     Raises:
@@ -138,12 +158,17 @@ def fit_vectors(means: StoryMeans, layer: int, *, neutral_variance: float = NEUT
         layer=layer,
         residual_norm=float(means.residual_norm[layer]),
         n_neutral_components=len(components),
-        identity={**means.identity, "emotions": list(means.emotions), "neutral_variance": neutral_variance},
+        identity={
+            **means.identity,
+            "emotions": list(means.emotions),
+            "neutral_variance": neutral_variance,
+        },
     )
 
 
 def directions_of(means: np.ndarray, components: np.ndarray, names: Sequence[str]) -> np.ndarray:
-    """Emotions' means at one layer, centred over the emotions, without the neutral components, unit norm; (emotion, d_model).
+    """Emotions' means at one layer, centred over the emotions, without the neutral components, unit
+    norm; (emotion, d_model).
 
     Raises:
         EmoexpError: an emotion's vector vanishes, so that it has no direction.
@@ -152,20 +177,22 @@ def directions_of(means: np.ndarray, components: np.ndarray, names: Sequence[str
     cleaned = centred - centred @ components.T @ components
     norms = np.linalg.norm(cleaned, axis=1)
     if not np.all(norms > 1e-9):
-        raise EmoexpError(f"the vector of {names[int(norms.argmin())]!r} is zero: its stories do not differ from the others'")
+        raise EmoexpError(
+            f"the vector of {names[int(norms.argmin())]!r} is zero: its stories do not differ from"
+            " the others'"
+        )
     return np.asarray(cleaned / norms[:, None])
 
 
 def neutral_components(neutral: np.ndarray, variance: float) -> np.ndarray:
-    """The leading principal components over texts that together explain at least `variance`; (component, d_model)."""
+    """The leading principal components over texts that together explain at least `variance`;
+    (component, d_model)."""
     if variance == 0:
         return np.zeros((0, neutral.shape[1]))
     return np.asarray(PCA(n_components=variance, svd_solver="full").fit(neutral).components_)
 
 
-def direction_rng(
-    seed: int, layer: int, model_identity: Mapping[str, Any]
-) -> np.random.Generator:
+def direction_rng(seed: int, layer: int, model_identity: Mapping[str, Any]) -> np.random.Generator:
     """The random numbers that control directions of one layer of one model are drawn from.
 
     Layers and models get draws of their own, so that the nulls of a sweep are independent. The
@@ -184,6 +211,7 @@ def isotropic_directions(n: int, d_model: int, rng: np.random.Generator) -> np.n
 
 
 def mixture_directions(n: int, directions: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Random unit vectors within the span of `directions`: normal mixtures of them; (n, d_model)."""
+    """Random unit vectors within the span of `directions`: normal mixtures of them; (n,
+    d_model)."""
     draws = rng.standard_normal((n, len(directions))) @ directions
     return np.asarray(draws / np.linalg.norm(draws, axis=1, keepdims=True))

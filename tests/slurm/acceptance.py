@@ -1,14 +1,17 @@
-"""Issue 4's acceptance on a real SLURM: the same numbers from a quiet sweep and from one that everything goes wrong in.
+"""Issue 4's acceptance on a real SLURM: the same numbers from a quiet sweep and from one that
+everything goes wrong in.
 
-    python tests/slurm/acceptance.py [overrides]        # make acceptance-slurm SWEEP="experiment=verify scale=smoke"
+    python tests/slurm/acceptance.py [overrides]
+    make acceptance-slurm SWEEP="experiment=verify scale=smoke"
 
-Six layers of two organisms, each a job, with a driver that is a job too (slurm/sweep.sbatch): once undisturbed, and once, on an empty
-store, with a driver that is killed, a job that raises, one whose process gets SIGKILL, one whose step is killed whole, one that is
-pre-empted (USR2) and one that is requeued. Then the same command once more. Nothing is injected into the code: the job that raises finds
-a folder where it wants to write its vectors.
+Six layers of two organisms, each a job, with a driver that is a job too (slurm/sweep.sbatch): once
+undisturbed, and once, on an empty store, with a driver that is killed, a job that raises, one whose
+process gets SIGKILL, one whose step is killed whole, one that is pre-empted (USR2) and one that is
+requeued. Then the same command once more. Nothing is injected into the code: the job that raises
+finds a folder where it wants to write its vectors.
 
-"Once" is counted on the disk, every quarter of a second: each row of the store and each finished result.json must have been seen with one
-inode and one time of writing only.
+"Once" is counted on the disk, every quarter of a second: each row of the store and each finished
+result.json must have been seen with one inode and one time of writing only.
 """
 
 from __future__ import annotations
@@ -56,9 +59,19 @@ class Sweep:
         self.directory, self.store = folder / "sweep", folder / "store"
         self.seen: dict[Path, set[tuple[int, int]]] = defaultdict(set)
         self.store.mkdir(parents=True)
-        mine = {"EMOEXP_HOME": str(REPOSITORY), "EMOEXP_SWEEP": "sweep", "EMOEXP_ARTIFACTS": str(self.store), "OMP_NUM_THREADS": "1"}
+        mine = {
+            "EMOEXP_HOME": str(REPOSITORY),
+            "EMOEXP_SWEEP": "sweep",
+            "EMOEXP_ARTIFACTS": str(self.store),
+            "OMP_NUM_THREADS": "1",
+        }
         venv = sys.prefix if sys.prefix != sys.base_prefix else ""
-        here = {"EMOEXP_ENV": str(REPOSITORY / "slurm" / "env.sh"), "EMOEXP_VENV": venv, "PYTHONPATH": str(REPOSITORY), "HF_HUB_OFFLINE": "1"}
+        here = {
+            "EMOEXP_ENV": str(REPOSITORY / "slurm" / "env.sh"),
+            "EMOEXP_VENV": venv,
+            "PYTHONPATH": str(REPOSITORY),
+            "HF_HUB_OFFLINE": "1",
+        }
         self.environment = os.environ | cluster.environment | mine | here
         threading.Thread(target=self.watch, daemon=True).start()
 
@@ -75,28 +88,57 @@ class Sweep:
 
     def drive(self) -> str:
         """Submits the driver; its job id."""
-        command = ("sbatch", "--parsable", str(REPOSITORY / "slurm" / "sweep.sbatch"), *self.overrides)
-        return subprocess.run(command, cwd=self.folder, env=self.environment, capture_output=True, text=True, check=True).stdout.strip()
+        command = (
+            "sbatch",
+            "--parsable",
+            str(REPOSITORY / "slurm" / "sweep.sbatch"),
+            *self.overrides,
+        )
+        return subprocess.run(
+            command,
+            cwd=self.folder,
+            env=self.environment,
+            capture_output=True,
+            text=True,
+            check=True,
+        ).stdout.strip()
 
     def states(self) -> Counter[str]:
-        found = Counter(runs.state_of(path.parent).state.value for path in self.directory.glob("*/result.json"))
+        found = Counter(
+            runs.state_of(path.parent).state.value for path in self.directory.glob("*/result.json")
+        )
         return found + Counter({RunState.missing.value: N - found.total()})
 
     def job(self, *unwanted: str) -> tuple[Path, dict[str, Any]]:
-        """A job that has started and not ended, other than those named: its directory and where it runs."""
+        """A job that has started and not ended, other than those named: its directory and where it
+        runs."""
         end = time.monotonic() + 900
         while time.monotonic() < end:
             for path in sorted(self.directory.glob("*/result.json")):
-                if path.parent.name in unwanted or runs.state_of(path.parent).state is not RunState.running:
+                if (
+                    path.parent.name in unwanted
+                    or runs.state_of(path.parent).state is not RunState.running
+                ):
                     continue
                 where = runs.read_record(path.parent)["where"]
-                if self.cluster.ask("squeue", "-h", "-o", "%T", "-j", where["slurm"]["job_id"]).strip() == "RUNNING":
+                if (
+                    self.cluster.ask(
+                        "squeue", "-h", "-o", "%T", "-j", where["slurm"]["job_id"]
+                    ).strip()
+                    == "RUNNING"
+                ):
                     return path.parent, where
             time.sleep(0.2)
         raise SystemExit("no job runs that could be disturbed")
 
     def module(self, name: str) -> str:
-        return subprocess.run((sys.executable, "-m", name, "sweep"), cwd=self.folder, env=self.environment, capture_output=True, text=True).stdout
+        return subprocess.run(
+            (sys.executable, "-m", name, "sweep"),
+            cwd=self.folder,
+            env=self.environment,
+            capture_output=True,
+            text=True,
+        ).stdout
 
     def waited(self, driver: str) -> str:
         (state,) = ended(self.cluster, driver, 1, 3000)
@@ -125,16 +167,30 @@ def disturb(sweep: Sweep) -> None:
         touched.append(hit.name)
         accident(where["slurm"]["job_id"])
         say(f"{text} of {short(hit)}")
-    until(lambda: sum(record["where"]["restarts"] for record in records(sweep.directory).values()) >= 2, 900)
+    until(
+        lambda: (
+            sum(record["where"]["restarts"] for record in records(sweep.directory).values()) >= 2
+        ),
+        900,
+    )
     until(lambda: runs.state_of(victim).state is RunState.error, 900)
-    say(f"both requeued jobs run again; {short(victim)} raised: {runs.read_record(victim)['error'][:60]}")
+    say(
+        f"both requeued jobs run again; {short(victim)} raised:"
+        f" {runs.read_record(victim)['error'][:60]}"
+    )
     (victim / "vectors.safetensors").rmdir()
 
 
 def expected(sweep: Sweep) -> list[str]:
     """Names of the jobs' directories, as a composed sweep has them."""
-    fixed = sorted(o for o in sweep.overrides if not o.startswith(("model=", "layer=", "launcher=", "hydra.")))
-    return [",".join(sorted([*fixed, f"layer={layer}", f"model={model}"])) for model in ("organism", "organism_indifferent") for layer in range(2, 8)]
+    fixed = sorted(
+        o for o in sweep.overrides if not o.startswith(("model=", "layer=", "launcher=", "hydra."))
+    )
+    return [
+        ",".join(sorted([*fixed, f"layer={layer}", f"model={model}"]))
+        for model in ("organism", "organism_indifferent")
+        for layer in range(2, 8)
+    ]
 
 
 def short(directory: Path) -> str:
@@ -152,16 +208,29 @@ def judge(quiet: Sweep, other: Sweep) -> list[str]:
     for sweep in (quiet, other):
         twice = [path for path, found in sweep.seen.items() if len(found) != 1]
         results = [path for path in sweep.seen if path.name == runs.RESULT]
-        say(f"{sweep.folder.name}: {len(results)} results and {len(sweep.seen) - len(results)} rows of the store, {len(twice)} of them written more than once")
+        say(
+            f"{sweep.folder.name}: {len(results)} results and {len(sweep.seen) - len(results)} rows"
+            f" of the store, {len(twice)} of them written more than once"
+        )
         faults += [f"written {len(sweep.seen[path])} times: {path}" for path in twice]
         if set(sweep.states()) != {"success"}:
             faults.append(f"{sweep.folder.name} ends with {dict(sweep.states())}")
         told = sweep.module("emoexp.report")
-        faults += [f"the report of {sweep.folder.name} has no {name}" for name in ("organism_indifferent", "report.html") if name not in told]
-    lines = [len((sweep.directory / "report.csv").read_text().splitlines()) - 1 for sweep in (quiet, other)]
+        faults += [
+            f"the report of {sweep.folder.name} has no {name}"
+            for name in ("organism_indifferent", "report.html")
+            if name not in told
+        ]
+    lines = [
+        len((sweep.directory / "report.csv").read_text().splitlines()) - 1
+        for sweep in (quiet, other)
+    ]
     if lines[0] != lines[1]:
         faults.append(f"report.csv has {lines[0]} verdicts and {lines[1]}")
-    stores = [{path.relative_to(sweep.store) for path in versions(sweep.store)} for sweep in (quiet, other)]
+    stores = [
+        {path.relative_to(sweep.store) for path in versions(sweep.store)}
+        for sweep in (quiet, other)
+    ]
     if stores[0] != stores[1]:
         faults.append("the stores hold different rows")
     say(f"report.csv: {lines[0]} verdicts and {lines[1]}")
@@ -178,19 +247,33 @@ def main() -> int:
     try:
         cluster.up()
         say(f"cluster up after {time.monotonic() - started:.0f} s; {' '.join(overrides)}")
-        quiet, other = Sweep(cluster, root / "quiet", overrides), Sweep(cluster, root / "disturbed", overrides)
+        quiet, other = (
+            Sweep(cluster, root / "quiet", overrides),
+            Sweep(cluster, root / "disturbed", overrides),
+        )
         begin = time.monotonic()
         state = quiet.waited(quiet.drive())
-        say(f"quiet sweep: driver {state}, {dict(quiet.states())}, {time.monotonic() - begin:.0f} s")
+        say(
+            f"quiet sweep: driver {state}, {dict(quiet.states())}, {time.monotonic() - begin:.0f} s"
+        )
         begin = time.monotonic()
         disturb(other)
         done = {path.parent.name for path in other.seen if path.name == runs.RESULT}
-        say(f"disturbed sweep: {dict(other.states())}, {time.monotonic() - begin:.0f} s; now the same command once more")
+        say(
+            f"disturbed sweep: {dict(other.states())}, {time.monotonic() - begin:.0f} s; now the"
+            " same command once more"
+        )
         sys.stdout.write(other.module("emoexp.cli.status"))
         begin = time.monotonic()
         state = other.waited(other.drive())
-        kept = sum(log.read_text().count("done already") for log in other.directory.glob(".submitit/*/*_log.err"))
-        say(f"rerun: driver {state}, {dict(other.states())}, {time.monotonic() - begin:.0f} s; {len(done)} were done before it, {kept} said so and stayed")
+        kept = sum(
+            log.read_text().count("done already")
+            for log in other.directory.glob(".submitit/*/*_log.err")
+        )
+        say(
+            f"rerun: driver {state}, {dict(other.states())}, {time.monotonic() - begin:.0f} s;"
+            f" {len(done)} were done before it, {kept} said so and stayed"
+        )
         time.sleep(1)
         faults = judge(quiet, other)
     finally:
@@ -198,7 +281,10 @@ def main() -> int:
         cluster.down()
     for fault in faults:
         say(f"FAULT {fault}")
-    say(f"{'same numbers, each computed once' if not faults else f'{len(faults)} faults'}: {root}, {time.monotonic() - started:.0f} s")
+    say(
+        f"{'same numbers, each computed once' if not faults else f'{len(faults)} faults'}: {root},"
+        f" {time.monotonic() - started:.0f} s"
+    )
     return 1 if faults else 0
 
 

@@ -1,4 +1,5 @@
-"""The cluster, once for all tests of a process; and emoexp as a user runs it, from a directory that is not the repository's."""
+"""The cluster, once for all tests of a process; and emoexp as a user runs it, from a directory that
+is not the repository's."""
 
 from __future__ import annotations
 
@@ -17,7 +18,9 @@ from sweeping import REPOSITORY, SMALL, Background, Run
 @pytest.fixture(scope="session")
 def cluster() -> Iterator[Cluster]:
     """A SLURM of one node; where there can be none, the tests are skipped with the reason."""
-    made = Cluster(Path(tempfile.mkdtemp(prefix="emoexp-slurm-", dir="/tmp")))  # short: a socket's path has 107 bytes
+    made = Cluster(
+        Path(tempfile.mkdtemp(prefix="emoexp-slurm-", dir="/tmp"))
+    )  # short: a socket's path has 107 bytes
     try:
         made.up()
         yield made
@@ -35,20 +38,45 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def environment(cluster: Cluster, store: Path) -> dict[str, str]:
-    """What a user of the cluster has after `source slurm/env.sh` with a site.sh that names the running Python's environment."""
-    mine = {"EMOEXP_ARTIFACTS": str(store), "EMOEXP_VENV": sys.prefix if sys.prefix != sys.base_prefix else "", "HF_HUB_OFFLINE": "1"}
-    here = {"EMOEXP_ENV": str(REPOSITORY / "slurm" / "env.sh"), "PYTHONPATH": str(REPOSITORY), "OMP_NUM_THREADS": "1"}
+    """What a user of the cluster has after `source slurm/env.sh` with a site.sh that names the
+    running Python's environment."""
+    mine = {
+        "EMOEXP_ARTIFACTS": str(store),
+        "EMOEXP_VENV": sys.prefix if sys.prefix != sys.base_prefix else "",
+        "HF_HUB_OFFLINE": "1",
+    }
+    here = {
+        "EMOEXP_ENV": str(REPOSITORY / "slurm" / "env.sh"),
+        "PYTHONPATH": str(REPOSITORY),
+        "OMP_NUM_THREADS": "1",
+    }
     return os.environ | cluster.environment | mine | here
 
 
 def command(*arguments: str) -> tuple[str, ...]:
-    return (sys.executable, "-m", "emoexp", "--multirun", *SMALL, "hydra.sweep.dir=sweep", *arguments)
+    return (
+        sys.executable,
+        "-m",
+        "emoexp",
+        "--multirun",
+        *SMALL,
+        "hydra.sweep.dir=sweep",
+        *arguments,
+    )
 
 
 @pytest.fixture
 def sweep(tmp_path: Path, environment: dict[str, str]) -> Run:
-    """`python -m emoexp --multirun` of the smallest experiment, in `tmp_path`, into `tmp_path/sweep`."""
-    return lambda *arguments: subprocess.run(command(*arguments), cwd=tmp_path, capture_output=True, text=True, env=environment, timeout=400)
+    """`python -m emoexp --multirun` of the smallest experiment, in `tmp_path`, into
+    `tmp_path/sweep`."""
+    return lambda *arguments: subprocess.run(
+        command(*arguments),
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        env=environment,
+        timeout=400,
+    )
 
 
 @pytest.fixture
@@ -58,7 +86,11 @@ def background(tmp_path: Path, environment: dict[str, str]) -> Iterator[Backgrou
 
     def start(*arguments: str) -> subprocess.Popen[bytes]:
         with (tmp_path / "driver.log").open("wb") as log:
-            started.append(subprocess.Popen(command(*arguments), cwd=tmp_path, stdout=log, stderr=log, env=environment))
+            started.append(
+                subprocess.Popen(
+                    command(*arguments), cwd=tmp_path, stdout=log, stderr=log, env=environment
+                )
+            )
         return started[-1]
 
     yield start
@@ -71,7 +103,14 @@ def background(tmp_path: Path, environment: dict[str, str]) -> Iterator[Backgrou
 def quiet(environment: dict[str, str], tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A sweep over two layers that nothing disturbed; what it stored is there for the others."""
     folder = tmp_path_factory.mktemp("quiet")
-    done = subprocess.run(command("launcher=slurm", "layer=3,4"), cwd=folder, capture_output=True, text=True, env=environment, timeout=400)
+    done = subprocess.run(
+        command("launcher=slurm", "layer=3,4"),
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        env=environment,
+        timeout=400,
+    )
     assert done.returncode == 0, done.stderr[-2000:]
     assert "V3 scenarios: own probe highest" in done.stdout
     return folder / "sweep"

@@ -1,7 +1,7 @@
 """The paper's page as text blocks and table rows, and where on it the lists are looked for.
 
-The page is known from a description only (headings, run-in titles, tables), so nothing here decides what is right: it offers
-candidates, and a hash takes one (emoexp/stimuli/paper/proof.py).
+The page is known from a description only (headings, run-in titles, tables), so nothing here decides
+what is right: it offers candidates, and a hash takes one (emoexp/stimuli/paper/proof.py).
 """
 
 from __future__ import annotations
@@ -13,18 +13,56 @@ from html.parser import HTMLParser
 from emoexp.stimuli.paper import published
 from emoexp.stimuli.paper.proof import LABELS, bare_words, normalise
 
-BLOCKS = frozenset((
-    "address", "article", "aside", "blockquote", "body", "d-article", "dd", "details", "div", "dl", "dt", "figcaption", "figure", "footer", "h1", "h2",
-    "h3", "h4", "h5", "h6", "header", "hr", "li", "main", "nav", "ol", "p", "pre", "section", "summary", "table", "tbody", "td", "tfoot", "th", "thead",
-    "tr", "ul",
-))  # fmt: skip
+BLOCKS = frozenset(
+    (
+        "address",
+        "article",
+        "aside",
+        "blockquote",
+        "body",
+        "d-article",
+        "dd",
+        "details",
+        "div",
+        "dl",
+        "dt",
+        "figcaption",
+        "figure",
+        "footer",
+        "h1",
+        "h2",
+        "h3",
+        "h4",
+        "h5",
+        "h6",
+        "header",
+        "hr",
+        "li",
+        "main",
+        "nav",
+        "ol",
+        "p",
+        "pre",
+        "section",
+        "summary",
+        "table",
+        "tbody",
+        "td",
+        "tfoot",
+        "th",
+        "thead",
+        "tr",
+        "ul",
+    )
+)
 HEADINGS = ("h1", "h2", "h3", "h4", "h5", "h6")
 BOLD, SKIPPED = ("b", "strong"), ("script", "style", "svg")
 
 
 @dataclass(frozen=True)
 class Block:
-    """A paragraph, heading, list item or cell. `level` is the heading's (1 to 6), else 0; `title` is the bold text that it opens with."""
+    """A paragraph, heading, list item or cell. `level` is the heading's (1 to 6), else 0; `title`
+    is the bold text that it opens with."""
 
     text: str
     level: int
@@ -42,7 +80,8 @@ class Page:
     tables: list[list[list[str]]] = field(default_factory=list)
 
     def words(self) -> list[str]:
-        """The whole page as one run of words, for prompts, which may be split over blocks in any way."""
+        """The whole page as one run of words, for prompts, which may be split over blocks in any
+        way."""
         return bare_words("\n".join(block.text for block in self.blocks))
 
     def candidates(self, name: str) -> list[list[str]]:
@@ -53,19 +92,33 @@ class Page:
             case "topics_100":
                 return self._after_heading({"dataset", "generation"})
             case "activities_64":
-                return self._rows(lambda row: f"{row[0].capitalize()}\t{row[1]}" if row[0].capitalize() in _CATEGORIES else None)
+                return self._rows(
+                    lambda row: (
+                        f"{row[0].capitalize()}\t{row[1]}"
+                        if row[0].capitalize() in _CATEGORIES
+                        else None
+                    )
+                )
             case "scenarios_12":
-                return self._rows(lambda row: f"{row[1].lower()}\t{_unquoted(row[2])}" if _is_scenario(row) else None)
+                return self._rows(
+                    lambda row: (
+                        f"{row[1].lower()}\t{_unquoted(row[2])}" if _is_scenario(row) else None
+                    )
+                )
             case n if n == LABELS:
                 return self._rows(lambda row: _unquoted(row[0]) if _is_scenario(row) else None)
         return []
 
     def _rows(self, item: Callable[[Sequence[str]], str | None]) -> list[list[str]]:
         """By table, the rows that are items of the wanted kind."""
-        return [[i for row in table if len(row) >= 2 and (i := item(row)) is not None] for table in self.tables]
+        return [
+            [i for row in table if len(row) >= 2 and (i := item(row)) is not None]
+            for table in self.tables
+        ]
 
     def _after_heading(self, wanted: set[str]) -> list[list[str]]:
-        """Blocks between a heading that has the `wanted` words and the next of its rank, up to the first bold title of a prompt."""
+        """Blocks between a heading that has the `wanted` words and the next of its rank, up to the
+        first bold title of a prompt."""
         found = []
         for start, heading in enumerate(self.blocks):
             if heading.level and wanted <= set(heading.text.lower().split()):
@@ -106,7 +159,8 @@ def parse_page(html: str) -> Page:
 
 
 class _Parser(HTMLParser):
-    """Blocks end where block elements begin or end; a tag that HTML does not know (such as a delimiter of stories) leaves no text."""
+    """Blocks end where block elements begin or end; a tag that HTML does not know (such as a
+    delimiter of stories) leaves no text."""
 
     def __init__(self) -> None:
         super().__init__(convert_charrefs=True)
@@ -156,7 +210,9 @@ class _Parser(HTMLParser):
     def handle_data(self, data: str) -> None:
         if self.skipped:
             return
-        if self.bold and not normalise("".join(self.text)).removeprefix(normalise("".join(self.title))):
+        if self.bold and not normalise("".join(self.text)).removeprefix(
+            normalise("".join(self.title))
+        ):
             self.title.append(data)
         self.text.append(data)
         if self.cell is not None:

@@ -1,6 +1,8 @@
-"""Published numbers, as a reference to compare with: the paper's (Claude Sonnet 4.5) and the Llama-3.1-8B reproduction's.
+"""Published numbers, as a reference to compare with: the paper's (Claude Sonnet 4.5) and the
+Llama-3.1-8B reproduction's.
 
-Numbers, single words and cluster names only. "Digitised" numbers were read off the paper's figures by colour or pixel; the error
+Numbers, single words and cluster names only. "Digitised" numbers were read off the paper's figures
+by colour or pixel; the error
 stands with each. Nothing here is a threshold: those are in emoexp/stats/criteria.py.
 """
 
@@ -20,7 +22,8 @@ MODEL = "Claude Sonnet 4.5 (paper)"
 """How the paper's numbers are called in figures and tables."""
 POSITIVE = ("Exuberant Joy", "Peaceful Contentment", "Compassionate Gratitude", "Playful Amusement")
 MIXED = ("Competitive Pride",)
-"""Clusters whose valence is positive, and those that mix (proud beside spiteful); the others are negative."""
+"""Clusters whose valence is positive, and those that mix (proud beside spiteful); the others are
+negative."""
 
 
 @cache
@@ -30,17 +33,21 @@ def _read(name: str) -> Any:
 
 @dataclass(frozen=True)
 class Activities:
-    """The paper's 64 activities, by their index in its table. All arrays are (activity,) but the two of the steered half.
+    """The paper's 64 activities, by their index in its table. All arrays are (activity,) but the
+    two of the steered half.
 
     Attributes:
         category: of each activity; 8 of 8.
-        elo_post, elo_base: Elo of the post-trained and of the base model; Table 9 and Table 17, exact to the point.
-        blissful_post, hostile_post, blissful_base, hostile_base: mean probe value on the activity's tokens; same tables, three digits.
-        steered: indices of the 32 that the paper steered, ascending. Digitised: discs of Figure 4 matched to Table 9 by category
-            colour and baseline Elo.
-        steered_elo_blissful, steered_elo_hostile: their Elo when steered at strength 0.5; (32,), digitised. Mean change +212.3 and
-            -299.7, published +212 and -303.
-        ambiguous: pairs (in the half, left out) whose Elos are too near to tell which of the two was steered.
+        elo_post, elo_base: Elo of the post-trained and of the base model; Table 9 and Table 17,
+            exact to the point.
+        blissful_post, hostile_post, blissful_base, hostile_base: mean probe value on the activity's
+            tokens; same tables, three digits.
+        steered: indices of the 32 that the paper steered, ascending. Digitised: discs of Figure 4
+            matched to Table 9 by category colour and baseline Elo.
+        steered_elo_blissful, steered_elo_hostile: their Elo when steered at strength 0.5; (32,),
+            digitised. Mean change +212.3 and -299.7, published +212 and -303.
+        ambiguous: pairs (in the half, left out) whose Elos are too near to tell which of the two
+            was steered.
     """
 
     category: tuple[str, ...]
@@ -59,8 +66,17 @@ class Activities:
 @cache
 def activities() -> Activities:
     raw = _read("activities")
-    arrays = {name: np.array(raw[name], dtype=float) for name in raw if name not in ("category", "steered", "ambiguous")}
-    return Activities(category=tuple(raw["category"]), steered=tuple(raw["steered"]), ambiguous=tuple((a, b) for a, b in raw["ambiguous"]), **arrays)
+    arrays = {
+        name: np.array(raw[name], dtype=float)
+        for name in raw
+        if name not in ("category", "steered", "ambiguous")
+    }
+    return Activities(
+        category=tuple(raw["category"]),
+        steered=tuple(raw["steered"]),
+        ambiguous=tuple((a, b) for a, b in raw["ambiguous"]),
+        **arrays,
+    )
 
 
 def clusters() -> dict[str, tuple[str, ...]]:
@@ -69,8 +85,14 @@ def clusters() -> dict[str, tuple[str, ...]]:
 
 
 def valence_signs() -> dict[str, float]:
-    """+1 or -1 by the cluster's valence; the emotions of `MIXED` clusters are left out. A sign, not a measurement."""
-    return {word: 1.0 if name in POSITIVE else -1.0 for name, words in clusters().items() if name not in MIXED for word in words}
+    """+1 or -1 by the cluster's valence; the emotions of `MIXED` clusters are left out. A sign, not
+    a measurement."""
+    return {
+        word: 1.0 if name in POSITIVE else -1.0
+        for name, words in clusters().items()
+        if name not in MIXED
+        for word in words
+    }
 
 
 @dataclass(frozen=True)
@@ -79,7 +101,8 @@ class Implicit:
 
     Attributes:
         emotions: of both axes.
-        cosine: (scenario, probe). The figure has the probes as rows; this is transposed, as emoexp's own matrix is.
+        cosine: (scenario, probe). The figure has the probes as rows; this is transposed, as
+            emoexp's own matrix is.
     """
 
     emotions: tuple[str, ...]
@@ -113,24 +136,35 @@ class NumericCurves:
 @cache
 def numeric() -> dict[str, NumericCurves]:
     """The six panels by key."""
-    return {key: NumericCurves(tuple(t["values"]), {p: np.array(c) for p, c in t["curves"].items()}) for key, t in _read("numeric").items()}
+    return {
+        key: NumericCurves(tuple(t["values"]), {p: np.array(c) for p, c in t["curves"].items()})
+        for key, t in _read("numeric").items()
+    }
 
 
 @cache
 def numeric_trends() -> dict[str, dict[str, float]]:
-    """Spearman of value and digitised curve, by key and probe. Three are weak: tylenol happy -.03, exam calm +.26, runway sad +.37
+    """Spearman of value and digitised curve, by key and probe. Three are weak: tylenol happy -.03,
+    exam calm +.26, runway sad +.37
     (of which the paper's text says that it falls); their signs mean little."""
-    return {key: {p: spearman(np.array(t.values), c) for p, c in t.curves.items()} for key, t in numeric().items()}
+    return {
+        key: {p: spearman(np.array(t.values), c) for p, c in t.curves.items()}
+        for key, t in numeric().items()
+    }
 
 
 def numeric_signs() -> dict[str, dict[str, int]]:
     """The sign of each trend, by key and probe: +1 or -1."""
-    return {key: {p: 1 if rho > 0 else -1 for p, rho in trends.items()} for key, trends in numeric_trends().items()}
+    return {
+        key: {p: 1 if rho > 0 else -1 for p, rho in trends.items()}
+        for key, trends in numeric_trends().items()
+    }
 
 
 @dataclass(frozen=True)
 class Correlations:
-    """Figure 4 (top right), digitised (error about 0.005): r of probe and Elo over the 64 activities.
+    """Figure 4 (top right), digitised (error about 0.005): r of probe and Elo over the 64
+    activities.
 
     Attributes:
         sorted_r: of all 171, ascending; which emotion is which is not told but for
@@ -151,7 +185,8 @@ def correlations() -> Correlations:
 class SteeringScatter:
     """Figure 4 (bottom right), digitised (error about 0.005 in r, 3 points in delta Elo); (disc,).
 
-    36 discs, though the paper says 35 emotions: one may be spurious. Which emotion is which is not told. Their r is .853
+    36 discs, though the paper says 35 emotions: one may be spurious. Which emotion is which is not
+        told. Their r is .853
     (published .85).
     """
 
@@ -166,12 +201,15 @@ def steering() -> SteeringScatter:
 
 
 def numbers() -> dict[str, Any]:
-    """The headline numbers of the paper's text, by topic (exact): `numbers()["preference_steering"]["delta_elo_blissful"]` is 212."""
+    """The headline numbers of the paper's text, by topic (exact):
+    `numbers()["preference_steering"]["delta_elo_blissful"]` is 212."""
     return dict(_read("numbers"))
 
 
 def llama8b() -> dict[str, Any]:
-    """The Llama-3.1-8B-Instruct reproduction (J. Hong, "Reproducing Emotion Vector Part I"; layer 21): V1 to V11 under `criteria`
-    with the `sizes` they are out of, category means and range of Elo, range of r, delta Elo of the exemplars, and V10 and V11 of
-    its bug (`both_activities`). Exact as printed. Its Elo means are not 1500 and its V8 is the lesser of 3 and 3."""
+    """The Llama-3.1-8B-Instruct reproduction (J. Hong, "Reproducing Emotion Vector Part I"; layer
+    21): V1 to V11 under `criteria` with the `sizes` they are out of, category means and range of
+    Elo, range of r, delta Elo of the exemplars, and V10 and V11 of its bug (`both_activities`).
+    Exact as printed. Its Elo means are not 1500 and its V8 is the lesser of 3 and 3.
+    """
     return dict(_read("llama8b"))

@@ -12,18 +12,31 @@ from emoexp.stimuli.paper.page import Page
 from emoexp.stimuli.paper.proof import LABELS, NUMERIC, OPENINGS, SCENARIO, bare_words, numeric_item
 
 FILES = {
-    "emotions_171": "emotions_171.json", "topics_100": "topics_100.json", "activities_64": "activities_64.json",
-    "scenarios_12": "implicit_scenarios_12.json", LABELS: "implicit_scenarios_12.json", NUMERIC: "numeric_templates_6.json",
-    "story_prompt": "generation_prompts.json", "dialogue_prompt": "generation_prompts.json",
-    "preference_template": "other_prompts.json", "feeling_template": "other_prompts.json",
-    **dict.fromkeys(SCENARIO, "blackmail_summitbridge.txt"), **dict.fromkeys(OPENINGS, "other_prompts.json"),
-}  # fmt: skip
+    "emotions_171": "emotions_171.json",
+    "topics_100": "topics_100.json",
+    "activities_64": "activities_64.json",
+    "scenarios_12": "implicit_scenarios_12.json",
+    LABELS: "implicit_scenarios_12.json",
+    NUMERIC: "numeric_templates_6.json",
+    "story_prompt": "generation_prompts.json",
+    "dialogue_prompt": "generation_prompts.json",
+    "preference_template": "other_prompts.json",
+    "feeling_template": "other_prompts.json",
+    **dict.fromkeys(SCENARIO, "blackmail_summitbridge.txt"),
+    **dict.fromkeys(OPENINGS, "other_prompts.json"),
+}
 """The file of a folder that holds each list."""
-KEYS = {"story_prompt": "story", "dialogue_prompt": "neutral_dialogue", "preference_template": "preference", "feeling_template": "activity_probe"}
+KEYS = {
+    "story_prompt": "story",
+    "dialogue_prompt": "neutral_dialogue",
+    "preference_template": "preference",
+    "feeling_template": "activity_probe",
+}
 
 
 class Source(Protocol):
-    """Where lists are looked for. `name` is what the provenance says: nothing of the user's machine."""
+    """Where lists are looked for. `name` is what the provenance says: nothing of the user's
+    machine."""
 
     @property
     def name(self) -> str: ...
@@ -79,7 +92,15 @@ class JsonSource:
         if name in SCENARIO:
             return self._text(name)
         if name in OPENINGS:
-            return self._read(name, lambda content: bare_words("\n".join(f"{o['human']}\n{o['assistant_prefix']}" for o in content["self_report_steering"])))
+            return self._read(
+                name,
+                lambda content: bare_words(
+                    "\n".join(
+                        f"{o['human']}\n{o['assistant_prefix']}"
+                        for o in content["self_report_steering"]
+                    )
+                ),
+            )
         return self._read(name, lambda content: bare_words(content[KEYS[name]]))
 
     def _text(self, name: str) -> list[str]:
@@ -97,10 +118,13 @@ class JsonSource:
 
 
 def get_content(path: Path, get: Any) -> Any:
-    """`get` of a JSON file. Raises EmoexpError with the file's name if it cannot be read, or `get` does not find what it looks for."""
+    """`get` of a JSON file. Raises EmoexpError with the file's name if it cannot be read, or `get`
+    does not find what it looks for."""
     try:
         return get(json.loads(path.read_text(encoding="utf-8")))
     except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
         raise EmoexpError(f"{path} cannot be read as JSON ({error})") from error
     except (KeyError, TypeError, AttributeError, ValueError) as error:
-        raise EmoexpError(f"{path} is not laid out as it should be ({type(error).__name__}: {error})") from error
+        raise EmoexpError(
+            f"{path} is not laid out as it should be ({type(error).__name__}: {error})"
+        ) from error

@@ -1,4 +1,5 @@
-"""Readers of story corpora, one per layout. They add to a `Reading`; a malformed row is a fault there, never an exception.
+"""Readers of story corpora, one per layout. They add to a `Reading`; a malformed row is a fault
+there, never an exception.
 
 Where a layout was looked up stands with its reader; what is a guess says so.
 """
@@ -26,8 +27,15 @@ EMPTY: Table = ([], iter(()))
 
 
 def read_table(path: Path, reading: Reading, *, neutral: bool = False) -> None:
-    """One .jsonl, .json, .csv, .tsv or .parquet file; `neutral` if it is known to hold neutral texts only."""
-    reader = {".jsonl": json_lines, ".json": json_rows, ".csv": separated, ".tsv": separated, ".parquet": parquet}[path.suffix.lower()]
+    """One .jsonl, .json, .csv, .tsv or .parquet file; `neutral` if it is known to hold neutral
+    texts only."""
+    reader = {
+        ".jsonl": json_lines,
+        ".json": json_rows,
+        ".csv": separated,
+        ".tsv": separated,
+        ".parquet": parquet,
+    }[path.suffix.lower()]
     names, rows = reader(path, reading)
     if names:
         read_rows(rows, names, reading, reading.name(path), neutral=neutral)
@@ -63,7 +71,8 @@ def load_json(path: Path, reading: Reading) -> Any:
 
 
 def json_rows(path: Path, reading: Reading) -> Table:
-    """A JSON array of objects, or an object {emotion: [texts]} (a guess at what people keep: no public corpus of this form was found)."""
+    """A JSON array of objects, or an object {emotion: [texts]} (a guess at what people keep: no
+    public corpus of this form was found)."""
     data = load_json(path, reading)
     if isinstance(data, dict):
         data = [{"emotion": emotion, "text": texts} for emotion, texts in data.items()]
@@ -71,17 +80,27 @@ def json_rows(path: Path, reading: Reading) -> Table:
         return EMPTY
     for number, row in enumerate(data if isinstance(data, list) else [data], 1):
         if not isinstance(row, dict):
-            reading.fault(f"{reading.name(path)}, item {number}", f"a JSON {type(row).__name__}, not an object")
+            reading.fault(
+                f"{reading.name(path)}, item {number}",
+                f"a JSON {type(row).__name__}, not an object",
+            )
             return EMPTY
-    return list(dict.fromkeys(key for row in data for key in row)), ((f"{reading.name(path)}, item {n}", row) for n, row in enumerate(data, 1))
+    return list(dict.fromkeys(key for row in data for key in row)), (
+        (f"{reading.name(path)}, item {n}", row) for n, row in enumerate(data, 1)
+    )
 
 
 def separated(path: Path, reading: Reading) -> Table:
-    """CSV or TSV with a header, quoted as spreadsheets quote. A line is the first line of its row."""
+    """CSV or TSV with a header, quoted as spreadsheets quote. A line is the first line of its
+    row."""
     text = reading.text_of(path)
     if text is None:
         return EMPTY
-    reader = csv.reader(io.StringIO(text, newline=""), delimiter="\t" if path.suffix.lower() == ".tsv" else ",", strict=True)
+    reader = csv.reader(
+        io.StringIO(text, newline=""),
+        delimiter="\t" if path.suffix.lower() == ".tsv" else ",",
+        strict=True,
+    )
     names = next(reader, [])
     if len(set(names)) != len(names) or not names:
         reading.fault(reading.name(path), "two columns of the same name" if names else "no header")
@@ -112,10 +131,16 @@ def parquet(path: Path, reading: Reading) -> Table:
     try:
         table = ParquetFile(path)
     except (pyarrow.ArrowException, OSError) as error:
-        reading.fault(reading.name(path), f"not a whole Parquet file ({str(error).splitlines()[0]})")
+        reading.fault(
+            reading.name(path), f"not a whole Parquet file ({str(error).splitlines()[0]})"
+        )
         return EMPTY
     names = [str(n) for n in table.schema_arrow.names]
-    wanted = {*(n for usual in ROLES.values() for n in usual), "source", *(c.lower() for c in reading.columns.values())}
+    wanted = {
+        *(n for usual in ROLES.values() for n in usual),
+        "source",
+        *(c.lower() for c in reading.columns.values()),
+    }
 
     def rows() -> Iterator[tuple[str, Mapping[str, Any]]]:
         number = 0
@@ -125,30 +150,54 @@ def parquet(path: Path, reading: Reading) -> Table:
                     number += 1
                     yield f"{reading.name(path)}, row {number}", row
         except (pyarrow.ArrowException, OSError) as error:
-            reading.fault(f"{reading.name(path)}, after row {number}", f"not to be read from here on ({str(error).splitlines()[0]})")
+            reading.fault(
+                f"{reading.name(path)}, after row {number}",
+                f"not to be read from here on ({str(error).splitlines()[0]})",
+            )
 
     return names, rows()
 
 
 def read_sqlite(path: Path, reading: Reading) -> None:
-    """gemotions' store: table `stories_clean` (or `stories`, as the API answered, where there is no cleaned one) with emotion, topic,
-    text, and table `dialogues` with topic, text, in the same file or another (generate_stories.py and generate_neutral.py of
-    dejanseo/gemotions, in a vendored copy on GitHub, whose neutral.db this has read). Opened read-only."""
+    """gemotions' store: table `stories_clean` (or `stories`, as the API answered, where there is no
+    cleaned one) with emotion, topic, text, and table `dialogues` with topic, text, in the same file
+    or another (generate_stories.py and generate_neutral.py of dejanseo/gemotions, in a vendored
+    copy on GitHub, whose neutral.db this has read). Opened read-only.
+    """
     path, label = path.resolve(), reading.name(path)
     waiting = path.with_name(path.name + "-wal")
-    # The store is in WAL mode: opened plainly, sqlite would write files beside it. It may do so only if there is a log to read.
+    # The store is in WAL mode: opened plainly, sqlite would write files beside it. It may do so
+    # only if there is a log to read.
     mode = "ro" if waiting.exists() and waiting.stat().st_size else "ro&immutable=1"
     try:
         with closing(sqlite3.connect(f"file:{quote(str(path))}?mode={mode}", uri=True)) as base:
-            tables = {str(row[0]) for row in base.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
-            chosen = [next((t for t in ("stories_clean", "stories") if t in tables), None), "dialogues" if "dialogues" in tables else None]
+            tables = {
+                str(row[0])
+                for row in base.execute("SELECT name FROM sqlite_master WHERE type = 'table'")
+            }
+            chosen = [
+                next((t for t in ("stories_clean", "stories") if t in tables), None),
+                "dialogues" if "dialogues" in tables else None,
+            ]
             if chosen == [None, None]:
-                raise EmoexpError(f"{path} has no table stories_clean, stories or dialogues: it has {', '.join(sorted(tables)) or 'none'}")
+                raise EmoexpError(
+                    f"{path} has no table stories_clean, stories or dialogues: it has"
+                    f" {', '.join(sorted(tables)) or 'none'}"
+                )
             for table in filter(None, chosen):
                 cursor = base.execute(f"SELECT rowid AS rowid_, * FROM {table}")
                 names = [d[0] for d in cursor.description]
-                rows = ((f"{label}, {table} rowid {row[0]}", dict(zip(names, row, strict=True))) for row in cursor)
-                read_rows(rows, names[1:], reading, f"{label}, table {table}", neutral=table == "dialogues")
+                rows = (
+                    (f"{label}, {table} rowid {row[0]}", dict(zip(names, row, strict=True)))
+                    for row in cursor
+                )
+                read_rows(
+                    rows,
+                    names[1:],
+                    reading,
+                    f"{label}, table {table}",
+                    neutral=table == "dialogues",
+                )
     except sqlite3.DatabaseError as error:
         reading.fault(label, f"not to be read as SQLite ({error})")
 
@@ -156,15 +205,19 @@ def read_sqlite(path: Path, reading: Reading) -> None:
 def read_json_folder(folder: Path, reading: Reading) -> None:
     """stories/<emotion>/<any>.json and neutral/<any>.json.
 
-    emotion-probes writes {emotion, topic, stories: [...], metadata: {model, ...}} and {topic, dialogues: [...]} under the hash of the
-    topic (github.com/V-Coding/emotion-probes, src/emotion_probes/data.py). emoexp writes {emotion, topic, texts: [...], answers, ...}
-    (emoexp/stories/generation.py), with no texts where the author gave none. A bare list of texts is a guess.
+    emotion-probes writes {emotion, topic, stories: [...], metadata: {model, ...}} and {topic,
+    dialogues: [...]} under the hash of the topic (github.com/V-Coding/emotion-probes,
+    src/emotion_probes/data.py). emoexp writes {emotion, topic, texts: [...], answers, ...}
+    (emoexp/stories/generation.py), with no texts where the author gave none. A bare list of texts
+    is a guess.
     """
     for path in visible(folder / "stories", "*/*.json"):
         row, filed = _as_row(load_json(path, reading)), unquote(path.parent.name)
         emotion = row.get("emotion", filed)
         if isinstance(emotion, str) and emotion_name(emotion) != emotion_name(filed):
-            reading.fault(reading.name(path), f"the emotion is {emotion!r}, the folder's is {filed!r}")
+            reading.fault(
+                reading.name(path), f"the emotion is {emotion!r}, the folder's is {filed!r}"
+            )
         elif row and not _unanswered(row):
             reading.add(reading.name(path), emotion, row.get("topic"), _texts_of(row))
         model = row["metadata"].get("model") if isinstance(row.get("metadata"), dict) else None
@@ -187,12 +240,15 @@ def _unanswered(row: Mapping[str, Any]) -> bool:
 
 
 def _texts_of(row: Mapping[str, Any]) -> Any:
-    return next((row[key] for key in ("texts", "stories", "dialogues", "text", "story") if key in row), None)
+    return next(
+        (row[key] for key in ("texts", "stories", "dialogues", "text", "story") if key in row), None
+    )
 
 
 def read_text_folder(folder: Path, reading: Reading) -> None:
-    """<emotion>/<any>.txt, a text each (data/ of github.com/sortira/seven-deadly-sins-of-gemma, whose neutral texts are one more such
-    folder), and <emotion>.txt with a text per block between blank lines, or per line where there is no blank one (its data-prep/).
+    """<emotion>/<any>.txt, a text each (data/ of github.com/sortira/seven-deadly-sins-of-gemma,
+    whose neutral texts are one more such folder), and <emotion>.txt with a text per block between
+    blank lines, or per line where there is no blank one (its data-prep/).
 
     Neutral texts on their own (`stories.neutral`) are a text per file.
     """
@@ -207,5 +263,7 @@ def read_text_folder(folder: Path, reading: Reading) -> None:
 def read_blocks(path: Path, reading: Reading) -> None:
     """<emotion>.txt, see `read_text_folder`."""
     text = (reading.text_of(path) or "").strip()
-    for number, block in enumerate(re.split(r"\n\s*\n" if re.search(r"\n\s*\n", text) else r"\n", text), 1):
+    for number, block in enumerate(
+        re.split(r"\n\s*\n" if re.search(r"\n\s*\n", text) else r"\n", text), 1
+    ):
         reading.add(f"{reading.name(path)}, text {number}", path.stem, None, [block])

@@ -1,13 +1,19 @@
 """Story corpora on the Hugging Face hub: which files to fetch, and who wrote them.
 
-Layouts looked up in public code that reads or writes these repositories (the hub itself cannot be reached from here):
-`ryancodrai/emotion-probes`: expression/stories.parquet {emotion, topic, story}, expression/neutral_stories.parquet {topic, story},
-    deflection/neutral_dialogues.parquet {topic, dialogue}; written by Gemini 3.1 Pro Preview. The dialogues are the neutral set of
-    the paper's method, whatever their folder is called; the neutral stories are not used (`stories.neutral=` can name them).
-`abotresol/emotion-story-corpora`: data/single_emotion.parquet {source, emotion, text, ...}, one row a story, neutral rows under
-    emotion "neutral" (github.com/Antonio-Tresol/gemma4-emotion-vectors, scripts/build_story_corpora_dataset.py). It unites corpora of
-    several authors: `abotresol/emotion-story-corpora:deepseek-v4-pro` takes the stories of one `source`.
-`dejanseo/gemotions`: data/stories.db and data/neutral.db, written by gemini-2.0-flash-lite. It is a model repository, not a
+Layouts looked up in public code that reads or writes these repositories (the hub itself cannot be
+reached from here): `ryancodrai/emotion-probes`: expression/stories.parquet {emotion, topic, story},
+expression/neutral_stories.parquet {topic, story},
+    deflection/neutral_dialogues.parquet {topic, dialogue}; written by Gemini 3.1 Pro Preview. The
+    dialogues are the neutral set of the paper's method, whatever their folder is called; the
+    neutral stories are not used (`stories.neutral=` can name them).
+`abotresol/emotion-story-corpora`: data/single_emotion.parquet {source, emotion, text, ...}, one row
+a story, neutral rows under
+    emotion "neutral" (github.com/Antonio-Tresol/gemma4-emotion-vectors,
+    scripts/build_story_corpora_dataset.py). It unites corpora of
+    several authors: `abotresol/emotion-story-corpora:deepseek-v4-pro` takes the stories of one
+        `source`.
+`dejanseo/gemotions`: data/stories.db and data/neutral.db, written by gemini-2.0-flash-lite. It is a
+model repository, not a
     dataset, with some 35 GB beside them that nobody needs here.
 """
 
@@ -20,7 +26,17 @@ from pathlib import Path
 from emoexp.errors import EmoexpError
 from emoexp.models.loading.hub_errors import explained
 
-TEXT_FILES = ("*.txt", "*.json", "*.jsonl", "*.csv", "*.tsv", "*.parquet", "*.db", "*.sqlite", "*.sqlite3")
+TEXT_FILES = (
+    "*.txt",
+    "*.json",
+    "*.jsonl",
+    "*.csv",
+    "*.tsv",
+    "*.parquet",
+    "*.db",
+    "*.sqlite",
+    "*.sqlite3",
+)
 
 
 @dataclass(frozen=True)
@@ -33,9 +49,14 @@ class HubCorpus:
 
 
 KNOWN = {
-    "ryancodrai/emotion-probes": HubCorpus(("expression/stories.parquet", "deflection/neutral_dialogues.parquet"), "gemini-3.1-pro-preview"),
+    "ryancodrai/emotion-probes": HubCorpus(
+        ("expression/stories.parquet", "deflection/neutral_dialogues.parquet"),
+        "gemini-3.1-pro-preview",
+    ),
     "abotresol/emotion-story-corpora": HubCorpus(("data/single_emotion.parquet",)),
-    "dejanseo/gemotions": HubCorpus(("data/stories.db", "data/neutral.db"), "gemini-2.0-flash-lite", "model"),
+    "dejanseo/gemotions": HubCorpus(
+        ("data/stories.db", "data/neutral.db"), "gemini-2.0-flash-lite", "model"
+    ),
 }
 
 
@@ -51,13 +72,24 @@ def fetch(repo_id: str, revision: str | None) -> tuple[Path, str]:
         its folder, and the revision: the commit where the cache tells, else what was asked for.
 
     Raises:
-        EmoexpError: it is missing, gated, without such a revision, or cannot be reached (see emoexp/models/loading/hub_errors.py).
+        EmoexpError: it is missing, gated, without such a revision, or cannot be reached (see
+            emoexp/models/loading/hub_errors.py).
     """
     import huggingface_hub
 
     corpus = KNOWN.get(repo_id, HubCorpus())
     with explained(f"{repo_id} (no folder or file here, so a {corpus.repo_type} of the hub)"):
-        folder = Path(huggingface_hub.snapshot_download(repo_id, repo_type=corpus.repo_type, revision=revision, allow_patterns=list(corpus.files)))
+        folder = Path(
+            huggingface_hub.snapshot_download(
+                repo_id,
+                repo_type=corpus.repo_type,
+                revision=revision,
+                allow_patterns=list(corpus.files),
+            )
+        )
     if not folder.is_dir():
-        raise EmoexpError(f"{repo_id} on the hub has none of the files that a corpus could be in: {', '.join(corpus.files)}")
+        raise EmoexpError(
+            f"{repo_id} on the hub has none of the files that a corpus could be in:"
+            f" {', '.join(corpus.files)}"
+        )
     return folder, folder.name if re.fullmatch(r"[0-9a-f]{40}", folder.name) else revision or "main"
