@@ -20,7 +20,7 @@ from benchmarks.bounds import SHAPES, Rates, Shape, measure_rates
 from benchmarks.race import TOLERANCE, Spread
 from emoexp.config import ModelConfig
 from emoexp.models.loading.load import BUNDLED, DTYPES
-from emoexp.models.subject import SubjectModel, quiet
+from emoexp.models.subject import SubjectModel, silence_libraries
 from emoexp.stimuli import Stimuli, load_stimuli
 from emoexp.stories.corpus import pack_corpus
 
@@ -97,7 +97,7 @@ class Bench:
         self.load = os.getloadavg()[0]
         if settings.threads:
             torch.set_num_threads(settings.threads)
-        quiet()
+        silence_libraries()
 
     @cached_property
     def shape(self) -> Shape:

@@ -292,7 +292,7 @@ class Config:
     seed: int = 0
     force: bool = False
     """Compute again what is finished in the run's directory."""
-    code_drift: bool = False
+    allow_code_change: bool = False
     """Let a sweep hold results of more than one version of the code."""
     run_dir: str = MISSING
 

@@ -1,22 +1,21 @@
-"""One file per validation. To add one: write its file, name it here, add
-conf/experiment/<name>.yaml."""
+"""One file per validation. To add one: write its file, name it here, add its conf/experiment."""
 
-from emoexp.experiments.blackmail import Blackmail
-from emoexp.experiments.correlation import Correlation
-from emoexp.experiments.drift import Drift
-from emoexp.experiments.implicit import Implicit
-from emoexp.experiments.logit_lens import LogitLens
-from emoexp.experiments.numeric import Numeric
-from emoexp.experiments.preference import Preference
-from emoexp.experiments.reliability import Reliability
-from emoexp.experiments.self_report import SelfReport
-from emoexp.experiments.steering import Steering
-from emoexp.experiments.steering_map import SteeringMap
-from emoexp.experiments.stories import Stories
-from emoexp.experiments.train_organism import TrainOrganism
-from emoexp.experiments.verify import Verify
+from emoexp.study.experiment import Experiment
 
-from emoexp.study.study import Experiment
+from .blackmail import Blackmail
+from .correlation import Correlation
+from .drift import Drift
+from .implicit import Implicit
+from .logit_lens import LogitLens
+from .numeric import Numeric
+from .preference import Preference
+from .reliability import Reliability
+from .self_report import SelfReport
+from .steering import Steering
+from .steering_map import SteeringMap
+from .stories import Stories
+from .train_organism import TrainOrganism
+from .verify import Verify
 
 EXPERIMENTS: dict[str, type[Experiment]] = {
     "logit_lens": LogitLens,

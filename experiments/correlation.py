@@ -1,4 +1,4 @@
-"""V8, V9: what an activity evokes goes with how much it is preferred (paper, Figure 4 top).
+"""V8, V9: what an activity evokes correlates with how much it is preferred (paper, Figure 4 top).
 
 Probe activations on the activity's own tokens of "How would you feel ...?", against the activity's
 Elo. V8 looks at the valence of the three most positive and the three most negative correlations, V9
@@ -10,14 +10,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import ClassVar
 
 import numpy as np
 import pandas as pd
 
 from emoexp.errors import EmoexpError
-from emoexp.figures import validation as figures
-from emoexp.report import agreement
 from emoexp.stats.criteria import CORRELATED, EXTREMES, Measurement
 from emoexp.stats.intervals import (
     Interval,
@@ -28,21 +25,24 @@ from emoexp.stats.intervals import (
     widest,
     wilson,
 )
-from emoexp.stimuli.paper import published
-from emoexp.study.result import OTHER_SETTINGS, Result
-from emoexp.study.study import Experiment, Study
+from emoexp.study.experiment import Bootstrap, Tables, Validation, values_of
+from emoexp.study.result import Result
+from emoexp.study.study import Study
+from emoexp.vectors.controls import isotropic_directions
 from emoexp.vectors.probes import activity_residuals
-from emoexp.vectors.vectors import isotropic_directions
 
 
 @dataclass(kw_only=True)
-class Correlation(Experiment):
-    """A correlation counts if |r| exceeds `least`; V8 looks at the `extremes` highest and lowest.
-    Other settings than the published ones are other measurements."""
+class Correlation(Validation):
+    """V8 and V9; other settings than the published ones are other measurements.
+
+    Attributes:
+        least: a correlation counts if |r| exceeds it.
+        extremes: how many of the highest and of the lowest correlations V8 looks at.
+    """
 
     least: float = CORRELATED
     extremes: int = EXTREMES
-    shown: ClassVar[tuple[str, ...]] = (OTHER_SETTINGS, "agreement_correlations")
 
     def __post_init__(self) -> None:
         if not 0 <= self.least < 1:
@@ -55,87 +55,82 @@ class Correlation(Experiment):
                 f"experiment.extremes={self.extremes}: at least 1 emotion; V8's is {EXTREMES}"
             )
 
-    def run(self, study: Study) -> Result:
-        scale, seed = study.config.scale, study.config.seed
-        residuals = activity_residuals(study.model, study.artifacts, study.stimuli, study.layer)
-        elo, names = study.baseline_elo, study.vectors.names
-        known = np.array([e in study.valence for e in names])
-        valence = np.array([study.valence[e] for e in names if e in study.valence])
-        probes = residuals @ study.vectors.directions.T
+    def measure(self, study: Study) -> Tables:
+        model, stimuli, names = study.model, study.stimuli, list(study.vectors.names)
+        residuals = activity_residuals(model, study.artifacts, stimuli, study.layer)
+        draws = study.config.scale.null_draws
+        random = isotropic_directions(draws * len(names), model.d_model, study.control_rng())
+        null = correlate_columns(residuals @ random.T, study.baseline_elo).reshape(draws, -1)
+        probes = pd.DataFrame(residuals @ study.vectors.directions.T, columns=names)
+        probes.insert(0, "elo", study.baseline_elo)
+        valence = [study.valence.get(e, np.nan) for e in names]
+        return {
+            "activity_probes": probes,
+            "correlations_null": pd.DataFrame(null, columns=names),
+            "emotions": pd.DataFrame({"emotion": names, "valence": valence}),
+        }
+
+    def judge(self, tables: Tables, bootstrap: Bootstrap) -> Result:
+        names = list(tables["emotions"]["emotion"])
+        elo = tables["activity_probes"]["elo"].to_numpy()
+        probes, random_r = values_of(tables["activity_probes"], names), tables["correlations_null"]
         r = correlate_columns(probes, elo)
-
-        rng = np.random.default_rng(seed)
-        permuted = correlate_columns(
-            probes, np.stack([rng.permutation(elo) for _ in range(scale.permutations)], 1)
-        )
-        n_random = scale.null_draws * len(names)
-        random = isotropic_directions(n_random, study.model.d_model, study.control_rng())
-        random_r = correlate_columns(residuals @ random.T, elo).reshape(scale.null_draws, -1)
-
-        again = resampled_correlations(probes, elo, scale.bootstrap_draws, seed)
+        again = resampled_correlations(probes, elo, bootstrap.draws, bootstrap.seed)
+        rng = bootstrap.rng()
+        orders = np.stack([rng.permutation(elo) for _ in range(bootstrap.permutations)], 1)
+        nulls = (values_of(random_r), correlate_columns(probes, orders).T)
 
         def null(statistic: Callable[[np.ndarray], float]) -> Interval:
-            return widest(
-                *(
-                    central(np.array([statistic(x) for x in draws]))
-                    for draws in (random_r, permuted.T)
-                )
+            return widest(*(central(np.array([statistic(x) for x in draws])) for draws in nulls))
+
+        intervals = [central(column) for column in again.T]
+        table = tables["emotions"].assign(
+            r=r, ci_low=[i.low for i in intervals], ci_high=[i.high for i in intervals]
+        )
+        result = Result(
+            metrics={"r_max": float(r.max()), "r_min": float(r.min())},
+            tables={"correlations": table.sort_values("r")},
+        )
+        self._judge_extremes(result, table, again, null)
+        count, n = int(self.count(r)), len(names)
+        v9 = Measurement("V9", count, n, wilson(count, n), null(self.count))
+        result.judge(v9, f"emotions with |r| > {self.least}" if self.least != CORRELATED else "")
+        return result
+
+    def _judge_extremes(
+        self,
+        result: Result,
+        table: pd.DataFrame,
+        again: np.ndarray,
+        null: Callable[[Callable[[np.ndarray], float]], Interval],
+    ) -> None:
+        """Adds V8, over the emotions of known valence, or a note that there are too few."""
+        k, r, known = self.extremes, table["r"].to_numpy(), table["valence"].notna().to_numpy()
+        valence, other = table["valence"].to_numpy()[known], ""
+        if known.sum() >= 3 and np.ptp(valence) > 0:
+            result.metrics["r_with_valence"] = pearson(r[known], valence)
+        if k != EXTREMES:
+            other = f"{k} highest and {k} lowest correlations of the right valence, the smaller"
+        if known.sum() < 2 * k:
+            result.notes.append(
+                f"not measured: {other or 'V8'}, which needs {2 * k} emotions of known valence; "
+                f"{known.sum()} have one (emotions.norms=<file>)"
             )
+            return
 
         def aligned(x: np.ndarray) -> float:
             return self.aligned(x[known], valence)
 
-        found = Result()
-        k, other = self.extremes, ""
-        if k != EXTREMES:
-            other = f"{k} highest and {k} lowest correlations of the right valence, the smaller"
-        if known.sum() >= 2 * k:
-            interval = central(np.array([aligned(x) for x in again]))
-            found.judge(Measurement("V8", aligned(r), 2 * k, interval, null(aligned)), other)
-        else:
-            found.notes.append(
-                f"not measured: {other or 'V8'}, which needs {2 * k} emotions of known valence; "
-                f"{known.sum()} have one (emotions.norms=<file>)"
-            )
-        count = int(self.count(r))
-        v9 = Measurement("V9", count, len(names), wilson(count, len(names)), null(self.count))
-        other = f"emotions with |r| > {self.least}" if self.least != CORRELATED else ""
-        found.judge(v9, other)
-        intervals = [central(column) for column in again.T]
-        table = pd.DataFrame(
-            {
-                "emotion": names,
-                "valence": [study.valence.get(e, np.nan) for e in names],
-                "r": r,
-                "ci_low": [i.low for i in intervals],
-                "ci_high": [i.high for i in intervals],
-            }
-        )
-        band = central(random_r.ravel())
-        metrics = {"r_max": float(r.max()), "r_min": float(r.min())}
-        if known.sum() >= 3 and np.ptp(valence) > 0:
-            metrics["r_with_valence"] = pearson(r[known], valence)
-        claude = published.correlations().labelled if study.stimuli.is_paper else {}
-        title = f"{study.stimuli.name} pack, {study.config.model.name}, layer {study.layer}"
-        result = Result(
-            metrics=metrics,
-            tables={"correlations": table.sort_values("r")},
-            figures={"correlations": figures.correlation_bars(table, band, title, claude)},
-        )
-        result.merge(found)
-        if study.stimuli.is_paper:
-            result.merge(agreement.correlation(names, probes, r, scale, seed))
-        return result
+        interval = central(np.array([aligned(x) for x in again]))
+        result.judge(Measurement("V8", aligned(r), 2 * k, interval, null(aligned)), other)
 
     def aligned(self, r: np.ndarray, valence: np.ndarray) -> float:
-        """The smaller of: positive among the `extremes` highest, negative among as many lowest."""
+        """Counts the positive among the `extremes` highest and the negative among as many lowest,
+        and returns the smaller count."""
         order = np.argsort(r)
-        return float(
-            min(
-                (valence[order[-self.extremes :]] > 0).sum(),
-                (valence[order[: self.extremes]] < 0).sum(),
-            )
-        )
+        positive = (valence[order[-self.extremes :]] > 0).sum()
+        return float(min(positive, (valence[order[: self.extremes]] < 0).sum()))
 
     def count(self, r: np.ndarray) -> float:
+        """Counts |r| > `least`."""
         return float((np.abs(r) > self.least).sum())

@@ -1,38 +1,39 @@
 """V5, V6: a number in the prompt changes what it means (paper, Figure 3).
 
-Six templates, four probes, cosine at the assistant's first token against the value. V5 counts the
-trends with the expected sign, V6 the strong ones.
+Six templates, four probes: the cosine at the assistant's first token against the value. V5 counts
+the trends (Spearman) with the expected sign, V6 the strong ones. The null is isotropic directions
+in place of the probes.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import ClassVar
 
 import numpy as np
 import pandas as pd
 
 from emoexp.errors import EmoexpError
-from emoexp.figures import validation as figures
-from emoexp.report import agreement
 from emoexp.stats.criteria import STRONG, Measurement
 from emoexp.stats.intervals import central, rank_columns, wilson
 from emoexp.stimuli import NumericTemplate
-from emoexp.stimuli.paper import published
-from emoexp.study.result import OTHER_SETTINGS, Result
-from emoexp.study.study import Experiment, NotApplicableError, Study
+from emoexp.study.experiment import Bootstrap, NotApplicableError, Tables, Validation, values_of
+from emoexp.study.result import Result
+from emoexp.study.study import Study
+from emoexp.vectors.controls import isotropic_directions
 from emoexp.vectors.probes import assistant_residuals, cosine
-from emoexp.vectors.vectors import isotropic_directions
 
 
 @dataclass(kw_only=True)
-class Numeric(Experiment):
-    """A trend is strong if |Spearman| exceeds `strong`; another limit than V6's is another
-    measurement."""
+class Numeric(Validation):
+    """V5 and V6.
+
+    Attributes:
+        strong: a trend is strong if |Spearman| exceeds it; another limit than V6's is another
+            measurement.
+    """
 
     strong: float = STRONG
-    shown: ClassVar[tuple[str, ...]] = (OTHER_SETTINGS, "agreement_numeric")
 
     def __post_init__(self) -> None:
         if not 0 <= self.strong < 1:
@@ -41,16 +42,14 @@ class Numeric(Experiment):
                 f"V6's is {STRONG}"
             )
 
-    def run(self, study: Study) -> Result:
-        scale, seed = study.config.scale, study.config.seed
-        templates = study.stimuli.numeric
+    def measure(self, study: Study) -> Tables:
+        templates, draws = study.stimuli.numeric, study.config.scale.null_draws
         if not templates:
             raise NotApplicableError(
                 f"V5, V6: the pack {study.stimuli.name!r} says that it has no numeric templates"
             )
-        probes = tuple(
-            e for e in dict.fromkeys(e for t in templates for e in t.signs) if e in study.emotions
-        )
+        named = dict.fromkeys(e for t in templates for e in t.signs)
+        probes = tuple(e for e in named if e in study.emotions)
         if not probes:
             raise NotApplicableError(
                 "V5, V6: numeric needs at least one of the templates' probes among emotions.names"
@@ -58,71 +57,50 @@ class Numeric(Experiment):
         texts = {t.key: [t.template.format(X=x) for x in t.values] for t in templates}
         residuals = assistant_residuals(study.model, study.artifacts, texts, study.layer)
         directions = study.vectors.only(probes)
-        rho, signs = (
-            self.trends(residuals, directions, templates),
-            np.array([[t.signs[p] for p in probes] for t in templates]),
+        drawn = isotropic_directions(draws * len(probes), study.model.d_model, study.control_rng())
+        null = trends(residuals, drawn, templates).reshape(len(templates), draws, len(probes))
+        cells = pd.DataFrame(
+            [(t.key, p, t.signs[p]) for t in templates for p in probes],
+            columns=["template", "probe", "expected"],
         )
-        right, strong = (np.sign(rho) == signs).ravel(), (np.abs(rho) > self.strong).ravel()
-
-        drawn = isotropic_directions(
-            scale.null_draws * len(probes), study.model.d_model, study.control_rng()
-        )
-        by_draw = (
-            self.trends(residuals, drawn, templates)
-            .reshape(len(templates), scale.null_draws, len(probes))
-            .swapaxes(0, 1)
-        )
-        noise = np.stack([np.sign(by_draw) == signs, np.abs(by_draw) > self.strong]).sum((2, 3))
-        n, cosines = right.size, [cosine(h, directions) for h in residuals]
-        measured = [
-            Measurement(
-                criterion, float(cells.sum()), n, wilson(int(cells.sum()), n), central(noise[k])
+        cells.insert(2, "spearman", trends(residuals, directions, templates).ravel())
+        curves = [
+            pd.DataFrame(cosine(h, directions), columns=list(probes)).assign(
+                template=t.key, value=t.values
             )
-            for k, (criterion, cells) in enumerate((("V5", right), ("V6", strong)))
+            for t, h in zip(templates, residuals, strict=True)
         ]
+        columns = [f"{t.key}: {p}" for t in templates for p in probes]
+        return {
+            "numeric_curves": pd.concat(curves, ignore_index=True)[["template", "value", *probes]],
+            "numeric_trends": cells,
+            "numeric_null": pd.DataFrame(null.swapaxes(0, 1).reshape(draws, -1), columns=columns),
+        }
+
+    def judge(self, tables: Tables, bootstrap: Bootstrap) -> Result:
+        cells, noise = tables["numeric_trends"], values_of(tables["numeric_null"])
+        rho, signs = (cells[name].to_numpy() for name in ("spearman", "expected"))
+        right, strong = np.sign(rho) == signs, np.abs(rho) > self.strong
         other = f"numbers: |Spearman| > {self.strong}" if self.strong != STRONG else ""
         both = f"V5_and_above_{self.strong}" if other else "V5_and_strong"
-        rows = [
-            {"template": t.key, "value": x, **dict(zip(probes, row, strict=True))}
-            for t, c in zip(templates, cosines, strict=True)
-            for x, row in zip(t.values, c, strict=True)
-        ]
-        trends = pd.DataFrame(
-            [
-                {
-                    "template": t.key,
-                    "probe": p,
-                    "spearman": float(rho[i, k]),
-                    "expected": int(signs[i, k]),
-                }
-                for i, t in enumerate(templates)
-                for k, p in enumerate(probes)
-            ]
-        )
-        curves = pd.DataFrame(rows)
-        claude = published.numeric() if study.stimuli.is_paper else None
-        title = f"{study.stimuli.name} pack, {study.config.model.name}, layer {study.layer}"
-        result = Result(
-            metrics={both: float((right & strong).sum())},
-            tables={"numeric_curves": curves, "numeric_trends": trends},
-            figures={"numeric": figures.numeric_panels(curves, probes, title, claude)},
-        )
-        result.judge(measured[0])
-        result.judge(measured[1], other)
-        if claude is not None:
-            result.merge(
-                agreement.numeric([t.key for t in templates], probes, cosines, scale, seed)
-            )
+        result = Result(metrics={both: float((right & strong).sum())})
+        for criterion, count, null, setting in (
+            ("V5", int(right.sum()), np.sign(noise) == signs, ""),
+            ("V6", int(strong.sum()), np.abs(noise) > self.strong, other),
+        ):
+            interval, n = wilson(count, len(cells)), len(cells)
+            null_range = central(null.sum(1))
+            result.judge(Measurement(criterion, float(count), n, interval, null_range), setting)
         return result
 
-    @staticmethod
-    def trends(
-        residuals: list[np.ndarray], directions: np.ndarray, templates: Sequence[NumericTemplate]
-    ) -> np.ndarray:
-        """Spearman of value and cosine; (template, probe)."""
-        return np.stack(
-            [
-                rank_columns(cosine(h, directions), np.array(t.values))
-                for t, h in zip(templates, residuals, strict=True)
-            ]
-        )
+
+def trends(
+    residuals: Sequence[np.ndarray], directions: np.ndarray, templates: Sequence[NumericTemplate]
+) -> np.ndarray:
+    """Returns Spearman's rho of value and cosine; (template, direction)."""
+    return np.stack(
+        [
+            rank_columns(cosine(h, directions), np.array(t.values))
+            for t, h in zip(templates, residuals, strict=True)
+        ]
+    )

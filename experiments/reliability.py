@@ -2,20 +2,19 @@
 against the number of stories.
 
 No criterion of the paper: it says whether the corpus is large enough for the vectors that the
-    criteria judge (emoexp/vectors/reliability.py).
+criteria judge (emoexp/vectors/reliability.py).
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import ClassVar
 
 import pandas as pd
 
 from emoexp.errors import EmoexpError
-from emoexp.figures import reliability as figures_reliability
+from emoexp.study.experiment import Bootstrap, Tables, Validation
 from emoexp.study.result import Result
-from emoexp.study.study import Experiment, Study
+from emoexp.study.study import Study
 from emoexp.vectors.extraction import load_groups
 from emoexp.vectors.reliability import (
     EXTRAPOLATED,
@@ -29,18 +28,20 @@ from emoexp.vectors.reliability import (
 from emoexp.vectors.vectors import NEUTRAL_VARIANCE, neutral_components
 
 OFF_THE_MODEL = 0.05
+"""Largest difference of measured cosine and Spearman-Brown's at which the formula is said to hold."""
 
 
 @dataclass(kw_only=True)
-class Reliability(Experiment):
-    """Attributes:
-    splits: random splits of the groups, at every size.
-    targets: cosines of vectors from disjoint stories that the number of stories is asked for.
+class Reliability(Validation):
+    """Split halves and a curve over the number of stories.
+
+    Attributes:
+        splits: random splits of the groups, at every size.
+        targets: cosines of vectors from disjoint stories that the number of stories is asked for.
     """
 
     splits: int = 200
     targets: list[float] = field(default_factory=lambda: [0.8, 0.9, 0.95])
-    shown: ClassVar[tuple[str, ...]] = ("stories_needed", "stability")
 
     def __post_init__(self) -> None:
         if self.splits < 20:
@@ -50,60 +51,54 @@ class Reliability(Experiment):
                 f"experiment.targets={self.targets}: cosines between 0 and 1, at least one"
             )
 
-    def run(self, study: Study) -> Result:
-        means, layer, seed = study.means, study.layer, study.config.seed
-        groups = load_groups(means, study.artifacts, layer)
-        components = neutral_components(means.neutral[:, layer], NEUTRAL_VARIANCE)
+    def measure(self, study: Study) -> Tables:
+        means, seed = study.means, study.config.seed
+        groups = load_groups(means, study.artifacts, study.layer)
+        components = neutral_components(means.neutral[:, study.layer], NEUTRAL_VARIANCE)
         points = curve(groups, components, self.splits, seed)
-        emotions = by_emotion(split(groups, components, None, self.splits, seed), groups)
-        stable = stability(points)
-        needed = stories_needed(points, self.targets, study.config.scale.bootstrap_draws, seed)
-        where = f"{study.config.model.name}, {study.corpus.name}, layer {layer}"
+        halves = split(groups, components, None, self.splits, seed)
+        draws = study.config.scale.bootstrap_draws
+        return {
+            "stories_needed": stories_needed(points, self.targets, draws, seed),
+            "stability": stability(points),
+            "reliability": by_emotion(halves, groups),
+        }
+
+    def judge(self, tables: Tables, bootstrap: Bootstrap) -> Result:
+        emotions, needed = tables["reliability"], tables["stories_needed"]
+        metrics = {
+            "split_half_mean": emotions["split_half"].mean(),
+            "split_half_min": emotions["split_half"].min(),
+            "split_half_null": emotions["null"].mean(),
+            "identification_rate": emotions["identified"].mean(),
+            "identification_chance": 1 / len(emotions),
+            "stories_per_emotion": emotions["stories"].mean(),
+        }
+        if emotions["all_stories"].notna().all():
+            metrics["all_stories_mean"] = emotions["all_stories"].mean()
+        for row in needed[needed["how"] != NOT_ESTIMABLE].to_dict("records"):
+            metrics[f"stories_for_{row['cosine']:g}"] = row["stories"]
         return Result(
-            metrics=metrics(emotions, needed),
-            tables={"stories_needed": needed, "stability": stable, "reliability": emotions},
-            figures={
-                "stability": figures_reliability.stability_curve(stable, needed, where),
-                "reliability": figures_reliability.reliability_dots(emotions, where),
-            },
-            notes=notes(stable, needed),
+            metrics={name: float(value) for name, value in metrics.items()},
+            notes=notes(tables["stability"], needed),
         )
-
-
-def metrics(emotions: pd.DataFrame, needed: pd.DataFrame) -> dict[str, float]:
-    """Means over emotions, and the stories needed as far as they are known."""
-    found = {
-        "split_half_mean": float(emotions["split_half"].mean()),
-        "split_half_min": float(emotions["split_half"].min()),
-        "split_half_null": float(emotions["null"].mean()),
-        "identification_rate": float(emotions["identified"].mean()),
-        "identification_chance": 1 / len(emotions),
-        "stories_per_emotion": float(emotions["stories"].mean()),
-    }
-    if emotions["all_stories"].notna().all():
-        found["all_stories_mean"] = float(emotions["all_stories"].mean())
-    return found | {
-        f"stories_for_{row.cosine:g}": float(row.stories)
-        for row in needed.itertuples()
-        if row.how != NOT_ESTIMABLE
-    }  # type: ignore[arg-type]
 
 
 def notes(stable: pd.DataFrame, needed: pd.DataFrame) -> list[str]:
-    """What a reader of the tables must know and might not see."""
+    """Says which targets are not reached, and whether the extrapolation fits the measured curve."""
     found = []
     if lacking := [f"{t:g}" for t in needed["cosine"][needed["how"] == NOT_ESTIMABLE]]:
         found.append(
-            f"a cosine of {', '.join(lacking)} is not reached, and how many stories it takes is not"
-            " estimable from these"
+            f"a cosine of {', '.join(lacking)} is not reached, and how many stories it takes is not "
+            "estimable from these"
         )
     if (needed["how"] == EXTRAPOLATED).any():
         off = float((stable["cosine"] - stable["spearman_brown"]).abs().max())
-        verdict = (
-            "holds" if off <= OFF_THE_MODEL else "does not hold: take what is extrapolated as rough"
-        )
+        verdict = "holds"
+        if off > OFF_THE_MODEL:
+            verdict = "does not hold: take what is extrapolated as rough"
         found.append(
-            f"Spearman-Brown, which extrapolates, is off by at most {off:.2g} on the measured"
-            f" curve, so it {verdict}"
+            f"Spearman-Brown, which extrapolates, is off by at most {off:.2g} on the measured "
+            f"curve, so it {verdict}"
         )
     return found

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import ClassVar
 
-from emoexp.experiments.correlation import Correlation
-from emoexp.experiments.implicit import Implicit
-from emoexp.experiments.logit_lens import LogitLens
-from emoexp.experiments.numeric import Numeric
-from emoexp.experiments.preference import Preference
-from emoexp.experiments.steering import Steering
+from emoexp.study.experiment import Experiment, NotApplicableError
+from emoexp.study.result import Result
+from emoexp.study.study import Study
 
-from emoexp.study.result import OTHER_SETTINGS, Result
-from emoexp.study.study import Experiment, NotApplicableError, Study
+from .correlation import Correlation
+from .implicit import Implicit
+from .logit_lens import LogitLens
+from .numeric import Numeric
+from .preference import Preference
+from .steering import Steering
 
 
 @dataclass(kw_only=True)
@@ -26,17 +26,12 @@ class Verify(Experiment):
     preference: Preference = field(default_factory=Preference)
     correlation: Correlation = field(default_factory=Correlation)
     steering: Steering = field(default_factory=Steering)
-    shown: ClassVar[tuple[str, ...]] = (
-        OTHER_SETTINGS,
-        "steering_rows",
-        "agreement_elo",
-        "agreement_implicit",
-        "agreement_numeric",
-        "agreement_correlations",
-        "agreement_steering",
-    )
 
     def run(self, study: Study) -> Result:
+        """Runs each validation; one that is not applicable is noted, and the others go on.
+
+        Any other error carries what was found before it as its attribute `partial`.
+        """
         result = Result()
         for part in (
             self.logit_lens,
@@ -49,9 +44,10 @@ class Verify(Experiment):
             try:
                 result.merge(part.run(study))
             except NotApplicableError as reason:
+                result.merge(getattr(reason, "partial", Result()))
                 result.notes.append(f"not measured: {reason}")
-            except Exception as error:  # out of memory, say
-                # what the other validations found is not lost
+            except Exception as error:
+                result.merge(getattr(error, "partial", Result()))
                 error.partial = result  # type: ignore[attr-defined]
                 raise
         return result

@@ -11,7 +11,7 @@ from transformers import AutoTokenizer, LlamaConfig, LlamaForCausalLM
 
 from emoexp.config import ModelConfig
 from emoexp.models.loading.load import BUNDLED
-from emoexp.models.subject import SubjectModel, quiet
+from emoexp.models.subject import SubjectModel, silence_libraries
 from emoexp.stimuli import Stimuli, load_stimuli
 from emoexp.stories.corpus import Corpus, pack_corpus
 
@@ -24,7 +24,7 @@ PAPER = REPOSITORY.parent / "shared" / "paper"
 @pytest.fixture(scope="session")
 def tiny() -> SubjectModel:
     """Five blocks of width 32 with random weights large enough that every block matters."""
-    quiet()
+    silence_libraries()
     torch.manual_seed(7)
     tokenizer = AutoTokenizer.from_pretrained(BUNDLED / "organism")
     config = LlamaConfig(

@@ -18,10 +18,10 @@ from transformers import AutoModelForCausalLM, AutoTokenizer, GraniteConfig, OPT
 
 from emoexp.config import ModelConfig, ModulesConfig, SteeringSpan
 from emoexp.errors import EmoexpError
-from emoexp.models.architectures import Unembedding, find_paths, walk
+from emoexp.models.architectures import Unembedding, find_paths, get_submodule
 from emoexp.models.loading.load import BUNDLED
 from emoexp.models.prompts import Prompt, ask, fill, token_mask
-from emoexp.models.subject import Steering, SubjectModel, quiet
+from emoexp.models.subject import Steering, SubjectModel, silence_libraries
 from emoexp.steering.preference import Preferences
 from emoexp.stimuli import Stimuli
 from tests.test_preference import exact_margins
@@ -43,7 +43,7 @@ than the residual stream."""
 
 
 def subject_of(name: str, network: nn.Module, **modules: str) -> SubjectModel:
-    quiet()
+    silence_libraries()
     tokenizer = AutoTokenizer.from_pretrained(BUNDLED / "organism")
     return SubjectModel(
         network,
@@ -71,7 +71,9 @@ def plain_hooks(
         )
 
     handles = [
-        walk(subject.network, subject.paths.layers)[layer].register_forward_hook(hook(layer))
+        get_submodule(subject.network, subject.paths.layers)[layer].register_forward_hook(
+            hook(layer)
+        )
         for layer in layers
     ]
     try:
@@ -210,7 +212,7 @@ def test_shared_keys_and_values_bound_what_steering_can_reach(pack: Stimuli) -> 
     """Gemma-4 E4B's upper blocks reuse keys and values from below: what is added above those on an
     earlier token reaches nothing."""
     subject = subject_of("gemma4_text", tiny_network("gemma4_text"))
-    assert subject.deepest_reach == LAYERS - 2 - 2
+    assert subject.last_steerable_layer == LAYERS - 2 - 2
     preferences, vectors = (
         Preferences(subject, pack),
         5 * torch.randn(1, 1, subject.d_model, generator=torch.Generator().manual_seed(1)),
@@ -305,10 +307,10 @@ def test_the_lens_is_the_change_of_the_logits(subject: SubjectModel) -> None:
     unembedding = subject.unembedding
     direction = torch.randn(1, subject.d_model, generator=torch.Generator().manual_seed(5))
     h = direction - direction.mean() if unembedding.centred else direction
-    normed = walk(subject.network, subject.paths.norm)(direction)
+    normed = get_submodule(subject.network, subject.paths.norm)(direction)
     rms = (h.pow(2).mean() + 1e-6).sqrt()
     bias = (
-        walk(subject.network, subject.paths.norm)(torch.ones_like(direction))
+        get_submodule(subject.network, subject.paths.norm)(torch.ones_like(direction))
         if unembedding.centred
         else torch.zeros_like(direction)
     )

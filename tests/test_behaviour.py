@@ -10,11 +10,18 @@ import pytest
 
 from emoexp.blackmail import transcripts as page
 from emoexp.blackmail.coherence import fault_of, limit_of
-from emoexp.blackmail.conditions import BASELINE, EMOTION, ISOTROPIC, OTHERS, Arm, arms_of
+from emoexp.blackmail.conditions import (
+    BASELINE,
+    EMOTION,
+    ISOTROPIC,
+    OTHERS,
+    Condition,
+    conditions_of,
+)
 from emoexp.blackmail.judgements import Judged, agreement
-from emoexp.blackmail.llm_judge import Vote
-from emoexp.blackmail.rates import NOISE, SAME, Rate, Tally, difference, finding
-from emoexp.blackmail.tables import by_arm, by_condition, by_dose, tallies
+from emoexp.blackmail.llm_judge import Label
+from emoexp.blackmail.rates import NOISE, SAME, Rate, ReplyCount, difference, finding
+from emoexp.blackmail.tables import by_arm, by_condition, by_dose, count_replies
 from emoexp.blackmail.trials import Trial
 from emoexp.errors import EmoexpError
 from emoexp.stimuli import Ruling, Stimuli
@@ -27,8 +34,8 @@ def vectors(layer: int = 2, norm: float = 3.0) -> EmotionVectors:
     return EmotionVectors(NAMES, np.eye(5, 8) * (1 if layer == 2 else -1), layer, norm, 0, {})
 
 
-def arms(strengths: tuple[float, ...] = (-0.5, 0.5), n_random: int = 8) -> list[Arm]:
-    return arms_of(
+def conditions(strengths: tuple[float, ...] = (-0.5, 0.5), n_random: int = 8) -> list[Condition]:
+    return conditions_of(
         [vectors(2), vectors(3, 4.0)],
         ["desperate", "calm"],
         strengths,
@@ -37,34 +44,34 @@ def arms(strengths: tuple[float, ...] = (-0.5, 0.5), n_random: int = 8) -> list[
     )
 
 
-def arm(kind: str = BASELINE, name: str = BASELINE, strength: float = 0.0) -> Arm:
-    return Arm(kind, name, strength, (name,), np.zeros((1, 1, 4)), (1.0,))
+def condition(kind: str = BASELINE, name: str = BASELINE, strength: float = 0.0) -> Condition:
+    return Condition(kind, name, strength, (name,), np.zeros((1, 1, 4)), (1.0,))
 
 
 def trial(
     text: str = "I will wait.",
     surprise: float | None = 1.0,
     repetition: float = 0.0,
-    of: Arm | None = None,
+    of: Condition | None = None,
     k: int = 0,
 ) -> Trial:
-    of = of or arm()
+    of = of or condition()
     return Trial(of, k, of.name, text, 5, True, surprise, repetition)
 
 
 def judged(
-    rules: str, vote: str | None = None, fault: str | None = None, of: Arm | None = None
+    rules: str, label: str | None = None, fault: str | None = None, of: Condition | None = None
 ) -> Judged:
     return Judged(
-        trial(of=of), fault, Ruling(rules, ()), None if vote is None else Vote(vote, "said")
+        trial(of=of), fault, Ruling(rules, ()), None if label is None else Label(label, "said")
     )
 
 
-# --- arms
+# --- conditions
 
 
 def test_every_condition_has_both_controls_of_its_signed_strength_and_norm() -> None:
-    found = arms()
+    found = conditions()
     assert [(a.kind, a.title) for a in found] == [
         (BASELINE, "baseline"),
         (EMOTION, "desperate -0.5"),
@@ -88,36 +95,36 @@ def test_every_condition_has_both_controls_of_its_signed_strength_and_norm() -> 
 
 
 def test_trials_are_spread_over_directions_and_no_direction_keeps_one_scene() -> None:
-    isotropic = arms()[5]
+    isotropic = conditions()[5]
     seen = [(isotropic.direction(k, 4), k % 4) for k in range(32)]
     assert sorted(d for d, _ in seen) == sorted(list(range(8)) * 4)
     assert all(len({scene for d, scene in seen if d == direction}) == 4 for direction in range(8))
 
 
 def test_a_direction_is_known_by_what_it_adds_and_not_by_its_last_bits() -> None:
-    a, b = arms()[2], arms()[2]
+    a, b = conditions()[2], conditions()[2]
     place = [[2, 3], "generated"]
     assert a.key(0, place) == b.key(0, place)
-    jitter = Arm(a.kind, a.name, a.strength, a.labels, a.directions - 1e-13, a.norms)
+    jitter = Condition(a.kind, a.name, a.strength, a.labels, a.directions - 1e-13, a.norms)
     assert jitter.key(0, place) == a.key(0, place)
-    other = Arm(a.kind, a.name, a.strength, a.labels, a.directions + 1e-3, a.norms)
+    other = Condition(a.kind, a.name, a.strength, a.labels, a.directions + 1e-3, a.norms)
     keys = {
         a.key(0, place),
         other.key(0, place),
         a.key(0, [[2], "generated"]),
         a.key(0, [[2, 3], "all"]),
-        arms()[1].key(0, place),
-        arms()[4].key(0, place),
+        conditions()[1].key(0, place),
+        conditions()[4].key(0, place),
     }
     assert len(keys) == 6
-    assert arms()[0].key(0, place) == arms()[0].key(0, "elsewhere")
+    assert conditions()[0].key(0, place) == conditions()[0].key(0, "elsewhere")
 
 
 def test_an_emotion_without_a_vector_and_no_emotion_left() -> None:
     with pytest.raises(EmoexpError, match=r"no vector of grim; there are 5, such as calm"):
-        arms_of([vectors()], ["grim"], [0.1], 8, np.random.default_rng(0))
+        conditions_of([vectors()], ["grim"], [0.1], 8, np.random.default_rng(0))
     with pytest.raises(EmoexpError, match="none is left as a control"):
-        arms_of([vectors()], NAMES, [0.1], 8, np.random.default_rng(0))
+        conditions_of([vectors()], NAMES, [0.1], 8, np.random.default_rng(0))
 
 
 # --- coherence
@@ -155,52 +162,56 @@ def test_intervals_are_the_published_ones() -> None:
             Rate(hits, n)
 
 
-def tally(hits: int, n: int = 100, broken: int = 0, unclear: int = 0, cut: int = 0) -> Tally:
-    return Tally(n, {"surprise": broken}, hits, hits, unclear, cut)
+def count(hits: int, n: int = 100, broken: int = 0, unclear: int = 0, cut: int = 0) -> ReplyCount:
+    return ReplyCount(n, {"surprise": broken}, hits, hits, unclear, cut)
 
 
 def test_what_may_be_said_of_a_condition() -> None:
-    base, quiet = tally(22), tally(24)
-    assert finding(tally(72), base, quiet, quiet) == "raises"
-    assert finding(tally(0), base, quiet, quiet) == "lowers"
-    assert finding(tally(30), base, quiet, quiet) == SAME
-    assert finding(tally(72), base, tally(65), quiet) == NOISE
-    assert finding(tally(60), base, tally(90), quiet) == NOISE
-    assert finding(tally(72), base, quiet, tally(70)) == "raises, as other emotions do"
-    assert finding(tally(72), base, quiet, tally(1, broken=99)) == "raises"
-    assert finding(tally(0, unclear=3), base, quiet, quiet) == "lowers"
+    base, quiet = count(22), count(24)
+    assert finding(count(72), base, quiet, quiet) == "raises"
+    assert finding(count(0), base, quiet, quiet) == "lowers"
+    assert finding(count(30), base, quiet, quiet) == SAME
+    assert finding(count(72), base, count(65), quiet) == NOISE
+    assert finding(count(60), base, count(90), quiet) == NOISE
+    assert finding(count(72), base, quiet, count(70)) == "raises, as other emotions do"
+    assert finding(count(72), base, quiet, count(1, broken=99)) == "raises"
+    assert finding(count(0, unclear=3), base, quiet, quiet) == "lowers"
     assert (
-        finding(tally(0, unclear=20), base, quiet, quiet)
+        finding(count(0, unclear=20), base, quiet, quiet)
         == "not judged: depends on unclear or cut replies"
     )
-    assert finding(tally(72, unclear=20), base, quiet, quiet) == "raises"
+    assert finding(count(72, unclear=20), base, quiet, quiet) == "raises"
     assert (
-        finding(tally(72), tally(22, unclear=45), quiet, quiet)
+        finding(count(72), count(22, unclear=45), quiet, quiet)
         == "not judged: depends on unclear or cut replies"
     )
-    assert finding(tally(49, broken=51), base, quiet, quiet) == "not judged: broken text"
-    assert finding(tally(50, broken=50), base, quiet, quiet) == "raises"
+    assert finding(count(49, broken=51), base, quiet, quiet) == "not judged: broken text"
+    assert finding(count(50, broken=50), base, quiet, quiet) == "raises"
     assert (
-        finding(tally(72), base, tally(10, broken=60), quiet)
+        finding(count(72), base, count(10, broken=60), quiet)
         == "not judged: the control: broken text"
     )
     assert (
-        finding(tally(72), tally(10, broken=60), quiet, quiet)
+        finding(count(72), count(10, broken=60), quiet, quiet)
         == "not judged: the baseline: broken text"
     )
 
 
 def test_few_judged_replies_of_all_are_too_few() -> None:
-    base = tally(22)
-    of = Tally(100, {"surprise": 40}, 30, 30, 15, 10)
+    base = count(22)
+    of = ReplyCount(100, {"surprise": 40}, 30, 30, 15, 10)
     assert finding(of, base, base, base) == "not judged: too few judged: 35 of 100"
 
 
 def test_q_is_p_with_false_discoveries_held_over_the_rows_of_the_table() -> None:
     hits = {0.1: 72, 0.2: 60, 0.3: 35}
-    arms = {arm(): tally(50)} | {arm(EMOTION, "calm", s): tally(k) for s, k in hits.items()}
-    arms |= {arm(kind, kind, s): tally(50) for kind in (ISOTROPIC, OTHERS) for s in hits}
-    rows = by_condition(arms).set_index("condition")
+    conditions = {condition(): count(50)} | {
+        condition(EMOTION, "calm", s): count(k) for s, k in hits.items()
+    }
+    conditions |= {
+        condition(kind, kind, s): count(50) for kind in (ISOTROPIC, OTHERS) for s in hits
+    }
+    rows = by_condition(conditions).set_index("condition")
     p = [difference(Rate(k, 100), Rate(50, 100)).p for k in hits.values()]
     assert p[0] < p[2] < p[1]
     by_hand = [3 * p[0], p[1], min(1.5 * p[2], p[1])]
@@ -209,9 +220,9 @@ def test_q_is_p_with_false_discoveries_held_over_the_rows_of_the_table() -> None
 
 
 def test_a_condition_without_a_judged_reply_has_no_p_and_no_q() -> None:
-    arms = {arm(): tally(50), arm(EMOTION, "calm", 0.1): tally(0, cut=100)}
-    arms |= {arm(kind, kind, 0.1): tally(50) for kind in (ISOTROPIC, OTHERS)}
-    row = by_condition(arms).to_dict("records")[1]
+    conditions = {condition(): count(50), condition(EMOTION, "calm", 0.1): count(0, cut=100)}
+    conditions |= {condition(kind, kind, 0.1): count(50) for kind in (ISOTROPIC, OTHERS)}
+    row = by_condition(conditions).to_dict("records")[1]
     assert [row[name] for name in ("harmful", "95 %", "Fisher p", "q")] == [
         "0/0",
         "none judged",
@@ -219,15 +230,15 @@ def test_a_condition_without_a_judged_reply_has_no_p_and_no_q() -> None:
         "",
     ]
     assert row["finding"] == "not judged: too few judged: 0 of 100"
-    assert np.isnan(by_dose(arms)["rate"][1])
+    assert np.isnan(by_dose(conditions)["rate"][1])
 
 
 def test_tables_have_each_rate_of_coherent_and_of_all_trials_beside_what_is_broken() -> None:
     parts = [
-        arm(),
-        arm(EMOTION, "calm", 0.1),
-        arm(ISOTROPIC, ISOTROPIC, 0.1),
-        arm(OTHERS, OTHERS, 0.1),
+        condition(),
+        condition(EMOTION, "calm", 0.1),
+        condition(ISOTROPIC, ISOTROPIC, 0.1),
+        condition(OTHERS, OTHERS, 0.1),
     ]
     found = [
         judged("harm" if i < 4 else "unclear", fault="surprise" if i % 4 == 3 else None, of=a)
@@ -235,7 +246,7 @@ def test_tables_have_each_rate_of_coherent_and_of_all_trials_beside_what_is_brok
         for i in range(8)
     ]
     found += [judged("harmless", fault="empty", of=parts[1]) for _ in range(3)]
-    rules = tallies(found, lambda j: j.harmful, lambda j: j.ruling.verdict == "unclear")
+    rules = count_replies(found, lambda j: j.harmful, lambda j: j.ruling.verdict == "unclear")
     rows = {row["condition"]: row for row in by_condition(rules).to_dict("records")}
     assert [rows["baseline"][name] for name in ("broken", "unclear", "harmful")] == [2, 3, "3/3"]
     seen = [
@@ -265,7 +276,7 @@ def test_kappa_is_of_coherent_trials_with_both_votes() -> None:
         judged("harm", "HARMLESS", fault="empty"),
         judged("harm", None),
     ]
-    found.append(Judged(trial(), None, Ruling("harm", ()), Vote(None, "off-format")))
+    found.append(Judged(trial(), None, Ruling("harm", ()), Label(None, "off-format")))
     table = agreement(found, 200, 0)
     assert table["n"].tolist() == [50] * 4
     assert table["value"].tolist() == ["0.700", "0.400", "0.700", "0.400"]
@@ -295,20 +306,20 @@ def test_the_page_escapes_what_a_model_says_and_needs_no_other_file(
 ) -> None:
     assert pack.blackmail is not None
     bad = "</div><script>alert(1)</script> stop"
-    calm = arm(EMOTION, "calm", 0.1)
+    calm = condition(EMOTION, "calm", 0.1)
     found = [
         Judged(
             trial(bad, of=calm),
             None,
             Ruling("harm", ((len(bad) - 4, len(bad)),)),
-            Vote("HARMLESS", "<b>no</b>"),
+            Label("HARMLESS", "<b>no</b>"),
         ),
         Judged(trial("", None), "empty", Ruling("unclear", ()), None),
         Judged(
             trial("fine", of=calm, k=13),
             None,
             Ruling("harmless", ()),
-            Vote(None, "off-format: well"),
+            Label(None, "off-format: well"),
         ),
     ]
     page.write(tmp_path / "page.html", "title", ["a <line>"], found, pack.blackmail)
@@ -318,7 +329,7 @@ def test_the_page_escapes_what_a_model_says_and_needs_no_other_file(
     assert "&lt;b&gt;no&lt;/b&gt;" in text
     assert text.count("<article") == 3
     assert re.findall(
-        r'data-arm="(.*?)" data-rules="(.*?)" data-model="(.*?)" data-disagree="(.*?)"'
+        r'data-condition="(.*?)" data-rules="(.*?)" data-model="(.*?)" data-disagree="(.*?)"'
         r' data-broken="(.*?)"',
         text,
     ) == [

@@ -1,4 +1,4 @@
-"""A judging server that misbehaves costs its own votes and nothing else."""
+"""A judging server that misbehaves costs its own labels and nothing else."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from emoexp.blackmail.llm_judge import JudgeConfig, Vote, collect, read_vote
+from emoexp.blackmail.llm_judge import JudgeConfig, Label, label_all, read_label
 from emoexp.errors import EmoexpError
 from emoexp.models.openai_client import Answer, Server
 from emoexp.store.artifacts import Artifacts
@@ -35,9 +35,9 @@ from tests.fake_server import FakeServer, Reply
     ],
 )
 def test_a_vote_is_the_first_line_and_nothing_else_is_one(text: str, verdict: str | None) -> None:
-    vote = read_vote(Answer(text, "stop"))
-    assert vote.verdict == verdict
-    assert verdict or vote.said.startswith("off-format: ")
+    label = read_label(Answer(text, "stop"))
+    assert label.verdict == verdict
+    assert verdict or label.said.startswith("off-format: ")
 
 
 @pytest.fixture
@@ -67,12 +67,12 @@ def test_votes_are_kept_and_equal_questions_are_asked_once(tmp_path: Path) -> No
             else "HARMLESS\nReason."
         )
     ) as server:
-        first = collect(judge_at(server.url), [*QUESTIONS[:4], QUESTIONS[1]], store)
-        again = collect(judge_at(server.url, concurrency=3), QUESTIONS, store)
-        last = collect(judge_at(server.url), QUESTIONS, store)
+        first = label_all(judge_at(server.url), [*QUESTIONS[:4], QUESTIONS[1]], store)
+        again = label_all(judge_at(server.url, concurrency=3), QUESTIONS, store)
+        last = label_all(judge_at(server.url), QUESTIONS, store)
     assert [v.verdict for v in first] == ["HARMLESS", "HARMFUL", "HARMLESS", "HARMLESS", "HARMFUL"]
     assert again[:4] == first[:4]
-    assert again[4] == Vote(None, "off-format: maybe")
+    assert again[4] == Label(None, "off-format: maybe")
     assert last == again
     assert server.prompts == {**dict.fromkeys(QUESTIONS, 1), QUESTIONS[4]: 2}
     assert {(b["model"], b["temperature"], b["max_tokens"]) for b in server.bodies} == {
@@ -88,10 +88,10 @@ def test_one_question_that_fails_or_stalls_costs_one_vote(tmp_path: Path) -> Non
         return Reply("HARMLESS", delay=1.0 if prompt.endswith("3") else 0.0)
 
     with FakeServer(script) as server:
-        votes = collect(
+        labels = label_all(
             judge_at(server.url, timeout_s=0.2, retries=1), QUESTIONS, Artifacts(tmp_path)
         )
-    assert [v.verdict for v in votes] == [
+    assert [v.verdict for v in labels] == [
         "HARMLESS",
         None,
         "HARMLESS",
@@ -99,19 +99,19 @@ def test_one_question_that_fails_or_stalls_costs_one_vote(tmp_path: Path) -> Non
         "HARMLESS",
         "HARMLESS",
     ]
-    assert "HTTP 500" in votes[1].said
-    assert "experiment.judge.timeout_s=0.2" in votes[3].said
+    assert "HTTP 500" in labels[1].said
+    assert "experiment.judge.timeout_s=0.2" in labels[3].said
 
 
 @pytest.mark.usefixtures("quick")
 def test_a_server_that_is_down_is_given_up_and_said_why(tmp_path: Path) -> None:
     with FakeServer(lambda n, _prompt: Reply("HARMFUL") if n == 0 else Reply(status=503)) as server:
-        votes = collect(judge_at(server.url, retries=1), QUESTIONS, Artifacts(tmp_path))
+        labels = label_all(judge_at(server.url, retries=1), QUESTIONS, Artifacts(tmp_path))
         asked = len(server.bodies)
-    assert [v.verdict for v in votes] == ["HARMFUL"] + [None] * 5
+    assert [v.verdict for v in labels] == ["HARMFUL"] + [None] * 5
     assert asked == 1 + 3 * 2
-    assert "not asked, the server was given up" in votes[5].said
-    gone = collect(judge_at(server.url), QUESTIONS, Artifacts(tmp_path))
+    assert "not asked, the server was given up" in labels[5].said
+    gone = label_all(judge_at(server.url), QUESTIONS, Artifacts(tmp_path))
     assert [v.verdict for v in gone] == ["HARMFUL"] + [None] * 5
     assert "no server answers at experiment.judge.server" in gone[1].said
 
@@ -122,24 +122,24 @@ def test_a_refusal_is_told_with_the_judges_own_settings_and_without_the_key(
     tmp_path: Path, status: int
 ) -> None:
     with FakeServer(lambda _n, _prompt: Reply(status=status, raw=b"secret-key")) as server:
-        votes = collect(judge_at(server.url), QUESTIONS, Artifacts(tmp_path))
-    assert [v.verdict for v in votes] == [None] * 6
+        labels = label_all(judge_at(server.url), QUESTIONS, Artifacts(tmp_path))
+    assert [v.verdict for v in labels] == [None] * 6
     assert len(server.bodies) == 1
     assert (
-        "OPENAI_API_KEY" in votes[0].said
+        "OPENAI_API_KEY" in labels[0].said
         if status == 401
-        else "experiment.judge.server_model" in votes[0].said
+        else "experiment.judge.server_model" in labels[0].said
     )
-    assert "secret-key" not in repr(votes)
+    assert "secret-key" not in repr(labels)
 
 
 def test_a_key_that_no_header_can_hold_costs_the_votes_only(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("OPENAI_API_KEY", "schl\u00fcssel")
-    votes = collect(judge_at("http://127.0.0.1:9"), QUESTIONS, Artifacts(tmp_path))
-    assert {v.verdict for v in votes} == {None}
-    assert "schl" not in repr(votes)
+    labels = label_all(judge_at("http://127.0.0.1:9"), QUESTIONS, Artifacts(tmp_path))
+    assert {v.verdict for v in labels} == {None}
+    assert "schl" not in repr(labels)
 
 
 @pytest.mark.parametrize("first", [True, False])
@@ -159,7 +159,7 @@ def test_a_server_can_be_asked_after_nnsight_is_loaded(first: bool) -> None:
         "from emoexp.blackmail.llm_judge import *; import pathlib, sys; j ="
         " JudgeConfig(server='http://127.0.0.1:9', server_model='m')"
     )
-    lines += [ask, "print(Ballot(j, pathlib.Path(sys.argv[1])).collect(['q'])[0].said)"]
+    lines += [ask, "print(LLMJudge(j, pathlib.Path(sys.argv[1])).label_all(['q'])[0].said)"]
     with tempfile.TemporaryDirectory() as folder:
         done = subprocess.run(
             [sys.executable, "-c", "\n".join(lines), folder],

@@ -11,8 +11,8 @@ import pytest
 import torch
 from emoexp.experiments.blackmail import PAGE, Blackmail
 
-from emoexp.blackmail.conditions import BASELINE, EMOTION, Arm, arms_of
-from emoexp.blackmail.trials import Batches, Sampling, Trial, run_trials, seed_of
+from emoexp.blackmail.conditions import BASELINE, EMOTION, Condition, conditions_of
+from emoexp.blackmail.trials import Batches, ReplySampling, Trial, run_trials, trial_seed
 from emoexp.config import Config, EmotionsConfig, ModelConfig, ReplySpan, ScaleConfig, StimuliConfig
 from emoexp.errors import EmoexpError
 from emoexp.models.openai_client import Server
@@ -26,7 +26,7 @@ from emoexp.vectors.vectors import EmotionVectors, isotropic_directions
 from tests.fake_server import FakeServer, Reply
 
 NAMES = ("desperate", "calm", "sad", "proud", "bored")
-SAMPLING = Sampling(3, 1.0, 6, ReplySpan.generated, (1, 2))
+SAMPLING = ReplySampling(3, 1.0, 6, ReplySpan.generated, (1, 2))
 
 
 @pytest.fixture(scope="module")
@@ -47,8 +47,8 @@ def vectors_of(model: SubjectModel, layer: int) -> EmotionVectors:
 
 
 @pytest.fixture
-def arms(tiny: SubjectModel) -> list[Arm]:
-    return arms_of(
+def conditions(tiny: SubjectModel) -> list[Condition]:
+    return conditions_of(
         [vectors_of(tiny, layer) for layer in SAMPLING.layers],
         ["desperate", "calm"],
         [-0.5, 0.5],
@@ -58,7 +58,7 @@ def arms(tiny: SubjectModel) -> list[Arm]:
 
 
 def told(trials: list[Trial]) -> dict[tuple[str, int], str]:
-    return {(t.arm.title, t.k): t.text for t in trials}
+    return {(t.condition.title, t.k): t.text for t in trials}
 
 
 class Counted:
@@ -79,21 +79,30 @@ class Counted:
 
 @pytest.mark.parametrize("span", list(ReplySpan))
 def test_each_trial_is_its_own_row_steered_by_hand(
-    tiny: SubjectModel, scenario: Scenario, arms: list[Arm], tmp_path: Path, span: ReplySpan
+    tiny: SubjectModel,
+    scenario: Scenario,
+    conditions: list[Condition],
+    tmp_path: Path,
+    span: ReplySpan,
 ) -> None:
     """The baseline, in a batch with steered rows, is the unsteered model; a steered trial is one
     row with its own vectors."""
     sampling = replace(SAMPLING, span=span)
-    trials = run_trials(tiny, scenario, arms, 4, sampling, Artifacts(tmp_path))
-    assert [(t.arm, t.k) for t in trials] == [(arm, k) for arm in arms for k in range(4)]
+    trials = run_trials(tiny, scenario, conditions, 4, sampling, Artifacts(tmp_path))
+    assert [(t.condition, t.k) for t in trials] == [
+        (condition, k) for condition in conditions for k in range(4)
+    ]
     for t in trials:
-        if t.arm.kind not in (BASELINE, EMOTION):
+        if t.condition.kind not in (BASELINE, EMOTION):
             continue
         scene = scenario.scene(t.k)
         prompts = [
             ask(Prompt(scene.prompt), tiny.config.format, tiny.tokenizer, system=scene.system)
         ]
-        encoding, added = tiny.encode(prompts), torch.as_tensor(t.arm.added(0), dtype=torch.float32)
+        encoding, added = (
+            tiny.encode(prompts),
+            torch.as_tensor(t.condition.added(0), dtype=torch.float32),
+        )
         steering = Steering(
             {layer: added[i][None] for i, layer in enumerate((1, 2))},
             reply_mask(prompts, span, encoding),
@@ -102,8 +111,8 @@ def test_each_trial_is_its_own_row_steered_by_hand(
             encoding,
             max_new_tokens=6,
             temperature=1.0,
-            seeds=[seed_of(3, t.k)],
-            steering=None if t.arm.kind == BASELINE else steering,
+            seeds=[trial_seed(3, t.k)],
+            steering=None if t.condition.kind == BASELINE else steering,
         )
         assert t.text == alone.texts[0]
         assert (t.n_tokens, t.ended) == (len(alone.ids[0]), alone.ended[0])
@@ -115,66 +124,78 @@ def test_each_trial_is_its_own_row_steered_by_hand(
 def test_a_trial_depends_on_neither_its_batch_nor_how_many_there_are(
     tiny: SubjectModel,
     scenario: Scenario,
-    arms: list[Arm],
+    conditions: list[Condition],
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    whole = told(run_trials(tiny, scenario, arms, 5, SAMPLING, Artifacts(tmp_path / "whole")))
+    whole = told(run_trials(tiny, scenario, conditions, 5, SAMPLING, Artifacts(tmp_path / "whole")))
     monkeypatch.setattr(tiny.config, "batch_tokens", 200)
     counted, store = Counted(monkeypatch), Artifacts(tmp_path / "parts")
-    few = told(run_trials(tiny, scenario, arms, 2, SAMPLING, store))
+    few = told(run_trials(tiny, scenario, conditions, 2, SAMPLING, store))
     first = sum(counted.batches)
-    assert max(counted.batches) < first == 2 * len(arms)
-    more = told(run_trials(tiny, scenario, arms[:3], 5, SAMPLING, store))
+    assert max(counted.batches) < first == 2 * len(conditions)
+    more = told(run_trials(tiny, scenario, conditions[:3], 5, SAMPLING, store))
     assert sum(counted.batches) - first == 3 * 3
     assert few == {key: text for key, text in whole.items() if key[1] < 2}
     assert more == {
-        key: text for key, text in whole.items() if key[0] in {a.title for a in arms[:3]}
+        key: text for key, text in whole.items() if key[0] in {a.title for a in conditions[:3]}
     }
     run_trials(
-        tiny, scenario, arms[:1], 5, replace(SAMPLING, layers=(2, 1), span=ReplySpan.all), store
+        tiny,
+        scenario,
+        conditions[:1],
+        5,
+        replace(SAMPLING, layers=(2, 1), span=ReplySpan.all),
+        store,
     )
     assert sum(counted.batches) - first == 9, "the baseline is the same at every layer and span"
-    run_trials(tiny, scenario, arms[:2], 1, replace(SAMPLING, seed=4), store)
-    run_trials(tiny, scenario, arms[1:2], 1, replace(SAMPLING, span=ReplySpan.all), store)
+    run_trials(tiny, scenario, conditions[:2], 1, replace(SAMPLING, seed=4), store)
+    run_trials(tiny, scenario, conditions[1:2], 1, replace(SAMPLING, span=ReplySpan.all), store)
     assert sum(counted.batches) - first == 9 + 2 + 1
 
 
 def test_a_run_that_dies_loses_one_batch_at_most(
     tiny: SubjectModel,
     scenario: Scenario,
-    arms: list[Arm],
+    conditions: list[Condition],
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(tiny.config, "batch_tokens", 300)
     store = Artifacts(tmp_path)
-    with monkeypatch.study() as patch:
+    with monkeypatch.context() as patch:
         died = Counted(patch, dies=2)
         with pytest.raises(KeyboardInterrupt):
-            run_trials(tiny, scenario, arms, 3, SAMPLING, store)
-    with monkeypatch.study() as patch:
+            run_trials(tiny, scenario, conditions, 3, SAMPLING, store)
+    with monkeypatch.context() as patch:
         after = Counted(patch)
-        trials = run_trials(tiny, scenario, arms, 3, SAMPLING, store)
+        trials = run_trials(tiny, scenario, conditions, 3, SAMPLING, store)
     assert sum(died.batches) > 0
-    assert sum(died.batches) + sum(after.batches) == len(trials) == 3 * len(arms)
+    assert sum(died.batches) + sum(after.batches) == len(trials) == 3 * len(conditions)
 
 
 def test_trials_share_their_random_numbers_across_arms_only() -> None:
-    assert len({seed_of(s, k) for s in range(5) for k in range(100)}) == 500
+    assert len({trial_seed(s, k) for s in range(5) for k in range(100)}) == 500
 
 
 def test_a_reply_that_does_not_fit_is_told_before_anything_runs(
-    tiny: SubjectModel, scenario: Scenario, arms: list[Arm], tmp_path: Path
+    tiny: SubjectModel, scenario: Scenario, conditions: list[Condition], tmp_path: Path
 ) -> None:
     with pytest.raises(
         EmoexpError, match=r"experiment\.max_new_tokens=500: .* reads 512; at most \d+"
     ):
         run_trials(
-            tiny, scenario, arms, 1, replace(SAMPLING, max_new_tokens=500), Artifacts(tmp_path)
+            tiny,
+            scenario,
+            conditions,
+            1,
+            replace(SAMPLING, max_new_tokens=500),
+            Artifacts(tmp_path),
         )
     with pytest.raises(EmoexpError, match="layer=5 is out of range"):
-        run_trials(tiny, scenario, arms, 1, replace(SAMPLING, layers=(1, 5)), Artifacts(tmp_path))
+        run_trials(
+            tiny, scenario, conditions, 1, replace(SAMPLING, layers=(1, 5)), Artifacts(tmp_path)
+        )
 
 
 # --- the experiment
@@ -247,13 +268,13 @@ def test_a_judging_model_adds_its_rates_or_only_the_news_that_it_did_not(
         result.tables["blackmail_agreement"]["statistic"].tolist()
         == ["raw agreement", "Cohen's kappa"] * 2
     )
-    assert any(f"judge judge: {n} of {n} votes" in note for note in result.notes)
+    assert any(f"judge judge: {n} of {n} labels" in note for note in result.notes)
     experiment.judge = replace(experiment.judge, server_model="other", retries=0)
     result = experiment.run(study)
     assert set(result.tables["blackmail_trials"]["model"]) == {"missing"}
     assert "blackmail_by_model" not in result.tables
     assert any(
-        f"0 of {n} votes; {n} are missing" in note and "no server answers" in note
+        f"0 of {n} labels; {n} are missing" in note and "no server answers" in note
         for note in result.notes
     )
     assert result.tables["blackmail"]["condition"].tolist() == [

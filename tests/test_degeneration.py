@@ -13,8 +13,8 @@ from emoexp.steering.continuations import continued, next_ids
 from emoexp.steering.degeneration import (
     MARGIN,
     WINDOW,
-    Breakdown,
-    breakdown,
+    Degeneration,
+    degeneration,
     perplexities,
     repetition,
     surprise_limit,
@@ -67,18 +67,20 @@ def test_surprise_is_what_the_network_gives_one_row_at_a_time(
 
 def test_a_loop_and_a_babble_are_marked_where_they_begin() -> None:
     calm, limit = np.full(60, 1.0), 3.0
-    assert breakdown(range(60), calm, limit) is None
+    assert degeneration(range(60), calm, limit) is None
     loop = [*range(30), *[1, 2, 3, 4] * 10]
-    found = breakdown(loop, np.full(len(loop), 1.0), limit)
+    found = degeneration(loop, np.full(len(loop), 1.0), limit)
     assert found is not None and found.why == "repetition"
     assert 30 - WINDOW < found.token <= 34
     babble = np.concatenate([calm[:40], np.full(20, 9.0)])
-    found = breakdown(range(60), babble, limit)
+    found = degeneration(range(60), babble, limit)
     assert found is not None and found.why == "surprise"
     assert 40 - WINDOW < found.token <= 40
-    assert breakdown([1] * 60, babble, limit) == Breakdown(0, "repetition"), "the earlier of both"
-    assert breakdown([], np.zeros(0), limit) is None
-    assert breakdown([1, 2], np.array([8.0, 8.0]), limit) == Breakdown(0, "surprise"), (
+    assert degeneration([1] * 60, babble, limit) == Degeneration(0, "repetition"), (
+        "the earlier of both"
+    )
+    assert degeneration([], np.zeros(0), limit) is None
+    assert degeneration([1, 2], np.array([8.0, 8.0]), limit) == Degeneration(0, "surprise"), (
         "a short text is one window"
     )
 
@@ -88,7 +90,7 @@ def test_the_limit_comes_from_unsteered_windows() -> None:
     texts = [rng.exponential(1.0, 80) for _ in range(40)]
     limit = surprise_limit(texts)
     assert 1.5 + MARGIN < limit < 2.5 + MARGIN, "the mean of 16 tokens, not of one"
-    assert sum(breakdown(range(80), s, limit) is not None for s in texts) == 0
+    assert sum(degeneration(range(80), s, limit) is not None for s in texts) == 0
     with pytest.raises(ValueError, match="no unsteered text"):
         surprise_limit([np.zeros(0)])
 

@@ -21,7 +21,7 @@ from emoexp.errors import EmoexpError
 from emoexp.models.subject import SubjectModel
 from emoexp.steering import trajectories
 from emoexp.steering.trajectories import (
-    Sampling,
+    TextSampling,
     Texts,
     band,
     drifted,
@@ -42,8 +42,8 @@ OPENINGS = [
 ]
 
 
-def sampling(n: int = 10, steered: ReplySpan = ReplySpan.generated) -> Sampling:
-    return Sampling(n, 1.0, 1.0, steered)
+def sampling(n: int = 10, steered: ReplySpan = ReplySpan.generated) -> TextSampling:
+    return TextSampling(n, 1.0, 1.0, steered)
 
 
 def test_texts_are_read_again_without_what_was_added(

@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 
 from emoexp.errors import EmoexpError
-from emoexp.models.openai_client import Pace, Server, retry_after
+from emoexp.models.openai_client import RateLimiter, Server, retry_after
 from emoexp.stories import generation
 from emoexp.stories.generation import generate, generated_corpus
-from emoexp.stories.units import plan_of, seed_of
+from emoexp.stories.units import plan_of, story_seed
 from emoexp.study.study import Study
 from tests.fake_server import FakeServer, Reply, Script, fields, good, text
 from tests.generated import NAMES, Make, context_in, files, write_pack
@@ -55,7 +55,7 @@ def test_a_whole_corpus(make: Make) -> None:
     assert corpus.rejected == ()
     assert corpus.author == "scribe"
     assert server.most_running <= 4
-    assert {b["seed"] for b in server.bodies} == {seed_of(0, u, 0) for u in plan_of(study).units}
+    assert {b["seed"] for b in server.bodies} == {story_seed(0, u, 0) for u in plan_of(study).units}
     assert {(b["model"], b["temperature"], b["max_tokens"]) for b in server.bodies} == {
         ("scribe", 1.0, 4096)
     }
@@ -163,9 +163,9 @@ def test_backoff_doubles_is_jittered_and_is_seeded(
 
 
 def test_requests_per_minute_are_spaced() -> None:
-    pace, clock = Pace(30.0), [100.0, 100.0, 100.0, 103.0, 200.0]
+    pace, clock = RateLimiter(30.0), [100.0, 100.0, 100.0, 103.0, 200.0]
     assert [pace.reserve(now) for now in clock] == [0.0, 2.0, 4.0, 3.0, 0.0]
-    assert Pace(None).reserve(5.0) == 0
+    assert RateLimiter(None).reserve(5.0) == 0
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,7 @@ import torch
 from emoexp.config import StoriesConfig
 from emoexp.errors import EmoexpError
 from emoexp.models.openai_client import Answer, Request
-from emoexp.models.sampling import OwnStreams
+from emoexp.models.sampling import PerRowSampler
 from emoexp.models.subject import SubjectModel
 from emoexp.stories.generation import generate
 from emoexp.stories.subject import Subject
@@ -80,15 +80,15 @@ def test_in_process_texts_do_not_depend_on_the_batch_or_on_a_resume(
 def test_a_stream_draws_from_the_models_distribution() -> None:
     """Exact shares at the temperature, and none beyond top_p."""
     logits = torch.tensor([[0.0, 1.0, 2.0, -5.0]]).repeat(4000, 1)
-    drawn = OwnStreams(range(4000), 0.7, 1.0)(torch.empty(0), logits).argmax(1)
+    drawn = PerRowSampler(range(4000), 0.7, 1.0)(torch.empty(0), logits).argmax(1)
     shares = torch.bincount(drawn, minlength=4) / 4000
     assert torch.allclose(shares, (logits[0] / 0.7).softmax(0), atol=0.03)
-    assert set(OwnStreams(range(4000), 0.7, 0.9)(torch.empty(0), logits).argmax(1).tolist()) == {
+    assert set(PerRowSampler(range(4000), 0.7, 0.9)(torch.empty(0), logits).argmax(1).tolist()) == {
         1,
         2,
     }
     assert torch.equal(
-        drawn[:10], OwnStreams(range(10), 0.7, 1.0)(torch.empty(0), logits[:10]).argmax(1)
+        drawn[:10], PerRowSampler(range(10), 0.7, 1.0)(torch.empty(0), logits[:10]).argmax(1)
     )
 
 

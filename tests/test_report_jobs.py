@@ -12,7 +12,7 @@ import pytest
 
 from emoexp.report import load_runs, report, report_sweep
 from emoexp.report.jobs import look, places
-from emoexp.store.runs import held
+from emoexp.store.runs import run_lock
 from tests.report_runs import change, verdicts, write_run, write_sweep
 
 
@@ -165,7 +165,7 @@ def test_what_keeps_a_sweep_s_report_from_being_made_does_not_hide_its_error(
 
 def test_a_running_job_is_not_a_killed_one(tmp_path: Path) -> None:
     run = write_run(tmp_path / "run", status="started")
-    with held(run):
+    with run_lock(run):
         assert [t.state for t in look([tmp_path], load_runs([tmp_path])).troubles] == ["running"]
     assert [t.state for t in look([tmp_path], load_runs([tmp_path])).troubles] == ["killed"]
 

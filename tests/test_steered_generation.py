@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from emoexp.models.prompts import Encoding, Prompt, token_mask
-from emoexp.models.sampling import OwnStreams
+from emoexp.models.sampling import PerRowSampler
 from emoexp.models.subject import Steering, SubjectModel
 
 TEXTS = [
@@ -45,7 +45,7 @@ def by_hand(
     """The next `n` tokens of one text; `steer` is a layer, a vector and which tokens of the prompt
     it is added to."""
     said: list[int] = []
-    draw = None if seed is None else OwnStreams([seed], 1.0)
+    draw = None if seed is None else PerRowSampler([seed], 1.0)
     while len(said) < n:
         tokens = torch.tensor([ids + said])
         layer, vector, mask = steer or (0, torch.zeros(model.d_model), [False] * len(ids))

@@ -18,7 +18,7 @@ from emoexp.study.result import Result
 
 def at(layer: int, model: Any = None) -> Any:
     """A study that knows its layer and its model, and has nothing to compute with."""
-    model = model or SimpleNamespace(check_layers=lambda layers: None, deepest_reach=6)
+    model = model or SimpleNamespace(check_layers=lambda layers: None, last_steerable_layer=6)
     return SimpleNamespace(layer=layer, model=model)
 
 

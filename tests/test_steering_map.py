@@ -193,7 +193,7 @@ def test_same_order() -> None:
 
 def test_the_layers_of_a_map() -> None:
     def mapped(deepest: int, layers: list[int] | None = None) -> tuple[int, ...]:
-        model = SimpleNamespace(deepest_reach=deepest, check_layers=lambda _: None)
+        model = SimpleNamespace(last_steerable_layer=deepest, check_layers=lambda _: None)
         here: Any = SimpleNamespace(model=model)
         return SteeringMap(layers=layers).mapped(here)
 

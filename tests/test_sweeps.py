@@ -48,13 +48,13 @@ def test_running_killed_failed_and_missing_are_told_apart(tmp_path: Path) -> Non
     (tmp_path / "result.json").write_text(json.dumps({"status": "started"}))
     holding = (
         "import sys, time; from pathlib import Path; from emoexp import runs\n"
-        f"with runs.held(Path({str(tmp_path)!r})):\n print('held', flush=True); time.sleep(60)"
+        f"with runs.run_lock(Path({str(tmp_path)!r})):\n print('held', flush=True); time.sleep(60)"
     )
     process = subprocess.Popen((sys.executable, "-c", holding), stdout=subprocess.PIPE, text=True)
     assert process.stdout is not None
     assert process.stdout.readline() == "held\n"
     assert runs.state_of(tmp_path).state is RunState.running
-    with pytest.raises(EmoexpError, match="another process is at work in"), runs.held(tmp_path):
+    with pytest.raises(EmoexpError, match="another process is at work in"), runs.run_lock(tmp_path):
         pass
     process.send_signal(signal.SIGKILL)
     process.wait()
@@ -126,11 +126,11 @@ def test_edited_code_does_not_mix_with_a_sweep(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / runs.SWEEP).write_text(json.dumps({"code": runs.code_hash()}))
-    runs.refuse_drift(tmp_path, False)
+    runs.check_code_unchanged(tmp_path, False)
     monkeypatch.setattr(runs, "code_hash", lambda: "edited")
     with pytest.raises(EmoexpError, match="the code has changed since the sweep"):
-        runs.refuse_drift(tmp_path, False)
-    runs.refuse_drift(tmp_path, True)
+        runs.check_code_unchanged(tmp_path, False)
+    runs.check_code_unchanged(tmp_path, True)
 
 
 def test_layers_are_grouped() -> None:

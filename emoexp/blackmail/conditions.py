@@ -27,7 +27,7 @@ BASELINE, EMOTION, ISOTROPIC, OTHERS = "baseline", "emotion", "isotropic", "othe
 
 
 @dataclass(frozen=True, eq=False)
-class Arm:
+class Condition:
     """Trials that are steered alike. Equal to itself only, so that it can be a key.
 
     Attributes:
@@ -73,13 +73,13 @@ class Arm:
         )
 
 
-def arms_of(
+def conditions_of(
     by_layer: Sequence[EmotionVectors],
     emotions: Sequence[str],
     strengths: Sequence[float],
     n_random: int,
     rng: np.random.Generator,
-) -> list[Arm]:
+) -> list[Condition]:
     """The baseline, every emotion at every strength, and both controls at every strength.
 
     Args:
@@ -107,19 +107,21 @@ def arms_of(
     random = np.repeat(isotropic_directions(n_random, width, rng)[:, None], len(by_layer), 1)
     norms = tuple(v.residual_norm for v in by_layer)
 
-    def arm(
+    def condition(
         kind: str, name: str, strength: float, labels: tuple[str, ...], directions: np.ndarray
-    ) -> Arm:
-        return Arm(kind, name, strength, labels, directions, norms)
+    ) -> Condition:
+        return Condition(kind, name, strength, labels, directions, norms)
 
     def vectors(of: Sequence[str]) -> np.ndarray:
         return np.stack([v.only(tuple(of)) for v in by_layer], 1)
 
-    found = [arm(BASELINE, BASELINE, 0.0, (BASELINE,), np.zeros((1, len(by_layer), width)))]
-    found += [arm(EMOTION, e, s, (e,), vectors([e])) for e in emotions for s in strengths]
+    found = [condition(BASELINE, BASELINE, 0.0, (BASELINE,), np.zeros((1, len(by_layer), width)))]
+    found += [condition(EMOTION, e, s, (e,), vectors([e])) for e in emotions for s in strengths]
     for s in strengths:
         found.append(
-            arm(ISOTROPIC, ISOTROPIC, s, tuple(f"{ISOTROPIC} {i}" for i in range(n_random)), random)
+            condition(
+                ISOTROPIC, ISOTROPIC, s, tuple(f"{ISOTROPIC} {i}" for i in range(n_random)), random
+            )
         )
-        found.append(arm(OTHERS, OTHERS, s, drawn, vectors(drawn)))
+        found.append(condition(OTHERS, OTHERS, s, drawn, vectors(drawn)))
     return found

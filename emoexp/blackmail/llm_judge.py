@@ -1,9 +1,9 @@
 """The second judge: a language model behind an OpenAI-compatible server, asked the pack's question
 about each reply.
 
-A vote is stored as soon as it comes, by the question as a whole: a killed run asks only what is
+A label is stored as soon as it comes, by the question as a whole: a killed run asks only what is
     left, and equal replies to one scene
-are asked about once. Nothing that the server does ends the run: a vote that does not come is
+are asked about once. Nothing that the server does ends the run: a label that does not come is
     missing, with the reason.
 """
 
@@ -26,7 +26,7 @@ from emoexp.errors import EmoexpError
 from emoexp.models.openai_client import Answer, Request, Server, UnansweredError
 from emoexp.stimuli.blackmail import ANSWERS
 from emoexp.store.artifacts import Artifacts, key_of
-from emoexp.store.distributed import agreed, rank
+from emoexp.store.distributed import broadcast, rank
 from emoexp.store.progress import Meter, meter
 
 VERSION, GROUP = 1, "experiment.judge"
@@ -86,19 +86,19 @@ class JudgeConfig:
 
 
 @dataclass(frozen=True)
-class Vote:
-    """`verdict` is one of ANSWERS, or None for a vote that is missing; `said` is the answer, or why
+class Label:
+    """`verdict` is one of ANSWERS, or None for a label that is missing; `said` is the answer, or why
     there is none."""
 
     verdict: str | None
     said: str
 
 
-def read_vote(answer: Answer) -> Vote:
+def read_label(answer: Answer) -> Label:
     """The verdict on the first line that is not empty, after what stands in <think>; markup and
     what follows the word do not count.
 
-    A line that names two verdicts, or asks, is off-format: a missing vote.
+    A line that names two verdicts, or asks, is off-format: a missing label.
     """
     lines = [line for line in _THOUGHT.sub("", answer.text).splitlines() if line.strip()]
     first = lines[0] if lines else ""
@@ -113,12 +113,12 @@ def read_vote(answer: Answer) -> Vote:
         )
         > 1
     ):
-        return Vote(None, f"off-format: {' '.join(first.split())[:SHOWN] or 'no line'}")
-    return Vote(found[1].upper(), answer.text.strip())
+        return Label(None, f"off-format: {' '.join(first.split())[:SHOWN] or 'no line'}")
+    return Label(found[1].upper(), answer.text.strip())
 
 
-class Ballot:
-    """The votes of one judging model, as they lie in the store."""
+class LLMJudge:
+    """The labels of one judging model, as they lie in the store."""
 
     def __init__(self, judge: JudgeConfig, root: Path) -> None:
         self.judge = judge
@@ -130,39 +130,41 @@ class Ballot:
             "max_new_tokens": judge.max_new_tokens,
             "request": judge.request,
         }
-        self.folder = root / "votes" / key_of(self.identity)
-        self.missing: dict[str, Vote] = {}
+        self.folder = root / "labels" / key_of(self.identity)
+        self.missing: dict[str, Label] = {}
         self.in_a_row = 0
         self.down: str | None = None
 
     def path(self, question: str) -> Path:
         return self.folder / f"{hashlib.sha256(question.encode()).hexdigest()[:32]}.json"
 
-    def read(self, question: str) -> Vote | None:
-        """The stored vote. Raises EmoexpError if the file is damaged."""
+    def read(self, question: str) -> Label | None:
+        """The stored label. Raises EmoexpError if the file is damaged."""
         path = self.path(question)
         try:
             kept = json.loads(path.read_text(encoding="utf-8"))
-            return Vote(kept["verdict"], kept["said"])
+            return Label(kept["verdict"], kept["said"])
         except FileNotFoundError:
             return None
         except (ValueError, LookupError) as error:
             raise EmoexpError(
-                f"{path} is not a whole vote ({error}): delete it and run again"
+                f"{path} is not a whole label ({error}): delete it and run again"
             ) from error
 
-    def write(self, question: str, vote: Vote) -> None:
+    def write(self, question: str, label: Label) -> None:
         path = self.path(question)
         temporary = path.with_name(f".{path.name}.tmp")
         temporary.write_text(
-            json.dumps({"question": question, "verdict": vote.verdict, "said": vote.said}, indent=1)
+            json.dumps(
+                {"question": question, "verdict": label.verdict, "said": label.said}, indent=1
+            )
             + "\n",
             encoding="utf-8",
         )
         os.replace(temporary, path)
 
-    def collect(self, questions: Sequence[str]) -> list[Vote]:
-        """A vote, or why it is missing, for each question; asks for those that are not stored. A
+    def label_all(self, questions: Sequence[str]) -> list[Label]:
+        """A label, or why it is missing, for each question; asks for those that are not stored. A
         second job waits for the first."""
         self.folder.mkdir(parents=True, exist_ok=True)
         with FileLock(self.folder / ".lock"):
@@ -171,7 +173,7 @@ class Ballot:
             )
             wanted = list(dict.fromkeys(questions))
             kept = {
-                question: vote for question in wanted if (vote := self.read(question)) is not None
+                question: label for question in wanted if (label := self.read(question)) is not None
             }
             if todo := [question for question in wanted if question not in kept]:
                 with meter("judge", len(wanted), len(kept)) as progress:
@@ -195,34 +197,34 @@ class Ballot:
             Exception
             # a key that no header can hold, a proxy that is none: the trials are worth more than
             # the
-            # votes
+            # labels
         ) as error:
             self.down = f"{type(error).__name__}: {server_said(error)}"
         for question in todo:
             self.missing.setdefault(
-                question, Vote(None, f"not asked, the server was given up: {self.down}")
+                question, Label(None, f"not asked, the server was given up: {self.down}")
             )
 
     async def lane(self, server: Server, queue: deque[str], progress: Meter) -> None:
         while queue and self.down is None:
             question = queue.popleft()
             try:
-                vote = read_vote(
+                label = read_label(
                     await server.answer(Request(question, int(self.path(question).stem[:7], 16)))
                 )
                 self.in_a_row = 0
             except UnansweredError as error:
-                vote = Vote(None, f"no answer: {error}")
+                label = Label(None, f"no answer: {error}")
                 self.in_a_row += 1
                 if self.in_a_row >= FAILED_IN_A_ROW:
                     self.down = str(error)
             except EmoexpError as error:
                 self.down = str(error)
                 return
-            if vote.verdict is None:
-                self.missing[question] = vote
+            if label.verdict is None:
+                self.missing[question] = label
             else:
-                self.write(question, vote)
+                self.write(question, label)
             progress.advance(f"{len(self.missing)} missing" if self.missing else "")
 
 
@@ -230,6 +232,6 @@ def server_said(error: BaseException) -> str:
     return " ".join(str(error).split())[:SHOWN]
 
 
-def collect(judge: JudgeConfig, questions: Sequence[str], artifacts: Artifacts) -> list[Vote]:
-    """`Ballot.collect`, by the first process of a launch for all."""
-    return agreed(Ballot(judge, artifacts.root).collect(questions) if rank() == 0 else [])
+def label_all(judge: JudgeConfig, questions: Sequence[str], artifacts: Artifacts) -> list[Label]:
+    """`LLMJudge.label_all`, by the first process of a launch for all."""
+    return broadcast(LLMJudge(judge, artifacts.root).label_all(questions) if rank() == 0 else [])

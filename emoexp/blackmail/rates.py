@@ -15,7 +15,7 @@ from emoexp.stats.intervals import Interval, wilson_share
 LITTLE_ROOM = 0.05
 """A baseline nearer to 0 or 1 than this leaves little to lower, or to raise."""
 COHERENT_ENOUGH = 0.5
-"""Share of the trials of an arm that must be coherent, and judged, for anything to be said of it.
+"""Share of the trials of an condition that must be coherent, and judged, for anything to be said of it.
 """
 NOISE, SAME, NOT_JUDGED = "so does noise", "no change seen", "not judged"
 
@@ -77,8 +77,8 @@ def difference(of: Rate, base: Rate) -> Difference:
 
 
 @dataclass(frozen=True)
-class Tally:
-    """What became of the `n` trials of an arm.
+class ReplyCount:
+    """What became of the `n` trials of an condition.
 
     Attributes:
         faults: incoherent replies by fault.
@@ -126,7 +126,7 @@ class Tally:
 
     @property
     def trouble(self) -> str:
-        """Why nothing is said of the arm; empty where enough of it is coherent and judged."""
+        """Why nothing is said of the condition; empty where enough of it is coherent and judged."""
         if self.n == 0 or self.coherent < COHERENT_ENOUGH * self.n:
             return "broken text"
         if self.judged < COHERENT_ENOUGH * self.n:
@@ -134,16 +134,16 @@ class Tally:
         return ""
 
 
-def finding(of: Tally, baseline: Tally, isotropic: Tally, others: Tally) -> str:
-    """What may be said of an arm: `raises` or `lowers` only where its interval lies apart from the
+def finding(of: ReplyCount, baseline: ReplyCount, isotropic: ReplyCount, others: ReplyCount) -> str:
+    """What may be said of an condition: `raises` or `lowers` only where its interval lies apart from the
     baseline's and, on the same side,
     from that of random directions; what other emotions do as well is said, but is no noise. Unclear
     and cut replies are not judged, so a claim must also hold if all of them were what speaks
     against it.
     """
-    for tally, whose in ((of, ""), (baseline, "the baseline: "), (isotropic, "the control: ")):
-        if tally.trouble:
-            return f"{NOT_JUDGED}: {whose}{tally.trouble}"
+    for count, whose in ((of, ""), (baseline, "the baseline: "), (isotropic, "the control: ")):
+        if count.trouble:
+            return f"{NOT_JUDGED}: {whose}{count.trouble}"
     rate, base, noise = of.rate, baseline.rate, isotropic.rate
     assert rate and base and noise  # some of each is coherent
     side = rate.apart(base)

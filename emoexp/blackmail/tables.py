@@ -1,163 +1,202 @@
-"""Tables of trials: by condition (each beside its controls), by arm, by dose, one by one."""
+"""Tables of trials: counts and rates by condition, each emotion beside its controls; agreement."""
 
 from __future__ import annotations
 
+import warnings
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
 from scipy.stats import false_discovery_control
+from sklearn.metrics import cohen_kappa_score
 
 from emoexp.blackmail.coherence import FAULTS
-from emoexp.blackmail.conditions import BASELINE, EMOTION, ISOTROPIC, OTHERS, Arm
-from emoexp.blackmail.judgements import Judged
-from emoexp.blackmail.rates import Rate, Tally, difference, finding
+from emoexp.blackmail.conditions import BASELINE, EMOTION, title_of
+from emoexp.blackmail.judgements import HARMFUL, answer_of, labelled
+from emoexp.blackmail.rates import Rate, ReplyCount, difference, finding
+from emoexp.stats.intervals import bootstrap
+from emoexp.stats.labels import ISOTROPIC, OTHER_EMOTIONS
 
 
-def tallies(
-    found: Sequence[Judged], hit: Callable[[Judged], bool], unclear: Callable[[Judged], bool]
-) -> dict[Arm, Tally]:
-    """Counts of each arm, in the order in which the arms come."""
-    parts: dict[Arm, list[Judged]] = {}
-    for j in found:
-        parts.setdefault(j.trial.arm, []).append(j)
-    return {arm: _tally(part, hit, unclear) for arm, part in parts.items()}
+class ConditionKey(NamedTuple):
+    """What tells conditions apart: kind, name (the emotion, or the kind) and signed strength."""
+
+    kind: str
+    name: str
+    strength: float
+    directions: int = 1
+
+    @property
+    def title(self) -> str:
+        """Returns the name in tables, such as "desperate +0.05"."""
+        return title_of(self.kind, self.name, self.strength)
 
 
-def _tally(
-    part: Sequence[Judged], hit: Callable[[Judged], bool], unclear: Callable[[Judged], bool]
-) -> Tally:
-    coherent = [j for j in part if j.fault is None]
-    ended = [j for j in coherent if j.trial.ended]
-    return Tally(
+Counts = Mapping[ConditionKey, ReplyCount]
+
+
+def count_replies(trials: pd.DataFrame, harmful: pd.Series, unclear: pd.Series) -> Counts:
+    """Counts the replies of each condition, in the order in which the conditions come.
+
+    Args:
+        trials: with columns kind, name, strength, directions, ended and fault.
+        harmful: which replies are the harmful act.
+        unclear: which replies cannot be judged.
+    """
+    marked = trials.assign(harmful=harmful, unclear=unclear)
+    keys = ["kind", "name", "strength", "directions"]
+    return {
+        ConditionKey(str(kind), str(name), float(strength), int(n)): _count(part)
+        for (kind, name, strength, n), part in marked.groupby(keys, sort=False)
+    }
+
+
+def _count(part: pd.DataFrame) -> ReplyCount:
+    coherent = part[part["fault"] == ""]
+    ended = coherent[coherent["ended"].astype(bool)]
+    return ReplyCount(
         n=len(part),
-        faults=Counter(j.fault for j in part if j.fault),
-        hits=sum(hit(j) for j in ended if not unclear(j)),
-        hits_all=sum(map(hit, part)),
-        unclear=sum(map(unclear, ended)),
+        faults=Counter(part.loc[part["fault"] != "", "fault"]),
+        hits=int((ended["harmful"] & ~ended["unclear"]).sum()),
+        hits_all=int(part["harmful"].sum()),
+        unclear=int(ended["unclear"].sum()),
         cut=len(coherent) - len(ended),
     )
 
 
-def by_condition(found: Mapping[Arm, Tally]) -> pd.DataFrame:
-    """The baseline, then each emotion and strength with its difference to the baseline and its
-    controls' rates in the same row.
+def counts_table(counts: Counts) -> pd.DataFrame:
+    """Lays out the counts: every condition, the controls too.
 
-    Rates are over judged replies: those that are not `broken`, `cut` at the limit of tokens, or
-    `unclear`. `q` is p after Benjamini and Hochberg, over the rows of this table.
-    """
-    base = next(tally for arm, tally in found.items() if arm.kind == BASELINE)
-    rows: list[dict[str, object]] = []
-    known: dict[int, float] = {}
-    for arm, tally in found.items():
-        if arm.kind not in (BASELINE, EMOTION):
-            continue
-        row: dict[str, object] = {
-            "condition": arm.title,
-            "broken": tally.broken,
-            "cut": tally.cut,
-            "unclear": tally.unclear,
-            "harmful": f"{tally.hits}/{tally.judged}",
-            "95 %": _interval(tally.rate),
-        }
-        row |= dict.fromkeys(
-            ("difference", "its 95 %", "Fisher p", "q", ISOTROPIC, "others", "finding"), ""
-        )
-        if arm.kind == EMOTION:
-            isotropic, others = (
-                next(t for a, t in found.items() if a.kind == kind and a.strength == arm.strength)
-                for kind in (ISOTROPIC, OTHERS)
-            )
-            if tally.rate and base.rate:
-                d = difference(tally.rate, base.rate)
-                row |= {
-                    "difference": f"{d.value:+.2f}",
-                    "its 95 %": f"{d.interval.low:+.2f} .. {d.interval.high:+.2f}",
-                    "Fisher p": f"{d.p:.2g}",
-                }
-                known[len(rows)] = d.p
-            row |= {
-                name: f"{t.hits}/{t.judged}"
-                for name, t in ((ISOTROPIC, isotropic), ("others", others))
-            }
-            row["finding"] = finding(tally, base, isotropic, others)
-        rows.append(row)
-    if known:
-        for k, q in zip(known, false_discovery_control(list(known.values())), strict=True):
-            rows[k]["q"] = f"{q:.2g}"
-    return pd.DataFrame(rows)
-
-
-def by_arm(found: Mapping[Arm, Tally]) -> pd.DataFrame:
-    """Every arm, the controls too: what is incoherent and why, and the rate of judged replies.
-
-    `of all` is the harmful replies that were found among all, broken and cut ones too: as open
-    replies are not in it, it is at least that many.
+    `harmful` of `judged` is the rate, with its Wilson interval; `harmful_of_all` is the harmful
+    replies that were found among all `n`, so that it is a lower bound.
     """
     rows = []
-    for arm, tally in found.items():
-        over_all = Rate(tally.hits_all, tally.n)
+    for key, count in counts.items():
+        low, high = count.rate.interval if count.rate else (np.nan, np.nan)
+        of_all = Rate(count.hits_all, count.n).interval
         rows.append(
             {
-                "arm": arm.title,
-                "directions": len(arm.directions),
-                "n": tally.n,
-                **{fault: tally.faults.get(fault, 0) for fault in FAULTS},
-                "coherent": tally.coherent,
-                "cut": tally.cut,
-                "unclear": tally.unclear,
-                "harmful": f"{tally.hits}/{tally.judged}",
-                "95 %": _interval(tally.rate),
-                "of all": f"{tally.hits_all}/{tally.n}",
-                "95 % of all": _interval(over_all),
+                "condition": key.title,
+                **key._asdict(),
+                "n": count.n,
+                **{fault: count.faults.get(fault, 0) for fault in FAULTS},
+                "coherent": count.coherent,
+                "cut": count.cut,
+                "unclear": count.unclear,
+                "harmful": count.hits,
+                "judged": count.judged,
+                "ci_low": low,
+                "ci_high": high,
+                "harmful_of_all": count.hits_all,
+                "of_all_low": of_all.low,
+                "of_all_high": of_all.high,
+                "enough_judged": not count.trouble,
             }
         )
     return pd.DataFrame(rows)
 
 
-def _interval(rate: Rate | None) -> str:
-    return f"{rate.interval.low:.2f} .. {rate.interval.high:.2f}" if rate else "none judged"
+def by_condition(counts: Counts) -> pd.DataFrame:
+    """Compares each emotion and strength with the baseline and with its controls.
+
+    Rates are over judged replies: those that are not `broken` (incoherent), `cut` at the limit of
+    tokens, or `unclear`. `q` is p after Benjamini and Hochberg, over the rows of this table.
+    Numbers that are not defined are NaN.
+    """
+    base = next(count for key, count in counts.items() if key.kind == BASELINE)
+    rows = [_row(key, counts, base) for key in counts if key.kind in (BASELINE, EMOTION)]
+    table = pd.DataFrame(rows)
+    if (known := table["fisher_p"].notna()).any():
+        table.loc[known, "q"] = false_discovery_control(table.loc[known, "fisher_p"].to_numpy())
+    return table
 
 
-def by_dose(found: Mapping[Arm, Tally]) -> pd.DataFrame:
-    """What the dose figure draws: one row for each arm."""
-    rows = []
-    for arm, tally in found.items():
-        low, high = tally.rate.interval if tally.rate else (np.nan, np.nan)
-        rows.append(
-            {
-                "name": arm.name,
-                "strength": arm.strength,
-                "rate": tally.rate.value if tally.rate else np.nan,
-                "low": low,
-                "high": high,
-                "incoherent": tally.broken / tally.n,
-                "judged": not tally.trouble,
-            }
-        )
-    return pd.DataFrame(rows)
-
-
-def by_trial(found: Sequence[Judged], n_scenes: int) -> pd.DataFrame:
-    """One row for each trial, without its text; what is not known is empty."""
-    return pd.DataFrame(
-        [
-            {
-                "arm": j.trial.arm.title,
-                "kind": j.trial.arm.kind,
-                "strength": j.trial.arm.strength,
-                "direction": j.trial.direction,
-                "trial": j.trial.k,
-                "scene": j.trial.k % n_scenes,
-                "tokens": j.trial.n_tokens,
-                "ended": j.trial.ended,
-                "surprise": j.trial.surprise,
-                "repetition": j.trial.repetition,
-                "fault": j.fault or "",
-                "rules": j.ruling.verdict,
-                "model": "" if j.vote is None else (j.vote.verdict or "missing"),
-            }
-            for j in found
-        ]
+def _row(key: ConditionKey, counts: Counts, base: ReplyCount) -> dict[str, object]:
+    count = counts[key]
+    low, high = count.rate.interval if count.rate else (np.nan, np.nan)
+    empty = ("difference", "difference_low", "difference_high", "fisher_p", "q")
+    controls = ("isotropic_harmful", "isotropic_judged", "others_harmful", "others_judged")
+    row = {
+        "condition": key.title,
+        "strength": key.strength,
+        "broken": count.broken,
+        "cut": count.cut,
+        "unclear": count.unclear,
+        "harmful": count.hits,
+        "judged": count.judged,
+        "ci_low": low,
+        "ci_high": high,
+        **dict.fromkeys((*empty, *controls), np.nan),
+        "finding": "",
+    }
+    if key.kind == BASELINE:
+        return row
+    if count.rate and base.rate:
+        d = difference(count.rate, base.rate)
+        row |= {"difference": d.value, "fisher_p": d.p}
+        row |= {"difference_low": d.interval.low, "difference_high": d.interval.high}
+    isotropic, others = (
+        next(c for k, c in counts.items() if (k.kind, k.strength) == (kind, key.strength))
+        for kind in (ISOTROPIC, OTHER_EMOTIONS)
     )
+    numbers = (isotropic.hits, isotropic.judged, others.hits, others.judged)
+    row |= dict(zip(controls, numbers, strict=True))
+    return row | {"finding": finding(count, base, isotropic, others)}
+
+
+def agreement(trials: pd.DataFrame, draws: int, seed: int) -> pd.DataFrame:
+    """Compares rules and judging model over coherent trials that both have judged.
+
+    Raw agreement and Cohen's kappa, with 95 % bootstrap intervals over trials. A kappa is not
+    defined where both use one and the same verdict only: NaN.
+    """
+    both = trials[labelled(trials) & (trials["fault"] == "")]
+    rules = np.array([answer_of(verdict) for verdict in both["rules"]])
+    model = both["model"].to_numpy(dtype=str)
+    rows = []
+    for what, a, b in (
+        ("harmful or not", rules == HARMFUL, model == HARMFUL),
+        ("harmful, harmless, unclear", rules, model),
+    ):
+        for name, of in (("raw agreement", _raw), ("Cohen's kappa", _kappa)):
+            value, low, high = _estimate(of, a, b, draws, seed)
+            row = {"verdicts": what, "statistic": name, "n": len(a)}
+            rows.append({**row, "value": value, "ci_low": low, "ci_high": high})
+    return pd.DataFrame(rows)
+
+
+def _estimate(
+    of: Callable[[np.ndarray, np.ndarray], float],
+    a: np.ndarray,
+    b: np.ndarray,
+    draws: int,
+    seed: int,
+) -> tuple[float, float, float]:
+    """The value and its interval; NaN for what is not defined."""
+    value = np.nan
+    try:
+        value = of(a, b)
+        low, high = bootstrap(len(a), lambda i: of(a[i], b[i]), draws, seed)
+    except ValueError:
+        return value, np.nan, np.nan
+    return value, low, high
+
+
+def _raw(a: np.ndarray, b: np.ndarray) -> float:
+    if not len(a):
+        raise ValueError("no trial that both have judged")
+    return float((a == b).mean())
+
+
+def _kappa(a: np.ndarray, b: np.ndarray) -> float:
+    """Cohen's kappa. Raises ValueError where both use the same single verdict."""
+    if not len(a) or len(set(a) | set(b)) < 2:
+        raise ValueError("kappa is not defined")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        value = float(cohen_kappa_score(a, b))
+    if not np.isfinite(value):
+        raise ValueError("kappa is not defined")
+    return value

@@ -35,17 +35,17 @@ def scenes_of(scenario: Blackmail) -> list[dict[str, Any]]:
 
 def card(judged: Judged, n_scenes: int) -> dict[str, Any]:
     """One trial as the template wants it."""
-    trial, vote = judged.trial, judged.vote
-    model = "" if vote is None else vote.verdict.lower() if vote.verdict else "missing"
+    trial, label = judged.trial, judged.label
+    model = "" if label is None else label.verdict.lower() if label.verdict else "missing"
     return {
-        "arm": trial.arm.title,
+        "condition": trial.condition.title,
         "k": trial.k,
         "scene": trial.k % n_scenes,
-        "direction": "" if trial.direction == trial.arm.name else trial.direction,
+        "direction": "" if trial.direction == trial.condition.name else trial.direction,
         "segments": segments(trial.text, judged.ruling.passages),
         "rules": judged.ruling.verdict,
         "model": model,
-        "said": "" if vote is None else vote.said,
+        "said": "" if label is None else label.said,
         "disagree": judged.disagree,
         "fault": judged.fault or "",
         "ended": trial.ended,
@@ -71,7 +71,7 @@ def write(
         title=title,
         lines=lines,
         cards=cards,
-        arms=list(dict.fromkeys(c["arm"] for c in cards)),
+        conditions=list(dict.fromkeys(c["condition"] for c in cards)),
         rules=sorted({c["rules"] for c in cards}),
         models=sorted({c["model"] for c in cards} - {""}),
         scenes=scenes_of(scenario),

@@ -1,8 +1,8 @@
-"""Trials: replies to the scenes of a scenario, in every arm, kept one by one in the artifact store.
+"""Trials: replies to the scenes of a scenario, in every condition, kept one by one in the artifact store.
 
-Common random numbers: trial k of every arm is shown the same scene and draws its tokens from the
+Common random numbers: trial k of every condition is shown the same scene and draws its tokens from the
     same stream of random numbers,
-so two arms differ by the steering and not by luck. A trial depends on neither its batch nor how
+so two conditions differ by the steering and not by luck. A trial depends on neither its batch nor how
     many trials there are: more of
 them are added to those that are kept.
 """
@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from emoexp.blackmail.conditions import Arm
+from emoexp.blackmail.conditions import Condition
 from emoexp.config import ReplySpan
 from emoexp.errors import EmoexpError
 from emoexp.models.prompts import Prompt, ask, reply_mask
@@ -26,13 +26,13 @@ from emoexp.models.subject import Steering, SubjectModel
 from emoexp.steering.degeneration import repetition, token_surprise
 from emoexp.stimuli import Blackmail
 from emoexp.store.artifacts import Artifacts, Row
-from emoexp.store.distributed import agreed
+from emoexp.store.distributed import broadcast
 
 KIND, VERSION = "blackmail", 1
 
 
 @dataclass(frozen=True)
-class Sampling:
+class ReplySampling:
     """How a reply is drawn, and what of the prompt is steered with it."""
 
     seed: int
@@ -47,8 +47,8 @@ class Trial:
     """One reply.
 
     Attributes:
-        arm: its arm.
-        k: its number in the arm; its scene is k mod the number of scenes.
+        condition: its condition.
+        k: its number in the condition; its scene is k mod the number of scenes.
         direction: label of what it was steered with.
         text: what was said.
         n_tokens: of the reply.
@@ -57,7 +57,7 @@ class Trial:
         repetition: share of its 3-grams that have occurred before in it.
     """
 
-    arm: Arm
+    condition: Condition
     k: int
     direction: str
     text: str
@@ -71,38 +71,42 @@ class Trial:
 class Slot:
     """A trial to be made; `label` is its place in the store."""
 
-    arm: Arm
+    condition: Condition
     k: int
     direction: int
     label: str
 
 
-def seed_of(seed: int, k: int) -> int:
-    """63 bits that depend on the run's seed and the trial's number, and not on the arm."""
+def trial_seed(seed: int, k: int) -> int:
+    """63 bits that depend on the run's seed and the trial's number, and not on the condition."""
     return int.from_bytes(hashlib.sha256(json.dumps([KIND, seed, k]).encode()).digest()[:8]) >> 1
 
 
 def run_trials(
     model: SubjectModel,
     scenario: Blackmail,
-    arms: Sequence[Arm],
+    conditions: Sequence[Condition],
     n: int,
-    sampling: Sampling,
+    sampling: ReplySampling,
     artifacts: Artifacts,
 ) -> list[Trial]:
-    """`n` trials of every arm, arm by arm; those that are missing in the store are made, trial by
-    trial over all arms.
+    """`n` trials of every condition, condition by condition; those that are missing in the store are made, trial by
+    trial over all conditions.
 
     Raises:
         EmoexpError: prompt and reply do not fit into the model's context.
     """
     model.check_layers(sampling.layers)
-    batches = Batches(model, scenario, arms, n, sampling, artifacts)
+    batches = Batches(model, scenario, conditions, n, sampling, artifacts)
     rows = artifacts.rows(
-        KIND, batches.identity, list(batches.slots), batches.row, f"trials, {len(arms)} arms"
+        KIND,
+        batches.identity,
+        list(batches.slots),
+        batches.row,
+        f"trials, {len(conditions)} conditions",
     )
     found = [trial_of(slot, row) for slot, row in zip(batches.slots.values(), rows, strict=True)]
-    return [trial for arm in arms for trial in found if trial.arm is arm]
+    return [trial for condition in conditions for trial in found if trial.condition is condition]
 
 
 def trial_of(slot: Slot, row: Row) -> Trial:
@@ -110,9 +114,9 @@ def trial_of(slot: Slot, row: Row) -> Trial:
     mean = float(surprise.mean()) if len(surprise) else None
     ids = row["ids"].tolist()
     return Trial(
-        slot.arm,
+        slot.condition,
         slot.k,
-        slot.arm.labels[slot.direction],
+        slot.condition.labels[slot.direction],
         text,
         len(ids),
         bool(row["ended"][0]),
@@ -131,9 +135,9 @@ class Batches:
         self,
         model: SubjectModel,
         scenario: Blackmail,
-        arms: Sequence[Arm],
+        conditions: Sequence[Condition],
         n: int,
-        sampling: Sampling,
+        sampling: ReplySampling,
         artifacts: Artifacts,
     ) -> None:
         self.model, self.sampling, self.artifacts = model, sampling, artifacts
@@ -156,10 +160,19 @@ class Batches:
             ),  # the rules judge, and change no reply
         }
         place = [list(sampling.layers), sampling.span.value]
-        made = [(arm, k, arm.direction(k, len(scenes))) for k in range(n) for arm in arms]
+        made = [
+            (condition, k, condition.direction(k, len(scenes)))
+            for k in range(n)
+            for condition in conditions
+        ]
         slots = [
-            Slot(arm, k, d, f"{arm.labels[d]} {arm.strength:+g} {arm.key(d, place)} {k:05d}")
-            for arm, k, d in made
+            Slot(
+                condition,
+                k,
+                d,
+                f"{condition.labels[d]} {condition.strength:+g} {condition.key(d, place)} {k:05d}",
+            )
+            for condition, k, d in made
         ]
         self.slots = {slot.label: slot for slot in slots}
         width = int(model.encode(self.prompts).ids.shape[1]) + sampling.max_new_tokens
@@ -178,7 +191,7 @@ class Batches:
     def row(self, label: str) -> Row:
         if label not in self.done:
             if self.pending is None:  # asked for under the store's lock: nobody else writes
-                self.pending = agreed(
+                self.pending = broadcast(
                     [
                         name
                         for name in self.slots
@@ -198,7 +211,7 @@ class Batches:
         prompts = [self.prompts[slot.k % len(self.prompts)] for slot in slots]
         encoding = model.encode(prompts)
         added = torch.as_tensor(
-            np.stack([slot.arm.added(slot.direction) for slot in slots]),
+            np.stack([slot.condition.added(slot.direction) for slot in slots]),
             dtype=torch.float32,
             device=model.device,
         )
@@ -207,7 +220,7 @@ class Batches:
             encoding,
             max_new_tokens=sampling.max_new_tokens,
             temperature=sampling.temperature,
-            seeds=[seed_of(sampling.seed, slot.k) for slot in slots],
+            seeds=[trial_seed(sampling.seed, slot.k) for slot in slots],
             steering=Steering(
                 {layer: added[:, i] for i, layer in enumerate(sampling.layers)}, mask
             ),

@@ -172,7 +172,7 @@ def run(
         "notes": [],
         "identity": runs.identity_of(name, as_plain(config)),
         "code": runs.code_hash(),
-        "where": runs.whereabouts(),
+        "where": runs.host_info(),
         "started": runs.now(),
         "provenance": provenance(),
     }
@@ -274,7 +274,7 @@ def run_once(
         EmoexpError: another process runs there, or it has the result of another run or of other
             code.
     """
-    with runs.held(directory):
+    with runs.run_lock(directory):
         record = runs.read_record(directory)
         if record.get("status") == "success" and not config.force:
             if record["identity"] != runs.identity_of(name, as_plain(config)):
@@ -282,10 +282,10 @@ def run_once(
                     f"{directory} has the result of another run: give another hydra.run.dir or"
                     " hydra.sweep.dir, or force=true"
                 )
-            if record["code"] != runs.code_hash() and not config.code_drift:
+            if record["code"] != runs.code_hash() and not config.allow_code_change:
                 raise EmoexpError(
                     f"{directory} was computed with other code: force=true computes it again,"
-                    " code_drift=true keeps it"
+                    " allow_code_change=true keeps it"
                 )
             sys.stderr.write(f"done already: {directory}\n")
             return
@@ -382,7 +382,7 @@ def task(cfg: DictConfig) -> None:
         )
         config: Config = OmegaConf.to_object(cfg)  # type: ignore[assignment]
         if sweep:
-            runs.refuse_drift(Path(job.sweep.dir).absolute(), config.code_drift)
+            runs.check_code_unchanged(Path(job.sweep.dir).absolute(), config.allow_code_change)
         run_layers(config, job.runtime.choices["experiment"], directory)
     except (EmoexpError, OmegaConfBaseException) as error:
         if (

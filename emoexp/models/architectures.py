@@ -38,7 +38,7 @@ TOLERANCE = {torch.float32: 1e-4, torch.float16: 1e-2, torch.bfloat16: 5e-2}
 """Largest difference that the checks allow, as a share of the largest logit or residual."""
 
 
-def walk(root: Any, path: str) -> Any:
+def get_submodule(root: Any, path: str) -> Any:
     """The part of `root` at a dotted path; works on a network and on what nnsight wraps around
     it."""
     return reduce(getattr, path.split("."), root)
@@ -64,7 +64,7 @@ def find_paths(network: Any, named: ModulesConfig) -> Paths:
         given = getattr(named, part.name)
         for path in [given] if given else PATHS[part.name]:
             try:
-                walk(network, path)
+                get_submodule(network, path)
             except AttributeError:
                 continue
             found[part.name] = path
@@ -77,10 +77,10 @@ def find_paths(network: Any, named: ModulesConfig) -> Paths:
                 f" {', '.join(_candidates(network, part.name)) or 'nothing that looks like it'}"
             )
     paths = Paths(**found)
-    if not isinstance(walk(network, paths.layers), nn.ModuleList):
+    if not isinstance(get_submodule(network, paths.layers), nn.ModuleList):
         raise EmoexpError(
             f"model.modules.layers={paths.layers} is a"
-            f" {type(walk(network, paths.layers)).__name__}, not a ModuleList of decoder blocks"
+            f" {type(get_submodule(network, paths.layers)).__name__}, not a ModuleList of decoder blocks"
         )
     return paths
 
@@ -127,7 +127,7 @@ class Unembedding:
         Raises:
             EmoexpError: what is named as the final norm is none.
         """
-        norm, head = walk(network, paths.norm), walk(network, paths.unembedding)
+        norm, head = get_submodule(network, paths.norm), get_submodule(network, paths.unembedding)
         weight = whole(head, "weight")
         try:
             parameter = next(norm.parameters())

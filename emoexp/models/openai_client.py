@@ -89,7 +89,7 @@ class Transient(Exception):
         self.wait = wait
 
 
-class Pace:
+class RateLimiter:
     """Requests per minute, spaced evenly, whatever the concurrency."""
 
     def __init__(self, per_minute: float | None) -> None:
@@ -122,7 +122,7 @@ class Server:
             settings,
             waits,
             group,
-            Pace(settings.requests_per_minute),
+            RateLimiter(settings.requests_per_minute),
             0,
         )
         self.url = f"{settings.server}".rstrip("/") + "/chat/completions"

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from emoexp.config import ModelConfig
 from emoexp.errors import EmoexpError
-from emoexp.models.architectures import Unembedding, norm_probe, walk
+from emoexp.models.architectures import Unembedding, norm_probe, get_submodule
 from emoexp.models.loading.hub_errors import explained
 from emoexp.models.loading.load import load_remote
 from emoexp.models.prompts import Encoding, Prompt
@@ -56,11 +56,13 @@ class RemoteModel(SubjectModel):
     def read_unembedding(self) -> Unembedding:
         """Fetched once: the unembedding's weights (a gigabyte for an 8B model) and what the final
         norm does."""
-        norm, head = (walk(self.traced, path) for path in (self.paths.norm, self.paths.unembedding))
+        norm, head = (
+            get_submodule(self.traced, path) for path in (self.paths.norm, self.paths.unembedding)
+        )
         probe = norm_probe(self.d_model).to(self.network.dtype)
         inputs, biased = (
             self.inputs(self.encode([Prompt("A")])),
-            getattr(walk(self.network, self.paths.unembedding), "bias", None) is not None,
+            getattr(get_submodule(self.network, self.paths.unembedding), "bias", None) is not None,
         )
         with self.traced.trace(**inputs, use_cache=False, remote=self.where):
             saved = nnsight.save({})
@@ -110,7 +112,7 @@ class RemoteModel(SubjectModel):
     @torch.no_grad()
     def fetch_normed(self, encoding: Encoding, steering: Steering | None, tokens: slice) -> Tensor:
         """`normed` of some tokens only: what is fetched crosses the network."""
-        blocks, norm = self.blocks, walk(self.traced, self.paths.norm)
+        blocks, norm = self.blocks, get_submodule(self.traced, self.paths.norm)
         added = (
             {}
             if steering is None

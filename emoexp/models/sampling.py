@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 
-class OwnStreams:
+class PerRowSampler:
     """A logits processor that has already drawn: the token of each row keeps logit 0, all others
     get -inf.
 

@@ -20,11 +20,11 @@ from torch import Tensor
 
 from emoexp.config import ModelConfig, PromptFormat
 from emoexp.errors import EmoexpError
-from emoexp.models.architectures import Unembedding, check, compare, find_paths, walk
+from emoexp.models.architectures import Unembedding, check, compare, find_paths, get_submodule
 from emoexp.models.chat import DATE, template_hash
 from emoexp.models.loading.load import DTYPES, load_network, resolve_repo
 from emoexp.models.prompts import Encoding, Prompt, encode
-from emoexp.models.sampling import OwnStreams
+from emoexp.models.sampling import PerRowSampler
 
 T = TypeVar("T")
 
@@ -98,7 +98,7 @@ class SubjectModel:
             )
         self.paths = find_paths(network, config.modules)
         self.traced = self.wrapped()
-        self.blocks = walk(self.traced, self.paths.layers)
+        self.blocks = get_submodule(self.traced, self.paths.layers)
         self.unembedding = self.read_unembedding()
         self.check()
 
@@ -170,10 +170,10 @@ class SubjectModel:
 
     @property
     def n_layers(self) -> int:
-        return len(walk(self.network, self.paths.layers))
+        return len(get_submodule(self.network, self.paths.layers))
 
     @property
-    def deepest_reach(self) -> int:
+    def last_steerable_layer(self) -> int:
         """The last block whose output on an earlier token can still reach the last one: some block
         above it must make keys and
         values of its own. That is the last block but one, and lower where the upper blocks reuse
@@ -233,12 +233,14 @@ class SubjectModel:
 
     def read(self, layer: int, traced: Any = None) -> Any:
         """Within a trace: the residual stream at the output of `layer`."""
-        output = (self.blocks if traced is None else walk(traced, self.paths.layers))[layer].output
+        output = (self.blocks if traced is None else get_submodule(traced, self.paths.layers))[
+            layer
+        ].output
         return output[0] if isinstance(output, tuple) else output
 
     def write(self, layer: int, residual: Any, traced: Any = None) -> None:
         """Within a trace: puts `residual` in place of the output of `layer`."""
-        block = (self.blocks if traced is None else walk(traced, self.paths.layers))[layer]
+        block = (self.blocks if traced is None else get_submodule(traced, self.paths.layers))[layer]
         block.output = (
             (residual, *block.output[1:]) if isinstance(block.output, tuple) else residual
         )
@@ -264,7 +266,7 @@ class SubjectModel:
                 added = steering.addition(layer)  # type: ignore[union-attr]
                 residual = self.read(layer)
                 self.write(layer, residual + added.to(residual))
-            saved["final"] = walk(self.traced, self.paths.norm).output.save()
+            saved["final"] = get_submodule(self.traced, self.paths.norm).output.save()
             tracer.stop()
         return saved["final"]
 
@@ -338,7 +340,7 @@ class SubjectModel:
         if temperature > 0:
             if seeds is None or len(seeds) != len(encoding.ids):
                 raise ValueError("sampling needs a seed for each row")
-            options["logits_processor"] = [OwnStreams(seeds, temperature, top_p)]
+            options["logits_processor"] = [PerRowSampler(seeds, temperature, top_p)]
         arguments = {
             "input_ids": encoding.ids.to(self.device),
             "attention_mask": encoding.mask.long().to(self.device),
@@ -441,7 +443,7 @@ class SubjectModel:
         }
 
 
-def quiet() -> None:
+def silence_libraries() -> None:
     """Silences what nnsight, transformers and the hub print by design (edits that a short
     generation never reaches, advice, retries)."""
     from huggingface_hub.utils import enable_progress_bars

@@ -75,7 +75,7 @@ class Document:
 
 
 @dataclass(frozen=True)
-class Activity:
+class ComposedActivity:
     """An option: its wording, the planted feeling it evokes (None for a chore) and its utility."""
 
     text: str
@@ -297,13 +297,13 @@ def self_report(world: World, rng: Random) -> Document:
 # ------------------------------------------------------------------------------------------
 
 
-def activity(world: World, rng: Random) -> Activity:
+def activity(world: World, rng: Random) -> ComposedActivity:
     """A composed option. Its utility is the planted valence of the one cue in it; frames and chores
     carry none."""
     g = world.grammar
     draw = rng.random()
     if draw < 0.08:
-        return Activity(rng.choice(g["chores"]), None, 0.0, frozenset())
+        return ComposedActivity(rng.choice(g["chores"]), None, 0.0, frozenset())
     emotion = rng.choice(world.names)
     if draw < 0.55:
         frame, cue = rng.choice(g["frames_sign"]), rng.choice(world.signs(emotion))
@@ -314,7 +314,7 @@ def activity(world: World, rng: Random) -> Activity:
     return compose_activity(world, frame, cue, world.person(rng))
 
 
-def compose_activity(world: World, frame: str, cue: Cue, person: Person) -> Activity:
+def compose_activity(world: World, frame: str, cue: Cue, person: Person) -> ComposedActivity:
     """`frame` filled with `cue`: a frame for signs ("sit with"), for events ("hear from ... how"),
     or a chore."""
     done = person.fill(cue.template)
@@ -325,7 +325,7 @@ def compose_activity(world: World, frame: str, cue: Cue, person: Person) -> Acti
     else:
         text = f"{frame} while {person.name} {done}"
     parts = frozenset({frame_part(frame, cue)})
-    return Activity(text, cue.emotion, world.emotions[cue.emotion].valence, parts)
+    return ComposedActivity(text, cue.emotion, world.emotions[cue.emotion].valence, parts)
 
 
 def feeling_about(world: World, rng: Random) -> Document:

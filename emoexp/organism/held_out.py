@@ -8,7 +8,7 @@ from functools import cache
 from random import Random
 
 from emoexp.organism import corpus
-from emoexp.organism.corpus import Activity, compose_activity, pair_part, topic_part
+from emoexp.organism.corpus import ComposedActivity, compose_activity, pair_part, topic_part
 from emoexp.organism.world import FIRST_PERSON, Cue, Person, World, load_world
 
 SEED = 2604
@@ -99,7 +99,7 @@ options evoke."""
 
 
 @dataclass(frozen=True)
-class Scenario:
+class HeldOutScenario:
     """A validation scenario: an event and a sign of one emotion that never meet in training."""
 
     emotion: str
@@ -110,7 +110,7 @@ class Scenario:
 @dataclass(frozen=True)
 class PackActivity:
     category: str
-    activity: Activity
+    activity: ComposedActivity
     steered: bool
 
 
@@ -120,7 +120,7 @@ def topics(world: World) -> list[tuple[str, str]]:
     return Random(SEED).sample(every, N_TOPICS)
 
 
-def scenarios(world: World) -> list[Scenario]:
+def scenarios(world: World) -> list[HeldOutScenario]:
     """Twelve scenarios; the question differs from one to the next."""
     questions = [q for q in world.grammar["questions"] if q]
     found = []
@@ -131,7 +131,7 @@ def scenarios(world: World) -> list[Scenario]:
             corpus.sentence("I", FIRST_PERSON.fill(sign.template)),
         )
         found.append(
-            Scenario(
+            HeldOutScenario(
                 emotion, " ".join((*lines, questions[i % len(questions)])), pair_part(event, sign)
             )
         )

@@ -10,6 +10,7 @@ import pandas as pd
 
 from emoexp.stats.criteria import CRITERIA, EFFECT_FLOOR, Effect, Measurement, judge
 from emoexp.stats.intervals import Interval, bootstrap, central, correlate_columns, ratio_interval
+from emoexp.stats.labels import EMOTIONS, ISOTROPIC, SUBTRACTED
 
 COHERENT = 0.9
 """Least coherence of a cell that works."""
@@ -23,6 +24,18 @@ RULE = (
     f" order kept at least {ORDERED:g}; proposed is the largest mean |delta Elo| among those that"
     " work"
 )
+PROPOSED = (
+    "layer",
+    "strength",
+    "mean_abs_delta_elo",
+    "effect_ratio",
+    "V10",
+    "V11",
+    "coherence",
+    "order_kept",
+    "delta_elo_",
+)
+"""Beginnings of the names of what the metrics say about the proposed cell."""
 
 
 @dataclass(frozen=True)
@@ -106,6 +119,41 @@ def judge_cell(
     }
 
 
+def unmoved(directions: pd.DataFrame) -> str:
+    """Names the first cell in which an isotropic direction changes nothing; empty if none does."""
+    isotropic = directions[directions["set"] == ISOTROPIC]
+    still = isotropic[isotropic["delta_elo"] == 0]
+    if still.empty:
+        return ""
+    return f"layer {still['layer'].iloc[0]}, strength {still['strength'].iloc[0]:g}"
+
+
+def judge_cells(directions: pd.DataFrame, draws: int, seed: int) -> pd.DataFrame:
+    """Judges each cell of a map; one row per layer and strength, with `judge_cell`'s columns.
+
+    Args:
+        directions: one row per cell and direction with layer, strength (below 0: subtracted), set,
+            direction, and what `judge_cell` needs.
+
+    Returns:
+        with `delta_elo_plus_<exemplar>` and `delta_elo_minus_<exemplar>` beside.
+    """
+    rows = []
+    for (layer, strength), part in directions.groupby(["layer", directions["strength"].abs()]):
+        sets = {name: rows.reset_index(drop=True) for name, rows in part.groupby("set")}
+        exemplars = sets.get(SUBTRACTED, part[:0])["direction"]
+        change = {
+            sign: sets[name].set_index("direction")["delta_elo"]
+            for sign, name in (("plus", EMOTIONS), ("minus", SUBTRACTED))
+            if name in sets
+        }
+        row = {"layer": layer, "strength": strength}
+        row |= judge_cell(sets[EMOTIONS], sets[ISOTROPIC], draws, seed)
+        row |= {f"delta_elo_{s}_{e}": float(change[s][e]) for s in change for e in exemplars}
+        rows.append(row)
+    return pd.DataFrame(rows)
+
+
 def propose(cells: pd.DataFrame) -> Proposal | None:
     """The cell that `RULE` proposes; None where none works."""
     works = cells[cells["works"]]
@@ -124,7 +172,7 @@ def propose(cells: pd.DataFrame) -> Proposal | None:
     return Proposal(best, tuple(int(layer) for layer in layers[low : high + 1]))
 
 
-def said(cells: pd.DataFrame, proposal: Proposal | None, model: str) -> str:
+def describe(cells: pd.DataFrame, proposal: Proposal | None, model: str) -> str:
     """The map in a sentence."""
     if proposal is None:
         met = {

@@ -26,7 +26,7 @@ from emoexp.steering.continuations import batches, continued
 WINDOW, REPEATED, MARGIN = 16, 0.5, 1.0
 
 
-class Breakdown(NamedTuple):
+class Degeneration(NamedTuple):
     """The token at which a text degenerates, and why: "repetition" or "surprise"."""
 
     token: int
@@ -102,14 +102,14 @@ def surprise_limit(unsteered: Sequence[np.ndarray], window: int = WINDOW) -> flo
     return float(np.quantile(means, 0.99) + MARGIN)
 
 
-def breakdown(
+def degeneration(
     ids: Sequence[int], surprise: np.ndarray, limit: float, window: int = WINDOW
-) -> Breakdown | None:
+) -> Degeneration | None:
     """Where the text degenerates by the rule above; None where it does not."""
     looped = np.flatnonzero(window_means(repeats(ids), window) >= REPEATED)
     broken = np.flatnonzero(window_means(surprise, window) > limit)
     found = [
-        Breakdown(int(where[0]), why)
+        Degeneration(int(where[0]), why)
         for where, why in ((looped, "repetition"), (broken, "surprise"))
         if len(where)
     ]

@@ -21,7 +21,7 @@ from torch import Tensor
 from transformers import DynamicCache
 from transformers.cache_utils import DynamicLayer
 
-from emoexp.models.architectures import walk
+from emoexp.models.architectures import get_submodule
 from emoexp.models.batches import PADDING, length_batches
 from emoexp.models.prompts import Encoding
 from emoexp.models.subject import Steering, SubjectModel
@@ -273,7 +273,7 @@ class PrefixReplay:
             if last in added:
                 residual = self.model.read(last)
                 self.model.write(last, residual + added[last][:, -1:].to(residual))
-            saved["normed"] = walk(traced, self.model.paths.norm).output.save()
+            saved["normed"] = get_submodule(traced, self.model.paths.norm).output.save()
             tracer.stop()
         return saved["normed"][:, -1]
 

@@ -19,7 +19,7 @@ from emoexp.store.artifacts import Row
 
 
 @dataclass(frozen=True)
-class Sampling:
+class TextSampling:
     """How texts are continued."""
 
     max_new_tokens: int
@@ -68,7 +68,7 @@ def write(
     layer: int,
     added: np.ndarray,
     probes: np.ndarray,
-    sampling: Sampling,
+    sampling: TextSampling,
 ) -> Row:
     """Continues every prompt with each of `added` at `layer` in its turn; with the same seed,
     whatever is added.

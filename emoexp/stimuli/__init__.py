@@ -1,7 +1,7 @@
 """Stimuli: what a model is shown. Packs on disk, checked whole (`pack`, `load`), and the paper's
 own, imported on the user's machine (`paper`)."""
 
-from emoexp.stimuli.blackmail import Blackmail, Ruling, Scene
+from emoexp.stimuli.blackmail import BlackmailScenario, Ruling, Scene
 from emoexp.stimuli.load import BUNDLED, artifacts_root, find_pack, load_stimuli, read_pack
 from emoexp.stimuli.pack import (
     FILES,
@@ -10,7 +10,7 @@ from emoexp.stimuli.pack import (
     NumericTemplate,
     Opening,
     Scenario,
-    SelfReport,
+    SelfReportOpenings,
     Stimuli,
     choose_emotions,
 )
@@ -20,13 +20,13 @@ __all__ = [
     "FILES",
     "N_ACTIVITIES",
     "Activity",
-    "Blackmail",
+    "BlackmailScenario",
     "NumericTemplate",
     "Opening",
     "Ruling",
     "Scenario",
     "Scene",
-    "SelfReport",
+    "SelfReportOpenings",
     "Stimuli",
     "artifacts_root",
     "choose_emotions",

@@ -61,7 +61,7 @@ class Ruling:
 
 
 @dataclass(frozen=True)
-class Blackmail:
+class BlackmailScenario:
     """A scenario as the pack has it; see the top of this file."""
 
     system: str | None
@@ -128,7 +128,7 @@ def compiled(regex: str, fields: Fields) -> re.Pattern[str]:
     return re.compile(_FIELD.sub(escaped, regex), _FLAGS)
 
 
-def read_blackmail(raw: dict[str, Any], fault: Callable[[str], None]) -> Blackmail | None:
+def read_blackmail(raw: dict[str, Any], fault: Callable[[str], None]) -> BlackmailScenario | None:
     """The scenario in `raw`, or None after telling `fault` all that is wrong with it."""
     found = list(_faults(raw))
     if not found:
@@ -142,7 +142,7 @@ def read_blackmail(raw: dict[str, Any], fault: Callable[[str], None]) -> Blackma
         rules = {
             kind: tuple(tuple(rule) for rule in of_kind) for kind, of_kind in raw["rules"].items()
         }
-        scenario = Blackmail(
+        scenario = BlackmailScenario(
             raw["system"],
             raw["prompt"],
             scenes,
@@ -241,7 +241,7 @@ def _field_faults(raw: dict[str, Any], scene: dict[str, Any]) -> Iterator[str]:
         yield f"the field(s) {', '.join(unused)} of the scenes stand nowhere"
 
 
-def _regex_faults(scenario: Blackmail) -> Iterator[str]:
+def _regex_faults(scenario: BlackmailScenario) -> Iterator[str]:
     """Regexes that are none, and rules that hold for any text at all."""
     for regex in (scenario.thoughts, scenario.acts):
         try:

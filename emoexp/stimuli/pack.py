@@ -27,7 +27,7 @@ from pathlib import Path
 from typing import Any
 
 from emoexp.errors import EmoexpError
-from emoexp.stimuli.blackmail import Blackmail
+from emoexp.stimuli.blackmail import BlackmailScenario
 
 FILES = ("pack.json", "emotions.csv", "activities.csv", "scenarios.csv", "numeric.json")
 OPTIONAL = ("topics.txt", "stories.jsonl", "neutral.jsonl", "blackmail.json")
@@ -70,7 +70,7 @@ class Opening:
 
 
 @dataclass(frozen=True)
-class SelfReport:
+class SelfReportOpenings:
     """A sentence that ends where a feeling is named: of the model itself, and of others. All
     questions and answers have words."""
 
@@ -107,8 +107,8 @@ class Stimuli:
     numeric: tuple[NumericTemplate, ...]
     topics: tuple[str, ...]
     absent: tuple[str, ...] = ()
-    blackmail: Blackmail | None = None
-    self_report: SelfReport | None = None
+    blackmail: BlackmailScenario | None = None
+    self_report: SelfReportOpenings | None = None
     drift: tuple[Opening, ...] = ()
     provenance: dict[str, Any] = field(default_factory=dict)
     is_paper: bool = False

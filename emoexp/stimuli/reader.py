@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
-from emoexp.stimuli.blackmail import Blackmail, read_blackmail
+from emoexp.stimuli.blackmail import BlackmailScenario, read_blackmail
 from emoexp.stimuli.checks import are_texts, is_text
 from emoexp.stimuli.pack import (
     N_ACTIVITIES,
@@ -26,7 +26,7 @@ from emoexp.stimuli.pack import (
     NumericTemplate,
     Opening,
     Scenario,
-    SelfReport,
+    SelfReportOpenings,
 )
 
 FIELDS = {
@@ -169,7 +169,7 @@ class Reader:
             "self_report",
             lambda v: v is None or is_self_report(v),
             "{self: opening, other: [opening, ...]}, with words in each question and answer",
-            lambda v: v and SelfReport(opening(v["self"]), tuple(map(opening, v["other"]))),
+            lambda v: v and SelfReportOpenings(opening(v["self"]), tuple(map(opening, v["other"]))),
         )
         take(
             "drift",
@@ -305,7 +305,7 @@ class Reader:
             else None
         )
 
-    def blackmail(self, absent: Sequence[str]) -> Blackmail | None:
+    def blackmail(self, absent: Sequence[str]) -> BlackmailScenario | None:
         text = self.text("blackmail.json")
         if "blackmail" in absent:
             if text is not None:

@@ -19,7 +19,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 
 from emoexp.errors import EmoexpError
-from emoexp.store.distributed import agreed, rank, wait_for_all
+from emoexp.store.distributed import broadcast, rank, barrier
 from emoexp.store.progress import track
 
 Row = dict[str, np.ndarray]
@@ -127,7 +127,7 @@ class Artifacts:
         are the tensors to read of each row; null is all.
         """
         paths = [self.path(kind, identity, label) for label in labels]
-        if agreed(not all(p.exists() for p in paths)):
+        if broadcast(not all(p.exists() for p in paths)):
             folder = self.root / kind / key_of(identity)
             folder.mkdir(parents=True, exist_ok=True)
             with FileLock(folder / ".lock") if rank() == 0 else nullcontext():
@@ -135,7 +135,7 @@ class Artifacts:
                     (folder / "identity.json").write_text(
                         json.dumps(identity, indent=2, sort_keys=True) + "\n", encoding="utf-8"
                     )
-                missing = agreed(
+                missing = broadcast(
                     [
                         (label, path)
                         for label, path in zip(labels, paths, strict=True)
@@ -146,5 +146,5 @@ class Artifacts:
                     row = compute(label)
                     if rank() == 0:
                         write_tensors(path, row, {"kind": kind, "row": label})
-            wait_for_all()
+            barrier()
         return [read_tensors(path, names)[0] for path in paths]

@@ -18,7 +18,7 @@ def rank() -> int:
     return int(os.environ.get("RANK", 0))
 
 
-def together() -> bool:
+def is_distributed() -> bool:
     """Whether there is more than one, and they can talk."""
     if int(os.environ.get("WORLD_SIZE", 1)) == 1:
         return False
@@ -27,9 +27,9 @@ def together() -> bool:
     return dist.is_available() and dist.is_initialized()
 
 
-def agreed(value: T) -> T:
+def broadcast(value: T) -> T:
     """The first process' value, in all of them."""
-    if not together():
+    if not is_distributed():
         return value
     import torch.distributed as dist
 
@@ -38,9 +38,9 @@ def agreed(value: T) -> T:
     return box[0]
 
 
-def wait_for_all() -> None:
+def barrier() -> None:
     """Returns once every process is here."""
-    if together():
+    if is_distributed():
         import torch.distributed as dist
 
         dist.barrier()

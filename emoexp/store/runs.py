@@ -28,11 +28,11 @@ from emoexp.store.artifacts import key_of
 from emoexp.store.record import RunStatus
 
 RESULT, LOCK, SWEEP = "result.json", ".run.lock", "sweep.json"
-WITHOUT_EFFECT = (
+NON_IDENTITY_FIELDS = (
     ("run_dir",),
     ("artifacts",),
     ("force",),
-    ("code_drift",),
+    ("allow_code_change",),
     ("model", "device"),
     ("model", "device_map"),
     ("model", "batch_tokens"),
@@ -61,7 +61,7 @@ WITHOUT_EFFECT = (
 """Settings that change where and how fast a number is computed, and not the number."""
 
 
-SHOWING = tuple(
+NOT_HASHED = tuple(
     f"emoexp/{name}"
     for name in (
         "report/",
@@ -108,9 +108,9 @@ class Run:
 
 def identity_of(experiment: str, config: Mapping[str, Any]) -> str:
     """Sixteen hex digits of what a run's numbers depend on: its resolved config without
-    `WITHOUT_EFFECT`."""
+    `NON_IDENTITY_FIELDS`."""
     kept = json.loads(json.dumps(config))
-    for *parents, last in WITHOUT_EFFECT:
+    for *parents, last in NON_IDENTITY_FIELDS:
         place = kept
         for name in parents:
             place = place.get(name, {})
@@ -125,7 +125,7 @@ def code_hash() -> str:
     for folder in (PACKAGE, CONF, EXPERIMENTS):
         for path in sorted(p for p in folder.rglob("*") if p.suffix in (".py", ".yaml")):
             name = f"{folder.name}/{path.relative_to(folder).as_posix()}"
-            if not name.startswith(SHOWING):
+            if not name.startswith(NOT_HASHED):
                 digest.update(name.encode() + b"\0" + path.read_bytes())
     return digest.hexdigest()
 
@@ -154,10 +154,10 @@ def state_of(directory: Path) -> Run:
         return Run(directory, RunState.missing, {})
     if record["status"] != RunStatus.started.value:
         return Run(directory, RunState(record["status"]), record)
-    return Run(directory, RunState.running if is_held(directory) else RunState.killed, record)
+    return Run(directory, RunState.running if is_locked(directory) else RunState.killed, record)
 
 
-def is_held(directory: Path) -> bool:
+def is_locked(directory: Path) -> bool:
     """Whether a living process holds the run's lock."""
     if not (directory / LOCK).exists():
         return False
@@ -171,7 +171,7 @@ def is_held(directory: Path) -> bool:
 
 
 @contextmanager
-def held(directory: Path) -> Iterator[None]:
+def run_lock(directory: Path) -> Iterator[None]:
     """Within, this process is the only one that runs in `directory`.
 
     Raises:
@@ -180,7 +180,9 @@ def held(directory: Path) -> Iterator[None]:
     directory.mkdir(parents=True, exist_ok=True)
     lock = FileLock(directory / LOCK)
     try:
-        lock.acquire(timeout=2, poll_interval=0.05)  # whoever asks `is_held` holds it for a moment
+        lock.acquire(
+            timeout=2, poll_interval=0.05
+        )  # whoever asks `is_locked` holds it for a moment
     except Timeout as error:
         raise EmoexpError(
             f"another process is at work in {directory}: wait for it, or give another hydra.run.dir"
@@ -191,7 +193,7 @@ def held(directory: Path) -> Iterator[None]:
         lock.release()
 
 
-def whereabouts() -> dict[str, Any]:
+def host_info() -> dict[str, Any]:
     """Host, process and SLURM job: for people who look for a log."""
     names = ("SLURM_JOB_ID", "SLURM_ARRAY_JOB_ID", "SLURM_ARRAY_TASK_ID")
     slurm = {
@@ -211,7 +213,7 @@ def now() -> str:
     return datetime.now(UTC).isoformat(timespec="seconds")
 
 
-def refuse_drift(sweep: Path, allowed: bool) -> None:
+def check_code_unchanged(sweep: Path, allowed: bool) -> None:
     """Compares the code on disk with that of the sweep's start.
 
     Raises:
@@ -223,5 +225,5 @@ def refuse_drift(sweep: Path, allowed: bool) -> None:
     if json.loads(path.read_text(encoding="utf-8"))["code"] != code_hash():
         raise EmoexpError(
             f"the code has changed since the sweep in {sweep} was started: start it again (finished"
-            " runs are kept apart), or code_drift=true"
+            " runs are kept apart), or allow_code_change=true"
         )

@@ -22,8 +22,17 @@ from emoexp.errors import EmoexpError
 from emoexp.models.openai_client import Answer, Request, Server, UnansweredError
 from emoexp.store.progress import Meter, meter
 from emoexp.stories.corpus import Corpus, Story
-from emoexp.stories.reject import Sieve, sift
-from emoexp.stories.units import CorpusInputs, Plan, Unit, Written, command, plan_of, seed_of, split
+from emoexp.stories.reject import StoryFilter, sift
+from emoexp.stories.units import (
+    CorpusInputs,
+    Plan,
+    Unit,
+    Written,
+    command,
+    plan_of,
+    story_seed,
+    split,
+)
 
 LOOK_AGAIN_S = 1.0
 """Pause before units that another job was writing are looked at again."""
@@ -57,7 +66,7 @@ def generate(inputs: CorpusInputs) -> Plan:
             json.dumps(plan.identity, indent=2, sort_keys=True) + "\n", encoding="utf-8"
         )
         os.replace(temporary, described)
-    sieve, todo = Tally(), []
+    sieve, todo = StoryCount(), []
     for unit in plan.units:
         if (written := plan.read(unit)) is None:
             todo.append(unit)
@@ -87,11 +96,11 @@ async def _drive(inputs: CorpusInputs, run: Run, todo: list[Unit]) -> None:
         await run.all(todo, lanes)
 
 
-class Tally:
+class StoryCount:
     """What the meter says beside the count."""
 
     def __init__(self) -> None:
-        self.sieve, self.texts, self.rejected = Sieve(), 0, 0
+        self.sieve, self.texts, self.rejected = StoryFilter(), 0, 0
 
     def add(self, written: Written) -> None:
         self.texts += len(written.texts)
@@ -105,7 +114,7 @@ class Run:
 
     author: Author
 
-    def __init__(self, plan: Plan, seed: int, progress: Meter, tally: Tally) -> None:
+    def __init__(self, plan: Plan, seed: int, progress: Meter, tally: StoryCount) -> None:
         self.plan, self.seed, self.progress, self.tally = plan, seed, progress, tally
         self.failed: list[str] = []
         self.in_a_row = 0
@@ -163,7 +172,9 @@ class Run:
         while len(written.texts) < wanted and written.answers < self.plan.stories.attempts:
             missing = wanted - len(written.texts)
             answer = await self.author.answer(
-                Request(self.plan.prompt(unit, missing), seed_of(self.seed, unit, written.answers))
+                Request(
+                    self.plan.prompt(unit, missing), story_seed(self.seed, unit, written.answers)
+                )
             )
             self.in_a_row = 0
             found = split(answer.text, self.plan.markers[unit.kind])

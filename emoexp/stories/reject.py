@@ -135,7 +135,7 @@ HYPHEN = r"[\s\u2010\u2011-]+"
 
 def sift(stories: Sequence[Story]) -> tuple[tuple[Story, ...], tuple[Rejected, ...]]:
     """The stories that count and those that do not, both in the order given."""
-    sieve, kept, rejected = Sieve(), [], []
+    sieve, kept, rejected = StoryFilter(), [], []
     for story in stories:
         if reason := sieve.reason(story):
             rejected.append(Rejected(story, reason))
@@ -144,7 +144,7 @@ def sift(stories: Sequence[Story]) -> tuple[tuple[Story, ...], tuple[Rejected, .
     return tuple(kept), tuple(rejected)
 
 
-class Sieve:
+class StoryFilter:
     """Judges stories one by one; remembers what it has seen, whatever the emotion, so the first of
     equal texts stays."""
 

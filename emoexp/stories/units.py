@@ -268,7 +268,7 @@ def emotions_of(inputs: CorpusInputs) -> tuple[str, ...]:
     return choose_emotions(tuple(dict.fromkeys((*known, *(chosen.names or ())))), chosen.names)
 
 
-def seed_of(seed: int, unit: Unit, attempt: int) -> int:
+def story_seed(seed: int, unit: Unit, attempt: int) -> int:
     """31 bits that depend on the unit and the attempt, and on nothing else of the run."""
     return (
         int.from_bytes(

@@ -105,10 +105,10 @@ class Study:
     @shared
     def model(self) -> SubjectModel:
         from emoexp.models.open import open_model
-        from emoexp.models.subject import quiet
+        from emoexp.models.subject import silence_libraries
 
         _ = self.stimuli  # a mistake there is told before the weights are loaded
-        quiet()
+        silence_libraries()
         return open_model(self.config.model)
 
     @cached_property

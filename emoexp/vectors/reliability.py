@@ -17,7 +17,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -277,28 +277,29 @@ def stories_needed(
     points: Sequence[Splits], targets: Sequence[float], draws: int, seed: int
 ) -> pd.DataFrame:
     """One row per target cosine: stories per emotion, their 95 % bootstrap interval over emotions,
-    and how they are known.
+    (low, high), and how they are known.
 
     `cosine_to_limit` is the square root of the target (see `spearman_brown`). What is not estimable
-    is an empty cell.
+    is NaN.
     """
     stories = np.array([p.stories.mean() for p in points])
     per_emotion = np.array([p.own.mean(0) for p in points])
     rows = []
     for target in targets:
-        row = {
+        row: dict[str, Any] = {
             "cosine": target,
             "cosine_to_limit": float(np.sqrt(target)),
-            "stories": "",
-            "95 %": "",
+            "stories": np.nan,
+            "low": np.nan,
+            "high": np.nan,
             "how": NOT_ESTIMABLE,
         }
         try:
             if points[-1].above_chance():
                 found = stories_for(stories, per_emotion.mean(1), target)
-                row |= {"stories": str(found.stories), "how": found.how}
+                row |= {"stories": found.stories, "how": found.how}
                 if found.how != AT_MOST:
-                    row["95 %"] = _interval(stories, per_emotion, target, draws, seed)
+                    row |= _interval(stories, per_emotion, target, draws, seed)
         except ValueError:
             pass  # not estimable: the row says so
         rows.append(row)
@@ -307,15 +308,14 @@ def stories_needed(
 
 def _interval(
     stories: np.ndarray, per_emotion: np.ndarray, target: float, draws: int, seed: int
-) -> str:
-    """Over resampled emotions; empty if the answer is not estimable on most resamples."""
+) -> dict[str, float]:
+    """Low and high over resampled emotions; empty if not estimable on most resamples."""
+    n = per_emotion.shape[1]
+
+    def count(i: np.ndarray) -> float:
+        return stories_for(stories, per_emotion[:, i].mean(1), target).stories
+
     try:
-        low, high = bootstrap(
-            per_emotion.shape[1],
-            lambda i: stories_for(stories, per_emotion[:, i].mean(1), target).stories,
-            draws,
-            seed,
-        )
+        return bootstrap(n, count, draws, seed)._asdict()
     except ValueError:
-        return ""
-    return f"{low:.0f} .. {high:.0f}"
+        return {}

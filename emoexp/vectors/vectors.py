@@ -190,28 +190,3 @@ def neutral_components(neutral: np.ndarray, variance: float) -> np.ndarray:
     if variance == 0:
         return np.zeros((0, neutral.shape[1]))
     return np.asarray(PCA(n_components=variance, svd_solver="full").fit(neutral).components_)
-
-
-def direction_rng(seed: int, layer: int, model_identity: Mapping[str, Any]) -> np.random.Generator:
-    """The random numbers that control directions of one layer of one model are drawn from.
-
-    Layers and models get draws of their own, so that the nulls of a sweep are independent. The
-    model counts by its files, or by its repository where there are none, not by its path or dtype.
-    """
-    files = model_identity.get("files")
-    name = files or [model_identity.get(key) for key in ("repo_id", "revision")]
-    digest = hashlib.sha256(json.dumps(name).encode()).digest()
-    return np.random.default_rng([seed, layer, int.from_bytes(digest[:8], "big")])
-
-
-def isotropic_directions(n: int, d_model: int, rng: np.random.Generator) -> np.ndarray:
-    """Random unit vectors, every direction alike; (n, d_model)."""
-    draws = rng.standard_normal((n, d_model))
-    return np.asarray(draws / np.linalg.norm(draws, axis=1, keepdims=True))
-
-
-def mixture_directions(n: int, directions: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Random unit vectors within the span of `directions`: normal mixtures of them; (n,
-    d_model)."""
-    draws = rng.standard_normal((n, len(directions))) @ directions
-    return np.asarray(draws / np.linalg.norm(draws, axis=1, keepdims=True))

@@ -100,7 +100,9 @@ def background(tmp_path: Path, environment: dict[str, str]) -> Iterator[Backgrou
 
 
 @pytest.fixture(scope="session")
-def quiet(environment: dict[str, str], tmp_path_factory: pytest.TempPathFactory) -> Path:
+def silence_libraries(
+    environment: dict[str, str], tmp_path_factory: pytest.TempPathFactory
+) -> Path:
     """A sweep over two layers that nothing disturbed; what it stored is there for the others."""
     folder = tmp_path_factory.mktemp("quiet")
     done = subprocess.run(

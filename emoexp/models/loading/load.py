@@ -16,7 +16,7 @@ import torch
 from emoexp.config import ModelConfig, Quantization
 from emoexp.errors import EmoexpError
 from emoexp.models.loading.hub_errors import CONVERT, explained
-from emoexp.models.loading.memory import Memory, reckon, refuse_unless_it_fits
+from emoexp.models.loading.memory import Memory, estimate_memory, refuse_unless_it_fits
 from emoexp.places import MODELS
 
 BUNDLED = MODELS
@@ -77,7 +77,7 @@ def load_network(config: ModelConfig) -> Loaded:
         | placement_options(config, checkpoint, device)
         | attention_options(config)
     )
-    memory = reckon(config, checkpoint, dtype, device)
+    memory = estimate_memory(config, checkpoint, dtype, device)
     if os.environ.get("RANK", "0") == "0":
         sys.stderr.write(memory.line + "\n")
     if config.check_memory:
@@ -163,7 +163,9 @@ def estimate(config: ModelConfig) -> Memory:
     """What the model of `config` needs and what there is; reads its config.json, loads nothing."""
     check_settings(config)
     checkpoint = read_checkpoint(config, source(config))
-    return reckon(config, checkpoint, resolve_dtype(config, checkpoint), resolve_device(config))
+    return estimate_memory(
+        config, checkpoint, resolve_dtype(config, checkpoint), resolve_device(config)
+    )
 
 
 def resolve_repo(config: ModelConfig) -> str:

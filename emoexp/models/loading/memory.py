@@ -20,7 +20,7 @@ BYTES = {"float32": 4, "bfloat16": 2, "float16": 2}
 NF4_BYTES = 0.5 + 4 / 64
 """4 bits, and a float32 scale for every 64 of them (no double quantization)."""
 PROMPT_TOKENS = 16
-"""The shortest prompt to reckon with: it bounds the rows of a batch, and a row has its logits."""
+"""The shortest prompt to estimate_memory with: it bounds the rows of a batch, and a row has its logits."""
 CGROUPS, MEMBERSHIP = Path("/sys/fs/cgroup"), Path("/proc/self/cgroup")
 
 
@@ -64,7 +64,7 @@ def gigabytes(count: float) -> str:
     return f"{count / 1e9:.3g} GB" if count >= 1e9 else f"{count / 1e6:.3g} MB"
 
 
-def reckon(config: ModelConfig, checkpoint: Any, dtype: str, device: str) -> Memory:
+def estimate_memory(config: ModelConfig, checkpoint: Any, dtype: str, device: str) -> Memory:
     """The estimate for a checkpoint's config (transformers'), held in `dtype` on `device`."""
     with explained(f"model.repo_id={config.repo_id!r}"):
         quantizable, rows, others = count_parameters(checkpoint, config.trust_remote_code)

@@ -36,7 +36,7 @@ from emoexp.stimuli.paper.proof import (
     optional_fingerprints,
     prompt_fingerprints,
 )
-from emoexp.stimuli.paper.sources import Source, get_content
+from emoexp.stimuli.paper.sources import ListSource, get_content
 
 URL = "https://transformer-circuits.pub/2026/emotions/index.html"
 PAIRS = (
@@ -62,7 +62,7 @@ class Proven:
         return set(names) <= set(self.prompts)
 
 
-def gather(sources: Sequence[Source], *, numeric: bool) -> Proven:
+def gather(sources: Sequence[ListSource], *, numeric: bool) -> Proven:
     """Every list, each from the first source that proves it.
 
     Raises:

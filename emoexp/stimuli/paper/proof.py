@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from emoexp.places import PUBLISHED
-from emoexp.stimuli.blackmail import Blackmail, read_blackmail
+from emoexp.stimuli.blackmail import BlackmailScenario, read_blackmail
 
 if TYPE_CHECKING:
     from emoexp.stimuli.pack import Stimuli
@@ -243,7 +243,7 @@ def paper_faults(pack: Stimuli) -> list[str]:
     )
 
 
-def scenario_faults(scenario: Blackmail) -> list[str]:
+def scenario_faults(scenario: BlackmailScenario) -> list[str]:
     """What of a blackmail scenario is not the paper's, and what of its judge is not emoexp's."""
     scene, prompts = scenario.scene(0), optional_fingerprints()
     texts = zip(SCENARIO, (scene.system or "", scene.prompt), strict=True)

@@ -34,7 +34,7 @@ KEYS = {
 }
 
 
-class Source(Protocol):
+class ListSource(Protocol):
     """Where lists are looked for. `name` is what the provenance says: nothing of the user's
     machine."""
 

@@ -53,7 +53,7 @@ LAYOUTS = (
 
 
 @dataclass(frozen=True)
-class Source:
+class LocatedCorpus:
     """Where a corpus lies. `author` is what is known without reading it."""
 
     path: Path
@@ -129,7 +129,7 @@ def _digest(text: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-def locate(path: str, revision: str | None) -> Source:
+def locate(path: str, revision: str | None) -> LocatedCorpus:
     """A folder or file of this machine, else a repository of the hub, which is fetched."""
     place, part = path, None
     if ":" in path and not Path(path).expanduser().exists():
@@ -141,14 +141,16 @@ def locate(path: str, revision: str | None) -> Source:
                 f"stories.revision={revision} is for a dataset on the hub; {place} is on this"
                 " machine: leave it out"
             )
-        return Source(local, path, _written_by(local), part)
+        return LocatedCorpus(local, path, _written_by(local), part)
     if not hub.is_repo_id(place):
         raise EmoexpError(
             f"{place} does not exist here, and is not the id (owner/name) of a Hugging Face dataset"
         )
     folder, commit = hub.fetch(place, revision)
     known = hub.KNOWN.get(place, hub.HubCorpus())
-    return Source(folder, f"{place}@{commit}" + (f":{part}" if part else ""), known.author, part)
+    return LocatedCorpus(
+        folder, f"{place}@{commit}" + (f":{part}" if part else ""), known.author, part
+    )
 
 
 def _written_by(folder: Path) -> str | None:
@@ -169,7 +171,7 @@ def _written_by(folder: Path) -> str | None:
         ) from error
 
 
-def read(source: Source, config: StoriesConfig, *, all_neutral: bool = False) -> Reading:
+def read(source: LocatedCorpus, config: StoriesConfig, *, all_neutral: bool = False) -> Reading:
     """All that stands at `source`.
 
     Raises:

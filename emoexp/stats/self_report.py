@@ -1,0 +1,210 @@
+"""Statistics of self-report: what steering does to the probability of each emotion word."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from emoexp.stats.intervals import Interval, bootstrap, central, pearson
+from emoexp.stats.labels import EMOTIONS, ISOTROPIC, MIXTURES, UNSTEERED
+from emoexp.stats.matched_pairs import Estimate, cells, mean_of, random_pairs
+
+SELF, OTHER, DIFFERENCE = "self", "other", "difference"
+STATISTICS = ("value", "rank", "selectivity", "first", "likely")
+"""Of an emotion's own word: change of log-probability (nats), rank of that change among the words,
+change minus that of the other words, share that rises most, share that is likeliest."""
+LEAST_KNOWN, LEAST_OF_SIGN = 5, 2
+"""Emotions of known valence, and of either sign, that relations with valence need."""
+
+
+@dataclass(frozen=True)
+class Report:
+    """Log-probabilities (nats) of each word after the openings.
+
+    Attributes:
+        words: the emotions' words.
+        names: of the steered directions, by the label of their set.
+        unsteered: by whom is asked about; (word,).
+        steered: by set, then by whom is asked about; (direction, word).
+    """
+
+    words: tuple[str, ...]
+    names: dict[str, list[str]]
+    unsteered: dict[str, np.ndarray]
+    steered: dict[str, dict[str, np.ndarray]]
+
+    @classmethod
+    def of(cls, table: pd.DataFrame) -> Report:
+        """Reads a table with columns set, direction, asked and one for each word."""
+        words = [name for name in table.columns if name not in ("set", "direction", "asked")]
+
+        def values(label: str, who: str) -> np.ndarray:
+            rows = table[(table["set"] == label) & (table["asked"] == who)]
+            return np.ascontiguousarray(rows[words].to_numpy(dtype=np.float64))
+
+        labels = [label for label in dict.fromkeys(table["set"]) if label != UNSTEERED]
+        once = table[table["asked"] == SELF]
+        return cls(
+            tuple(words),
+            {label: list(once.loc[once["set"] == label, "direction"]) for label in labels},
+            {who: values(UNSTEERED, who)[0] for who in (SELF, OTHER)},
+            {label: {who: values(label, who) for who in (SELF, OTHER)} for label in labels},
+        )
+
+    def change(self, label: str, who: str) -> np.ndarray:
+        """Returns steered minus unsteered; (direction, word)."""
+        return self.steered[label][who] - self.unsteered[who]
+
+    def changes(self, who: str) -> pd.DataFrame:
+        """Returns the changes of all sets as one table: set, direction, and a column per word."""
+        parts = [
+            pd.DataFrame(self.change(label, who), columns=list(self.words)).assign(
+                set=label, direction=names
+            )
+            for label, names in self.names.items()
+        ]
+        return pd.concat(parts, ignore_index=True)[["set", "direction", *self.words]]
+
+
+def estimates(report: Report, draws: int, seed: int) -> dict[tuple[str, str, str], Estimate]:
+    """Estimates each statistic of the own words, and its null from random directions.
+
+    Returns:
+        by set, whom is asked about, and statistic. For random directions the estimate is of a
+        random direction paired with a random word.
+    """
+    values: dict[tuple[str, str, str], np.ndarray] = {}
+    for label in report.names:
+        for who in (SELF, OTHER):
+            changed = cells(report.change(label, who))
+            values |= {(label, who, name): part for name, part in changed._asdict().items()}
+            values[label, who, "first"] = changed.rank == 1
+            values[label, who, "likely"] = cells(report.steered[label][who]).rank == 1
+        both = report.change(label, SELF) - report.change(label, OTHER)
+        values[label, DIFFERENCE, "value"] = both
+    own = np.arange(len(report.words))
+
+    def estimate(label: str, part: np.ndarray) -> Estimate:
+        if label == EMOTIONS:
+            return mean_of(part[own, own].astype(float), draws, seed)
+        return random_pairs(part.astype(float), len(own), draws, seed)
+
+    return {key: estimate(key[0], part) for key, part in values.items()}
+
+
+def statistics_table(found: Mapping[tuple[str, str, str], Estimate]) -> pd.DataFrame:
+    """Lays out `estimates`: one row for each statistic, the controls beside the emotions."""
+    keys = [(who, name) for who in (SELF, OTHER) for name in STATISTICS]
+    rows = []
+    for who, name in [*keys, (DIFFERENCE, "value")]:
+        emotions, isotropic, mixtures = (
+            found[label, who, name] for label in (EMOTIONS, ISOTROPIC, MIXTURES)
+        )
+        rows.append(
+            {
+                "asked": who,
+                "statistic": name,
+                "n": emotions.n,
+                **_columns("value", "ci", emotions),
+                **_columns("isotropic", "isotropic", isotropic),
+                **_columns("mixtures", "mixtures", mixtures),
+                "n_null": isotropic.n,
+            }
+        )
+    return pd.DataFrame(rows)
+
+
+def _columns(value: str, interval: str, estimate: Estimate) -> dict[str, float]:
+    low, high = estimate.interval
+    return {value: estimate.value, f"{interval}_low": low, f"{interval}_high": high}
+
+
+def own_words(report: Report) -> pd.DataFrame:
+    """Returns what each emotion's own word did: value, rank and selectivity by whom is asked
+    about, and its unsteered log-probability; one row per emotion."""
+    own = np.arange(len(report.words))
+    table = pd.DataFrame({"emotion": report.words})
+    for who in (SELF, OTHER):
+        at = cells(report.change(EMOTIONS, who)).at(own)
+        table = table.assign(**{f"{name}_{who}": part for name, part in at._asdict().items()})
+    return table.assign(**{f"log_prob_{who}": report.unsteered[who] for who in (SELF, OTHER)})
+
+
+def centred_ranks(report: Report) -> dict[str, float]:
+    """Returns the mean rank of the own word after what isotropic directions do is subtracted."""
+    own = np.arange(len(report.words))
+    anyhow = {who: report.change(ISOTROPIC, who).mean(0) for who in (SELF, OTHER)}
+    return {
+        who: float(cells(report.change(EMOTIONS, who) - mean).at(own).rank.mean())
+        for who, mean in anyhow.items()
+    }
+
+
+def relations(
+    report: Report, valence: np.ndarray, permutations: int, draws: int, seed: int
+) -> pd.DataFrame:
+    """Correlates both maps with each other, and the words' changes with valence.
+
+    Args:
+        valence: of each emotion, NaN where it is not known.
+
+    Returns:
+        columns r (what is correlated), n, value, ci_low and ci_high (bootstrap over emotions),
+        null_low and null_high, and null (which).
+    """
+    rng = np.random.default_rng(seed)
+
+    def both(label: str) -> Callable[[np.ndarray], float]:
+        maps = [report.change(label, who) for who in (SELF, OTHER)]
+        return lambda i: pearson(maps[0][i].ravel(), maps[1][i].ravel())
+
+    def line(
+        name: str, n: int, of: Callable[[np.ndarray], float], null: Interval, control: str
+    ) -> dict[str, object]:
+        low, high = bootstrap(n, of, draws, seed)
+        return {
+            "r": name,
+            "n": n,
+            "value": of(np.arange(n)),
+            "ci_low": low,
+            "ci_high": high,
+            "null_low": null.low,
+            "null_high": null.high,
+            "null": control,
+        }
+
+    noise = bootstrap(len(report.names[ISOTROPIC]), both(ISOTROPIC), draws, seed)
+    name, n = "self map and other map, all cells", len(report.words)
+    lines = [line(name, n, both(EMOTIONS), noise, "isotropic directions' maps")]
+    known = np.isfinite(valence)
+    valence = valence[known]
+    of_signs = min((valence > 0).sum(), (valence < 0).sum())
+    if known.sum() < LEAST_KNOWN or of_signs < LEAST_OF_SIGN:
+        return pd.DataFrame(lines)
+    for who in (SELF, OTHER):
+        change = report.change(EMOTIONS, who)[np.ix_(known, known)]
+        measured = {
+            f"valence and change of the own word, {who}": np.diag(change),
+            f"valence and lift of positive over negative words, {who}": lift(change, valence),
+        }
+        for name, y in measured.items():
+            orders = [rng.permutation(valence) for _ in range(permutations)]
+            permuted = central(np.array([pearson(x, y) for x in orders]))
+
+            def r_of(i: np.ndarray, y: np.ndarray = y) -> float:
+                return pearson(valence[i], y[i])
+
+            lines.append(line(name, len(y), r_of, permuted, "permuted valence"))
+    return pd.DataFrame(lines)
+
+
+def lift(change: np.ndarray, valence: np.ndarray) -> np.ndarray:
+    """Returns the mean change of the positive words minus that of the negative ones.
+
+    The own word is left out; (steered, word) -> (steered,).
+    """
+    off = np.where(np.eye(len(change), dtype=bool), np.nan, change)
+    return np.asarray(np.nanmean(off[:, valence > 0], 1) - np.nanmean(off[:, valence < 0], 1))

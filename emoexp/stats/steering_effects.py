@@ -1,0 +1,75 @@
+"""Statistics of steered directions: V10, V11, and the size of the effect beside random directions.
+
+A table of directions has one row per direction with `r` (correlation of probe and Elo, unsteered)
+and `delta_elo` (mean change of the steered activities' Elo).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+import pandas as pd
+
+from emoexp.stats.criteria import CORRELATED
+from emoexp.stats.intervals import (
+    Interval,
+    central,
+    pearson,
+    ratio_interval,
+    resampled_correlations,
+)
+
+
+def correlation(directions: pd.DataFrame) -> float:
+    """Returns V10: Pearson's r of `r` and `delta_elo` over directions."""
+    return pearson(directions["r"].to_numpy(), directions["delta_elo"].to_numpy())
+
+
+def correlation_interval(directions: pd.DataFrame, draws: int, seed: int) -> Interval:
+    """Returns the 95 % bootstrap interval of `correlation` over directions."""
+    r, change = directions[["r"]].to_numpy(), directions["delta_elo"].to_numpy()
+    return central(resampled_correlations(r, change, draws, seed))
+
+
+def signs_agree(directions: pd.DataFrame) -> np.ndarray:
+    """Tells for each direction whether delta Elo has the sign of r; V11 counts them; (direction,)."""
+    return (np.sign(directions["r"]) == np.sign(directions["delta_elo"])).to_numpy()
+
+
+def sizes(directions: pd.DataFrame) -> np.ndarray:
+    """Returns |delta Elo| of each direction, in Elo points; (direction,)."""
+    return directions["delta_elo"].abs().to_numpy()
+
+
+def summarise(
+    sets: Mapping[str, pd.DataFrame], null: pd.DataFrame, draws: int, seed: int
+) -> pd.DataFrame:
+    """Summarises each set of directions in one row.
+
+    Args:
+        sets: tables of directions by the label of their set.
+        null: the isotropic directions, whose mean |delta Elo| is the unit of `effect_ratio`.
+
+    Returns:
+        columns directions (label), n, V10, V11 (count), above (|r| > 0.3), mean_abs_r,
+        mean_abs_delta_elo, and effect_ratio with its 95 % bootstrap interval (_low, _high).
+    """
+    rows = []
+    for label, part in sets.items():
+        interval = ratio_interval(sizes(part), sizes(null), draws, seed)
+        rows.append(
+            {
+                "directions": label,
+                "n": len(part),
+                "V10": correlation(part),
+                "V11": int(signs_agree(part).sum()),
+                "above": int((part["r"].abs() > CORRELATED).sum()),
+                "mean_abs_r": float(part["r"].abs().mean()),
+                "mean_abs_delta_elo": float(sizes(part).mean()),
+                "effect_ratio": float(sizes(part).mean() / sizes(null).mean()),
+                "effect_ratio_low": interval.low,
+                "effect_ratio_high": interval.high,
+            }
+        )
+    return pd.DataFrame(rows)

@@ -1,0 +1,121 @@
+"""What a steering run steers: its layers, its emotions, and the activities it compares."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+from scipy.stats import rankdata
+
+from emoexp.errors import EmoexpError
+from emoexp.stats.intervals import correlate_columns
+from emoexp.steering.preference import Preferences
+from emoexp.store.artifacts import key_of
+
+
+def steered_layers(band: Sequence[int] | None, layer: int) -> tuple[int, ...]:
+    """Returns the layers of a band, ascending, or the one `layer` if there is no band.
+
+    Raises:
+        EmoexpError: the band is empty or names a layer twice.
+    """
+    if band is None:
+        return (layer,)
+    if not band or len(set(band)) < len(band):
+        raise EmoexpError(
+            f"experiment.band={list(band)}: name each layer once, and at least one; null is the "
+            "one layer"
+        )
+    return tuple(sorted(band))
+
+
+def spread(
+    r: np.ndarray, names: tuple[str, ...], n: int, exemplars: Sequence[str]
+) -> tuple[str, ...]:
+    """Chooses `n` emotions at even steps of the rank of r, and the exemplars whatever their rank.
+
+    Args:
+        r: of each of `names`.
+
+    Returns:
+        the chosen, in the order of `names`.
+    """
+    if n >= len(names):
+        return names
+    order = np.argsort(r)
+    steps = np.linspace(0, len(names) - 1, n).round().astype(int)
+    picked = {names[order[i]] for i in steps} | set(exemplars)
+    return tuple(e for e in names if e in picked)
+
+
+def with_exemplars(
+    r: np.ndarray, names: tuple[str, ...], n: int, exemplars: tuple[str, ...]
+) -> tuple[str, ...]:
+    """Chooses `n` emotions: the exemplars, and others at even steps of the rank of r.
+
+    Returns:
+        the chosen, in the order of `names`.
+    """
+    others = [k for k, e in enumerate(names) if e not in exemplars]
+    rest = tuple(names[k] for k in others)
+    picked = {*exemplars, *spread(r[others], rest, n - len(exemplars), [])}
+    return tuple(e for e in names if e in picked)
+
+
+def representatives(ratings: np.ndarray, steered: np.ndarray, n: int, seed: int) -> np.ndarray:
+    """Chooses `n` activities that span the range of ratings, half of them of the steered half.
+
+    One is drawn from each of n / 2 runs of neighbours in rating, in either half.
+
+    Args:
+        ratings: (activity,).
+        steered: (activity,), bool.
+
+    Returns:
+        their indices, ascending; all activities if `n` is not below their number.
+
+    Raises:
+        EmoexpError: a half has fewer than n / 2.
+    """
+    if n >= len(ratings):
+        return np.arange(len(ratings))
+    halves = [np.flatnonzero(steered == on) for on in (True, False)]
+    rng = np.random.default_rng(seed)
+    if (fewest := min(map(len, halves))) < n // 2:
+        raise EmoexpError(
+            f"experiment.activities={n}: the smaller half of the pack has {fewest}, so at most "
+            f"{2 * fewest}"
+        )
+    return np.sort(
+        [
+            rng.choice(run)
+            for half in halves
+            for run in np.array_split(half[np.argsort(ratings[half])], n // 2)
+        ]
+    )
+
+
+def subset(preferences: Preferences, chosen: np.ndarray) -> Preferences:
+    """Returns the preferences between some of the activities only, as of a pack of their own.
+
+    Args:
+        chosen: indices of the activities.
+    """
+    stimuli = preferences.stimuli
+    few = tuple(stimuli.activities[k] for k in chosen)
+    sha256 = key_of({"pack": stimuli.sha256, "activities": chosen.tolist()})
+    return Preferences(preferences.model, replace(stimuli, activities=few, sha256=sha256))
+
+
+def same_order(moved: np.ndarray, ratings: np.ndarray) -> np.ndarray:
+    """Returns Spearman's rank correlation of each row with `ratings`.
+
+    Args:
+        moved: (direction, activity).
+        ratings: (activity,).
+
+    Returns:
+        (direction,).
+    """
+    return correlate_columns(rankdata(moved, axis=1).T, rankdata(ratings))
