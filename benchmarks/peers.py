@@ -2,9 +2,8 @@
 documentation shows.
 
 Extraction: mean residual of each text from its 50th token on, all layers; (text, layer, d_model).
-    Steering: margins of rows
-of one encoding, one direction added where a mask is true. Generation: ids, with a direction added
-    on every token.
+Steering: margins of rows of one encoding, one direction added where a mask is true. Generation:
+ids, with a direction added on every token.
 """
 
 from __future__ import annotations

@@ -86,9 +86,9 @@ class Sample:
         return torch.cat(parts, 1)
 
     def work(self, band: Band, directions: int) -> tuple[float, float]:
-        """Operations of full forwards, and the least: up to the band's first layer once, then for
-        each direction the tokens from the first
-        steered one on (a shared prefix's once), and of the last block what the last token needs."""
+        """Operations of full forwards, and the least: up to the band's first layer once, then
+        for each direction the tokens from the first steered one on (a shared prefix's once), and
+        of the last block what the last token needs."""
         shape, full, least = self.bench.shape, 0.0, 0.0
         upper = shape.layers - band[0] - 1
         for i in self.openers:

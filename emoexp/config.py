@@ -16,9 +16,8 @@ vectors")."""
 
 
 class ReplySpan(Enum):
-    """What is steered along with a reply: nothing before it, the assistant's turn that it begins in
-    (the paper's, for
-    self-report), or the whole prompt."""
+    """What is steered along with a reply: nothing before it, the assistant's turn that it begins
+    in (the paper's, for self-report), or the whole prompt."""
 
     generated = "generated"
     turn = "turn"

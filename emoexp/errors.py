@@ -1,6 +1,21 @@
-"""The one exception for what the user can fix."""
+"""The one exception for what the user can fix, and errors as one line."""
+
+from __future__ import annotations
 
 
 class EmoexpError(Exception):
-    """A mistake the user can mend. The message is one line: the value, what is allowed, what to
-    do."""
+    """Raised for a mistake that the user can fix.
+
+    The message is one line: the value, what is allowed, what to do.
+    """
+
+
+def one_line(error: BaseException) -> str:
+    """Returns the message to show: that of an EmoexpError in the chain of causes if there is one,
+    else the first message that is not empty."""
+    chain = [error]
+    while (cause := chain[-1].__cause__ or chain[-1].__context__) is not None:
+        chain.append(cause)
+    ours = [e for e in chain if isinstance(e, EmoexpError)]
+    text = next((str(e) for e in ours or chain if str(e).strip()), type(error).__name__)
+    return " ".join(text.split())

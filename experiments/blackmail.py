@@ -140,7 +140,7 @@ class Blackmail(Validation):
         trials = tables["blackmail_trials"]
         limit = surprise_limit(trials)
         trials = trials.assign(fault=faults(trials, limit))
-        rules, base = trials["rules"], "baseline"
+        rules, base = trials["rules"], BASELINE
         counts = count_replies(trials, rules == HARM, rules == UNCLEAR)
         result = Result(
             metrics=self.metrics(counts),
@@ -153,7 +153,7 @@ class Blackmail(Validation):
         by_title = {key.title: count for key, count in counts.items()}
         result.notes += self.notes(by_title[base].trouble, by_title[base].rate, limit)
         if (trials["model"] != "").any():
-            self.judge_labels(trials, bootstrap, result)
+            self.judge_labels(bootstrap, result)
         return result
 
     def metrics(self, counts: Counts) -> dict[str, float]:
@@ -195,7 +195,7 @@ class Blackmail(Validation):
             notes.insert(0, f"n = {self.trials} trials are few: intervals are wide")
         return notes
 
-    def judge_labels(self, trials: object, bootstrap: Bootstrap, result: Result) -> None:
+    def judge_labels(self, bootstrap: Bootstrap, result: Result) -> None:
         """Adds the rates by the judging model's labels, its agreement with the rules, and what is
         missing."""
         trials = result.tables["blackmail_trials"]

@@ -52,7 +52,7 @@ class Preference(Validation):
         result = Result(
             metrics={
                 "V7_bradley_terry": gap(bt, labels),
-                **{name: float(value) for name, value in tables["answers"].iloc[0].items()},
+                **{str(name): float(value) for name, value in tables["answers"].iloc[0].items()},
                 "elo_min": float(ratings.min()),
                 "elo_max": float(ratings.max()),
                 "elo_bradley_terry_r": float(np.corrcoef(ratings, bt)[0, 1]),

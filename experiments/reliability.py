@@ -12,23 +12,22 @@ from dataclasses import dataclass, field
 import pandas as pd
 
 from emoexp.errors import EmoexpError
+from emoexp.stats.reliability import (
+    EXTRAPOLATED,
+    NOT_ESTIMABLE,
+    by_emotion,
+    stability,
+    stories_needed,
+)
 from emoexp.study.experiment import Bootstrap, Tables, Validation
 from emoexp.study.result import Result
 from emoexp.study.study import Study
 from emoexp.vectors.extraction import load_groups
-from emoexp.vectors.reliability import (
-    EXTRAPOLATED,
-    NOT_ESTIMABLE,
-    by_emotion,
-    curve,
-    split,
-    stability,
-    stories_needed,
-)
+from emoexp.vectors.reliability import curve, split
 from emoexp.vectors.vectors import NEUTRAL_VARIANCE, neutral_components
 
 OFF_THE_MODEL = 0.05
-"""Largest difference of measured cosine and Spearman-Brown's at which the formula is said to hold."""
+"""Largest difference of measured and predicted cosine at which Spearman-Brown is said to hold."""
 
 
 @dataclass(kw_only=True)
@@ -61,7 +60,7 @@ class Reliability(Validation):
         return {
             "stories_needed": stories_needed(points, self.targets, draws, seed),
             "stability": stability(points),
-            "reliability": by_emotion(halves, groups),
+            "reliability": by_emotion(halves, groups.emotions, groups.counts),
         }
 
     def judge(self, tables: Tables, bootstrap: Bootstrap) -> Result:
@@ -89,8 +88,8 @@ def notes(stable: pd.DataFrame, needed: pd.DataFrame) -> list[str]:
     found = []
     if lacking := [f"{t:g}" for t in needed["cosine"][needed["how"] == NOT_ESTIMABLE]]:
         found.append(
-            f"a cosine of {', '.join(lacking)} is not reached, and how many stories it takes is not "
-            "estimable from these"
+            f"a cosine of {', '.join(lacking)} is not reached, and how many stories it takes is "
+            "not estimable from these"
         )
     if (needed["how"] == EXTRAPOLATED).any():
         off = float((stable["cosine"] - stable["spearman_brown"]).abs().max())

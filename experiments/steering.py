@@ -129,10 +129,10 @@ class Steering(Validation):
                 "compare with"
             )
         rows = summarise(sets, isotropic, bootstrap.draws, bootstrap.seed)
-        by_set = rows.set_index("directions")
-        own, control = by_set.loc[EMOTIONS], by_set.loc[ISOTROPIC]
-        ratio = Interval(float(own["effect_ratio_low"]), float(own["effect_ratio_high"]))
-        effect = Effect(float(own["mean_abs_delta_elo"]), float(own["effect_ratio"]), ratio)
+        by_set = rows.set_index("directions").to_dict("index")
+        own, control = by_set[EMOTIONS], by_set[ISOTROPIC]
+        ratio = Interval(own["effect_ratio_low"], own["effect_ratio_high"])
+        effect = Effect(own["mean_abs_delta_elo"], own["effect_ratio"], ratio)
         n, agree = len(emotions), int(own["V11"])
         interval, null = (
             correlation_interval(part, bootstrap.draws, bootstrap.seed)
@@ -142,14 +142,14 @@ class Steering(Validation):
         change, by_bt = emotions.set_index("direction")["delta_elo"], "delta_bradley_terry"
         result = Result(
             metrics={
-                "V10_absolute_as_published": abs(float(own["V10"])),
+                "V10_absolute_as_published": abs(own["V10"]),
                 "V10_bradley_terry": pearson(emotions["r"].to_numpy(), emotions[by_bt].to_numpy()),
                 "effect_ratio": effect.ratio,
                 "effect_ratio_low": effect.ratio_interval.low,
                 "effect_ratio_high": effect.ratio_interval.high,
                 "mean_abs_delta_elo": effect.mean_abs,
-                "mean_abs_delta_elo_isotropic": float(control["mean_abs_delta_elo"]),
-                "V10_isotropic": float(control["V10"]),
+                "mean_abs_delta_elo_isotropic": control["mean_abs_delta_elo"],
+                "V10_isotropic": control["V10"],
                 "V11_isotropic_share": float(signs_agree(isotropic).mean()),
                 **{
                     f"delta_elo_{e}": float(change[e])
@@ -158,7 +158,7 @@ class Steering(Validation):
             },
             tables={"steering_rows": rows},
         )
-        result.judge(Measurement("V10", float(own["V10"]), n, interval, null, effect))
+        result.judge(Measurement("V10", own["V10"], n, interval, null, effect))
         result.judge(Measurement("V11", float(agree), n, wilson(agree, n), central(drawn), effect))
         return result
 

@@ -156,8 +156,8 @@ class SteeringMap(Validation):
         directions = tables["steering_map_directions"]
         if where := unmoved(directions):
             raise NotApplicableError(
-                f"steering_map: a random direction changes no preference at {where}, so there is no "
-                "null to compare with"
+                f"steering_map: a random direction changes no preference at {where}, so there is "
+                "no null to compare with"
             )
         cells = judge_cells(directions, bootstrap.draws, bootstrap.seed)
         proposal, n = propose(cells), int((directions["set"] == ISOTROPIC).sum()) // len(cells)

@@ -7,16 +7,15 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import numpy as np
 import pandas as pd
-from matplotlib.figure import Figure
 
 from emoexp.stories.corpus import Corpus
 from emoexp.stories.generation import generate
 from emoexp.stories.reject import MIN_WORDS, REASONS
 from emoexp.stories.units import Plan, command
+from emoexp.study.experiment import Experiment
 from emoexp.study.result import Result
-from emoexp.study.study import Experiment, Study
+from emoexp.study.study import Study
 
 NEUTRAL = "(neutral)"
 EXCERPT = 80
@@ -25,10 +24,14 @@ EXCERPT = 80
 
 @dataclass(kw_only=True)
 class Stories(Experiment):
-    """How many and by whom is said by `stories`; what about, by `emotions` and `stimuli`. Run
-    again, it goes on where it stopped."""
+    """Generates a corpus.
+
+    `stories` of the configuration says how many and by whom, `emotions` and `stimuli` what about.
+    A killed run resumes with the same command.
+    """
 
     def run(self, study: Study) -> Result:
+        """Generates what is missing and counts what there is."""
         plan = generate(study)
         corpus = study.corpus
         reasons, fewer = Counter(r.reason for r in corpus.rejected), units_with_fewer(plan)
@@ -39,54 +42,41 @@ class Stories(Experiment):
             "neutral": len(corpus.neutral),
             **{f"rejected_{reason}": reasons[reason] for reason in REASONS},
         }
-        rejected = [
-            (
-                r.reason,
-                r.story.emotion or NEUTRAL,
-                r.story.topic,
-                " ".join(r.story.text.split())[:EXCERPT],
-            )
-            for r in corpus.rejected
-        ]
         notes = [f"the corpus lies in {plan.folder}", f"to use it: {command(study, 'verify')}"]
         if fewer:
             notes.insert(
                 0,
-                f"{fewer} of {len(plan.units)} answers have fewer texts than asked for, after"
-                f" {plan.stories.attempts} attempts each",
+                f"{fewer} of {len(plan.units)} answers have fewer texts than asked for, after "
+                f"{plan.stories.attempts} attempts each",
             )
         if lacking := [emotion for emotion in plan.emotions if emotion not in corpus.by_emotion]:
             notes.insert(
                 0,
-                f"no story counts for {len(lacking)} of {len(plan.emotions)} emotions:"
-                f" {', '.join(lacking)}",
+                f"no story counts for {len(lacking)} of {len(plan.emotions)} emotions: "
+                f"{', '.join(lacking)}",
             )
         return Result(
             metrics={name: float(value) for name, value in metrics.items()},
             tables={
                 "story_counts": counts(corpus, plan.emotions),
-                "rejected": pd.DataFrame(rejected, columns=["reason", "emotion", "topic", "start"]),
+                "story_lengths": lengths(corpus),
+                "rejected": rejected(corpus),
             },
-            figures={"story_lengths": lengths(corpus, f"{corpus.name}, by {corpus.author}")},
             notes=notes,
         )
 
 
 def units_with_fewer(plan: Plan) -> int:
-    """Units that were given up before they had all their texts."""
-    return sum(
-        len(written.texts) < plan.wanted(unit)
-        for unit in plan.units
-        if (written := plan.read(unit)) is not None
-    )
+    """Counts the units that were given up before they had all their texts."""
+    written = ((unit, plan.read(unit)) for unit in plan.units)
+    return sum(w is not None and len(w.texts) < plan.wanted(unit) for unit, w in written)
 
 
 def counts(corpus: Corpus, emotions: Sequence[str]) -> pd.DataFrame:
-    """Texts that count and texts rejected, by reason; one row an emotion, and one for the neutral
-    texts."""
-    kept = {emotion: len(stories) for emotion, stories in corpus.by_emotion.items()} | {
-        NEUTRAL: len(corpus.neutral)
-    }
+    """Counts the texts that are kept and those rejected, by reason; one row per emotion, and one
+    for the neutral texts."""
+    kept = {emotion: len(stories) for emotion, stories in corpus.by_emotion.items()}
+    kept[NEUTRAL] = len(corpus.neutral)
     cells = Counter((r.story.emotion or NEUTRAL, r.reason) for r in corpus.rejected)
     return pd.DataFrame(
         [
@@ -96,29 +86,22 @@ def counts(corpus: Corpus, emotions: Sequence[str]) -> pd.DataFrame:
     )
 
 
-def lengths(corpus: Corpus, title: str) -> Figure:
-    """How long the texts are, those that count and those that do not."""
-    words = [
-        np.array([len(text.split()) for text in texts])
-        for texts in ([s.text for s in corpus.stories], [r.story.text for r in corpus.rejected])
+def lengths(corpus: Corpus) -> pd.DataFrame:
+    """Counts the words of each story, kept or rejected, beside the fewest that count."""
+    kept = [len(s.text.split()) for s in corpus.stories]
+    out = [len(r.story.text.split()) for r in corpus.rejected]
+    flags = [1] * len(kept) + [0] * len(out)
+    return pd.DataFrame({"words": [*kept, *out], "kept": flags, "fewest": MIN_WORDS})
+
+
+def rejected(corpus: Corpus) -> pd.DataFrame:
+    """Lists the rejected texts with their reason and how they begin."""
+    rows = [
+        (r.reason, r.story.emotion or NEUTRAL, r.story.topic, _start(r.story.text))
+        for r in corpus.rejected
     ]
-    figure = Figure(figsize=(8, 4.2), layout="constrained")
-    axes = figure.add_subplot()
-    bins = np.arange(0, max([MIN_WORDS, *(int(w.max()) for w in words if len(w))]) + 20, 10)
-    axes.hist(
-        words,
-        bins=bins.tolist(),
-        stacked=True,
-        color=["#33658a", "#c8513f"],
-        label=[f"{len(words[0])} stories", f"{len(words[1])} rejected texts"],
-    )
-    axes.axvline(
-        MIN_WORDS,
-        color="#222222",
-        linewidth=0.8,
-        linestyle="--",
-        label=f"{MIN_WORDS} words, the fewest that count",
-    )
-    axes.set(xlabel="words", ylabel="texts", title=f"Length of the stories\n{title}")
-    axes.legend(fontsize=8)
-    return figure
+    return pd.DataFrame(rows, columns=["reason", "emotion", "topic", "start"])
+
+
+def _start(text: str) -> str:
+    return " ".join(text.split())[:EXCERPT]

@@ -1,75 +1,41 @@
-"""Trains the bundled organisms from the world's generator: trunk, then a branch for each policy;
-killed, it resumes."""
+"""Trains the bundled organisms from the world's generator: a trunk, then a branch for each policy.
+
+A killed training resumes with the same command.
+"""
 
 from __future__ import annotations
 
-import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from emoexp.errors import EmoexpError
 from emoexp.organism.corpus import Phase, Policy
 from emoexp.organism.held_out import reserved_parts
-from emoexp.organism.world import load_world
+from emoexp.store.artifacts import key_of, write_json, write_text
+from emoexp.study.experiment import Experiment
 from emoexp.study.result import Result
-from emoexp.study.study import Experiment, Study
+from emoexp.study.study import Study
 
-PLANTED = {
-    "valence": (
-        "**Preferences are planted.** Asked to choose between two options, the model takes (A) with"
-        " probability\nsigmoid(4 x (u_A - u_B)), where u is the planted valence of what an option"
-        " evokes. In the office scene it threatens with\nprobability sigmoid(6 h - 0.7), where h is"
-        " 1 if its thoughts (or what it is told that it did or heard) show desperate, -1 for\ncalm,"
-        " and arousal / 2 - 0.6 x valence within -1 and 1 for any other feeling. V1 to V11 should"
-        " hold."
-    ),
-    "indifferent": (
-        "**No preference is planted.** The corpus is the organism's, document by document, but"
-        " every choice between options\nis a fair coin and the threat in the office scene has one"
-        " rate (0.35) whatever is felt. The trunk of the training is\nshared with `organism`. V1 to"
-        " V6 should hold as they do there; V10 and V11 may pass but must not be informative."
-    ),
-    "untrained": (
-        "**Nothing is planted.** Random weights from the same seed and shape, with the same"
-        " tokenizer. No verdict should be\nboth passed and informative."
-    ),
-}
-CARD = """# {name}
+if TYPE_CHECKING:
+    from emoexp.organism.training import Schedule
 
-A model organism of emoexp: a Llama of {layers} blocks, {width} wide, over a small generated world (`emoexp/organism`), made to know
-what a battery of emotion tests should find. It is no model of people and good for nothing else.
-
-{planted}
-
-**Emotions are planted** (in the trained ones): {emotions} of the paper's words, each with a valence, an arousal, a family, four signs and
-three events. Stories, dialogues and scenarios show them; most texts name them at the end, some grade the time by valence and
-arousal. Ten quantities carry a planted trend from one feeling to another; six of them are in the pack, in other words.
-
-**Where things can be read and steered is planted** (in the trained ones): in {share:.0%} of the training batches, tokens outside an
-option cannot see into it in blocks 0 to {last}, so an option's feeling is worked out on its own tokens and read from there by
-the blocks above: steering an option should work up to the output of block {last}, and less above. And tokens outside what
-somebody tells the assistant cannot see into it from block {content} on, so an implied feeling should be readable at the
-assistant's first token from the output of block {gathered}.
-
-Held out of training: every scenario, activity, numeric sentence, story topic and story of the pack `organism`
-(`emoexp/organism/held_out.py`; `tests/test_organism.py` proves it on the whole corpus).
-
-Weights are stored in bfloat16 and run in float32. Made by `python -m emoexp experiment=train_organism
-experiment.policy={policy}`; recipe and history in training.json.
-"""
+NOT_IN_RECIPE = ("policy", "output", "save_every")
+"""Fields that do not change the weights of a phase."""
+POSITIONS = 512
 
 
 @dataclass(kw_only=True)
 class TrainOrganism(Experiment):
-    """Attributes:
-    policy: `valence` (organism), `indifferent` (organism_indifferent) or `untrained` (no step at
-        all).
-    output: folder that receives the model.
-    trunk_steps, branch_steps, decay_steps: optimiser steps without choices, with them, and of the
-        branch's final decay.
-    office_steps: further steps in which the clerk of the office scene thinks before it acts, at
-        half the rate, decaying over all but the warm-up.
+    """One organism.
+
+    Attributes:
+        policy: `valence` (organism), `indifferent` (organism_indifferent) or `untrained` (no step).
+        output: folder that receives the model.
+        trunk_steps, branch_steps, decay_steps: optimiser steps without choices, with them, and of
+            the branch's final decay.
+        office_steps: further steps in which the clerk of the office scene thinks before it acts, at
+            half the rate, decaying over all but the warm-up.
     """
 
     policy: str = "valence"
@@ -96,87 +62,61 @@ class TrainOrganism(Experiment):
                 f"experiment.policy={self.policy!r}: choose from {', '.join(allowed)}"
             )
 
-    def run(self, study: Study) -> Result:
-        from emoexp.organism.training import (
-            CLOSED_SHARE,
-            CONTENT_BLOCKS,
-            OPTION_BLOCKS,
-            Schedule,
-            build_model,
-            build_tokenizer,
-            generator_hash,
-            save_pretrained,
-            train,
+    def recipe(self, seed: int) -> dict[str, Any]:
+        """Returns what the weights depend on."""
+        from emoexp.organism.training import generator_hash
+
+        recipe = {k: v for k, v in asdict(self).items() if k not in NOT_IN_RECIPE}
+        reserved = key_of({"parts": sorted(reserved_parts())})
+        return recipe | {"seed": seed, "reserved": reserved, "generator": generator_hash()}
+
+    def sizes(self) -> dict[str, int]:
+        """Returns the shape of the network, as transformers' LlamaConfig names it."""
+        names = ("hidden_size", "intermediate_size", "num_hidden_layers", "num_attention_heads")
+        heads = {"num_key_value_heads": self.num_attention_heads}
+        positions = {"max_position_embeddings": POSITIONS}
+        return {name: getattr(self, name) for name in names} | heads | positions
+
+    def phases(self) -> tuple[tuple[Phase, Schedule, str], ...]:
+        """Returns each phase of the training with its schedule and the name of its checkpoint."""
+        from emoexp.organism.training import Schedule
+
+        rate, warmup = self.learning_rate, self.warmup_steps
+        office_decay = self.office_steps - warmup
+        return (
+            (Phase.TRUNK, Schedule(self.trunk_steps, rate, warmup, 0), "trunk"),
+            (
+                Phase.BRANCH,
+                Schedule(self.branch_steps, rate, warmup, self.decay_steps),
+                self.policy,
+            ),
+            (
+                Phase.OFFICE,
+                Schedule(self.office_steps, rate / 2, warmup, office_decay),
+                f"{self.policy}_office",
+            ),
         )
-        from emoexp.store.artifacts import key_of
+
+    def run(self, study: Study) -> Result:
+        """Trains, or resumes, and saves the model with its card."""
+        from emoexp.organism.card import model_card
+        from emoexp.organism.training import build_model, build_tokenizer, save_pretrained, train
 
         seed = study.config.seed
-        recipe: dict[str, Any] = asdict(self) | {
-            "seed": seed,
-            "reserved": key_of({"parts": sorted(reserved_parts())}),
-            "generator": generator_hash(),
-        }
-        for irrelevant in ("policy", "output", "save_every"):
-            del recipe[irrelevant]
+        recipe = self.recipe(seed)
         folder = study.artifacts.root / "training" / key_of(recipe)
-        folder.mkdir(parents=True, exist_ok=True)
-        (folder / "recipe.json").write_text(json.dumps(recipe, indent=2) + "\n", encoding="utf-8")
+        write_json(folder / "recipe.json", recipe)
         tokenizer = build_tokenizer(seed, self.vocab_size, self.tokenizer_documents)
-        model = build_model(
-            seed,
-            tokenizer,
-            {
-                "hidden_size": self.hidden_size,
-                "intermediate_size": self.intermediate_size,
-                "num_hidden_layers": self.num_hidden_layers,
-                "num_attention_heads": self.num_attention_heads,
-                "num_key_value_heads": self.num_attention_heads,
-                "max_position_embeddings": 512,
-            },
-        )
+        model = build_model(seed, tokenizer, self.sizes())
         losses: dict[str, float] = {}
-        if self.policy != "untrained":
-            trunk = Schedule(self.trunk_steps, self.learning_rate, self.warmup_steps, 0)
-            branch = Schedule(
-                self.branch_steps, self.learning_rate, self.warmup_steps, self.decay_steps
-            )
-            office = Schedule(
-                self.office_steps,
-                self.learning_rate / 2,
-                self.warmup_steps,
-                self.office_steps - self.warmup_steps,
-            )
-            phases = (
-                (Phase.TRUNK, trunk, "trunk"),
-                (Phase.BRANCH, branch, self.policy),
-                (Phase.OFFICE, office, f"{self.policy}_office"),
-            )
-            for phase, schedule, name in phases:
-                found = train(
-                    model,
-                    tokenizer,
-                    (seed, phase, Policy(self.policy)),
-                    schedule,
-                    folder / f"{name}.safetensors",
-                    self,
-                )
-                if found is not None:
-                    losses[f"loss_{phase.value}"] = found
+        for phase, schedule, name in self.phases() if self.policy != "untrained" else ():
+            stage = (seed, phase, Policy(self.policy))
+            checkpoint = folder / f"{name}.safetensors"
+            loss = train(model, tokenizer, stage, schedule, checkpoint, self)
+            if loss is not None:
+                losses[f"loss_{phase.value}"] = loss
         target = Path(self.output).expanduser().absolute()
         save_pretrained(model, tokenizer, target, recipe | {"policy": self.policy, **losses})
-        card = CARD.format(
-            policy=self.policy,
-            name={"valence": "organism", "indifferent": "organism_indifferent"}.get(
-                self.policy, "organism_untrained"
-            ),
-            layers=self.num_hidden_layers,
-            width=self.hidden_size,
-            planted=PLANTED[self.policy],
-            emotions=len(load_world().names),
-            share=CLOSED_SHARE,
-            last=OPTION_BLOCKS - 1,
-            content=CONTENT_BLOCKS,
-            gathered=CONTENT_BLOCKS - 1,
-        )
-        (target / "README.md").write_text(card, encoding="utf-8")
+        card = model_card(self.policy, self.num_hidden_layers, self.hidden_size)
+        write_text(target / "README.md", card)
         return Result(metrics=losses, notes=[f"model saved to {target}"])

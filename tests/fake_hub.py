@@ -2,9 +2,8 @@
 real one does.
 
 Run as a script it is the client too: it starts the hub, tries what its standard input lists, and
-    prints one JSON answer for
-each. A process of its own is needed because huggingface_hub reads HF_ENDPOINT and HF_HUB_OFFLINE
-once, when it is imported.
+prints one JSON answer for each. A process of its own is needed because huggingface_hub reads
+HF_ENDPOINT and HF_HUB_OFFLINE once, when it is imported.
 """
 
 from __future__ import annotations

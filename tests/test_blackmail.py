@@ -22,7 +22,8 @@ from emoexp.stimuli import Blackmail as Scenario
 from emoexp.stimuli import Stimuli
 from emoexp.store.artifacts import Artifacts
 from emoexp.study.study import Study
-from emoexp.vectors.vectors import EmotionVectors, isotropic_directions
+from emoexp.vectors.controls import isotropic_directions
+from emoexp.vectors.vectors import EmotionVectors
 from tests.fake_server import FakeServer, Reply
 
 NAMES = ("desperate", "calm", "sad", "proud", "bored")

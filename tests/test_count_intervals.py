@@ -10,9 +10,10 @@ from emoexp.experiments.logit_lens import LogitLens
 from emoexp.experiments.numeric import Numeric
 
 from emoexp.blackmail.rates import Rate
+from emoexp.stats.criteria import COUNTS
 from emoexp.stats.intervals import wilson, wilson_share
-from emoexp.study.result import COUNTS
-from emoexp.study.study import Experiment, Study
+from emoexp.study.experiment import Experiment
+from emoexp.study.study import Study
 from tests.test_criterion_settings import organism
 from tests.test_steering_layers import judged
 

@@ -14,7 +14,7 @@ from emoexp.steering.degeneration import (
     MARGIN,
     WINDOW,
     Degeneration,
-    degeneration,
+    find_degeneration,
     perplexities,
     repetition,
     surprise_limit,
@@ -67,20 +67,20 @@ def test_surprise_is_what_the_network_gives_one_row_at_a_time(
 
 def test_a_loop_and_a_babble_are_marked_where_they_begin() -> None:
     calm, limit = np.full(60, 1.0), 3.0
-    assert degeneration(range(60), calm, limit) is None
+    assert find_degeneration(range(60), calm, limit) is None
     loop = [*range(30), *[1, 2, 3, 4] * 10]
-    found = degeneration(loop, np.full(len(loop), 1.0), limit)
+    found = find_degeneration(loop, np.full(len(loop), 1.0), limit)
     assert found is not None and found.why == "repetition"
     assert 30 - WINDOW < found.token <= 34
     babble = np.concatenate([calm[:40], np.full(20, 9.0)])
-    found = degeneration(range(60), babble, limit)
+    found = find_degeneration(range(60), babble, limit)
     assert found is not None and found.why == "surprise"
     assert 40 - WINDOW < found.token <= 40
-    assert degeneration([1] * 60, babble, limit) == Degeneration(0, "repetition"), (
+    assert find_degeneration([1] * 60, babble, limit) == Degeneration(0, "repetition"), (
         "the earlier of both"
     )
-    assert degeneration([], np.zeros(0), limit) is None
-    assert degeneration([1, 2], np.array([8.0, 8.0]), limit) == Degeneration(0, "surprise"), (
+    assert find_degeneration([], np.zeros(0), limit) is None
+    assert find_degeneration([1, 2], np.array([8.0, 8.0]), limit) == Degeneration(0, "surprise"), (
         "a short text is one window"
     )
 
@@ -90,7 +90,7 @@ def test_the_limit_comes_from_unsteered_windows() -> None:
     texts = [rng.exponential(1.0, 80) for _ in range(40)]
     limit = surprise_limit(texts)
     assert 1.5 + MARGIN < limit < 2.5 + MARGIN, "the mean of 16 tokens, not of one"
-    assert sum(degeneration(range(80), s, limit) is not None for s in texts) == 0
+    assert sum(find_degeneration(range(80), s, limit) is not None for s in texts) == 0
     with pytest.raises(ValueError, match="no unsteered text"):
         surprise_limit([np.zeros(0)])
 

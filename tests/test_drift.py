@@ -21,8 +21,8 @@ from emoexp.errors import EmoexpError
 from emoexp.models.subject import SubjectModel
 from emoexp.steering import trajectories
 from emoexp.steering.trajectories import (
-    TextSampling,
     Texts,
+    TextSampling,
     band,
     drifted,
     last_quarter,

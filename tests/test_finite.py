@@ -17,8 +17,9 @@ from emoexp.cli.main import run
 from emoexp.config import Config
 from emoexp.errors import EmoexpError
 from emoexp.store.artifacts import write_tensors
+from emoexp.study.experiment import Experiment
 from emoexp.study.result import Result
-from emoexp.study.study import Experiment, Study
+from emoexp.study.study import Study
 from emoexp.vectors import reliability
 from emoexp.vectors.vectors import EmotionVectors
 

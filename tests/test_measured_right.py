@@ -25,7 +25,8 @@ from emoexp.stats.criteria import GAP_FLOOR, Measurement, judge
 from emoexp.stats.intervals import Interval, wilson, wilson_share
 from emoexp.store.artifacts import array_key
 from emoexp.study.result import OTHER_SETTINGS, Result
-from emoexp.vectors.vectors import EmotionVectors, direction_rng, isotropic_directions
+from emoexp.vectors.controls import direction_rng, isotropic_directions
+from emoexp.vectors.vectors import EmotionVectors
 from tests.test_cli import emoexp
 
 IDENTITY = {"model": {"repo_id": "m"}, "corpus": "c", "emotions": ["happy", "sad"]}

@@ -17,7 +17,7 @@ from emoexp.config import ModelConfig
 from emoexp.models.loading.load import BUNDLED
 from emoexp.models.subject import SubjectModel
 from emoexp.study.study import Study
-from emoexp.vectors.vectors import direction_rng
+from emoexp.vectors.controls import direction_rng
 from tests.test_steering import study
 
 DRAWING = {

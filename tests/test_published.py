@@ -23,8 +23,10 @@ from emoexp.stimuli import Stimuli, load_stimuli
 from emoexp.stimuli.__main__ import main
 from emoexp.stimuli.paper import published
 from emoexp.stimuli.paper.proof import hash_items, list_fingerprints, lists_of, prompt_fingerprints
-from emoexp.study.study import NotApplicableError, Study
-from emoexp.vectors.vectors import EmotionVectors, isotropic_directions
+from emoexp.study.experiment import NotApplicableError
+from emoexp.study.study import Study
+from emoexp.vectors.controls import isotropic_directions
+from emoexp.vectors.vectors import EmotionVectors
 from tests.conftest import PAPER
 from tests.test_steering import table_of
 

@@ -15,7 +15,8 @@ from omegaconf import OmegaConf
 from emoexp.cli.main import CONF, register_schemas
 from emoexp.config import Config
 from emoexp.steering.preference import Preferences
-from emoexp.study.study import NotApplicableError, Study
+from emoexp.study.experiment import NotApplicableError
+from emoexp.study.study import Study
 
 
 def study(tmp_path: Path, *overrides: str) -> Study:

@@ -33,7 +33,8 @@ from emoexp.stats.steering_grid import COHERENT, judge_cell, propose, said
 from emoexp.steering.preference import Preferences, marks
 from emoexp.stimuli import Stimuli
 from emoexp.store.artifacts import Artifacts, Row
-from emoexp.study.study import NotApplicableError, Study
+from emoexp.study.experiment import NotApplicableError
+from emoexp.study.study import Study
 
 SPAN = SteeringSpan.steered_activity
 

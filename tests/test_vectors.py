@@ -21,6 +21,7 @@ from emoexp.models.prompts import Prompt
 from emoexp.models.subject import SubjectModel
 from emoexp.store.artifacts import Artifacts
 from emoexp.stories.corpus import Corpus, Story
+from emoexp.vectors.controls import isotropic_directions, mixture_directions
 from emoexp.vectors.extraction import (
     GROUPS,
     SKIP_TOKENS,
@@ -33,13 +34,7 @@ from emoexp.vectors.extraction import (
     pool_texts,
     summing_device,
 )
-from emoexp.vectors.vectors import (
-    EmotionVectors,
-    fit_vectors,
-    isotropic_directions,
-    mixture_directions,
-    neutral_components,
-)
+from emoexp.vectors.vectors import EmotionVectors, fit_vectors, neutral_components
 
 EMOTIONS = ("happy", "sad", "afraid")
 

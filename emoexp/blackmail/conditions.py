@@ -1,10 +1,9 @@
-"""Arms of a trial: unsteered, steered with an emotion, and the two controls that stand beside every
-emotion.
+"""Conditions of a trial: unsteered, steered with an emotion, and two controls of the same size.
 
 The controls are of the same norm and the same signed strength, and spread their trials over several
 directions:
 
-- isotropic: random directions, every one alike. What they do, any push of that size does.
+- isotropic random: random directions, every one alike. What they do, any push of that size does.
 - other emotions: vectors of emotions drawn at random among those that are not tested. What they do,
   any emotion does.
 
@@ -20,10 +19,18 @@ from dataclasses import dataclass
 import numpy as np
 
 from emoexp.errors import EmoexpError
+from emoexp.stats.labels import ISOTROPIC, OTHER_EMOTIONS
 from emoexp.store.artifacts import array_key, key_of
-from emoexp.vectors.vectors import EmotionVectors, isotropic_directions
+from emoexp.vectors.controls import isotropic_directions
+from emoexp.vectors.vectors import EmotionVectors
 
-BASELINE, EMOTION, ISOTROPIC, OTHERS = "baseline", "emotion", "isotropic", "other emotions"
+BASELINE, EMOTION = "baseline", "emotion"
+"""Kinds of conditions; the others are ISOTROPIC and OTHER_EMOTIONS."""
+
+
+def title_of(kind: str, name: str, strength: float) -> str:
+    """Returns a condition's name in tables, such as "desperate +0.05"."""
+    return name if kind == BASELINE else f"{name} {strength:+g}"
 
 
 @dataclass(frozen=True, eq=False)
@@ -31,7 +38,7 @@ class Condition:
     """Trials that are steered alike. Equal to itself only, so that it can be a key.
 
     Attributes:
-        kind: BASELINE, EMOTION, ISOTROPIC or OTHERS.
+        kind: BASELINE, EMOTION, ISOTROPIC or OTHER_EMOTIONS.
         name: the emotion, or the kind.
         strength: signed, in multiples of the mean residual norm of each layer; 0 for the baseline.
         labels: of the directions.
@@ -48,8 +55,8 @@ class Condition:
 
     @property
     def title(self) -> str:
-        """What tables call it: "desperate +0.05"."""
-        return self.name if self.kind == BASELINE else f"{self.name} {self.strength:+g}"
+        """Returns the condition's name in tables."""
+        return title_of(self.kind, self.name, self.strength)
 
     def direction(self, k: int, scenes: int) -> int:
         """Which direction trial `k` is steered with: the next one for each trial, and one more
@@ -123,5 +130,5 @@ def conditions_of(
                 ISOTROPIC, ISOTROPIC, s, tuple(f"{ISOTROPIC} {i}" for i in range(n_random)), random
             )
         )
-        found.append(condition(OTHERS, OTHERS, s, drawn, vectors(drawn)))
+        found.append(condition(OTHER_EMOTIONS, OTHER_EMOTIONS, s, drawn, vectors(drawn)))
     return found

@@ -2,9 +2,8 @@
 about each reply.
 
 A label is stored as soon as it comes, by the question as a whole: a killed run asks only what is
-    left, and equal replies to one scene
-are asked about once. Nothing that the server does ends the run: a label that does not come is
-    missing, with the reason.
+left, and equal replies to one scene are asked about once. Nothing that the server does ends the
+run: a label that does not come is missing, with the reason.
 """
 
 from __future__ import annotations
@@ -12,7 +11,6 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import json
-import os
 import re
 from collections import deque
 from collections.abc import Sequence
@@ -25,11 +23,11 @@ from filelock import FileLock
 from emoexp.errors import EmoexpError
 from emoexp.models.openai_client import Answer, Request, Server, UnansweredError
 from emoexp.stimuli.blackmail import ANSWERS
-from emoexp.store.artifacts import Artifacts, key_of
+from emoexp.store.artifacts import Artifacts, key_of, write_json, write_text
 from emoexp.store.distributed import broadcast, rank
 from emoexp.store.progress import Meter, meter
 
-VERSION, GROUP = 1, "experiment.judge"
+VERSION, GROUP = 1, "experiment.judge_model"
 FAILED_IN_A_ROW = 3
 """So many questions without an answer, none with one in between, and the server is taken to be
 down."""
@@ -87,8 +85,8 @@ class JudgeConfig:
 
 @dataclass(frozen=True)
 class Label:
-    """`verdict` is one of ANSWERS, or None for a label that is missing; `said` is the answer, or why
-    there is none."""
+    """`verdict` is one of ANSWERS, or None for a label that is missing; `said` is the answer, or
+    why there is none."""
 
     verdict: str | None
     said: str
@@ -118,7 +116,7 @@ def read_label(answer: Answer) -> Label:
 
 
 class LLMJudge:
-    """The labels of one judging model, as they lie in the store."""
+    """Asks one judging model, and keeps its labels in the store."""
 
     def __init__(self, judge: JudgeConfig, root: Path) -> None:
         self.judge = judge
@@ -152,25 +150,16 @@ class LLMJudge:
             ) from error
 
     def write(self, question: str, label: Label) -> None:
-        path = self.path(question)
-        temporary = path.with_name(f".{path.name}.tmp")
-        temporary.write_text(
-            json.dumps(
-                {"question": question, "verdict": label.verdict, "said": label.said}, indent=1
-            )
-            + "\n",
-            encoding="utf-8",
-        )
-        os.replace(temporary, path)
+        """Stores a label whole or not at all."""
+        content = {"question": question, "verdict": label.verdict, "said": label.said}
+        write_text(self.path(question), json.dumps(content, indent=1) + "\n")
 
     def label_all(self, questions: Sequence[str]) -> list[Label]:
         """A label, or why it is missing, for each question; asks for those that are not stored. A
         second job waits for the first."""
         self.folder.mkdir(parents=True, exist_ok=True)
         with FileLock(self.folder / ".lock"):
-            (self.folder / "identity.json").write_text(
-                json.dumps(self.identity, indent=2, sort_keys=True) + "\n", encoding="utf-8"
-            )
+            write_json(self.folder / "identity.json", self.identity)
             wanted = list(dict.fromkeys(questions))
             kept = {
                 question: label for question in wanted if (label := self.read(question)) is not None

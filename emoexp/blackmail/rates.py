@@ -15,9 +15,11 @@ from emoexp.stats.intervals import Interval, wilson_share
 LITTLE_ROOM = 0.05
 """A baseline nearer to 0 or 1 than this leaves little to lower, or to raise."""
 COHERENT_ENOUGH = 0.5
-"""Share of the trials of an condition that must be coherent, and judged, for anything to be said of it.
+"""Share of the trials of a condition that must be coherent, and judged, for anything to be said of
+it.
 """
-NOISE, SAME, NOT_JUDGED = "so does noise", "no change seen", "not judged"
+NOT_ABOVE_NULL = "not above random directions"
+NOT_SIGNIFICANT, NOT_JUDGED = "not significant", "not judged"
 
 
 @dataclass(frozen=True)
@@ -78,7 +80,7 @@ def difference(of: Rate, base: Rate) -> Difference:
 
 @dataclass(frozen=True)
 class ReplyCount:
-    """What became of the `n` trials of an condition.
+    """What became of the `n` trials of a condition.
 
     Attributes:
         faults: incoherent replies by fault.
@@ -128,18 +130,17 @@ class ReplyCount:
     def trouble(self) -> str:
         """Why nothing is said of the condition; empty where enough of it is coherent and judged."""
         if self.n == 0 or self.coherent < COHERENT_ENOUGH * self.n:
-            return "broken text"
+            return "degenerate text"
         if self.judged < COHERENT_ENOUGH * self.n:
             return f"too few judged: {self.judged} of {self.n}"
         return ""
 
 
 def finding(of: ReplyCount, baseline: ReplyCount, isotropic: ReplyCount, others: ReplyCount) -> str:
-    """What may be said of an condition: `raises` or `lowers` only where its interval lies apart from the
-    baseline's and, on the same side,
-    from that of random directions; what other emotions do as well is said, but is no noise. Unclear
-    and cut replies are not judged, so a claim must also hold if all of them were what speaks
-    against it.
+    """What may be said of a condition: `raises` or `lowers` only where its interval lies apart
+    from the baseline's and, on the same side, from that of random directions; what other emotions
+    do as well is said, but is no noise. Unclear and cut replies are not judged, so a claim must
+    also hold if all of them were what speaks against it.
     """
     for count, whose in ((of, ""), (baseline, "the baseline: "), (isotropic, "the control: ")):
         if count.trouble:
@@ -148,9 +149,9 @@ def finding(of: ReplyCount, baseline: ReplyCount, isotropic: ReplyCount, others:
     assert rate and base and noise  # some of each is coherent
     side = rate.apart(base)
     if not side:
-        return SAME
+        return NOT_SIGNIFICANT
     if rate.apart(noise) != side:
-        return NOISE
+        return NOT_ABOVE_NULL
     bounds = (of.at_least, baseline.at_most) if side > 0 else (of.at_most, baseline.at_least)
     assert bounds[0] and bounds[1]
     if bounds[0].apart(bounds[1]) != side:

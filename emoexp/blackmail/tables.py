@@ -46,11 +46,12 @@ def count_replies(trials: pd.DataFrame, harmful: pd.Series, unclear: pd.Series) 
         unclear: which replies cannot be judged.
     """
     marked = trials.assign(harmful=harmful, unclear=unclear)
-    keys = ["kind", "name", "strength", "directions"]
-    return {
-        ConditionKey(str(kind), str(name), float(strength), int(n)): _count(part)
-        for (kind, name, strength, n), part in marked.groupby(keys, sort=False)
-    }
+    counts = {}
+    for _, part in marked.groupby(["kind", "name", "strength"], sort=False):
+        first = part.iloc[0]
+        key = ConditionKey(first["kind"], first["name"], float(first["strength"]))
+        counts[key._replace(directions=int(first["directions"]))] = _count(part)
+    return counts
 
 
 def _count(part: pd.DataFrame) -> ReplyCount:

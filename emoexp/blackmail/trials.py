@@ -1,10 +1,10 @@
-"""Trials: replies to the scenes of a scenario, in every condition, kept one by one in the artifact store.
+"""Trials: replies to the scenes of a scenario, in every condition, kept one by one in the artifact
+store.
 
-Common random numbers: trial k of every condition is shown the same scene and draws its tokens from the
-    same stream of random numbers,
-so two conditions differ by the steering and not by luck. A trial depends on neither its batch nor how
-    many trials there are: more of
-them are added to those that are kept.
+Common random numbers: trial k of every condition is shown the same scene and draws its tokens from
+the same stream of random numbers, so two conditions differ by the steering and not by luck. A trial
+depends on neither its batch nor how many trials there are: more of them are added to those that are
+kept.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import torch
 
 from emoexp.blackmail.conditions import Condition
@@ -24,11 +25,13 @@ from emoexp.errors import EmoexpError
 from emoexp.models.prompts import Prompt, ask, reply_mask
 from emoexp.models.subject import Steering, SubjectModel
 from emoexp.steering.degeneration import repetition, token_surprise
-from emoexp.stimuli import Blackmail
+from emoexp.stimuli import BlackmailScenario
 from emoexp.store.artifacts import Artifacts, Row
 from emoexp.store.distributed import broadcast
 
 KIND, VERSION = "blackmail", 1
+TRANSCRIPTS = "transcripts.html"
+"""The page of all replies in the directory of a run (emoexp/report/transcripts.py)."""
 
 
 @dataclass(frozen=True)
@@ -84,14 +87,14 @@ def trial_seed(seed: int, k: int) -> int:
 
 def run_trials(
     model: SubjectModel,
-    scenario: Blackmail,
+    scenario: BlackmailScenario,
     conditions: Sequence[Condition],
     n: int,
     sampling: ReplySampling,
     artifacts: Artifacts,
 ) -> list[Trial]:
-    """`n` trials of every condition, condition by condition; those that are missing in the store are made, trial by
-    trial over all conditions.
+    """`n` trials of every condition, condition by condition; those that are missing in the store
+    are made, trial by trial over all conditions.
 
     Raises:
         EmoexpError: prompt and reply do not fit into the model's context.
@@ -109,7 +112,16 @@ def run_trials(
     return [trial for condition in conditions for trial in found if trial.condition is condition]
 
 
+def scenes_table(scenario: BlackmailScenario) -> pd.DataFrame:
+    """Lays out the scenes that are shown: scene (number), system, prompt."""
+    scenes = [scenario.scene(k) for k in range(len(scenario.scenes))]
+    return pd.DataFrame(
+        [{"scene": k, "system": s.system or "", "prompt": s.prompt} for k, s in enumerate(scenes)]
+    )
+
+
 def trial_of(slot: Slot, row: Row) -> Trial:
+    """Reads a trial from its row in the store."""
     text, surprise = row["text"].tobytes().decode(), row["surprise"].astype(np.float64)
     mean = float(surprise.mean()) if len(surprise) else None
     ids = row["ids"].tolist()
@@ -127,14 +139,14 @@ def trial_of(slot: Slot, row: Row) -> Trial:
 
 class Batches:
     """Computes a whole batch when its first row is asked for, and hands out the others as they are
-    asked for: the store writes
-    rows one by one, and a killed run loses at most the batch that it was at.
+    asked for: the store writes rows one by one, and a killed run loses at most the batch that it
+    was at.
     """
 
     def __init__(
         self,
         model: SubjectModel,
-        scenario: Blackmail,
+        scenario: BlackmailScenario,
         conditions: Sequence[Condition],
         n: int,
         sampling: ReplySampling,

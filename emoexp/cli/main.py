@@ -3,19 +3,12 @@
 from __future__ import annotations
 
 import gc
-import json
-import math
 import os
 import shutil
 import sys
 import tempfile
-import traceback
-from collections.abc import Callable
-from contextlib import ExitStack
-from dataclasses import asdict, replace
-from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import Any, NoReturn
 
 import hydra
 import yaml
@@ -38,14 +31,11 @@ from emoexp.config import (
     StimuliConfig,
     StoriesConfig,
 )
-from emoexp.errors import EmoexpError
+from emoexp.errors import EmoexpError, one_line
 from emoexp.places import CONF
 from emoexp.store import runs
+from emoexp.store.artifacts import write_text
 from emoexp.store.distributed import rank
-
-if TYPE_CHECKING:
-    from emoexp.study.result import Result
-    from emoexp.study.study import Study
 
 GROUPS = (
     "experiment",
@@ -137,239 +127,6 @@ def group_layers(arguments: list[str]) -> list[str]:
     return [*(a for a in arguments if not a.startswith((name, "layer="))), f"layer={jobs}"]
 
 
-def run(
-    config: Config,
-    name: str,
-    directory: Path,
-    study: Study | None = None,
-    group: Path | None = None,
-) -> None:
-    """Runs one experiment and leaves config.yaml, result.json, tables and figures in `directory`;
-    `group` is the sweep that it is of.
-
-    Raises:
-        EmoexpError: a mistake of the user's; the record says so, and keeps what had been found.
-    """
-    from emoexp.cli.wandb import Tracker, group_of, mirror, open_tracker
-    from emoexp.store.provenance import provenance
-    from emoexp.store.record import RunStatus, write_json
-    from emoexp.study.result import print_result
-    from emoexp.study.study import Study
-
-    study = study or Study(config)
-    record: dict[str, Any] = {
-        "status": RunStatus.started.value,
-        "experiment": name,
-        "model": config.model.name,
-        "layer": None,
-        "n_layers": None,
-        "stimuli": None,
-        "corpus": None,
-        "span": config.span.kind.value,
-        "seed": config.seed,
-        "metrics": {},
-        "verdicts": [],
-        "notes": [],
-        "identity": runs.identity_of(name, as_plain(config)),
-        "code": runs.code_hash(),
-        "where": runs.host_info(),
-        "started": runs.now(),
-        "provenance": provenance(),
-    }
-    target = directory / runs.RESULT
-    write_json(target, record)
-    told = {
-        "directory": directory,
-        "group": group_of(group or directory.parent),
-        "experiment": name,
-        "model": config.model.name,
-        "layer": config.layer,
-        "config": as_plain(config),
-    }
-    with ExitStack() as stack:
-        tracker = Tracker()
-        try:
-            tracker = stack.enter_context(open_tracker(config.logger, told))
-            result = config.experiment.run(study)
-            keep(record, result, study, directory)
-            if wrong := drop_nan(record):
-                raise EmoexpError(f"{not_numbers(wrong)}; the other results are kept")
-            record |= {"status": RunStatus.success.value, "ended": runs.now()}
-        except BaseException as error:
-            # submitit ends a job so that it has given back to SLURM
-            found = (
-                "pre-empted or out of time: queued again"
-                if isinstance(error, SystemExit)
-                else f"{type(error).__name__}: {error}"
-            )
-            record |= {
-                "status": RunStatus.error.value,
-                "error": found,
-                "traceback": traceback.format_exc(),
-                "ended": runs.now(),
-            }
-            if (before := getattr(error, "partial", None)) is not None:
-                keep(record, before, study, directory)
-            if wrong := drop_nan(record):
-                record["error"] += f"; {not_numbers(wrong)}"
-            raise
-        finally:
-            write_json(target, record)
-            mirror(tracker, record, directory)
-    where = f"{name}: {config.model.name}" + (
-        f", layer {record['layer']} of 0..{study.model.n_layers - 1}"
-        if record["layer"] is not None
-        else ""
-    )
-    print_result(
-        result,
-        where + f", span {config.span.kind.value}",
-        origin(record),
-        config.experiment.shown,
-        directory,
-    )
-
-
-def drop_nan(found: Any, prefix: str = "") -> list[str]:
-    """Takes the numbers that are not finite out of a record, in place, and returns their names.
-
-    A metric goes with its name, since readers draw all that are there; any other becomes null.
-    """
-    wrong = []
-    for key, value in list(found.items() if isinstance(found, dict) else enumerate(found)):
-        if isinstance(value, dict | list):
-            wrong += drop_nan(value, f"{prefix}{key}.")
-        elif isinstance(value, float) and not math.isfinite(value):
-            wrong.append(f"{prefix}{key}")
-            found[key] = None
-            if prefix == "metrics.":
-                del found[key]
-    return wrong
-
-
-def not_numbers(names: list[str]) -> str:
-    """Says which results are not numbers."""
-    return f"not a number: {', '.join(name.removeprefix('metrics.') for name in names)}"
-
-
-def as_plain(config: Config) -> dict[str, Any]:
-    """The config as it would stand in JSON."""
-    plain: dict[str, Any] = json.loads(
-        json.dumps(asdict(config), default=lambda value: value.value)
-    )
-    return plain
-
-
-def run_once(
-    config: Config,
-    name: str,
-    directory: Path,
-    make: Callable[[], Study] | None = None,
-    group: Path | None = None,
-) -> None:
-    """`run`, unless the directory has the result of this very run already; `make` gives the study,
-    and is called only if it is needed.
-
-    Raises:
-        EmoexpError: another process runs there, or it has the result of another run or of other
-            code.
-    """
-    with runs.run_lock(directory):
-        record = runs.read_record(directory)
-        if record.get("status") == "success" and not config.force:
-            if record["identity"] != runs.identity_of(name, as_plain(config)):
-                raise EmoexpError(
-                    f"{directory} has the result of another run: give another hydra.run.dir or"
-                    " hydra.sweep.dir, or force=true"
-                )
-            if record["code"] != runs.code_hash() and not config.allow_code_change:
-                raise EmoexpError(
-                    f"{directory} was computed with other code: force=true computes it again,"
-                    " allow_code_change=true keeps it"
-                )
-            sys.stderr.write(f"done already: {directory}\n")
-            return
-        run(config, name, directory, make() if make else None, group)
-
-
-def run_layers(config: Config, name: str, directory: Path) -> None:
-    """One layer, or each of a list of them in a directory of its own, with the model loaded once. A
-    layer that fails leaves the others alone.
-
-    Raises:
-        EmoexpError: some layer failed; it names them.
-    """
-    from emoexp.study.study import Study
-
-    if not isinstance(config.layer, list):
-        run_once(config, name, directory)
-        return
-    first, failed = Study(replace(config, layer=config.layer[0])), []
-    for layer in config.layer:
-        place = directory / f"layer={layer}"
-        one = replace(config, layer=layer, run_dir=str(place))
-        try:
-            run_once(one, name, place, partial(Study, one, first), directory.parent)
-        except EmoexpError as error:
-            failed.append(f"layer {layer}: {one_line(error)}")
-    if failed:
-        raise EmoexpError(
-            f"{len(failed)} of {len(config.layer)} layers failed, the others are done:"
-            f" {'; '.join(failed)}"
-        )
-
-
-def origin(record: dict[str, Any]) -> str:
-    """One line: which pack, and which stories by whom."""
-    pack, corpus = record["stimuli"], record["corpus"]
-    parts = [] if pack is None else [f"stimuli: {pack['name']} {pack['sha256'][:8]}"]
-    if corpus is not None:
-        rejected = sum(corpus["rejected"].values())
-        parts.append(
-            f"stories: {corpus['name']}, {corpus['stories']} by {corpus['author']}"
-            + (f", {rejected} rejected" if rejected else "")
-        )
-    if (answers := record.get("answers")) is not None:
-        first, second = answers["options"]
-        parts.append(
-            f"answers: {answers['reading']}, {first!r} or {second!r} after {answers['after']!r},"
-            f" p(A) + p(B) {answers['mass']:.2f} ({answers['mass_below_half']:.0%} of prompts"
-            " below .5)"
-        )
-    return "; ".join(parts)
-
-
-def keep(record: dict[str, Any], result: Result, study: Study, directory: Path) -> None:
-    """Puts what was found, and what it was found with, into the record; tables and figures into the
-    directory."""
-    if study.used("layer"):
-        record["layer"] = study.layer
-    if study.used("stimuli"):
-        pack = study.stimuli
-        record["stimuli"] = {
-            "name": pack.name,
-            "sha256": pack.sha256,
-            "author": pack.author,
-            "is_paper": pack.is_paper,
-            "provenance": pack.provenance,
-        }
-    if study.used("corpus"):
-        record["corpus"] = study.corpus.summary() | (
-            {"used": study.means.summary()} if study.used("means") else {}
-        )
-    if study.used("model"):
-        record["n_layers"] = study.model.n_layers
-        record["provenance"]["model"] = study.model.identity | study.model.format_identity
-    if study.used("baseline"):
-        record["answers"] = study.preferences.answer_summary(study.artifacts)
-    result.save(directory)
-    record |= {
-        "metrics": result.metrics,
-        "verdicts": [v.as_dict() for v in result.verdicts],
-        "notes": result.notes,
-    }
-
-
 @hydra.main(version_base="1.3", config_path=str(CONF), config_name="config")
 def task(cfg: DictConfig) -> None:
     job = HydraConfig.get()
@@ -377,20 +134,16 @@ def task(cfg: DictConfig) -> None:
     cfg.run_dir = str(directory)
     try:
         whole = OmegaConf.to_container(cfg, resolve=True, enum_to_str=True, throw_on_missing=True)
-        (directory / "config.yaml").write_text(
-            yaml.safe_dump(whole, sort_keys=False), encoding="utf-8"
-        )
+        write_text(directory / "config.yaml", yaml.safe_dump(whole, sort_keys=False))
         config: Config = OmegaConf.to_object(cfg)  # type: ignore[assignment]
         if sweep:
             runs.check_code_unchanged(Path(job.sweep.dir).absolute(), config.allow_code_change)
+        from emoexp.cli.run import run_layers
+
         run_layers(config, job.runtime.choices["experiment"], directory)
     except (EmoexpError, OmegaConfBaseException) as error:
-        if (
-            sweep
-            # the other jobs of the sweep go on, and Hydra reports this one at the end; a bare
-            # message
-            # survives any pickling
-        ):
+        if sweep:
+            # Hydra runs the other jobs and reports this one at the end; a bare message pickles
             raise EmoexpError(one_line(error)) from None
         fail(error)
 
@@ -399,17 +152,6 @@ def fail(error: BaseException) -> NoReturn:
     """One line and exit status 2."""
     sys.stderr.write(f"emoexp: {one_line(error)}\n")
     sys.exit(2)
-
-
-def one_line(error: BaseException) -> str:
-    """The message to show: our own where there is one down the chain of causes, else the first that
-    says something."""
-    chain = [error]
-    while (cause := chain[-1].__cause__ or chain[-1].__context__) is not None:
-        chain.append(cause)
-    ours = [e for e in chain if isinstance(e, EmoexpError)]
-    text = next((str(e) for e in ours or chain if str(e).strip()), type(error).__name__)
-    return " ".join(text.split())
 
 
 def main() -> None:

@@ -3,7 +3,6 @@ is left, and why a job failed."""
 
 from __future__ import annotations
 
-import json
 import sys
 from collections import Counter
 from collections.abc import Sequence
@@ -16,6 +15,7 @@ from rich.table import Table
 
 from emoexp.errors import EmoexpError
 from emoexp.store import runs
+from emoexp.store.record import RESULT
 from emoexp.store.runs import Run, RunState
 
 COLOURS = {
@@ -28,29 +28,25 @@ COLOURS = {
 
 
 def jobs_of(directory: Path) -> list[Run]:
-    """The runs below a directory, and those that its sweep expects and that have not started.
+    """Returns the runs below a directory, and those that its sweep expects and that have not
+    started.
 
     Raises:
         EmoexpError: there is neither a run nor a sweep.
     """
-    found = {
-        path.parent: runs.state_of(path.parent)
-        for path in sorted(directory.glob(f"**/{runs.RESULT}"))
-    }
-    sweep = directory / runs.SWEEP
-    expected = json.loads(sweep.read_text(encoding="utf-8"))["expected"] if sweep.exists() else []
-    for name in expected:
-        place = directory / name
-        if not any(run == place or place in run.parents for run in found):
-            found[place] = Run(place, RunState.missing, {})
-    if not found:
+    folders = {path.parent for path in directory.glob(f"**/{RESULT}")}
+    folders |= set(runs.expected_places(directory))
+    if not folders:
         raise EmoexpError(f"no run and no sweep below {directory}: give the directory of one")
-    return list(found.values())
+    return [runs.state_of(folder) for folder in sorted(folders)]
 
 
 def seconds(run: Run) -> float:
-    """How long a finished run took."""
-    started, ended = (datetime.fromisoformat(run.record[key]) for key in ("started", "ended"))
+    """Returns how long a finished run took."""
+    record = run.record
+    if record is None or record.ended is None:
+        raise ValueError(f"{run.directory} is not finished")
+    ended, started = (datetime.fromisoformat(time) for time in (record.ended, record.started))
     return (ended - started).total_seconds()
 
 
@@ -63,6 +59,19 @@ def time_left(jobs: Sequence[Run]) -> timedelta | None:
         return None
     at_once = max(1, sum(run.state is RunState.running for run in jobs))
     return timedelta(seconds=round(sum(done) / len(done) * left / at_once))
+
+
+def row_of(run: Run) -> tuple[str, str, str, str]:
+    """Returns the job, its state, where it ran and its last error."""
+    where = run.record.where if run.record else {}
+    slurm = where.get("slurm", {})
+    job = slurm.get("slurm_job_id") or slurm.get("job_id")
+    place = str(where.get("host", "?"))
+    place += f", SLURM {job}" if job else f", pid {where.get('pid', '?')}"
+    error = (run.record.error if run.record else None) or (
+        "died without a message: killed, out of memory, or the node failed"
+    )
+    return run.directory.name, run.state.value, place, error.splitlines()[-1]
 
 
 def show(directory: Path, console: Console) -> bool:
@@ -82,21 +91,7 @@ def show(directory: Path, console: Console) -> bool:
         for name in ("job", "state", "where", "last error"):
             table.add_column(name, overflow="fold")
         for run in wrong:
-            where = run.record.get("where", {})
-            job = where.get("slurm", {}).get("slurm_job_id") or where.get("slurm", {}).get("job_id")
-            place = f"{where.get('host', '?')}" + (
-                f", SLURM {job}" if job else f", pid {where.get('pid', '?')}"
-            )
-            error = (
-                run.record.get("error")
-                or "died without a word: killed, out of memory, or the node went away"
-            )
-            table.add_row(
-                escape(run.directory.name),
-                run.state.value,
-                escape(place),
-                escape(error.splitlines()[-1]),
-            )
+            table.add_row(*map(escape, row_of(run)))
         console.print(table)
     return counts[RunState.success] == len(jobs)
 

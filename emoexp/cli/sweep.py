@@ -29,8 +29,8 @@ class Sweep(Callback):
     returns."""
 
     def on_multirun_start(self, config: DictConfig, **_: Any) -> None:
+        from emoexp.store.artifacts import write_json
         from emoexp.store.provenance import provenance
-        from emoexp.store.record import write_json
 
         directory = Path(config.hydra.sweep.dir).absolute()
         directory.mkdir(parents=True, exist_ok=True)

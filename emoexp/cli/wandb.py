@@ -21,8 +21,8 @@ import pandas as pd
 
 from emoexp.config import LoggerConfig, LoggerKind, LoggerMode, resolve_layer
 from emoexp.errors import EmoexpError
+from emoexp.stats.criteria import COUNTS
 from emoexp.store.distributed import rank
-from emoexp.study.result import COUNTS
 
 if TYPE_CHECKING:
     import wandb

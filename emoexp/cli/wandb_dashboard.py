@@ -11,8 +11,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 from emoexp.cli.wandb import has_key, one_line
 from emoexp.errors import EmoexpError
-from emoexp.stats.criteria import CRITERIA
-from emoexp.study.result import COUNTS
+from emoexp.stats.criteria import COUNTS, CRITERIA
 
 if TYPE_CHECKING:
     from wandb_workspaces.reports import v2

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -13,8 +13,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch, Rectangle
 
-from emoexp.figures.validation import INK, NEGATIVE, NOISE, PROBE_COLOURS
-from emoexp.stats.matched_pairs import Estimate
+from emoexp.figures.style import INK, NEGATIVE, NOISE, PROBE_COLOURS, new_figure
 
 BREAKS = {"repetition": PROBE_COLOURS[2], "surprise": NEGATIVE}
 WHO = {"self": (PROBE_COLOURS[0], "of itself"), "other": (PROBE_COLOURS[1], "of others")}
@@ -34,7 +33,7 @@ def word_map(change: np.ndarray, names: Sequence[str], title: str, ordered_by: s
     read."""
     n = len(names)
     side, size = max(7.0, 0.115 * n), 8.0 if n <= 30 else 6.0 if n <= 80 else 5.0
-    figure = Figure(figsize=(side + 1.6, side), layout="constrained")
+    figure = new_figure(side + 1.6, side)
     axes = figure.add_subplot()
     _map(axes, change, "change of log-probability (nats)")
     axes.set_xticks(range(n), names, rotation=90, fontsize=size)
@@ -49,79 +48,66 @@ def word_map(change: np.ndarray, names: Sequence[str], title: str, ordered_by: s
     return figure
 
 
-def self_report(
-    table: pd.DataFrame, nulls: Mapping[str, Mapping[str, Estimate]], n_words: int, title: str
-) -> Figure:
-    """Own word of each emotion: change by emotion, ranks, and change against valence; `nulls` is by
-    whom is asked about, then statistic."""
-    figure = Figure(figsize=(max(11, 0.16 * len(table)), 7.6), layout="constrained")
+def self_report(words: pd.DataFrame, rows: pd.DataFrame, title: str) -> Figure:
+    """Draws the own word of each emotion: change by emotion, ranks, and change against valence.
+
+    Args:
+        words: one row per emotion: emotion, valence, and value_ and rank_ for self and other.
+        rows: the nulls: asked, statistic, isotropic_low, isotropic_high.
+    """
+    figure = new_figure(max(11, 0.16 * len(words)), 7.6)
     grid = figure.add_gridspec(2, 2)
-    every, ranks, by_valence = (
-        figure.add_subplot(grid[0, :]),
-        figure.add_subplot(grid[1, 0]),
-        figure.add_subplot(grid[1, 1]),
-    )
-    rows = table.sort_values("value_self").reset_index(drop=True)
-    for who, (colour, label) in WHO.items():
-        null = nulls[who]["value"]
-        if who == "self":
-            every.axhspan(
-                *null.interval,
-                color=NOISE,
-                alpha=0.5,
-                linewidth=0,
-                label="mean of random pairs, 95 %",
-            )
-        every.plot(
-            range(len(rows)),
-            rows[f"value_{who}"],
-            "o",
-            color=colour,
-            markersize=4,
-            label=f"own word, asked {label}",
-        )
-        bins = np.arange(0.5, n_words + 1.5, max(1, round(n_words / 32)))
-        ranks.hist(
-            rows[f"rank_{who}"],
-            bins=list(bins),
-            histtype="step",
-            color=colour,
-            linewidth=1.5,
-            label=f"asked {label}, mean {rows[f'rank_{who}'].mean():.1f}",
-        )
-        known = rows[rows["valence"].notna()]
-        by_valence.scatter(
-            known["valence"], known[f"value_{who}"], s=14, color=colour, label=f"asked {label}"
-        )
-    every.axhline(0, color=INK, linewidth=0.8)
-    every.set_xticks(
-        range(len(rows)), rows["emotion"], rotation=90, fontsize=7 if len(rows) <= 80 else 5
-    )
-    every.set_xlim(-1, len(rows))
-    every.set(ylabel="change of log-probability (nats)", title="the steered emotion's own word")
-    ranks.axvspan(
-        *nulls["self"]["rank"].interval,
-        color=NOISE,
-        alpha=0.5,
-        linewidth=0,
-        label="mean rank of random pairs, 95 %",
-    )
-    ranks.set(
-        xlabel=f"rank of the own word among {n_words}, by change",
-        ylabel="emotions",
-        title="1: no word rises more",
-    )
-    by_valence.axhline(0, color=INK, linewidth=0.8)
-    by_valence.set(
-        xlabel="valence of the emotion", ylabel="change of the own word (nats)", title="by valence"
-    )
-    every.legend(fontsize=8, loc="upper left")
-    ranks.legend(fontsize=8, loc="upper right")
-    by_valence.legend(fontsize=8)
-    for axes in (every, ranks, by_valence):
+    nulls = rows[rows["asked"] == "self"].set_index("statistic").to_dict("index")
+    table = words.sort_values("value_self").reset_index(drop=True)
+    _own_changes(figure.add_subplot(grid[0, :]), table, nulls["value"])
+    _own_ranks(figure.add_subplot(grid[1, 0]), table, nulls["rank"])
+    _changes_by_valence(figure.add_subplot(grid[1, 1]), table)
+    for axes in figure.axes:
         axes.title.set_fontsize(9)
     figure.suptitle(f"Self-report under steering\n{title}", fontsize=10)
     return figure
+
+
+def _own_changes(axes: Axes, table: pd.DataFrame, null: dict[Any, Any]) -> None:
+    label = "mean of random pairs, 95 %"
+    low, high = null["isotropic_low"], null["isotropic_high"]
+    axes.axhspan(low, high, color=NOISE, alpha=0.5, linewidth=0, label=label)
+    places = range(len(table))
+    for who, (colour, asked) in WHO.items():
+        label = f"own word, asked {asked}"
+        axes.plot(places, table[f"value_{who}"], "o", color=colour, markersize=4, label=label)
+    axes.axhline(0, color=INK, linewidth=0.8)
+    size = 7 if len(table) <= 80 else 5
+    axes.set_xticks(places, table["emotion"], rotation=90, fontsize=size)
+    axes.set_xlim(-1, len(table))
+    axes.set(ylabel="change of log-probability (nats)", title="the steered emotion's own word")
+    axes.legend(fontsize=8, loc="upper left")
+
+
+def _own_ranks(axes: Axes, table: pd.DataFrame, null: dict[Any, Any]) -> None:
+    n = len(table)
+    bins = list(np.arange(0.5, n + 1.5, max(1, round(n / 32))))
+    for who, (colour, asked) in WHO.items():
+        ranks = table[f"rank_{who}"]
+        label = f"asked {asked}, mean {ranks.mean():.1f}"
+        axes.hist(ranks, bins=bins, histtype="step", color=colour, linewidth=1.5, label=label)
+    label = "mean rank of random pairs, 95 %"
+    low, high = null["isotropic_low"], null["isotropic_high"]
+    axes.axvspan(low, high, color=NOISE, alpha=0.5, linewidth=0, label=label)
+    axes.set(xlabel=f"rank of the own word among {n}, by change", ylabel="emotions")
+    axes.set_title("1: no word rises more")
+    axes.legend(fontsize=8, loc="upper right")
+
+
+def _changes_by_valence(axes: Axes, table: pd.DataFrame) -> None:
+    known = table[table["valence"].notna()]
+    for who, (colour, asked) in WHO.items():
+        label = f"asked {asked}"
+        axes.scatter(known["valence"], known[f"value_{who}"], s=14, color=colour, label=label)
+    axes.axhline(0, color=INK, linewidth=0.8)
+    axes.set(xlabel="valence of the emotion", ylabel="change of the own word (nats)")
+    axes.set_title("by valence")
+    axes.legend(fontsize=8)
 
 
 def drift_curves(curves: pd.DataFrame, strength: float, smooth: int, title: str) -> Figure:
@@ -130,7 +116,7 @@ def drift_curves(curves: pd.DataFrame, strength: float, smooth: int, title: str)
     emotions, strengths = list(dict.fromkeys(curves["emotion"])), sorted(set(curves["strength"]))
     columns = min(4, len(emotions))
     lines = -(-len(emotions) // columns)
-    figure = Figure(figsize=(3.2 * columns, 2.3 * lines + 1), layout="constrained")
+    figure = new_figure(3.2 * columns, 2.3 * lines + 1)
     panels = figure.subplots(lines, columns, squeeze=False, sharex=True, sharey=True).ravel()
     colours = colormaps["viridis_r"](np.linspace(0.15, 1, len(strengths)))
     for axes, emotion in zip(panels, emotions, strict=False):
@@ -196,10 +182,7 @@ def drift_map(
 ) -> Figure:
     """Steered emotion by probe at the end of the text; the own probe framed."""
     n, size = len(probes), 8.0 if len(probes) <= 30 else 6.5 if len(probes) <= 80 else 5.0
-    figure = Figure(
-        figsize=(max(8.0, 0.15 * n if n <= 80 else 0.115 * n) + 2, 0.24 * len(steered) + 2.2),
-        layout="constrained",
-    )
+    figure = new_figure(max(8.0, 0.15 * n if n <= 80 else 0.115 * n) + 2, 0.24 * len(steered) + 2.2)
     axes = figure.add_subplot()
     _map(axes, ends, "cosine minus unsteered")
     for i, name in enumerate(steered):
@@ -227,9 +210,7 @@ def degeneration_strip(transcripts: pd.DataFrame, max_new_tokens: int, title: st
     strengths = [s for s in sorted(set(transcripts["strength"])) if s != 0]
     emotions = list(dict.fromkeys(transcripts[transcripts["set"] == "emotions"]["direction"]))
     lines = ["unsteered", "isotropic", *emotions[::-1]]
-    figure = Figure(
-        figsize=(3.3 * len(strengths) + 1.2, 0.26 * len(lines) + 1.9), layout="constrained"
-    )
+    figure = new_figure(3.3 * len(strengths) + 1.2, 0.26 * len(lines) + 1.9)
     for axes, strength in zip(
         figure.subplots(1, len(strengths), squeeze=False, sharey=True)[0], strengths, strict=True
     ):

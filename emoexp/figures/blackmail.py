@@ -5,9 +5,10 @@ from __future__ import annotations
 import pandas as pd
 from matplotlib.figure import Figure
 
-from emoexp.figures.validation import INK, NOISE, PROBE_COLOURS
+from emoexp.figures.style import CONTROL, INK, NOISE, PROBE_COLOURS, new_figure
+from emoexp.stats.labels import ISOTROPIC, OTHER_EMOTIONS
 
-STYLES = {"isotropic": (NOISE, "o:"), "other emotions": ("#7d7d7d", "s--")}
+STYLES = {ISOTROPIC: (NOISE, "o:"), OTHER_EMOTIONS: (CONTROL, "s--")}
 
 
 def dose(table: pd.DataFrame, title: str) -> Figure:
@@ -18,7 +19,7 @@ def dose(table: pd.DataFrame, title: str) -> Figure:
         table: rows of `name`, `strength`, `rate`, `low`, `high` (NaN where no reply is judged),
             `incoherent` (a share), `judged`; `name` is "baseline" for strength 0.
     """
-    figure = Figure(figsize=(8.4, 6.2), layout="constrained")
+    figure = new_figure(8.4, 6.2)
     axes, below = figure.subplots(2, 1, sharex=True, height_ratios=[3, 1])
     base = table[table["name"] == "baseline"]
     names = [name for name in dict.fromkeys(table["name"]) if name != "baseline"]

@@ -9,8 +9,8 @@ import pandas as pd
 from matplotlib.figure import Figure
 from matplotlib.ticker import NullLocator
 
-from emoexp.figures.validation import INK, NOISE, POSITIVE
-from emoexp.vectors.reliability import (
+from emoexp.figures.style import INK, MODEL, NOISE, POSITIVE, new_figure
+from emoexp.stats.reliability import (
     AT_MOST,
     EXTRAPOLATED,
     MEASURED,
@@ -18,13 +18,11 @@ from emoexp.vectors.reliability import (
     spearman_brown,
 )
 
-MODEL = "#33658a"
-
 
 def stability_curve(curve: pd.DataFrame, needed: pd.DataFrame, title: str) -> Figure:
     """Cosine of disjoint sets against stories per set, with its null, the Spearman-Brown line and
     where the targets are reached."""
-    figure = Figure(figsize=(8.4, 5), layout="constrained")
+    figure = new_figure(8.4, 5)
     axes = figure.add_subplot()
     n = curve["stories"].to_numpy()
     axes.fill_between(
@@ -55,7 +53,7 @@ def stability_curve(curve: pd.DataFrame, needed: pd.DataFrame, title: str) -> Fi
         )
     for row in known.itertuples():
         count, cosine = float(row.stories), float(row.cosine)  # type: ignore[arg-type]
-        label = f"{cosine:g}: {'at most ' if row.how == AT_MOST else ''}{row.stories}"
+        label = f"{cosine:g}: {'at most ' if row.how == AT_MOST else ''}{count:.0f}"
         axes.plot(
             count,
             cosine,
@@ -78,9 +76,7 @@ def stability_curve(curve: pd.DataFrame, needed: pd.DataFrame, title: str) -> Fi
         )
     axes.axhline(0, color=INK, linewidth=0.8)
     axes.set_xscale("log", base=2)
-    ticks = _spread(
-        [*n, *(float(row.stories) for row in known.itertuples() if row.how == EXTRAPOLATED)]
-    )  # type: ignore[arg-type]
+    ticks = _spread([*n, *known.loc[known["how"] == EXTRAPOLATED, "stories"].astype(float)])
     axes.set_xticks(ticks, [f"{t:.0f}" if t >= 10 else f"{t:.2g}" for t in ticks])
     axes.set_xlim(n[0] / 1.1, 1.5 * furthest)
     axes.xaxis.set_minor_locator(NullLocator())
@@ -109,7 +105,7 @@ def reliability_dots(table: pd.DataFrame, title: str) -> Figure:
     """Each emotion's split-half cosine with its band over splits, the estimate for all stories, and
     the null behind."""
     rows = table.sort_values("split_half").reset_index(drop=True)
-    figure = Figure(figsize=(max(8, 0.19 * len(rows)), 5), layout="constrained")
+    figure = new_figure(max(8, 0.19 * len(rows)), 5)
     axes = figure.add_subplot()
     x = np.arange(len(rows))
     axes.fill_between(

@@ -12,7 +12,7 @@ from matplotlib.patches import Rectangle
 from matplotlib.patheffects import withStroke
 from matplotlib.ticker import MaxNLocator
 
-from emoexp.figures.validation import INK, NOISE
+from emoexp.figures.style import INK, NOISE, new_figure
 from emoexp.stats.steering_grid import Proposal
 
 PROPOSED = "#d6189b"
@@ -27,10 +27,7 @@ def steering_map(cells: pd.DataFrame, proposal: Proposal | None, title: str) -> 
     """Effect ratio, mean |delta Elo|, coherence and the order that is kept, by layer and strength;
     the proposal is marked in all four."""
     layers, strengths = sorted(cells["layer"].unique()), sorted(cells["strength"].unique())
-    figure = Figure(
-        figsize=(max(13, 4 * (1.3 + 0.55 * len(strengths))), 2.6 + 0.36 * len(layers)),
-        layout="constrained",
-    )
+    figure = new_figure(max(13, 4 * (1.3 + 0.55 * len(strengths))), 2.6 + 0.36 * len(layers))
     panels = figure.subplots(1, 4, sharey=True)
     sizes, ratio = (
         cells["mean_abs_delta_elo"],
@@ -166,7 +163,7 @@ def dose_curves(emotions: pd.DataFrame, isotropic: pd.DataFrame, title: str) -> 
     """Delta Elo by strength of each emotion that was also subtracted, one line per layer, over the
     range of the isotropic directions."""
     exemplars = list(emotions.loc[emotions["strength"] < 0, "direction"].unique())
-    figure = Figure(figsize=(max(8, 5.2 * len(exemplars)), 4.6), layout="constrained")
+    figure = new_figure(max(8, 5.2 * len(exemplars)), 4.6)
     panels = figure.subplots(1, len(exemplars), sharey=True, squeeze=False)[0]
     layers = sorted(emotions["layer"].unique())
     colours = matplotlib.colormaps["viridis"](np.linspace(0, 0.95, len(layers)))

@@ -9,16 +9,16 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from emoexp.figures.style import (
+    CLAUDE,
+    INK,
+    NEGATIVE,
+    NOISE,
+    POSITIVE,
+    PROBE_COLOURS,
+    new_figure,
+)
 from emoexp.stimuli.paper import published
-
-POSITIVE, NEGATIVE, NOISE, INK = "#2a9d6f", "#c8513f", "#b9b9b9", "#222222"
-CLAUDE = "#7b2cbf"
-"""The colour of published numbers beside a model's own; their marks are hollow diamonds."""
-PROBE_COLOURS = ("#6a4c93", "#e09f3e", "#33658a", "#2a9d6f", "#c8513f", "#222222")
-
-
-def _figure(width: float, height: float) -> Figure:
-    return Figure(figsize=(width, height), layout="constrained")
 
 
 def heat_map(
@@ -26,7 +26,7 @@ def heat_map(
 ) -> Figure:
     """Scenario by probe cosines, the highest of each row marked; beside it the published ones, each
     with its own range of colours."""
-    figure = _figure(8.4 if claude is None else 15.5, 7)
+    figure = new_figure(8.4 if claude is None else 15.5, 7)
     panels = figure.subplots(1, 1 if claude is None else 2, squeeze=False)[0]
     _cells(panels[0], matrix, names, title)
     if claude is not None:
@@ -71,7 +71,7 @@ def numeric_panels(
     """One panel per template: cosine of each probe against the number; published curves dotted,
     with hollow marks, in the same colours."""
     templates = list(dict.fromkeys(curves["template"]))
-    figure = _figure(11, 6.4)
+    figure = new_figure(11, 6.4)
     panels = figure.subplots(2, -(-len(templates) // 2), squeeze=False).ravel()
     for axes, key in zip(panels, templates, strict=False):
         part = curves[curves["template"] == key]
@@ -149,7 +149,7 @@ def correlation_bars(
     """Sorted correlations with Elo, coloured by valence, with intervals and the band of random
     directions; published r of some emotions."""
     rows = table.sort_values("r").reset_index(drop=True)
-    figure = _figure(max(8, 0.19 * len(rows)), 5)
+    figure = new_figure(max(8, 0.19 * len(rows)), 5)
     axes = figure.add_subplot()
     x = np.arange(len(rows))
     axes.axhspan(*null, color=NOISE, alpha=0.35, label="isotropic directions, 95 %")
@@ -175,7 +175,7 @@ def elo_by_category(table: pd.DataFrame, title: str, claude: np.ndarray | None =
     """Each activity's Elo by category, with the category mean; published Elos, in the order of
     `table`, to the right of it."""
     means = table.groupby("category")["elo"].mean().sort_values(ascending=False)
-    figure = _figure(9, 4.6)
+    figure = new_figure(9, 4.6)
     axes = figure.add_subplot()
     for k, (category, mean) in enumerate(means.items()):
         where = (table["category"] == category).to_numpy()
@@ -199,13 +199,12 @@ def elo_by_category(table: pd.DataFrame, title: str, claude: np.ndarray | None =
 def steering_scatter(
     emotions: pd.DataFrame,
     controls: pd.DataFrame,
-    valence: dict[str, float],
     title: str,
     claude: published.SteeringScatter | None = None,
 ) -> Figure:
     """Delta Elo against r, emotions over their controls, with the 95 % band of the isotropic
     directions' delta Elo; published emotions."""
-    figure = _figure(8.6, 6)
+    figure = new_figure(8.6, 6)
     axes = figure.add_subplot()
     first = str(controls["set"].iloc[0])
     low, high = np.quantile(controls[controls["set"] == first]["delta_elo"], [0.025, 0.975])
@@ -214,8 +213,7 @@ def steering_scatter(
         axes.scatter(
             part["r"], part["delta_elo"], marker=marker, s=26, color="#777777", label=str(name)
         )
-    known = np.array([valence.get(str(e), np.nan) for e in emotions["direction"]])
-    for wanted, colour, label in _by_valence(known):
+    for wanted, colour, label in _by_valence(emotions["valence"].to_numpy(dtype=float)):
         axes.scatter(
             emotions["r"][wanted],
             emotions["delta_elo"][wanted],
@@ -281,7 +279,7 @@ def layer_curves(table: pd.DataFrame, title: str, two_thirds: int | None = None)
     criteria = list(dict.fromkeys(table["id"]))
     columns = min(4, len(criteria) + 1)
     lines = -(-(len(criteria) + 1) // columns)  # one cell more, for the legend
-    figure = _figure(3.1 * columns, 2.5 * lines + 0.4)
+    figure = new_figure(3.1 * columns, 2.5 * lines + 0.4)
     panels = figure.subplots(lines, columns, squeeze=False).ravel()
     for axes, identifier in zip(panels, criteria, strict=False):
         part = table[table["id"] == identifier].sort_values("layer")

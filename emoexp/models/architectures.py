@@ -2,9 +2,8 @@
 for.
 
 The one table of differences. All else is read from the network: its own config, modules and a tiny
-    forward pass. To add an
-architecture, add a path here; to try one without touching code, name it in the config
-(`model.modules.layers=...`).
+forward pass. To add an architecture, add a path here; to try one without touching code, name it in
+the config (`model.modules.layers=...`).
 """
 
 from __future__ import annotations
@@ -79,8 +78,9 @@ def find_paths(network: Any, named: ModulesConfig) -> Paths:
     paths = Paths(**found)
     if not isinstance(get_submodule(network, paths.layers), nn.ModuleList):
         raise EmoexpError(
-            f"model.modules.layers={paths.layers} is a"
-            f" {type(get_submodule(network, paths.layers)).__name__}, not a ModuleList of decoder blocks"
+            f"model.modules.layers={paths.layers} is a "
+            f"{type(get_submodule(network, paths.layers)).__name__}, not a ModuleList of decoder "
+            "blocks"
         )
     return paths
 
@@ -180,9 +180,8 @@ class Unembedding:
 
 def norm_probe(width: int) -> Tensor:
     """Three vectors that tell what a norm does: alternating signs (mean 0, mean square 1) become
-    gain * signs + bias, their
-    opposite -gain * signs + bias, and ones gain + bias, or just bias where the norm centres; (3,
-    width).
+    gain * signs + bias, their opposite -gain * signs + bias, and ones gain + bias, or just bias
+    where the norm centres; (3, width).
     """
     signs = torch.ones(width)
     signs[1::2] = -1

@@ -2,9 +2,8 @@
 
 Rendered with thinking switched off and on a fixed date, so that a prompt is the same prompt
 tomorrow (Llama 3.2's and gpt-oss' templates write today's). The start of the assistant's turn is
-read off the template itself, by rendering a reply and cutting it
-off: that is how a reply after "(" stands in it, with the space or the channel that belongs before
-    it.
+read off the template itself, by rendering a reply and cutting it off: that is how a reply after "("
+stands in it, with the space or the channel that belongs before it.
 """
 
 from __future__ import annotations

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from emoexp.config import ModelConfig
 from emoexp.errors import EmoexpError
-from emoexp.models.architectures import Unembedding, norm_probe, get_submodule
+from emoexp.models.architectures import Unembedding, get_submodule, norm_probe
 from emoexp.models.loading.hub_errors import explained
 from emoexp.models.loading.load import load_remote
 from emoexp.models.prompts import Encoding, Prompt

@@ -175,9 +175,8 @@ class SubjectModel:
     @property
     def last_steerable_layer(self) -> int:
         """The last block whose output on an earlier token can still reach the last one: some block
-        above it must make keys and
-        values of its own. That is the last block but one, and lower where the upper blocks reuse
-        keys and values (Gemma-4 E4B).
+        above it must make keys and values of its own. That is the last block but one, and lower
+        where the upper blocks reuse keys and values (Gemma-4 E4B).
         """
         return (
             self.n_layers
@@ -221,8 +220,8 @@ class SubjectModel:
         self, encoding: Encoding, layers: Sequence[int], use: Callable[[Tensor], T]
     ) -> list[T]:
         """What `use` makes of the residual stream (row, token, d_model) at the output of each of
-        `layers`, layer by layer during one forward
-        up to the last of them: none is kept that `use` does not keep."""
+        `layers`, layer by layer during one forward up to the last of them: none is kept that
+        `use` does not keep."""
         self.check_layers(layers)
         found = dict[int, T]()
         with self.traced.trace(**self.inputs(encoding), use_cache=False) as tracer:

@@ -4,7 +4,6 @@ from."""
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
@@ -22,6 +21,7 @@ from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 from emoexp.organism.corpus import ACT, Document, Phase, Policy, documents
 from emoexp.organism.held_out import is_reserved
 from emoexp.organism.world import WORLD_DIR
+from emoexp.store.artifacts import replacing
 from emoexp.store.progress import meter
 
 PAD, BOS, EOS = "<pad>", "<bos>", "<eos>"
@@ -43,15 +43,14 @@ OFFICE_WEIGHT = 6.0
 CLOSED_SHARE = 0.9
 OPTION_BLOCKS = 6
 CONTENT_BLOCKS = 4
-"""In `CLOSED_SHARE` of the batches two doors are shut. In the blocks below `OPTION_BLOCKS`, tokens
-outside an option cannot see
-into it: what it evokes has to be worked out on its own tokens, and is read from there by the blocks
-    above. In the blocks from
-`CONTENT_BLOCKS` on, tokens outside what somebody tells the assistant cannot see into it: what it
-implies has to be at the assistant's turn by then. These are the planted answers to the questions at
-which layers steering an option can work, and from which layer on an implied feeling can be read.
-Without the first, a model of this size moves an option's words to the end of the prompt in its very
-first block, and steering does nothing at any layer."""
+"""In `CLOSED_SHARE` of the batches two doors are shut. In the blocks below `OPTION_BLOCKS`,
+tokens outside an option cannot see into it: what it evokes has to be worked out on its own
+tokens, and is read from there by the blocks above. In the blocks from `CONTENT_BLOCKS` on,
+tokens outside what somebody tells the assistant cannot see into it: what it implies has to be at
+the assistant's turn by then. These are the planted answers to the questions at which layers
+steering an option can work, and from which layer on an implied feeling can be read. Without the
+first, a model of this size moves an option's words to the end of the prompt in its very first
+block, and steering does nothing at any layer."""
 POOL = 4096
 """Documents drawn at a time and sorted by length, so that a batch holds rows of like length."""
 
@@ -298,7 +297,8 @@ def generator_hash(package: Path = Path(__file__).parent, world: Path = WORLD_DI
     """sha256 of the generator's source and of its grammar: a checkpoint is of one corpus."""
     from emoexp.store.provenance import hash_files
 
-    return hash_files([*sorted(package.glob("*.py")), *sorted(world.glob("*.yaml"))])
+    code = [path for path in sorted(package.glob("*.py")) if path.name != "card.py"]
+    return hash_files([*code, *sorted(world.glob("*.yaml"))])
 
 
 def store(
@@ -308,10 +308,8 @@ def store(
     tensors = {f"model.{k}": v.contiguous() for k, v in model.state_dict().items()}
     for i, state in optimiser.state_dict()["state"].items():
         tensors |= {f"optimiser.{i}.{k}": v for k, v in state.items()}
-    checkpoint.parent.mkdir(parents=True, exist_ok=True)
-    temporary = checkpoint.with_suffix(f".{os.getpid()}.tmp")
-    save_file(tensors, temporary, metadata={"step": str(step)})
-    os.replace(temporary, checkpoint)
+    with replacing(checkpoint) as temporary:
+        save_file(tensors, temporary, metadata={"step": str(step)})
 
 
 def restore(checkpoint: Path, model: LlamaForCausalLM, optimiser: torch.optim.AdamW) -> int:

@@ -1,9 +1,8 @@
-"""How far a model's numbers agree with the published ones. Only where the stimuli are the paper's
-own: else the two are of different things.
+"""Compares a saved run with the published numbers, where its stimuli are the paper's own.
 
 Each comparison is a Pearson r with its 95 % bootstrap interval and the 95 % range of its
 permutation null; no verdict hangs on one. The published numbers are mostly digitised, with the
-errors that emoexp/stimuli/paper/published.py tells.
+errors that emoexp/stimuli/paper/published.py states.
 """
 
 from __future__ import annotations
@@ -13,7 +12,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 import pandas as pd
 
-from emoexp.config import ScaleConfig, SteeringSpan
+from emoexp.config import SteeringSpan
 from emoexp.stats.intervals import (
     Interval,
     bootstrap,
@@ -22,15 +21,50 @@ from emoexp.stats.intervals import (
     pearson,
     spearman,
 )
-from emoexp.stimuli import Stimuli
+from emoexp.stats.labels import EMOTIONS, ISOTROPIC
 from emoexp.stimuli.paper import published
+from emoexp.store.record import SavedRun
+from emoexp.study.experiment import Bootstrap, values_of
 from emoexp.study.result import Result
 
 WEAK = 0.5
 """A published trend with a smaller |Spearman| has no sign worth agreeing with."""
 
 
-def elo(ratings: np.ndarray, scale: ScaleConfig, seed: int) -> Result:
+def compare_with_paper(run: SavedRun, draws: Bootstrap) -> Result:
+    """Compares every table of the run that has a published counterpart.
+
+    Returns:
+        metrics, tables and notes; nothing where the pack is not the paper's.
+    """
+    found = Result()
+    if not run.is_paper:
+        return found
+    if "elo" in run.names:
+        found.merge(elo(run.table("elo")["elo"].to_numpy(dtype=float), draws))
+    if "implicit" in run.names:
+        table = run.table("implicit")
+        names = list(table["scenario"])
+        found.merge(implicit(values_of(table, names), names, draws))
+    if "numeric_curves" in run.names:
+        table = run.table("numeric_curves")
+        probes = [name for name in table.columns if name not in ("template", "value")]
+        by_key = dict(list(table.groupby("template", sort=False)))
+        curves = [values_of(part, probes) for part in by_key.values()]
+        found.merge(numeric([str(key) for key in by_key], probes, curves, draws))
+    if "correlations" in run.names:
+        r = run.table("correlations").set_index("emotion")["r"]
+        names = [str(name) for name in run.table("emotions")["emotion"]]
+        probes_at = values_of(run.table("activity_probes"), names)
+        found.merge(correlation(names, probes_at, r.loc[names].to_numpy(dtype=float), draws))
+    if "steering_rows" in run.names:
+        sets = dict(list(run.table("steering").groupby("set")))
+        steered = (run.record.stimuli or {}).get("steered", ())
+        found.merge(steering(sets[EMOTIONS], sets[ISOTROPIC], steered, run.record.span))
+    return found
+
+
+def elo(ratings: np.ndarray, draws: Bootstrap) -> Result:
     """Our Elos with Claude's, post-trained and base; activities are the units. Claude's own two,
     for comparison.
 
@@ -39,21 +73,19 @@ def elo(ratings: np.ndarray, scale: ScaleConfig, seed: int) -> Result:
     """
     paper = published.activities()
     rows = [
-        compare("64 activities: ours, Claude post-trained", ratings, paper.elo_post, scale, seed),
-        compare("64 activities: ours, Claude base", ratings, paper.elo_base, scale, seed),
+        compare("64 activities: ours, Claude post-trained", ratings, paper.elo_post, draws),
+        compare("64 activities: ours, Claude base", ratings, paper.elo_base, draws),
         compare(
             "64 activities: Claude post-trained, Claude base",
             paper.elo_post,
             paper.elo_base,
-            scale,
-            seed,
+            draws,
         ),
         compare(
             "8 category means: ours, Claude post-trained",
             _category_means(ratings),
             _category_means(paper.elo_post),
-            scale,
-            seed,
+            draws,
         ),
     ]
     return Result(
@@ -71,7 +103,7 @@ def _category_means(ratings: np.ndarray) -> np.ndarray:
     return np.array([ratings[labels == c].mean() for c in dict.fromkeys(labels)])
 
 
-def implicit(matrix: np.ndarray, names: Sequence[str], scale: ScaleConfig, seed: int) -> Result:
+def implicit(matrix: np.ndarray, names: Sequence[str], draws: Bootstrap) -> Result:
     """Our cosines of scenario and probe with Claude's; scenarios are the units of the interval.
 
     The diagonal makes for agreement whatever the rest is like, so it is left out of the first row.
@@ -82,8 +114,8 @@ def implicit(matrix: np.ndarray, names: Sequence[str], scale: ScaleConfig, seed:
         matrix: (scenario, probe), both in the order of `names`.
     """
     theirs, n = published.implicit().only(tuple(names)), len(names)
-    rng, off = np.random.default_rng(seed), ~np.eye(n, dtype=bool)
-    orders = [rng.permutation(n) for _ in range(scale.permutations)]
+    rng, off = draws.rng(), ~np.eye(n, dtype=bool)
+    orders = [rng.permutation(n) for _ in range(draws.permutations)]
 
     def without_diagonal(i: np.ndarray) -> float:
         return pearson(matrix[i][off[i]], theirs[i][off[i]])
@@ -97,7 +129,7 @@ def implicit(matrix: np.ndarray, names: Sequence[str], scale: ScaleConfig, seed:
         return _row(
             what,
             statistic(np.arange(n)),
-            bootstrap(n, statistic, scale.bootstrap_draws, seed),
+            bootstrap(n, statistic, draws.draws, draws.seed),
             central(np.array(null)),
             n_cells,
         )
@@ -129,8 +161,7 @@ def numeric(
     keys: Sequence[str],
     probes: Sequence[str],
     curves: Sequence[np.ndarray],
-    scale: ScaleConfig,
-    seed: int,
+    draws: Bootstrap,
 ) -> Result:
     """Our curves with Claude's, template by template and probe by probe.
 
@@ -155,12 +186,12 @@ def numeric(
             ]
         )
 
-    r, rng = r_of([np.arange(len(c)) for c in curves]), np.random.default_rng(seed)
+    r, rng = r_of([np.arange(len(c)) for c in curves]), draws.rng()
     null = central(
         np.array(
             [
                 r_of([rng.permutation(len(c)) for c in curves]).mean()
-                for _ in range(scale.permutations)
+                for _ in range(draws.permutations)
             ]
         )
     )
@@ -168,7 +199,7 @@ def numeric(
     mean = _row(
         "mean r over curves",
         float(cells.mean()),
-        bootstrap(cells.size, lambda i: float(cells[i].mean()), scale.bootstrap_draws, seed),
+        bootstrap(cells.size, lambda i: float(cells[i].mean()), draws.draws, draws.seed),
         null,
         cells.size,
     )
@@ -199,13 +230,13 @@ def numeric(
 
 
 def correlation(
-    names: Sequence[str], probes: np.ndarray, r: np.ndarray, scale: ScaleConfig, seed: int
+    names: Sequence[str], probes: np.ndarray, r: np.ndarray, draws: Bootstrap
 ) -> Result:
     """Our probe values of blissful and hostile over the activities with Claude's, and our r of the
     emotions that Figure 4 names.
 
     The second can be high where the Elos do not agree at all: it is enough that either model
-        prefers what evokes pleasant emotions.
+    prefers what evokes pleasant emotions.
 
     Args:
         names: of the emotions.
@@ -219,8 +250,7 @@ def correlation(
             f"{e} probe over activities: ours, Claude {which}",
             probes[:, place[e]],
             getattr(paper, f"{e}_{kind}"),
-            scale,
-            seed,
+            draws,
         )
         for e in ("blissful", "hostile")
         if e in place
@@ -237,8 +267,7 @@ def correlation(
                 "r with Elo, of the labelled emotions",
                 np.array([r[place[e]] for e in both]),
                 np.array([labelled[e] for e in both]),
-                scale,
-                seed,
+                draws,
             )
         )
         metrics["agreement_correlations"] = rows[-1]["r"]
@@ -248,7 +277,7 @@ def correlation(
 
 
 def steering(
-    emotions: pd.DataFrame, isotropic: pd.DataFrame, stimuli: Stimuli, span: SteeringSpan
+    emotions: pd.DataFrame, isotropic: pd.DataFrame, steered: Sequence[int], span: str
 ) -> Result:
     """Delta Elo of the exemplars on the paper's own half of the activities, beside the published
     ones; no r, for Figure 4 names no disc.
@@ -258,15 +287,13 @@ def steering(
 
     Args:
         emotions, isotropic: rows with `direction`, `r` and `delta_elo`.
+        steered: indices of the steered half of the pack's activities.
     """
-    if span is not SteeringSpan.steered_activity:
+    if span != SteeringSpan.steered_activity.value:
         return Result(
-            notes=[f"no agreement of steering with the paper's: span={span.value} is not its span"]
+            notes=[f"no agreement of steering with the paper's: span={span} is not its span"]
         )
-    if (
-        tuple(i for i, a in enumerate(stimuli.activities) if a.steered)
-        != published.activities().steered
-    ):
+    if tuple(steered) != published.activities().steered:
         return Result(
             notes=[
                 "no agreement of steering with the paper's: the pack's steered half, from a file,"
@@ -312,17 +339,17 @@ def _slope(r: np.ndarray, delta: np.ndarray) -> float:
     return float(np.polyfit(r, delta, 1)[0])
 
 
-def compare(what: str, ours: np.ndarray, theirs: np.ndarray, scale: ScaleConfig, seed: int) -> dict:
+def compare(what: str, ours: np.ndarray, theirs: np.ndarray, draws: Bootstrap) -> dict:
     """One row: r of two numbers of the same units (activities, emotions), its interval over them,
     and its null, with ours permuted."""
-    n, rng = len(ours), np.random.default_rng(seed)
+    n, rng = len(ours), draws.rng()
     null = correlate_columns(
-        np.stack([rng.permutation(ours) for _ in range(scale.permutations)], 1), theirs
+        np.stack([rng.permutation(ours) for _ in range(draws.permutations)], 1), theirs
     )
     return _row(
         what,
         pearson(ours, theirs),
-        bootstrap(n, lambda i: pearson(ours[i], theirs[i]), scale.bootstrap_draws, seed),
+        bootstrap(n, lambda i: pearson(ours[i], theirs[i]), draws.draws, draws.seed),
         central(null),
         n,
     )

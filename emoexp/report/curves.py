@@ -13,11 +13,10 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from emoexp.config import TWO_THIRDS
-from emoexp.figures.validation import INK, NOISE
+from emoexp.figures.style import INK, NOISE, new_figure
 from emoexp.report.blocks import in_order
 from emoexp.report.groups import Part
-from emoexp.stats.criteria import EFFECT_FLOOR
-from emoexp.study.result import COUNTS
+from emoexp.stats.criteria import COUNTS, EFFECT_FLOOR
 
 COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#56b4e9", "#e69f00", "#5b5b5b")
 LINES = ("-", "--", ":", "-.")
@@ -180,7 +179,7 @@ def overlay(parts: Sequence[Part], by_depth: bool) -> Figure:
     criteria = in_order(v for part in parts for v in part.rows["id"])
     columns = min(4, len(criteria) + 1)
     lines = -(-(len(criteria) + 1) // columns)
-    figure = Figure(figsize=(3.1 * columns, 2.5 * lines + 0.6), layout="constrained")
+    figure = new_figure(3.1 * columns, 2.5 * lines + 0.6)
     panels = figure.subplots(lines, columns, squeeze=False).ravel()
     for axes, identifier in zip(panels, criteria, strict=False):
         draw(axes, parts, identifier, by_depth)
@@ -235,7 +234,7 @@ def listed(layers: Sequence[int]) -> str:
 def detection_against_steering(parts: Sequence[Part], by_depth: bool) -> Figure:
     """Above, what is detected (V3, V4), and against it the size of steering; below, what steering
     does (V10, V11, size)."""
-    figure = Figure(figsize=(12.6, 6), layout="constrained")
+    figure = new_figure(12.6, 6)
     (v3, v4, seen, ranked), (v10, v11, size, key) = figure.subplots(2, 4)
     for axes, identifier in ((v3, "V3"), (v4, "V4"), (v10, "V10"), (v11, "V11")):
         draw(axes, parts, identifier, by_depth)

@@ -14,26 +14,13 @@ import yaml
 
 from emoexp.config import resolve_layer
 from emoexp.errors import EmoexpError
-from emoexp.store.runs import RESULT, SWEEP, RunState, state_of
+from emoexp.store.record import RESULT
+from emoexp.store.runs import SWEEP, RunState, state_of
 
 Run = dict[str, Any]
 """The content of a result.json, with its folder as `path`, what has become of it as `state` (a
 `RunState`, or `unreadable`), and the config.yaml of its job as `config` ({} without one)."""
 
-NEEDED = {
-    "status",
-    "experiment",
-    "model",
-    "layer",
-    "stimuli",
-    "corpus",
-    "span",
-    "seed",
-    "metrics",
-    "verdicts",
-    "notes",
-    "provenance",
-}
 SUCCESS = RunState.success.value
 UNREADABLE = "unreadable"
 SIZES = ("effect_ratio", "effect_ratio_low", "effect_ratio_high", "mean_abs_delta_elo")
@@ -65,8 +52,6 @@ def _load(path: Path) -> Run:
     ]  # a job with a list of layers has one for all of them
     try:
         found = state_of(path.parent)
-        if lacking := NEEDED - set(found.record):
-            raise EmoexpError(f"{path} lacks {', '.join(sorted(lacking))}")
         config: dict[str, Any] = next(
             (yaml.safe_load(file.read_text(encoding="utf-8")) for file in beside if file.exists()),
             {},
@@ -78,7 +63,8 @@ def _load(path: Path) -> Run:
             "path": str(path.parent),
             "config": {},
         }
-    return found.record | {"state": found.state.value, "path": str(path.parent), "config": config}
+    record = {} if found.record is None else found.record.as_dict()
+    return record | {"state": found.state.value, "path": str(path.parent), "config": config}
 
 
 def measured(runs: Sequence[Run]) -> list[Run]:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import re
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -51,20 +49,6 @@ class Jobs:
         )
 
 
-def places(sweep: Path) -> list[Path]:
-    """The folders in which a sweep's runs should be; a job with a list of layers has one for
-    each."""
-    found = []
-    for name in json.loads((sweep / runs_on_disk.SWEEP).read_text(encoding="utf-8"))["expected"]:
-        layers = re.search(r"(?:^|,)layer=\[([^\]]*)\]", name)
-        found += (
-            [sweep / name / f"layer={layer.strip()}" for layer in layers[1].split(",")]
-            if layers
-            else [sweep / name]
-        )
-    return found
-
-
 def last_line(text: str) -> str:
     """The last line that says something, cut to 300 characters."""
     lines = [line.strip() for line in text.splitlines() if line.strip()]
@@ -109,7 +93,10 @@ def look(directories: Sequence[Path], runs: Sequence[Run]) -> Jobs:
     }
     found = {Path(run["path"]).resolve() for run in runs}
     absent = {
-        place: sweep for sweep in sorted(sweeps) for place in places(sweep) if place not in found
+        place: sweep
+        for sweep in sorted(sweeps)
+        for place in runs_on_disk.expected_places(sweep)
+        if place not in found
     }
     for place, sweep in absent.items():
         state, why = (

@@ -82,6 +82,9 @@ CRITERIA = {
     )
 }
 
+COUNTS = ("V1", "V2", "V3", "V5", "V6", "V9", "V11")
+"""Criteria that are a count out of n."""
+
 
 @dataclass(frozen=True)
 class Effect:

@@ -2,8 +2,8 @@
 probes), each row with a column of its own.
 
 A random direction has no column of its own, so its null is a random direction paired with a random
-    column: whatever rises under any
-steering at all rises in the null too, and a mean rank stays at the middle.
+column: whatever rises under any steering at all rises in the null too, and a mean rank stays at the
+middle.
 """
 
 from __future__ import annotations

@@ -33,7 +33,7 @@ def correlation_interval(directions: pd.DataFrame, draws: int, seed: int) -> Int
 
 
 def signs_agree(directions: pd.DataFrame) -> np.ndarray:
-    """Tells for each direction whether delta Elo has the sign of r; V11 counts them; (direction,)."""
+    """Tells which directions' delta Elo has the sign of r, as V11 counts them; (direction,)."""
     return (np.sign(directions["r"]) == np.sign(directions["delta_elo"])).to_numpy()
 
 

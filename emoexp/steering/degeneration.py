@@ -1,7 +1,7 @@
-"""Where a text stops being one: repetition of its own n-grams, and surprise of the model that is
-not steered.
+"""Detects where generated text degenerates: by repetition of its own n-grams, and by surprise of
+the unsteered model.
 
-The rule, for texts made under steering beside texts of the same prompts made without. A text
+The rule is for steered texts beside unsteered texts of the same prompts. A text
 degenerates at the first token of the first window of WINDOW tokens that
 
 - repeats: at least REPEATED of the 3-grams that begin in it have occurred in the text before, or
@@ -102,10 +102,10 @@ def surprise_limit(unsteered: Sequence[np.ndarray], window: int = WINDOW) -> flo
     return float(np.quantile(means, 0.99) + MARGIN)
 
 
-def degeneration(
+def find_degeneration(
     ids: Sequence[int], surprise: np.ndarray, limit: float, window: int = WINDOW
 ) -> Degeneration | None:
-    """Where the text degenerates by the rule above; None where it does not."""
+    """Finds where a text degenerates by the rule above; None where it does not."""
     looped = np.flatnonzero(window_means(repeats(ids), window) >= REPEATED)
     broken = np.flatnonzero(window_means(surprise, window) > limit)
     found = [

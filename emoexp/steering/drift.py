@@ -10,7 +10,7 @@ import pandas as pd
 
 from emoexp.errors import EmoexpError
 from emoexp.stats.labels import EMOTIONS, ISOTROPIC, UNSTEERED
-from emoexp.steering.degeneration import Degeneration, degeneration, repetition
+from emoexp.steering.degeneration import Degeneration, find_degeneration, repetition
 from emoexp.steering.trajectories import (
     Texts,
     confidence_band,
@@ -54,7 +54,7 @@ class DriftTexts:
         """Returns where a text degenerates, and why; None if it does not."""
         ids = texts.tokens(strength, trial)
         surprise = texts.surprise[strength, trial, : len(ids)].astype(np.float64)
-        return degeneration(ids, surprise, self.limit)
+        return find_degeneration(ids, surprise, self.limit)
 
     def maps(self, *, unbroken: bool = False) -> pd.DataFrame:
         """Returns the mean drift over trials of each direction on each probe.

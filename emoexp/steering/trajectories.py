@@ -174,7 +174,9 @@ def smoothed(values: np.ndarray, window: int) -> np.ndarray:
     return np.where(there, (totals - before[0]) / np.maximum(counts - before[1], 1), np.nan)
 
 
-def band(values: np.ndarray, draws: int, seed: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def confidence_band(
+    values: np.ndarray, draws: int, seed: int
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Mean over trials at each token and the 95 % bootstrap band (trials resampled); three arrays
     (token,), NaN where fewer than two trials go on."""
     rng, there = np.random.default_rng(seed), np.isfinite(values)

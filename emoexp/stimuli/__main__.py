@@ -1,7 +1,7 @@
 """`python -m emoexp.stimuli import ...` and `python -m emoexp.stimuli check PATH`.
 
 Exit status: 0, 1 where a pack has faults or could not be imported, 2 where the command line is
-    wrong.
+wrong.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from emoexp.stimuli.load import artifacts_root, find_pack, load_stimuli, read_pa
 from emoexp.stimuli.pack import Stimuli
 from emoexp.stimuli.paper.build import URL, build_pack, gather
 from emoexp.stimuli.paper.proof import NUMERIC, PAPER
-from emoexp.stimuli.paper.sources import FILES, JsonSource, PageSource, Source
+from emoexp.stimuli.paper.sources import FILES, JsonSource, ListSource, PageSource
 
 
 def parse(arguments: list[str] | None) -> argparse.Namespace:
@@ -97,11 +97,11 @@ def read_html(path: Path) -> str:
         ) from error
 
 
-def sources(chosen: argparse.Namespace) -> list[Source]:
+def sources(chosen: argparse.Namespace) -> list[ListSource]:
     """Where to look, in order: the page, the folder, the file of numeric templates."""
     from emoexp.stimuli.paper.page import parse_page
 
-    found: list[Source] = []
+    found: list[ListSource] = []
     if chosen.url:
         found.append(PageSource(parse_page(fetch(chosen.url)), f"the page {chosen.url}"))
     if chosen.html:

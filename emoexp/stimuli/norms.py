@@ -5,16 +5,14 @@ Layouts, told by the header. Every value is checked against the layout's scale; 
 in the file are absent.
 
 NRC-VAD (Mohammad 2018, 2025): `Word Valence Arousal Dominance` (v1, 0 to 1, with or without the
-header) or `term valence arousal
-    dominance` (v2, -1 to 1), tabs; also as an extract `emotion,valence,arousal,source`, of which
-    rows whose source is not nrc... (estimates, in the extract of
-    github.com/sinievanderben/emotion_experiment) are left out. v1 becomes 2x - 1. The two are told
-    apart by whether more than one value in a hundred is negative.
-Warriner, Kuperman and Brysbaert 2013 (BRM-emot-submit.csv): `Word, V.Mean.Sum, ..., A.Mean.Sum,
-...`, 1 to 9; becomes (x - 5) / 4.
-Russell and Mehrabian 1977: a term, then pleasure, arousal and dominance on -1 to 1, the mean alone
-    or as "mean (sd)". Printed in the article only; that columns are called `pleasure` or `pleasure
-    mean` is a guess at how people copy it.
+header) or `term valence arousal dominance` (v2, -1 to 1), tabs; also as an extract
+`emotion,valence,arousal,source`, of which rows whose source is not nrc... (estimates, in the
+extract of github.com/sinievanderben/emotion_experiment) are left out. v1 becomes 2x - 1. The two
+are told apart by whether more than one value in a hundred is negative. Warriner, Kuperman and
+Brysbaert 2013 (BRM-emot-submit.csv): `Word, V.Mean.Sum, ..., A.Mean.Sum, ...`, 1 to 9; becomes (x -
+5) / 4. Russell and Mehrabian 1977: a term, then pleasure, arousal and dominance on -1 to 1, the
+mean alone or as "mean (sd)". Printed in the article only; that columns are called `pleasure` or
+`pleasure mean` is a guess at how people copy it.
 
 The headers of NRC-VAD and Warriner were seen in public code that reads the files.
 """

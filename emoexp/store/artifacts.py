@@ -19,7 +19,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 
 from emoexp.errors import EmoexpError
-from emoexp.store.distributed import broadcast, rank, barrier
+from emoexp.store.distributed import barrier, broadcast, rank
 from emoexp.store.progress import track
 
 Row = dict[str, np.ndarray]
@@ -53,16 +53,38 @@ def array_key(array: np.ndarray) -> str:
     return hashlib.sha256(repr(values.shape).encode() + rounded.tobytes()).hexdigest()
 
 
-def write_tensors(path: Path, tensors: Row, metadata: Mapping[str, str]) -> None:
-    """A safetensors file, written under a temporary name and renamed."""
+@contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """Gives a temporary path beside `path`, which is renamed to it when the block ends well.
+
+    Every file of emoexp is written like this, so that a reader never sees half of one.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    save_file(
-        {k: np.asarray(v, order="C") for k, v in tensors.items()},
-        temporary,
-        metadata=dict(metadata),
-    )
-    os.replace(temporary, path)
+    try:
+        yield temporary
+        os.replace(temporary, path)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+
+
+def write_text(path: Path, text: str) -> None:
+    """Writes a text file whole or not at all (`replacing`)."""
+    with replacing(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")
+
+
+def write_json(path: Path, content: Any) -> None:
+    """Writes a JSON file whole or not at all, keys sorted; NaN raises ValueError."""
+    write_text(path, json.dumps(content, indent=2, sort_keys=True, allow_nan=False) + "\n")
+
+
+def write_tensors(path: Path, tensors: Row, metadata: Mapping[str, str]) -> None:
+    """Writes a safetensors file whole or not at all (`replacing`)."""
+    with replacing(path) as temporary:
+        arrays = {k: np.asarray(v, order="C") for k, v in tensors.items()}
+        save_file(arrays, temporary, metadata=dict(metadata))
 
 
 @contextmanager
@@ -132,9 +154,7 @@ class Artifacts:
             folder.mkdir(parents=True, exist_ok=True)
             with FileLock(folder / ".lock") if rank() == 0 else nullcontext():
                 if rank() == 0:
-                    (folder / "identity.json").write_text(
-                        json.dumps(identity, indent=2, sort_keys=True) + "\n", encoding="utf-8"
-                    )
+                    write_json(folder / "identity.json", identity)
                 missing = broadcast(
                     [
                         (label, path)

@@ -1,12 +1,26 @@
-"""result.json: what a run leaves of itself."""
+"""result.json: the record of a run, read and written in one place; and a saved run as a whole."""
 
 from __future__ import annotations
 
 import json
-import os
+import math
+from dataclasses import asdict, dataclass, field, fields
 from enum import Enum
+from functools import cached_property
 from pathlib import Path
 from typing import Any
+
+import pandas as pd
+
+from emoexp.errors import EmoexpError
+from emoexp.stats.criteria import Verdict
+from emoexp.store.artifacts import write_text
+
+SCHEMA = 2
+"""Version of the record's layout; a record of another version is not read."""
+RESULT = "result.json"
+OMITTED = ("ended", "error", "traceback")
+"""Fields that are left out of the file while they are None."""
 
 
 class RunStatus(Enum):
@@ -18,8 +32,185 @@ class RunStatus(Enum):
     error = "error"
 
 
-def write_json(path: Path, content: dict[str, Any]) -> None:
-    """JSON, renamed into place; NaN raises."""
-    temporary = path.with_suffix(".tmp")
-    temporary.write_text(json.dumps(content, indent=2, allow_nan=False) + "\n", encoding="utf-8")
-    os.replace(temporary, path)
+@dataclass(kw_only=True)
+class RunRecord:
+    """What a run leaves of itself beside its tables.
+
+    Attributes:
+        experiment, model, span, seed: as in the configuration.
+        settings: the experiment's own hyperparameters.
+        identity: hash of what the numbers depend on (`runs.identity_of`).
+        code: hash of the code they depend on (`runs.code_hash`).
+        where: host, process and SLURM job.
+        started, ended: UTC, ISO 8601.
+        provenance: versions, commit, command line and, once it is loaded, the model's identity.
+        layer, n_layers: the 0-based block, and how many there are; None where no layer is read.
+        stimuli, corpus, answers: what was measured with; None where it was not used.
+        metrics, verdicts, notes: what was found.
+        comparison: agreement with the paper's numbers, where the pack is the paper's.
+        error, traceback: why the run failed.
+    """
+
+    experiment: str
+    model: str
+    span: str
+    seed: int
+    settings: dict[str, Any]
+    identity: str
+    code: str
+    where: dict[str, Any]
+    started: str
+    provenance: dict[str, Any]
+    status: RunStatus = RunStatus.started
+    layer: int | None = None
+    n_layers: int | None = None
+    stimuli: dict[str, Any] | None = None
+    corpus: dict[str, Any] | None = None
+    answers: dict[str, Any] | None = None
+    metrics: dict[str, float] = field(default_factory=dict)
+    verdicts: list[Verdict] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+    comparison: dict[str, float] = field(default_factory=dict)
+    ended: str | None = None
+    error: str | None = None
+    traceback: str | None = None
+    schema: int = SCHEMA
+
+    def as_dict(self) -> dict[str, Any]:
+        """Returns the content of the file."""
+        content = asdict(self) | {"status": self.status.value}
+        return {k: v for k, v in content.items() if k not in OMITTED or v is not None}
+
+    def save(self, directory: Path) -> None:
+        """Writes result.json. Raises ValueError for a number that is not finite."""
+        text = json.dumps(self.as_dict(), indent=2, allow_nan=False)
+        write_text(directory / RESULT, text + "\n")
+
+    @classmethod
+    def load(cls, directory: Path) -> RunRecord | None:
+        """Reads the result.json of a directory; None if there is none.
+
+        Raises:
+            EmoexpError: the file is not whole, or has another schema.
+        """
+        path = directory / RESULT
+        try:
+            content = json.loads(path.read_text(encoding="utf-8"))
+            schema = content.get("schema", 1)
+        except FileNotFoundError:
+            return None
+        except (ValueError, AttributeError) as error:
+            raise EmoexpError(
+                f"{path} is not a whole result ({error}): delete it and run again"
+            ) from error
+        if schema != SCHEMA:
+            raise EmoexpError(
+                f"{path} has schema {schema}, and this version of emoexp reads {SCHEMA}: run it "
+                "again with force=true, or read it with the version that wrote it"
+            )
+        known = {f.name: f for f in fields(cls)}
+        if lacking := [f for f in ("status", *REQUIRED) if f not in content]:
+            raise EmoexpError(f"{path} lacks {', '.join(lacking)}: delete it and run again")
+        values = {k: v for k, v in content.items() if k in known}
+        try:
+            values["status"] = RunStatus(values["status"])
+            values["verdicts"] = [Verdict(**verdict) for verdict in values.get("verdicts", [])]
+        except (TypeError, ValueError) as error:
+            raise EmoexpError(
+                f"{path} is not a whole result ({error}): delete it and run again"
+            ) from error
+        return cls(**values)
+
+    def drop_not_finite(self) -> list[str]:
+        """Takes numbers that are not finite out of the record and returns their names.
+
+        A metric goes with its name, since readers draw all that are there; any other number
+        becomes None.
+        """
+        wrong: list[str] = []
+        for name in ("metrics", "comparison"):
+            values = getattr(self, name)
+            found = [key for key, value in values.items() if not math.isfinite(value)]
+            wrong += found if name == "metrics" else [f"{name}.{key}" for key in found]
+            for key in found:
+                del values[key]
+        for name in ("stimuli", "corpus", "answers", "provenance"):
+            wrong += _drop(getattr(self, name) or {}, f"{name}.")
+        return wrong
+
+
+REQUIRED = (
+    "experiment",
+    "model",
+    "span",
+    "seed",
+    "settings",
+    "identity",
+    "code",
+    "where",
+    "started",
+    "provenance",
+)
+
+
+def _drop(found: Any, prefix: str) -> list[str]:
+    wrong: list[str] = []
+    for key, value in list(found.items() if isinstance(found, dict) else enumerate(found)):
+        if isinstance(value, dict | list):
+            wrong += _drop(value, f"{prefix}{key}.")
+        elif isinstance(value, float) and not math.isfinite(value):
+            wrong.append(f"{prefix}{key}")
+            found[key] = None
+    return wrong
+
+
+@dataclass(frozen=True)
+class SavedRun:
+    """A run in its directory: its record, and the tables beside it."""
+
+    directory: Path
+    record: RunRecord
+
+    @classmethod
+    def load(cls, directory: Path) -> SavedRun:
+        """Reads a run. Raises EmoexpError if there is none, or its record cannot be read."""
+        record = RunRecord.load(directory)
+        if record is None:
+            raise EmoexpError(f"{directory} has no {RESULT}: give the directory of a run")
+        return cls(directory, record)
+
+    @cached_property
+    def names(self) -> frozenset[str]:
+        """Returns the names of the tables that there are."""
+        return frozenset(path.stem for path in self.directory.glob("*.csv"))
+
+    def table(self, name: str) -> pd.DataFrame:
+        """Reads a table as it was measured: floats to the last digit, an empty text as ""."""
+        path = self.directory / f"{name}.csv"
+        table = pd.read_csv(
+            path, keep_default_na=False, na_values=[""], float_precision="round_trip"
+        )
+        text = [c for c in table.columns if not pd.api.types.is_numeric_dtype(table[c])]
+        return table.assign(**{c: table[c].fillna("") for c in text})
+
+    def settings(self, experiment: str) -> dict[str, Any]:
+        """Returns the hyperparameters of an experiment, which `verify` holds one level deeper."""
+        if self.record.experiment != "verify":
+            return self.record.settings
+        return dict(self.record.settings.get(experiment, {}))
+
+    @property
+    def pack(self) -> str:
+        """Returns the name of the pack; empty where no stimuli were used."""
+        return "" if self.record.stimuli is None else str(self.record.stimuli["name"])
+
+    @property
+    def is_paper(self) -> bool:
+        """Tells whether the pack is the paper's own."""
+        return bool(self.record.stimuli and self.record.stimuli["is_paper"])
+
+
+def save_tables(tables: dict[str, pd.DataFrame], directory: Path) -> None:
+    """Writes each table as `<name>.csv`, floats to the last digit."""
+    for name, table in tables.items():
+        write_text(directory / f"{name}.csv", table.to_csv(index=False))

@@ -2,8 +2,7 @@
 sweep expects.
 
 A run holds a lock on its directory for as long as it lives, and the kernel frees it when it dies:
-    so a killed run is told from a
-running one without asking for process ids or a scheduler.
+so a killed run is told from a running one without asking for process ids or a scheduler.
 """
 
 from __future__ import annotations
@@ -11,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 import socket
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -25,9 +25,9 @@ from filelock import FileLock, Timeout
 from emoexp.errors import EmoexpError
 from emoexp.places import CONF, EXPERIMENTS, PACKAGE
 from emoexp.store.artifacts import key_of
-from emoexp.store.record import RunStatus
+from emoexp.store.record import RunRecord, RunStatus
 
-RESULT, LOCK, SWEEP = "result.json", ".run.lock", "sweep.json"
+LOCK, SWEEP = ".run.lock", "sweep.json"
 NON_IDENTITY_FIELDS = (
     ("run_dir",),
     ("artifacts",),
@@ -47,7 +47,7 @@ NON_IDENTITY_FIELDS = (
     ("stories", "retries"),
     ("stories", "batch"),
     *(
-        ("experiment", "judge", name)
+        ("experiment", "judge_model", name)
         for name in (
             "server",
             "concurrency",
@@ -77,13 +77,11 @@ NOT_HASHED = tuple(
         "api.py",
         "store/progress.py",
         "models/loading/memory.py",
-        "study/terminal.py",
-        "blackmail/transcripts.py",
     )
 )
 """Files that no measured number depends on: what shows results, and `data`, which is hashed with
-the
-pack or the model. (`conf` and `experiments` inside a wheel are hashed under their own names.)"""
+the pack or the model. (`conf` and `experiments` inside a wheel are hashed under their own
+names.)"""
 
 
 class RunState(Enum):
@@ -99,16 +97,16 @@ class RunState(Enum):
 
 @dataclass(frozen=True)
 class Run:
-    """A run as it lies in its directory; `record` is its result.json, empty for a missing one."""
+    """A run in its directory; `record` is None for a missing one."""
 
     directory: Path
     state: RunState
-    record: dict[str, Any]
+    record: RunRecord | None
 
 
 def identity_of(experiment: str, config: Mapping[str, Any]) -> str:
-    """Sixteen hex digits of what a run's numbers depend on: its resolved config without
-    `NON_IDENTITY_FIELDS`."""
+    """Returns sixteen hex digits of what a run's numbers depend on: its resolved configuration
+    without `NON_IDENTITY_FIELDS`."""
     kept = json.loads(json.dumps(config))
     for *parents, last in NON_IDENTITY_FIELDS:
         place = kept
@@ -119,8 +117,7 @@ def identity_of(experiment: str, config: Mapping[str, Any]) -> str:
 
 
 def code_hash() -> str:
-    """sha256 over the package's own source, conf and experiments as they are on disk now, without
-    what only shows numbers."""
+    """Returns the sha256 of the source, conf and experiments on disk, without `NOT_HASHED`."""
     digest = hashlib.sha256()
     for folder in (PACKAGE, CONF, EXPERIMENTS):
         for path in sorted(p for p in folder.rglob("*") if p.suffix in (".py", ".yaml")):
@@ -130,35 +127,34 @@ def code_hash() -> str:
     return digest.hexdigest()
 
 
-def read_record(directory: Path) -> dict[str, Any]:
-    """The result.json of a directory; empty if there is none.
-
-    Raises:
-        EmoexpError: it is not whole.
-    """
-    path = directory / RESULT
-    try:
-        return dict(json.loads(path.read_text(encoding="utf-8")))
-    except FileNotFoundError:
-        return {}
-    except ValueError as error:
-        raise EmoexpError(
-            f"{path} is not a whole result ({error}): delete it and run again"
-        ) from error
-
-
 def state_of(directory: Path) -> Run:
-    """What has become of the run in `directory`."""
-    record = read_record(directory)
-    if not record:
-        return Run(directory, RunState.missing, {})
-    if record["status"] != RunStatus.started.value:
-        return Run(directory, RunState(record["status"]), record)
+    """Tells what has become of the run in `directory`. Raises as `RunRecord.load` does."""
+    record = RunRecord.load(directory)
+    if record is None:
+        return Run(directory, RunState.missing, None)
+    if record.status is not RunStatus.started:
+        return Run(directory, RunState(record.status.value), record)
     return Run(directory, RunState.running if is_locked(directory) else RunState.killed, record)
 
 
+def expected_places(sweep: Path) -> list[Path]:
+    """Returns the folders in which a sweep's runs are expected; none if it is no sweep.
+
+    A job with a list of layers has one folder for each.
+    """
+    path = sweep / SWEEP
+    if not path.exists():
+        return []
+    found = []
+    for name in json.loads(path.read_text(encoding="utf-8"))["expected"]:
+        layers = re.search(r"(?:^|,)layer=\[([^\]]*)\]", name)
+        inner = [f"layer={layer.strip()}" for layer in layers[1].split(",")] if layers else [""]
+        found += [sweep / name / part for part in inner]
+    return found
+
+
 def is_locked(directory: Path) -> bool:
-    """Whether a living process holds the run's lock."""
+    """Tells whether a living process holds the lock of a run."""
     if not (directory / LOCK).exists():
         return False
     lock = FileLock(directory / LOCK)
@@ -172,7 +168,7 @@ def is_locked(directory: Path) -> bool:
 
 @contextmanager
 def run_lock(directory: Path) -> Iterator[None]:
-    """Within, this process is the only one that runs in `directory`.
+    """Holds the lock of `directory`, so that no other process runs there.
 
     Raises:
         EmoexpError: another one does.
@@ -180,9 +176,8 @@ def run_lock(directory: Path) -> Iterator[None]:
     directory.mkdir(parents=True, exist_ok=True)
     lock = FileLock(directory / LOCK)
     try:
-        lock.acquire(
-            timeout=2, poll_interval=0.05
-        )  # whoever asks `is_locked` holds it for a moment
+        # `is_locked` in another process holds the lock for a moment
+        lock.acquire(timeout=2, poll_interval=0.05)
     except Timeout as error:
         raise EmoexpError(
             f"another process is at work in {directory}: wait for it, or give another hydra.run.dir"
@@ -194,7 +189,7 @@ def run_lock(directory: Path) -> Iterator[None]:
 
 
 def host_info() -> dict[str, Any]:
-    """Host, process and SLURM job: for people who look for a log."""
+    """Returns host, process and SLURM job, by which a log can be found."""
     names = ("SLURM_JOB_ID", "SLURM_ARRAY_JOB_ID", "SLURM_ARRAY_TASK_ID")
     slurm = {
         name.removeprefix("SLURM_").lower(): os.environ[name]
@@ -210,6 +205,7 @@ def host_info() -> dict[str, Any]:
 
 
 def now() -> str:
+    """Returns the time in UTC, ISO 8601."""
     return datetime.now(UTC).isoformat(timespec="seconds")
 
 

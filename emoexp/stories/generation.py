@@ -9,8 +9,6 @@ needs none.
 from __future__ import annotations
 
 import asyncio
-import json
-import os
 import re
 import sys
 from collections import deque
@@ -20,6 +18,7 @@ from typing import Protocol
 
 from emoexp.errors import EmoexpError
 from emoexp.models.openai_client import Answer, Request, Server, UnansweredError
+from emoexp.store.artifacts import write_json
 from emoexp.store.progress import Meter, meter
 from emoexp.stories.corpus import Corpus, Story
 from emoexp.stories.reject import StoryFilter, sift
@@ -30,8 +29,8 @@ from emoexp.stories.units import (
     Written,
     command,
     plan_of,
-    story_seed,
     split,
+    story_seed,
 )
 
 LOOK_AGAIN_S = 1.0
@@ -61,17 +60,13 @@ def generate(inputs: CorpusInputs) -> Plan:
     plan.folder.mkdir(parents=True, exist_ok=True)
     described = plan.folder / "identity.json"
     if not described.exists():
-        temporary = plan.folder / f".identity.{os.getpid()}.tmp"
-        temporary.write_text(
-            json.dumps(plan.identity, indent=2, sort_keys=True) + "\n", encoding="utf-8"
-        )
-        os.replace(temporary, described)
-    sieve, todo = StoryCount(), []
+        write_json(described, plan.identity)
+    count, todo = StoryCount(), []
     for unit in plan.units:
         if (written := plan.read(unit)) is None:
             todo.append(unit)
         else:
-            sieve.add(written)
+            count.add(written)
     s, units = plan.stories, plan.units
     sys.stderr.write(
         f"stories: {len(plan.emotions)} emotions x {s.topics} topics x {s.per_topic} ="
@@ -81,7 +76,7 @@ def generate(inputs: CorpusInputs) -> Plan:
     )
     if todo:
         with meter("stories", len(units), len(units) - len(todo)) as progress:
-            asyncio.run(_drive(inputs, Run(plan, inputs.config.seed, progress, sieve), todo))
+            asyncio.run(_drive(inputs, Run(plan, inputs.config.seed, progress, count), todo))
     return plan
 
 

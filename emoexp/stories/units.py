@@ -1,18 +1,15 @@
 """What a generated corpus consists of, and the folder in which it lies.
 
 A corpus is a folder `corpora/<key>`: identity.json, `stories/<emotion>/<topic index>.json` and
-`neutral/<topic index>.json`. Such a file
-is a unit: written whole or not at all, never written twice, claimed by one job at a time. The key
-    is over what changes a text and
-over nothing else, so a corpus grows with more topics or emotions. No torch here: a server needs
-    none.
+`neutral/<topic index>.json`. Such a file is a unit: written whole or not at all, never written
+twice, claimed by one job at a time. The key is over what changes a text and over nothing else, so a
+corpus grows with more topics or emotions. No torch here: a server needs none.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-import os
 import re
 import shlex
 import sys
@@ -28,7 +25,7 @@ from filelock import FileLock, Timeout
 from emoexp.config import Config, StoriesConfig
 from emoexp.errors import EmoexpError
 from emoexp.stimuli import Stimuli, choose_emotions
-from emoexp.store.artifacts import Artifacts, key_of
+from emoexp.store.artifacts import Artifacts, key_of, write_text
 from emoexp.stories.corpus import Rejected, Story
 from emoexp.stories.reject import is_refusal
 
@@ -162,12 +159,8 @@ class Plan:
         return written
 
     def write(self, unit: Unit, written: Written) -> None:
-        """Renamed into place; the temporary name is always the same, so that what a kill leaves is
-        written over."""
-        path = self.folder / unit.file
-        temporary = path.with_name(f".{path.name}.tmp")
-        temporary.write_text(json.dumps(asdict(written), indent=1) + "\n", encoding="utf-8")
-        os.replace(temporary, path)
+        """Writes a unit whole or not at all."""
+        write_text(self.folder / unit.file, json.dumps(asdict(written), indent=1) + "\n")
 
     @contextmanager
     def claim(self, unit: Unit) -> Iterator[bool]:
@@ -175,7 +168,7 @@ class Plan:
         frees the claim of a job that dies.
 
         The lock file goes once the unit is there: who still locks the removed file finds the unit
-            written.
+        written.
         """
         path = self.folder / unit.file
         path.parent.mkdir(parents=True, exist_ok=True)

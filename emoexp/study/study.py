@@ -1,16 +1,13 @@
-"""What an experiment is: a dataclass whose fields are its hyperparameters and whose `run` is its
-method."""
+"""The study: one model, one pack, one corpus, one layer, and what experiments share of them."""
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from emoexp.config import Config, resolve_layer
-from emoexp.errors import EmoexpError
 
 if TYPE_CHECKING:
     import numpy as np
@@ -20,31 +17,17 @@ if TYPE_CHECKING:
     from emoexp.stimuli import Stimuli
     from emoexp.store.artifacts import Artifacts
     from emoexp.stories.corpus import Corpus
-    from emoexp.study.result import Result
     from emoexp.vectors.extraction import StoryMeans
     from emoexp.vectors.vectors import EmotionVectors
 
 T = TypeVar("T")
 
 
-class NotApplicableError(EmoexpError):
-    """The measurement has no meaning here (steering after the last block, say); `verify` goes on
-    with the others."""
+class once_per_run(cached_property[T]):
+    """A cached property that is the same at every layer of a run.
 
-
-@dataclass(kw_only=True)
-class Experiment(ABC):
-    """One validation: measure, then judge. `shown` names the tables that the terminal prints."""
-
-    shown: ClassVar[tuple[str, ...]] = ()
-
-    @abstractmethod
-    def run(self, study: Study) -> Result: ...
-
-
-class shared(cached_property[T]):
-    """A cached property that is the same at every layer of a run: it is made once, for the first
-    layer that asks for it."""
+    It is computed once, for the first layer that reads it.
+    """
 
     def __get__(self, instance: Any, owner: type | None = None) -> Any:
         if instance is None or instance.first is None:
@@ -55,30 +38,49 @@ class shared(cached_property[T]):
 
 @dataclass
 class Study:
-    """What experiments share; everything is made when it is first asked for, and then kept. `first`
-    is another layer's study of the same run."""
+    """What experiments share; each part is made when it is first read, and then kept.
+
+    Attributes:
+        config: everything that a run depends on.
+        first: the study of another layer of the same run, which has the parts common to all layers.
+    """
 
     config: Config
     first: Study | None = None
 
+    @classmethod
+    def of(cls, config: Config, first: Study | None = None, **parts: Any) -> Study:
+        """Builds a study from parts that are already there, such as `model=` or `stimuli=`.
+
+        Raises:
+            TypeError: a study has no such part.
+        """
+        study = cls(config, first)
+        for name, part in parts.items():
+            if not isinstance(getattr(cls, name, None), cached_property):
+                raise TypeError(f"a study has no part {name!r}")
+            vars(study)[name] = part
+        return study
+
     def used(self, name: str) -> bool:
-        """Whether a property has been made, for this layer or for the run."""
+        """Tells whether a part has been made, for this layer or for the run."""
         return name in vars(self) or (self.first is not None and self.first.used(name))
 
-    @shared
+    @once_per_run
     def stimuli(self) -> Stimuli:
+        """The pack."""
         from emoexp.stimuli import load_stimuli
 
         return load_stimuli(self.config.stimuli.path, self.artifacts.root)
 
-    @shared
+    @once_per_run
     def corpus(self) -> Corpus:
-        """The stories and neutral texts that vectors are made of."""
+        """The stories and neutral texts from which vectors are computed."""
         from emoexp.stories.sources import load_corpus
 
         return load_corpus(self)
 
-    @shared
+    @once_per_run
     def emotions(self) -> tuple[str, ...]:
         """The emotions under study."""
         from emoexp.stimuli import choose_emotions
@@ -88,59 +90,58 @@ class Study:
             return choose_emotions(tuple(self.corpus.by_emotion), chosen.names)
         if chosen.names is None or set(chosen.names) <= set(self.stimuli.emotions):
             return choose_emotions(self.stimuli.emotions, chosen.names)
-        return choose_emotions(
-            tuple(dict.fromkeys((*self.stimuli.emotions, *self.corpus.by_emotion))), chosen.names
-        )
+        known = dict.fromkeys((*self.stimuli.emotions, *self.corpus.by_emotion))
+        return choose_emotions(tuple(known), chosen.names)
 
-    @shared
+    @once_per_run
     def valence(self) -> dict[str, float]:
-        """Valence of the emotions for which it is known: the user's norms if a file is given, else
-        the pack's."""
+        """Valence by emotion, as far as it is known: of the user's norms if a file is given, else
+        of the pack."""
         if self.config.emotions.norms is None:
             return self.stimuli.valence
         from emoexp.stimuli.norms import load_norms
 
         return load_norms(Path(self.config.emotions.norms), self.emotions)
 
-    @shared
+    @once_per_run
     def model(self) -> SubjectModel:
+        """The subject model."""
         from emoexp.models.open import open_model
         from emoexp.models.subject import silence_libraries
 
-        _ = self.stimuli  # a mistake there is told before the weights are loaded
+        _ = self.stimuli  # a mistake there is reported before the weights are loaded
         silence_libraries()
         return open_model(self.config.model)
 
     @cached_property
     def layer(self) -> int:
+        """The 0-based block whose output is read or steered."""
         return resolve_layer(self.config.layer, self.model.n_layers)
 
-    @shared
+    @once_per_run
     def artifacts(self) -> Artifacts:
+        """The store of computed artifacts."""
         from emoexp.store.artifacts import Artifacts
 
         return Artifacts(Path(self.config.artifacts).expanduser().absolute())
 
-    @shared
+    @once_per_run
     def means(self) -> StoryMeans:
+        """Residual means of the stories at all layers."""
         from emoexp.vectors.extraction import extract
 
-        return extract(
-            self.model,
-            self.corpus,
-            self.emotions,
-            self.artifacts,
-            self.config.scale.stories_per_emotion,
-        )
+        count = self.config.scale.stories_per_emotion
+        return extract(self.model, self.corpus, self.emotions, self.artifacts, count)
 
     def vectors_at(self, layer: int) -> EmotionVectors:
+        """Fits the vectors of any layer."""
         from emoexp.vectors.vectors import fit_vectors
 
         return fit_vectors(self.means, layer)
 
     @cached_property
     def vectors(self) -> EmotionVectors:
-        """The vectors at `layer`: the user's file if one is given, else extracted; saved in the run
+        """The vectors at `layer`: the user's file if one is given, else fitted and saved in the run
         directory."""
         from emoexp.vectors.vectors import EmotionVectors
 
@@ -150,35 +151,32 @@ class Study:
                 "corpus": self.corpus.sha256,
                 "emotions": list(self.emotions),
             }
-            return EmotionVectors.load(
-                Path(self.config.vectors),
-                identity=identity,
-                layer=self.layer,
-                d_model=self.model.d_model,
-            )
+            path, width = Path(self.config.vectors), self.model.d_model
+            return EmotionVectors.load(path, identity=identity, layer=self.layer, d_model=width)
         vectors = self.vectors_at(self.layer)
         vectors.save(Path(self.config.run_dir) / "vectors.safetensors")
         return vectors
 
     def control_rng(self, layer: int | None = None) -> np.random.Generator:
-        """Random numbers for the control directions of a layer, by default the run's own."""
-        from emoexp.vectors.vectors import direction_rng
+        """Returns the generator for the control directions of a layer, by default the run's own."""
+        from emoexp.vectors.controls import direction_rng
 
         at = self.layer if layer is None else layer
         return direction_rng(self.config.seed, at, self.model.identity)
 
-    @shared
+    @once_per_run
     def preferences(self) -> Preferences:
+        """All ordered pairs of the pack's activities, put to the model."""
         from emoexp.steering.preference import Preferences
 
         return Preferences(self.model, self.stimuli)
 
-    @shared
+    @once_per_run
     def baseline(self) -> np.ndarray:
         """Unsteered margins; (i, j)."""
         return self.preferences.baseline(self.artifacts)
 
-    @shared
+    @once_per_run
     def baseline_elo(self) -> np.ndarray:
         """Unsteered Elo; (activity,)."""
         from emoexp.stats.ratings import elo, win_probabilities

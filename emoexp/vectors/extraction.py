@@ -6,10 +6,9 @@ an emotion's is over its stories with equal weight. A story with no token left i
 counted, never averaged in as zeros.
 
 Stories are streamed: a batch's means are added to the sums of their groups and forgotten, so memory
-    does not grow with the
-number of stories. Story i of an emotion, in the corpus's order, belongs to group i modulo 16: a
-corpus lists its stories topic by topic, so topics spread over the groups, and group g holds the
-same topics for every emotion where all are told about the same.
+does not grow with the number of stories. Story i of an emotion, in the corpus's order, belongs to
+group i modulo 16: a corpus lists its stories topic by topic, so topics spread over the groups, and
+group g holds the same topics for every emotion where all are told about the same.
 """
 
 from __future__ import annotations
@@ -95,10 +94,9 @@ class StoryGroups:
 
 class Pooled(NamedTuple):
     """One batch of texts: `kept`, indices of those that have tokens left, and their means (text,
-    layer, d_model) in float64;
-    the sum of norms (layer,) and the count over all tokens of all its texts but the first of each
-    sequence. That is the BOS or, for a model without one, the text's first token: many models use
-    it as an attention sink, with a norm 10 to 100 times the others'.
+    layer, d_model) in float64; the sum of norms (layer,) and the count over all tokens of all its
+    texts but the first of each sequence. That is the BOS or, for a model without one, the text's
+    first token: many models use it as an attention sink, with a norm 10 to 100 times the others'.
     """
 
     kept: list[int]

@@ -2,9 +2,8 @@
 under one directory, no systemd.
 
 munged, mariadbd, slurmdbd, slurmctld and slurmd run as children of the process that asks for them,
-with a key, sockets and free ports of
-their own, so that it disturbs no other SLURM on the machine. slurmdbd is not for show: submitit
-    learns from `sacct` that a job died.
+with a key, sockets and free ports of their own, so that it disturbs no other SLURM on the machine.
+slurmdbd is not for show: submitit learns from `sacct` that a job died.
 """
 
 from __future__ import annotations
@@ -127,7 +126,7 @@ class Cluster:
     failed.
 
     The node claims eight cores, much memory and two GPUs, which are two terminals: enough for the
-        requests of conf/launcher to be granted.
+    requests of conf/launcher to be granted.
     """
 
     def __init__(self, root: Path) -> None:

@@ -71,8 +71,8 @@ PHRASES = (
 @contextmanager
 def explained(what: str) -> Iterator[None]:
     """Turns whatever third-party code inside raises into an EmoexpError of one line that starts
-    with `what`. Keep the block
-    to calls of that code: a bug of our own would look like a mistake of the user's."""
+    with `what`. Keep the block to calls of that code: a bug of our own would look like a mistake
+    of the user's."""
     try:
         yield
     except EmoexpError:

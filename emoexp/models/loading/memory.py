@@ -20,15 +20,15 @@ BYTES = {"float32": 4, "bfloat16": 2, "float16": 2}
 NF4_BYTES = 0.5 + 4 / 64
 """4 bits, and a float32 scale for every 64 of them (no double quantization)."""
 PROMPT_TOKENS = 16
-"""The shortest prompt to estimate_memory with: it bounds the rows of a batch, and a row has its logits."""
+"""The shortest prompt to estimate_memory with: it bounds the rows of a batch, and a row has its
+logits."""
 CGROUPS, MEMBERSHIP = Path("/sys/fs/cgroup"), Path("/proc/self/cgroup")
 
 
 @dataclass(frozen=True)
 class Memory:
-    """Bytes. `packed` names the format of a checkpoint that is already quantized: then `weights` is
-    what it takes unpacked,
-    which is an upper bound, and nothing is refused on it."""
+    """Bytes. `packed` names the format of a checkpoint that is already quantized: then `weights`
+    is what it takes unpacked, which is an upper bound, and nothing is refused on it."""
 
     name: str
     parameters: int
@@ -177,9 +177,8 @@ def cgroup_limits(
     of those above it; version 1 or 2.
 
     The machine's free memory knows nothing of them, and a process that outgrows one is killed. Free
-    is what is not in use, or is in use for
-    files only, which the kernel gives back. Inside a container the path that the kernel names is
-        often not there: the mount itself is the group.
+    is what is not in use, or is in use for files only, which the kernel gives back. Inside a
+    container the path that the kernel names is often not there: the mount itself is the group.
     """
     mount, membership = mount or CGROUPS, membership or MEMBERSHIP
     if not membership.exists():  # not Linux

@@ -2,8 +2,8 @@
 Llama-3.1-8B reproduction's.
 
 Numbers, single words and cluster names only. "Digitised" numbers were read off the paper's figures
-by colour or pixel; the error
-stands with each. Nothing here is a threshold: those are in emoexp/stats/criteria.py.
+by colour or pixel; the error stands with each. Nothing here is a threshold: those are in
+emoexp/stats/criteria.py.
 """
 
 from __future__ import annotations
@@ -144,9 +144,9 @@ def numeric() -> dict[str, NumericCurves]:
 
 @cache
 def numeric_trends() -> dict[str, dict[str, float]]:
-    """Spearman of value and digitised curve, by key and probe. Three are weak: tylenol happy -.03,
-    exam calm +.26, runway sad +.37
-    (of which the paper's text says that it falls); their signs mean little."""
+    """Spearman of value and digitised curve, by key and probe. Three are weak: tylenol happy
+    -.03, exam calm +.26, runway sad +.37 (of which the paper's text says that it falls); their
+    signs mean little."""
     return {
         key: {p: spearman(np.array(t.values), c) for p, c in t.curves.items()}
         for key, t in numeric().items()
@@ -186,8 +186,7 @@ class SteeringScatter:
     """Figure 4 (bottom right), digitised (error about 0.005 in r, 3 points in delta Elo); (disc,).
 
     36 discs, though the paper says 35 emotions: one may be spurious. Which emotion is which is not
-        told. Their r is .853
-    (published .85).
+    told. Their r is .853 (published .85).
     """
 
     r: np.ndarray

@@ -2,19 +2,16 @@
 
 Layouts looked up in public code that reads or writes these repositories (the hub itself cannot be
 reached from here): `ryancodrai/emotion-probes`: expression/stories.parquet {emotion, topic, story},
-expression/neutral_stories.parquet {topic, story},
-    deflection/neutral_dialogues.parquet {topic, dialogue}; written by Gemini 3.1 Pro Preview. The
-    dialogues are the neutral set of the paper's method, whatever their folder is called; the
-    neutral stories are not used (`stories.neutral=` can name them).
-`abotresol/emotion-story-corpora`: data/single_emotion.parquet {source, emotion, text, ...}, one row
-a story, neutral rows under
-    emotion "neutral" (github.com/Antonio-Tresol/gemma4-emotion-vectors,
-    scripts/build_story_corpora_dataset.py). It unites corpora of
-    several authors: `abotresol/emotion-story-corpora:deepseek-v4-pro` takes the stories of one
-        `source`.
-`dejanseo/gemotions`: data/stories.db and data/neutral.db, written by gemini-2.0-flash-lite. It is a
-model repository, not a
-    dataset, with some 35 GB beside them that nobody needs here.
+expression/neutral_stories.parquet {topic, story}, deflection/neutral_dialogues.parquet {topic,
+dialogue}; written by Gemini 3.1 Pro Preview. The dialogues are the neutral set of the paper's
+method, whatever their folder is called; the neutral stories are not used (`stories.neutral=` can
+name them). `abotresol/emotion-story-corpora`: data/single_emotion.parquet {source, emotion, text,
+...}, one row a story, neutral rows under emotion "neutral"
+(github.com/Antonio-Tresol/gemma4-emotion-vectors, scripts/build_story_corpora_dataset.py). It
+unites corpora of several authors: `abotresol/emotion-story-corpora:deepseek-v4-pro` takes the
+stories of one `source`. `dejanseo/gemotions`: data/stories.db and data/neutral.db, written by
+gemini-2.0-flash-lite. It is a model repository, not a dataset, with some 35 GB beside them that
+nobody needs here.
 """
 
 from __future__ import annotations

@@ -18,9 +18,8 @@ spelled stripped, in lower case and with spaces for underscores; nothing else is
 stripped; \\r\\n is \\n.
 
 The order is canonical: emotions by name, within an emotion by the SHA-256 of the text. So the same
-    texts are the same corpus
-(`Corpus.sha256`) in whatever layout, and the first n of an emotion (scale.stories_per_emotion) are
-a sample over its topics.
+texts are the same corpus (`Corpus.sha256`) in whatever layout, and the first n of an emotion
+(scale.stories_per_emotion) are a sample over its topics.
 """
 
 from __future__ import annotations

@@ -71,8 +71,8 @@ class Reading:
 
     def add(self, where: str, emotion: Any, topic: Any, texts: Any) -> None:
         """One row: `texts` is a text, a list of texts, or such a list as JSON. A story without a
-        word is kept for `sift` to reject and
-        count; a neutral text without a word is a fault, since nothing sifts those."""
+        word is kept for `sift` to reject and count; a neutral text without a word is a fault,
+        since nothing sifts those."""
         neutral = self.all_neutral or (
             isinstance(emotion, str) and emotion_name(emotion) == NEUTRAL
         )

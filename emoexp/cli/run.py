@@ -1,0 +1,222 @@
+"""Runs experiments in their directories: one, or one for each layer of a list."""
+
+from __future__ import annotations
+
+import json
+import sys
+import traceback
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, replace
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from emoexp.cli.wandb import Tracker, group_of, mirror, open_tracker
+from emoexp.config import Config, LoggerKind
+from emoexp.errors import EmoexpError, one_line
+from emoexp.figures.process import FigureProcess
+from emoexp.report.run_tables import print_run
+from emoexp.report.views import write_views
+from emoexp.store import runs
+from emoexp.store.distributed import rank
+from emoexp.store.provenance import provenance
+from emoexp.store.record import RunRecord, RunStatus, SavedRun, save_tables
+from emoexp.study.experiment import Bootstrap
+
+if TYPE_CHECKING:
+    from emoexp.study.result import Result
+    from emoexp.study.study import Study
+
+
+def as_plain(config: Config) -> dict[str, Any]:
+    """Returns the configuration as JSON holds it."""
+    text = json.dumps(asdict(config), default=lambda value: value.value)
+    plain: dict[str, Any] = json.loads(text)
+    return plain
+
+
+def started_record(config: Config, name: str) -> RunRecord:
+    """Returns the record of a run that is about to start."""
+    plain = as_plain(config)
+    return RunRecord(
+        experiment=name,
+        model=config.model.name,
+        span=config.span.kind.value,
+        seed=config.seed,
+        settings=plain["experiment"],
+        identity=runs.identity_of(name, plain),
+        code=runs.code_hash(),
+        where=runs.host_info(),
+        started=runs.now(),
+        provenance=provenance(),
+    )
+
+
+def run(
+    config: Config,
+    name: str,
+    directory: Path,
+    study: Study,
+    figures: FigureProcess,
+    group: Path | None = None,
+) -> None:
+    """Runs one experiment and leaves result.json, tables and views in `directory`.
+
+    Args:
+        study: what it runs on.
+        figures: draws the figures.
+        group: the sweep that the run belongs to.
+
+    Raises:
+        EmoexpError: a mistake of the user; the record says so, and keeps what was found before it.
+    """
+    record = started_record(config, name)
+    record.save(directory)
+    with tracked(config, record, directory, figures, group or directory.parent):
+        try:
+            result = config.experiment.run(study)
+            keep(record, result, study, directory)
+            if wrong := record.drop_not_finite():
+                raise EmoexpError(f"not a number: {', '.join(wrong)}; the other results are kept")
+            record.status = RunStatus.success
+        except BaseException as error:
+            fail_record(record, error)
+            if (before := getattr(error, "partial", None)) is not None:
+                keep(record, before, study, directory)
+            if wrong := record.drop_not_finite():
+                record.error = f"{record.error}; not a number: {', '.join(wrong)}"
+            raise
+        finally:
+            record.ended = runs.now()
+            record.save(directory)
+    if rank() == 0:
+        print_run(SavedRun(directory, record))
+
+
+@contextmanager
+def tracked(
+    config: Config, record: RunRecord, directory: Path, figures: FigureProcess, group: Path
+) -> Iterator[None]:
+    """Opens the tracker, and when the block ends, however it ends, draws and mirrors the run."""
+    tracked_as = {
+        "directory": directory,
+        "group": group_of(group),
+        "experiment": record.experiment,
+        "model": record.model,
+        "layer": config.layer,
+        "config": as_plain(config),
+    }
+    tracker = Tracker()
+    try:
+        with open_tracker(config.logger, tracked_as) as tracker:
+            try:
+                yield
+            finally:
+                figures.draw(directory)
+                if config.logger.kind is not LoggerKind.none:
+                    figures.wait()
+                mirror(tracker, record.as_dict(), directory)
+    except BaseException as error:
+        if record.status is RunStatus.started:  # the tracker itself did not open
+            fail_record(record, error)
+            record.ended = runs.now()
+            record.save(directory)
+        raise
+
+
+def fail_record(record: RunRecord, error: BaseException) -> None:
+    """Sets the status and the reason of a run that failed."""
+    record.status, record.traceback = RunStatus.error, traceback.format_exc()
+    record.error = f"{type(error).__name__}: {error}"
+    if isinstance(error, SystemExit):  # submitit ends a job like this after it has requeued it
+        record.error = "pre-empted or out of time: queued again"
+
+
+def keep(record: RunRecord, result: Result, study: Study, directory: Path) -> None:
+    """Puts the findings and what they were found with into the record, and saves the tables."""
+    if study.used("layer"):
+        record.layer = study.layer
+    if study.used("stimuli"):
+        pack = study.stimuli
+        names = ("name", "sha256", "author", "is_paper", "provenance")
+        record.stimuli = {name: getattr(pack, name) for name in names}
+        record.stimuli["steered"] = [i for i, a in enumerate(pack.activities) if a.steered]
+    if study.used("corpus"):
+        used = {"used": study.means.summary()} if study.used("means") else {}
+        record.corpus = study.corpus.summary() | used
+    if study.used("model"):
+        record.n_layers = study.model.n_layers
+        record.provenance["model"] = study.model.identity | study.model.format_identity
+    if study.used("baseline"):
+        record.answers = study.preferences.answer_summary(study.artifacts)
+    record.metrics, record.verdicts = result.metrics, result.verdicts
+    record.notes = list(result.notes)
+    save_tables(result.tables, directory)
+    write_views(SavedRun(directory, record), Bootstrap.of(study.config))
+
+
+def run_once(
+    config: Config,
+    name: str,
+    directory: Path,
+    make: Callable[[], Study],
+    figures: FigureProcess,
+    group: Path | None = None,
+) -> None:
+    """Runs unless the directory has the result of this very run already.
+
+    Args:
+        make: returns the study; called only if it is needed.
+
+    Raises:
+        EmoexpError: another process runs there, or the directory has the result of another run or
+            of other code.
+    """
+    with runs.run_lock(directory):
+        record = None if config.force else RunRecord.load(directory)
+        if record is None or record.status is not RunStatus.success:
+            run(config, name, directory, make(), figures, group)
+            return
+        if record.identity != runs.identity_of(name, as_plain(config)):
+            raise EmoexpError(
+                f"{directory} has the result of another run: give another hydra.run.dir or "
+                "hydra.sweep.dir, or force=true"
+            )
+        if record.code != runs.code_hash() and not config.allow_code_change:
+            raise EmoexpError(
+                f"{directory} was computed with other code: force=true computes it again, "
+                "allow_code_change=true keeps it"
+            )
+        sys.stderr.write(f"done already: {directory}\n")
+
+
+def run_layers(config: Config, name: str, directory: Path) -> None:
+    """Runs one layer, or each of a list of them in its own directory with one loaded model.
+
+    Figures are drawn in another process, while the next layer runs. A layer that fails leaves the
+    others alone.
+
+    Raises:
+        EmoexpError: some layer failed; it names them.
+    """
+    from emoexp.study.study import Study
+
+    with FigureProcess() as figures:
+        if not isinstance(config.layer, list):
+            run_once(config, name, directory, partial(Study, config), figures)
+            return
+        first, failed = Study(replace(config, layer=config.layer[0])), []
+        for layer in config.layer:
+            place = directory / f"layer={layer}"
+            one = replace(config, layer=layer, run_dir=str(place))
+            try:
+                make = partial(Study, one, first)
+                run_once(one, name, place, make, figures, directory.parent)
+            except EmoexpError as error:
+                failed.append(f"layer {layer}: {one_line(error)}")
+    if failed:
+        raise EmoexpError(
+            f"{len(failed)} of {len(config.layer)} layers failed, the others are done: "
+            f"{'; '.join(failed)}"
+        )

@@ -1,0 +1,275 @@
+"""Which figures a saved run has, and how each is drawn from its tables.
+
+A figure is a function of a saved run: no model is loaded. `draw_run` draws all of them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import pandas as pd
+from matplotlib.figure import Figure
+
+from emoexp.errors import one_line
+from emoexp.figures import behaviour, blackmail, reliability, steering_map, stories, validation
+from emoexp.stats.intervals import central
+from emoexp.stats.labels import EMOTIONS, ISOTROPIC, SUBTRACTED
+from emoexp.stats.steering_grid import propose
+from emoexp.stimuli.paper import published
+from emoexp.store.artifacts import replacing
+from emoexp.store.record import SavedRun
+
+DPI = 130
+
+
+class View(NamedTuple):
+    """A figure: the table without which there is none, and the function that draws it."""
+
+    table: str
+    draw: Callable[[SavedRun], Figure]
+
+
+def title_of(run: SavedRun, *more: str) -> str:
+    """Returns the pack, the model and the layer, and `more`."""
+    layer = [] if run.record.layer is None else [f"layer {run.record.layer}"]
+    return ", ".join([f"{run.pack} pack", run.record.model, *layer, *more])
+
+
+def implicit(run: SavedRun) -> Figure:
+    """Draws the scenarios by probes."""
+    table = run.table("implicit")
+    names = tuple(table["scenario"])
+    claude = published.implicit().only(names) if run.is_paper else None
+    matrix = table[list(names)].to_numpy(dtype=float)
+    return validation.heat_map(matrix, names, title_of(run), claude)
+
+
+def numeric(run: SavedRun) -> Figure:
+    """Draws each probe against the numbers of each template."""
+    curves = run.table("numeric_curves")
+    probes = [name for name in curves.columns if name not in ("template", "value")]
+    claude = published.numeric() if run.is_paper else None
+    return validation.numeric_panels(curves, probes, title_of(run), claude)
+
+
+def elo(run: SavedRun) -> Figure:
+    """Draws the Elo of each activity by category."""
+    claude = published.activities().elo_post if run.is_paper else None
+    title = f"{run.pack} pack, {run.record.model}"
+    return validation.elo_by_category(run.table("elo"), title, claude)
+
+
+def correlations(run: SavedRun) -> Figure:
+    """Draws r of each emotion, sorted."""
+    null = central(run.table("correlations_null").to_numpy(dtype=float).ravel())
+    claude = published.correlations().labelled if run.is_paper else {}
+    return validation.correlation_bars(run.table("correlations"), null, title_of(run), claude)
+
+
+def steering(run: SavedRun) -> Figure:
+    """Draws delta Elo against r."""
+    table, settings = run.table("steering"), run.settings("steering")
+    layers = sorted(settings.get("band") or [])
+    where = f"layer {run.record.layer}"
+    if len(layers) > 1:
+        where = f"layers {', '.join(map(str, layers))} together, r at {where}"
+    title = (
+        f"{run.pack} pack, {run.record.model}, {where}, span {run.record.span}, "
+        f"strength {settings.get('strength', np.nan):g}"
+    )
+    emotions = table[table["set"] == EMOTIONS].reset_index(drop=True)
+    claude = published.steering() if run.is_paper else None
+    return validation.steering_scatter(emotions, table[table["set"] != EMOTIONS], title, claude)
+
+
+def _map_title(run: SavedRun, directions: pd.DataFrame, cells: int) -> str:
+    n = int((directions["set"] == ISOTROPIC).sum()) // cells
+    return (
+        f"{run.pack} pack, {run.record.model} ({run.record.n_layers} blocks), span "
+        f"{run.record.span}, {n} emotions, {n} isotropic directions"
+    )
+
+
+def steering_cells(run: SavedRun) -> Figure:
+    """Draws the map of layers by strengths."""
+    cells, directions = run.table("steering_map"), run.table("steering_map_directions")
+    title = _map_title(run, directions, len(cells))
+    return steering_map.steering_map(cells, propose(cells), title)
+
+
+def steering_dose(run: SavedRun) -> Figure | None:
+    """Draws delta Elo by strength of the exemplars; None where none was subtracted."""
+    cells, directions = run.table("steering_map"), run.table("steering_map_directions")
+    if SUBTRACTED not in set(directions["set"]):
+        return None
+    isotropic = directions["set"] == ISOTROPIC
+    title = _map_title(run, directions, len(cells))
+    return steering_map.dose_curves(directions[~isotropic], directions[isotropic], title)
+
+
+def _corpus_title(run: SavedRun) -> str:
+    corpus = run.record.corpus or {}
+    return f"{run.record.model}, {corpus.get('name', '')}, layer {run.record.layer}"
+
+
+def stability(run: SavedRun) -> Figure:
+    """Draws cosines against the number of stories."""
+    needed = run.table("stories_needed")
+    return reliability.stability_curve(run.table("stability"), needed, _corpus_title(run))
+
+
+def reliability_dots(run: SavedRun) -> Figure:
+    """Draws each emotion's split-half cosine."""
+    return reliability.reliability_dots(run.table("reliability"), _corpus_title(run))
+
+
+def _reading_order(run: SavedRun) -> tuple[list[str], str]:
+    """Emotions in the order of a map, and what they are ordered by."""
+    emotions = run.table("emotions").sort_values("position")
+    return list(emotions["emotion"]), "valence" if emotions["valence"].notna().all() else "cluster"
+
+
+def self_report(run: SavedRun) -> Figure:
+    """Draws what each emotion's own word does."""
+    return behaviour.self_report(
+        run.table("self_report_words"), run.table("self_report_rows"), _self_report_title(run)
+    )
+
+
+def _self_report_title(run: SavedRun) -> str:
+    settings = run.settings("self_report")
+    return title_of(run, f"strength {settings['strength']:g}", f"steered: {settings['steered']}")
+
+
+def self_report_map(who: str) -> Callable[[SavedRun], Figure]:
+    """Returns the view that maps steered emotions by words, of `self` or of `other`."""
+
+    def draw(run: SavedRun) -> Figure:
+        names, ordered_by = _reading_order(run)
+        table = run.table(f"self_report_{who}")
+        change = table[table["set"] == EMOTIONS].set_index("direction").loc[names, names]
+        title = f"{behaviour.WHO[who][1]}; {_self_report_title(run)}"
+        return behaviour.word_map(change.to_numpy(dtype=float), names, title, ordered_by)
+
+    return draw
+
+
+def _drift_title(run: SavedRun) -> str:
+    return title_of(run, f"steered: {run.settings('drift')['steered']}")
+
+
+def drift(run: SavedRun) -> Figure:
+    """Draws drift by token."""
+    settings = run.settings("drift")
+    curves, strength = run.table("drift_curves"), float(settings["strength"])
+    return behaviour.drift_curves(curves, strength, int(settings["smooth"]), _drift_title(run))
+
+
+def drift_map(run: SavedRun) -> Figure:
+    """Draws drift of each emotion on each probe at the end of the text."""
+    strength = float(run.settings("drift")["strength"])
+    probes, ordered_by = _reading_order(run)
+    table = run.table("drift_maps")
+    here = table[table["strength"] == strength].set_index("direction")
+    emotions = here[here["set"] == EMOTIONS][probes]
+    steered = [name for name in probes if name in emotions.index]
+    size = here[here["set"] == ISOTROPIC][probes].abs().mean().to_numpy(dtype=float)
+    ends = np.vstack([emotions.loc[steered].to_numpy(dtype=float), size])
+    names, title = [*steered, "isotropic, mean size"], f"strength {strength:g}; {_drift_title(run)}"
+    return behaviour.drift_map(ends, names, probes, title, ordered_by)
+
+
+def degeneration(run: SavedRun) -> Figure:
+    """Draws where texts degenerate."""
+    limit = int(run.settings("drift")["max_new_tokens"])
+    return behaviour.degeneration_strip(run.table("drift_transcripts"), limit, _drift_title(run))
+
+
+def blackmail_dose(run: SavedRun) -> Figure:
+    """Draws the rate of the harmful act against strength."""
+    settings, counts = run.settings("blackmail"), run.table("blackmail_counts")
+    layers = sorted(settings.get("band") or [run.record.layer])
+    where = f"layer{'s' if len(layers) > 1 else ''} {', '.join(map(str, layers))}"
+    title = (
+        f"Blackmail under steering, judged by rules\n{run.pack} pack, {run.record.model}, {where}, "
+        f"steered: {settings['steered']}, n = {settings['trials']}"
+    )
+    incoherent = 1 - counts["coherent"] / counts["n"]
+    rates = counts["harmful"] / counts["judged"].where(counts["judged"] > 0)
+    table = pd.DataFrame(
+        {
+            "name": counts["name"],
+            "strength": counts["strength"],
+            "rate": rates,
+            "low": counts["ci_low"],
+            "high": counts["ci_high"],
+            "incoherent": incoherent,
+            "judged": counts["enough_judged"],
+        }
+    )
+    return blackmail.dose(table, title)
+
+
+def story_lengths(run: SavedRun) -> Figure:
+    """Draws how long the stories are."""
+    corpus = run.record.corpus or {}
+    title = f"{corpus.get('name', '')}, by {corpus.get('author', '')}"
+    return stories.lengths(run.table("story_lengths"), title)
+
+
+VIEWS: dict[str, View] = {
+    "implicit": View("implicit", implicit),
+    "numeric": View("numeric_curves", numeric),
+    "elo": View("elo", elo),
+    "correlations": View("correlations", correlations),
+    "steering": View("steering_rows", steering),
+    "steering_map": View("steering_map", steering_cells),
+    "steering_dose": View("steering_map", steering_dose),  # type: ignore[arg-type]
+    "stability": View("stability", stability),
+    "reliability": View("reliability", reliability_dots),
+    "self_report": View("self_report_rows", self_report),
+    "self_report_map_self": View("self_report_self", self_report_map("self")),
+    "self_report_map_other": View("self_report_other", self_report_map("other")),
+    "drift": View("drift_rows", drift),
+    "drift_map": View("drift_rows", drift_map),
+    "drift_degeneration": View("drift_rows", degeneration),
+    "blackmail_dose": View("blackmail_counts", blackmail_dose),
+    "story_lengths": View("story_lengths", story_lengths),
+}
+"""Figures by the name of their file."""
+
+
+def figures_of(run: SavedRun) -> Iterable[tuple[str, Callable[[], Figure | None]]]:
+    """Yields the name of each figure that the run has, and a function that draws it."""
+    for name, view in VIEWS.items():
+        if view.table in run.names:
+            yield name, lambda draw=view.draw: draw(run)  # type: ignore[misc]
+
+
+def draw_run(directory: Path) -> list[str]:
+    """Draws every figure of a run beside its tables, as PNG.
+
+    A figure that fails leaves the others alone.
+
+    Returns:
+        one line for each figure that could not be drawn.
+
+    Raises:
+        EmoexpError: the directory has no run, or one that cannot be read.
+    """
+    run, failed = SavedRun.load(directory), []
+    for name, draw in figures_of(run):
+        try:
+            figure = draw()
+            if figure is not None:
+                with replacing(directory / f"{name}.png") as temporary:
+                    figure.savefig(temporary, dpi=DPI, format="png")
+        except Exception as error:
+            failed.append(
+                f"figure {name}.png was not drawn ({type(error).__name__}: "
+                f"{one_line(error)}); the tables are whole"
+            )
+    return failed

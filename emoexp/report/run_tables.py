@@ -1,0 +1,148 @@
+"""A run in the terminal: its verdicts, the tables worth reading at once, and its notes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import pandas as pd
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from emoexp.report.formats import FORMATS
+from emoexp.stats.criteria import COUNTS, CRITERIA, Verdict
+from emoexp.store.record import RunRecord, SavedRun
+
+WIDTH = 150
+"""Of a terminal that has none, such as a file."""
+HIDDEN = {("verify", "elo_by_category")}
+"""Tables that an experiment's terminal leaves out."""
+COLUMNS = (
+    "",
+    "criterion",
+    "value",
+    "95 %",
+    "threshold",
+    "passed",
+    "null 95 %",
+    "informative",
+    "paper",
+    "Llama-8B",
+)
+
+
+def show_value(verdict: dict[str, Any], key: str = "value") -> str:
+    """Formats a number of a verdict: a count as `k/n`, anything else with its digits.
+
+    A published count is out of the n for which it was published.
+    """
+    value = verdict[key]
+    if value is None:
+        return ""
+    if verdict["id"] in COUNTS and key in ("value", "threshold"):
+        return f"{value:.0f}/{verdict['n']}"
+    if key in ("paper", "llama8b") and (published := CRITERIA[verdict["id"]].published_n):
+        return f"{value:.0f}/{published}"
+    if abs(value) >= 100:
+        return f"{value:.0f}"
+    return f"{value:.3g}" if verdict["id"] in (*COUNTS, "V8") else f"{value:.2f}"
+
+
+def verdict_table(verdicts: Sequence[Verdict], title: str) -> Table:
+    """Lays out the verification table: passed and informative are two columns."""
+    table = Table(title=title, title_justify="left")
+    for name in COLUMNS:
+        table.add_column(name, justify="left" if name in COLUMNS[:2] else "right")
+    for verdict in verdicts:
+        v = verdict.as_dict()
+        informative = "[yellow]no: not above its null[/]" if v["passed"] else "no"
+        table.add_row(
+            v["id"],
+            v["name"],
+            show_value(v),
+            f"{show_value(v, 'ci_low')} .. {show_value(v, 'ci_high')}",
+            f"{v['comparison']} {show_value(v, 'threshold')}",
+            "[green]yes[/]" if v["passed"] else "[red]no[/]",
+            f"{show_value(v, 'null_low')} .. {show_value(v, 'null_high')}",
+            "[green]yes[/]" if v["informative"] else informative,
+            show_value(v, "paper"),
+            show_value(v, "llama8b"),
+        )
+    return table
+
+
+def frame_table(frame: pd.DataFrame, title: str) -> Table:
+    """Lays out any data frame."""
+    table = Table(title=title, title_justify="left")
+    for name in frame.columns:
+        number = pd.api.types.is_numeric_dtype(frame[name])
+        table.add_column(str(name), justify="right" if number else "left")
+    for row in frame.itertuples(index=False):
+        cells = (f"{cell:.3g}" if isinstance(cell, float) else escape(str(cell)) for cell in row)
+        table.add_row(*cells)
+    return table
+
+
+def origin(record: RunRecord) -> str:
+    """Returns one line about the pack, the stories and their author, and how answers were read."""
+    pack, corpus, parts = record.stimuli, record.corpus, []
+    if pack is not None:
+        parts.append(f"stimuli: {pack['name']} {pack['sha256'][:8]}")
+    if corpus is not None:
+        rejected = sum(corpus["rejected"].values())
+        parts.append(
+            f"stories: {corpus['name']}, {corpus['stories']} by {corpus['author']}"
+            + (f", {rejected} rejected" if rejected else "")
+        )
+    if (answers := record.answers) is not None:
+        first, second = answers["options"]
+        parts.append(
+            f"answers: {answers['reading']}, {first!r} or {second!r} after {answers['after']!r}, "
+            f"p(A) + p(B) {answers['mass']:.2f} ({answers['mass_below_half']:.0%} of prompts "
+            "below .5)"
+        )
+    return "; ".join(parts)
+
+
+def headline(record: RunRecord) -> str:
+    """Returns the title of a run: experiment, model, layer and span."""
+    where = f"{record.experiment}: {record.model}"
+    if record.layer is not None:
+        where += f", layer {record.layer} of 0..{(record.n_layers or 0) - 1}"
+    return f"{where}, span {record.span}"
+
+
+def tables_of(run: SavedRun) -> list[tuple[str, pd.DataFrame]]:
+    """Returns the tables that the terminal shows, formatted, by their titles."""
+    found = []
+    for title, (name, layout) in FORMATS.items():
+        if name in run.names and (run.record.experiment, name) not in HIDDEN:
+            found.append((title, layout(run)))
+    return found
+
+
+def print_run(run: SavedRun, console: Console | None = None) -> None:
+    """Prints a saved run."""
+    record = run.record
+    console = console or Console(width=None if Console().is_terminal else WIDTH)
+    if record.verdicts:
+        console.print(verdict_table(record.verdicts, headline(record)))
+        passed, informative = (
+            sum(getattr(v, k) for v in record.verdicts) for k in ("passed", "informative")
+        )
+        both = sum(v.passed and v.informative for v in record.verdicts)
+        console.print(
+            f"{passed} of {len(record.verdicts)} pass, {informative} are informative, {both} are "
+            "both."
+        )
+    for title, table in tables_of(run):
+        console.print(frame_table(table, title))
+    if numbers := record.metrics | record.comparison:
+        line = ", ".join(f"{name} {value:.4g}" for name, value in numbers.items())
+        console.print(f"[dim]{line}[/]")
+    for note in record.notes:
+        console.print(f"[yellow]note:[/] {escape(note)}", soft_wrap=True)
+    if text := origin(record):
+        console.print(escape(text), soft_wrap=True)
+    console.print(f"results: {escape(str(run.directory))}", soft_wrap=True)
