@@ -11,7 +11,7 @@ from .numeric import Numeric
 from .preference import Preference
 from .reliability import Reliability
 from .self_report import SelfReport
-from .steering import Steering
+from .steering import SteeredPreference
 from .steering_map import SteeringMap
 from .stories import Stories
 from .train_organism import TrainOrganism
@@ -23,7 +23,7 @@ EXPERIMENTS: dict[str, type[Experiment]] = {
     "numeric": Numeric,
     "preference": Preference,
     "correlation": Correlation,
-    "steering": Steering,
+    "steering": SteeredPreference,
     "steering_map": SteeringMap,
     "reliability": Reliability,
     "self_report": SelfReport,

@@ -34,7 +34,7 @@ from emoexp.vectors.probes import activity_residuals
 
 
 @dataclass(kw_only=True)
-class Steering(Validation):
+class SteeredPreference(Validation):
     """V10 and V11.
 
     Attributes:

@@ -13,7 +13,7 @@ from .implicit import Implicit
 from .logit_lens import LogitLens
 from .numeric import Numeric
 from .preference import Preference
-from .steering import Steering
+from .steering import SteeredPreference
 
 
 @dataclass(kw_only=True)
@@ -25,7 +25,7 @@ class Verify(Experiment):
     numeric: Numeric = field(default_factory=Numeric)
     preference: Preference = field(default_factory=Preference)
     correlation: Correlation = field(default_factory=Correlation)
-    steering: Steering = field(default_factory=Steering)
+    steering: SteeredPreference = field(default_factory=SteeredPreference)
 
     def run(self, study: Study) -> Result:
         """Runs each validation; one that is not applicable is noted, and the others go on.

@@ -19,7 +19,6 @@ from emoexp.figures.process import FigureProcess
 from emoexp.report.run_tables import print_run
 from emoexp.report.views import write_views
 from emoexp.store import runs
-from emoexp.store.distributed import rank
 from emoexp.store.provenance import provenance
 from emoexp.store.record import RunRecord, RunStatus, SavedRun, save_tables
 from emoexp.study.experiment import Bootstrap
@@ -57,20 +56,23 @@ def run(
     config: Config,
     name: str,
     directory: Path,
-    study: Study,
-    figures: FigureProcess,
+    study: Study | None = None,
+    figures: FigureProcess | None = None,
     group: Path | None = None,
 ) -> None:
     """Runs one experiment and leaves result.json, tables and views in `directory`.
 
     Args:
-        study: what it runs on.
-        figures: draws the figures.
+        study: what it runs on; by default a new one.
+        figures: draws the figures; None draws none.
         group: the sweep that the run belongs to.
 
     Raises:
         EmoexpError: a mistake of the user; the record says so, and keeps what was found before it.
     """
+    from emoexp.study.study import Study
+
+    study = study or Study(config)
     record = started_record(config, name)
     record.save(directory)
     with tracked(config, record, directory, figures, group or directory.parent):
@@ -90,13 +92,16 @@ def run(
         finally:
             record.ended = runs.now()
             record.save(directory)
-    if rank() == 0:
-        print_run(SavedRun(directory, record))
+    print_run(SavedRun(directory, record))
 
 
 @contextmanager
 def tracked(
-    config: Config, record: RunRecord, directory: Path, figures: FigureProcess, group: Path
+    config: Config,
+    record: RunRecord,
+    directory: Path,
+    figures: FigureProcess | None,
+    group: Path,
 ) -> Iterator[None]:
     """Opens the tracker, and when the block ends, however it ends, draws and mirrors the run."""
     tracked_as = {
@@ -113,9 +118,10 @@ def tracked(
             try:
                 yield
             finally:
-                figures.draw(directory)
-                if config.logger.kind is not LoggerKind.none:
-                    figures.wait()
+                if figures is not None:
+                    figures.draw(directory)
+                    if config.logger.kind is not LoggerKind.none:
+                        figures.wait()
                 mirror(tracker, record.as_dict(), directory)
     except BaseException as error:
         if record.status is RunStatus.started:  # the tracker itself did not open
@@ -152,7 +158,7 @@ def keep(record: RunRecord, result: Result, study: Study, directory: Path) -> No
         record.answers = study.preferences.answer_summary(study.artifacts)
     record.metrics, record.verdicts = result.metrics, result.verdicts
     record.notes = list(result.notes)
-    save_tables(result.tables, directory)
+    save_tables(record, result.tables, directory)
     write_views(SavedRun(directory, record), Bootstrap.of(study.config))
 
 

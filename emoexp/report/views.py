@@ -18,7 +18,7 @@ def write_views(run: SavedRun, draws: Bootstrap) -> None:
         found = compare_with_paper(run, draws)
         run.record.comparison = found.metrics
         run.record.notes += found.notes
-        save_tables(found.tables, run.directory)
+        save_tables(run.record, found.tables, run.directory)
     except ValueError as error:
         run.record.notes.append(f"not compared with the paper ({one_line(error)})")
     if "blackmail_counts" in run.names:

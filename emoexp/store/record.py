@@ -6,7 +6,6 @@ import json
 import math
 from dataclasses import asdict, dataclass, field, fields
 from enum import Enum
-from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -47,6 +46,7 @@ class RunRecord:
         layer, n_layers: the 0-based block, and how many there are; None where no layer is read.
         stimuli, corpus, answers: what was measured with; None where it was not used.
         metrics, verdicts, notes: what was found.
+        tables: the text columns of each table beside the record, by its name.
         comparison: agreement with the paper's numbers, where the pack is the paper's.
         error, traceback: why the run failed.
     """
@@ -70,6 +70,7 @@ class RunRecord:
     metrics: dict[str, float] = field(default_factory=dict)
     verdicts: list[Verdict] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
+    tables: dict[str, list[str]] = field(default_factory=dict)
     comparison: dict[str, float] = field(default_factory=dict)
     ended: str | None = None
     error: str | None = None
@@ -179,19 +180,18 @@ class SavedRun:
             raise EmoexpError(f"{directory} has no {RESULT}: give the directory of a run")
         return cls(directory, record)
 
-    @cached_property
+    @property
     def names(self) -> frozenset[str]:
         """Returns the names of the tables that there are."""
-        return frozenset(path.stem for path in self.directory.glob("*.csv"))
+        return frozenset(self.record.tables)
 
     def table(self, name: str) -> pd.DataFrame:
         """Reads a table as it was measured: floats to the last digit, an empty text as ""."""
+        text = self.record.tables[name]
+        types = dict.fromkeys(text, str)
         path = self.directory / f"{name}.csv"
-        table = pd.read_csv(
-            path, keep_default_na=False, na_values=[""], float_precision="round_trip"
-        )
-        text = [c for c in table.columns if not pd.api.types.is_numeric_dtype(table[c])]
-        return table.assign(**{c: table[c].fillna("") for c in text})
+        table = pd.read_csv(path, keep_default_na=False, na_values=[""], dtype=types)
+        return table.assign(**{c: table[c].fillna("").astype(object) for c in text})
 
     def settings(self, experiment: str) -> dict[str, Any]:
         """Returns the hyperparameters of an experiment, which `verify` holds one level deeper."""
@@ -210,7 +210,9 @@ class SavedRun:
         return bool(self.record.stimuli and self.record.stimuli["is_paper"])
 
 
-def save_tables(tables: dict[str, pd.DataFrame], directory: Path) -> None:
-    """Writes each table as `<name>.csv`, floats to the last digit."""
+def save_tables(record: RunRecord, tables: dict[str, pd.DataFrame], directory: Path) -> None:
+    """Writes each table as `<name>.csv`, floats to the last digit, and lists it in the record."""
     for name, table in tables.items():
         write_text(directory / f"{name}.csv", table.to_csv(index=False))
+        numbers = table.select_dtypes(["number", "bool"]).columns
+        record.tables[name] = [str(c) for c in table.columns if c not in numbers]

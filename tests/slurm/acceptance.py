@@ -37,6 +37,7 @@ from slurm_cluster import Cluster
 from sweeping import REPOSITORY, SMALL, ended, pre_empt, records, until, versions
 
 from emoexp.store import runs
+from emoexp.store.record import RunRecord
 from emoexp.store.runs import RunState
 
 DEFAULT = (*SMALL, "scale.stories_per_emotion=2")
@@ -120,7 +121,7 @@ class Sweep:
                     or runs.state_of(path.parent).state is not RunState.running
                 ):
                     continue
-                where = runs.read_record(path.parent)["where"]
+                where = record_of(path.parent).where
                 if (
                     self.cluster.ask(
                         "squeue", "-h", "-o", "%T", "-j", where["slurm"]["job_id"]
@@ -176,9 +177,16 @@ def disturb(sweep: Sweep) -> None:
     until(lambda: runs.state_of(victim).state is RunState.error, 900)
     say(
         f"both requeued jobs run again; {short(victim)} raised:"
-        f" {runs.read_record(victim)['error'][:60]}"
+        f" {(record_of(victim).error or '')[:60]}"
     )
     (victim / "vectors.safetensors").rmdir()
+
+
+def record_of(directory: Path) -> RunRecord:
+    """The record of a run that has started."""
+    record = RunRecord.load(directory)
+    assert record is not None
+    return record
 
 
 def expected(sweep: Sweep) -> list[str]:

@@ -1,0 +1,46 @@
+"""The help page names all there is, and is there without torch or Hydra."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+from emoexp.cli.main import GROUPS
+from emoexp.cli.usage import CONF, defaults, options, summary, usage
+from emoexp.experiments import EXPERIMENTS
+
+
+def test_every_experiment_and_every_option_is_named() -> None:
+    page = usage()
+    assert set(options("experiment")) == set(EXPERIMENTS)
+    for name in EXPERIMENTS:
+        assert f"  {name} " in page
+        assert len(summary(name)) > 20
+    assert set(defaults()) == set(GROUPS)
+    for group, default in defaults().items():
+        assert (CONF / group / f"{default}.yaml").is_file(), group
+        assert all(option in page for option in options(group)), group
+
+
+def test_help_needs_neither_torch_nor_hydra(tmp_path: Path) -> None:
+    code = (
+        "import sys; sys.argv[1:] = ['--help']; from emoexp.__main__ import main; main(); assert"
+        " not {'torch', 'hydra', 'numpy'} & set(sys.modules)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, cwd=tmp_path
+    )
+    assert done.returncode == 0, done.stderr
+    assert "experiment=steering model=llama8b" in done.stdout
+
+
+def test_help_with_overrides_is_hydras_and_shows_what_they_give(tmp_path: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "emoexp", "experiment=steering", "--help"],
+        capture_output=True,
+        text=True,
+        cwd=tmp_path,
+    )
+    assert done.returncode == 0, done.stderr
+    assert "n_emotions: 35" in done.stdout
