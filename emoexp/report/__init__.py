@@ -12,6 +12,7 @@ from typing import NoReturn
 from rich.console import Console
 
 from emoexp.errors import EmoexpError
+from emoexp.figures.draw import draw_run
 from emoexp.report.document import document
 from emoexp.report.groups import (
     grouped,
@@ -26,6 +27,7 @@ from emoexp.report.groups import (
 from emoexp.report.jobs import look
 from emoexp.report.render import html, markdown
 from emoexp.report.terminal import layer_table, show
+from emoexp.store.record import RESULT
 
 __all__ = ["layer_table", "load_runs", "main", "report", "report_sweep"]
 
@@ -142,8 +144,16 @@ def main(arguments: Sequence[str] | None = None) -> None:
             " groups"
         ),
     )
+    parser.add_argument(
+        "--figures",
+        action="store_true",
+        help="draw the figures of every run again, and nothing else; no model is loaded",
+    )
     try:
         chosen = parser.parse_args(arguments)
+        if chosen.figures:
+            draw_figures(chosen.directories)
+            return
         report(
             chosen.directories,
             html_file=chosen.html,
@@ -154,3 +164,21 @@ def main(arguments: Sequence[str] | None = None) -> None:
     except EmoexpError as error:
         sys.stderr.write(f"emoexp: {error}\n")
         sys.exit(2)
+
+
+def draw_figures(directories: Sequence[Path]) -> None:
+    """Draws the figures of every run below the directories again.
+
+    Raises:
+        EmoexpError: there is no run, or a figure could not be drawn.
+    """
+    folders = {path.parent for d in directories for path in d.glob(f"**/{RESULT}")}
+    if not folders:
+        places = ", ".join(map(str, directories))
+        raise EmoexpError(f"no {RESULT} below {places}: give the directory of a run or a sweep")
+    failed = []
+    for folder in sorted(folders):
+        failed += [f"{folder}: {line}" for line in draw_run(folder)]
+    sys.stdout.write(f"figures drawn: {len(folders)} run(s)\n")
+    if failed:
+        raise EmoexpError("; ".join(failed))
