@@ -31,7 +31,7 @@ from emoexp.store.distributed import broadcast
 
 KIND, VERSION = "blackmail", 1
 TRANSCRIPTS = "transcripts.html"
-"""The page of all replies in the directory of a run (emoexp/report/transcripts.py)."""
+"""The page of all replies in the directory of a run (emoexp/views/transcripts.py)."""
 
 
 @dataclass(frozen=True)

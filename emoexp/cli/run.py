@@ -16,12 +16,12 @@ from emoexp.cli.wandb import Tracker, group_of, mirror, open_tracker
 from emoexp.config import Config, LoggerKind
 from emoexp.errors import EmoexpError, one_line
 from emoexp.figures.process import FigureProcess
-from emoexp.report.run_tables import print_run
-from emoexp.report.views import write_views
 from emoexp.store import runs
 from emoexp.store.provenance import provenance
 from emoexp.store.record import RunRecord, RunStatus, SavedRun, save_tables
 from emoexp.study.experiment import Bootstrap
+from emoexp.views.terminal import print_run
+from emoexp.views.write import write_views
 
 if TYPE_CHECKING:
     from emoexp.study.result import Result

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 from matplotlib.figure import Figure
 
-from emoexp.report.run_tables import show_value
+from emoexp.views.terminal import show_value
 
 MARKS = "* passes and is informative; ~ passes, but so does noise; plain: fails; -: not measured."
 

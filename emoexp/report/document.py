@@ -20,7 +20,7 @@ from emoexp.report.by_layer import layer_blocks
 from emoexp.report.expected import expected_blocks
 from emoexp.report.groups import Part, Run, code_version
 from emoexp.report.jobs import Jobs
-from emoexp.report.run_tables import show_value
+from emoexp.views.terminal import show_value
 
 RULE = (
     "Best layer: of those run, the one with most criteria both passed and informative; then with"

@@ -28,10 +28,10 @@ from emoexp.blackmail.tables import (
 )
 from emoexp.blackmail.trials import scenes_table
 from emoexp.errors import EmoexpError
-from emoexp.report.transcripts import segments, write_transcripts
 from emoexp.stats.labels import ISOTROPIC, OTHER_EMOTIONS
 from emoexp.stimuli import Stimuli
 from emoexp.vectors.vectors import EmotionVectors
+from emoexp.views.transcripts import segments, write_transcripts
 from tests.helpers.records import saved
 
 NAMES = ("calm", "desperate", "happy", "sad", "proud")

@@ -24,12 +24,12 @@ from emoexp.experiments.blackmail import Blackmail
 from emoexp.models.openai_client import Server
 from emoexp.models.prompts import Prompt, ask, reply_mask
 from emoexp.models.subject import Steering, SubjectModel
-from emoexp.report.transcripts import write_transcripts
 from emoexp.stimuli import BlackmailScenario, Stimuli
 from emoexp.store.artifacts import Artifacts
 from emoexp.study.study import Study
 from emoexp.vectors.controls import isotropic_directions
 from emoexp.vectors.vectors import EmotionVectors
+from emoexp.views.transcripts import write_transcripts
 from tests.helpers.fake_server import FakeServer, Reply
 from tests.helpers.records import drawn, saved
 

@@ -17,8 +17,6 @@ from emoexp.config import SteeringSpan
 from emoexp.experiments.steering import SteeredPreference
 from emoexp.models.subject import SubjectModel
 from emoexp.places import PUBLISHED
-from emoexp.report import agreement
-from emoexp.report.agreement import compare_with_paper
 from emoexp.stats.criteria import CRITERIA
 from emoexp.stimuli import Stimuli, load_stimuli
 from emoexp.stimuli.__main__ import main
@@ -28,6 +26,8 @@ from emoexp.study.experiment import Bootstrap, NotApplicableError
 from emoexp.study.study import Study
 from emoexp.vectors.controls import isotropic_directions
 from emoexp.vectors.vectors import EmotionVectors
+from emoexp.views import agreement
+from emoexp.views.agreement import compare_with_paper
 from tests.conftest import PAPER
 from tests.experiments.test_steering import table_of
 from tests.helpers.records import drawn, saved

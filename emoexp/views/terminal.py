@@ -10,9 +10,9 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from emoexp.report.formats import FORMATS
 from emoexp.stats.criteria import COUNTS, CRITERIA, Verdict
 from emoexp.store.record import RunRecord, SavedRun
+from emoexp.views.formats import FORMATS
 
 WIDTH = 150
 """Of a terminal that has none, such as a file."""

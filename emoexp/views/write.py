@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from emoexp.errors import one_line
-from emoexp.report.agreement import compare_with_paper
-from emoexp.report.transcripts import write_transcripts
 from emoexp.store.record import SavedRun, save_tables
 from emoexp.study.experiment import Bootstrap
+from emoexp.views.agreement import compare_with_paper
+from emoexp.views.transcripts import write_transcripts
 
 
 def write_views(run: SavedRun, draws: Bootstrap) -> None:

@@ -1,0 +1,1 @@
+"""Views of one saved run: the terminal, the comparison with the paper, transcripts."""
