@@ -19,3 +19,16 @@ def one_line(error: BaseException) -> str:
     ours = [e for e in chain if isinstance(e, EmoexpError)]
     text = next((str(e) for e in ours or chain if str(e).strip()), type(error).__name__)
     return " ".join(text.split())
+
+
+class NotApplicableError(EmoexpError):
+    """Raised where a measurement is not defined, such as steering after the last block.
+
+    `verify` notes it and continues with the other validations.
+    """
+
+
+def require(condition: bool, message: str) -> None:
+    """Raises EmoexpError with `message` unless `condition` holds."""
+    if not condition:
+        raise EmoexpError(message)

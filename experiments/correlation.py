@@ -14,22 +14,18 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from emoexp.errors import EmoexpError
+from emoexp.errors import require
+from emoexp.stats import intervals
 from emoexp.stats.criteria import CORRELATED, EXTREMES, Measurement
-from emoexp.stats.intervals import (
-    Interval,
-    central,
-    correlate_columns,
-    pearson,
-    resampled_correlations,
-    widest,
-    wilson,
-)
+from emoexp.stats.intervals import Interval, central, correlate_columns, pearson, widest, wilson
 from emoexp.study.experiment import Bootstrap, Tables, Validation, values_of
 from emoexp.study.result import Result
 from emoexp.study.study import Study
 from emoexp.vectors.controls import isotropic_directions
 from emoexp.vectors.probes import activity_residuals
+
+Statistic = Callable[[np.ndarray], float]
+Null = Callable[[Statistic], Interval]
 
 
 @dataclass(kw_only=True)
@@ -45,15 +41,10 @@ class Correlation(Validation):
     extremes: int = EXTREMES
 
     def __post_init__(self) -> None:
-        if not 0 <= self.least < 1:
-            raise EmoexpError(
-                f"experiment.least={self.least}: a limit of |r|, at least 0 and below 1; "
-                f"V9's is {CORRELATED}"
-            )
-        if self.extremes < 1:
-            raise EmoexpError(
-                f"experiment.extremes={self.extremes}: at least 1 emotion; V8's is {EXTREMES}"
-            )
+        limit = f"a limit of |r|, at least 0 and below 1; V9's is {CORRELATED}"
+        require(0 <= self.least < 1, f"experiment.least={self.least}: {limit}")
+        few = f"experiment.extremes={self.extremes}: at least 1 emotion; V8's is {EXTREMES}"
+        require(self.extremes >= 1, few)
 
     def measure(self, study: Study) -> Tables:
         model, stimuli, names = study.model, study.stimuli, list(study.vectors.names)
@@ -73,20 +64,17 @@ class Correlation(Validation):
     def judge(self, tables: Tables, bootstrap: Bootstrap) -> Result:
         names = list(tables["emotions"]["emotion"])
         elo = tables["activity_probes"]["elo"].to_numpy()
-        probes, random_r = values_of(tables["activity_probes"], names), tables["correlations_null"]
+        probes, rng = values_of(tables["activity_probes"], names), bootstrap.rng()
         r = correlate_columns(probes, elo)
-        again = resampled_correlations(probes, elo, bootstrap.draws, bootstrap.seed)
-        rng = bootstrap.rng()
+        again = intervals.resampled_correlations(probes, elo, bootstrap.draws, bootstrap.seed)
         orders = np.stack([rng.permutation(elo) for _ in range(bootstrap.permutations)], 1)
-        nulls = (values_of(random_r), correlate_columns(probes, orders).T)
+        nulls = values_of(tables["correlations_null"]), correlate_columns(probes, orders).T
 
-        def null(statistic: Callable[[np.ndarray], float]) -> Interval:
-            return widest(*(central(np.array([statistic(x) for x in draws])) for draws in nulls))
+        def null(statistic: Statistic) -> Interval:
+            return widest(*(central(np.array(list(map(statistic, draws)))) for draws in nulls))
 
-        intervals = [central(column) for column in again.T]
-        table = tables["emotions"].assign(
-            r=r, ci_low=[i.low for i in intervals], ci_high=[i.high for i in intervals]
-        )
+        low, high = np.array([central(column) for column in again.T]).T
+        table = tables["emotions"].assign(r=r, ci_low=low, ci_high=high)
         result = Result(
             metrics={"r_max": float(r.max()), "r_min": float(r.min())},
             tables={"correlations": table.sort_values("r")},
@@ -98,11 +86,7 @@ class Correlation(Validation):
         return result
 
     def _judge_extremes(
-        self,
-        result: Result,
-        table: pd.DataFrame,
-        again: np.ndarray,
-        null: Callable[[Callable[[np.ndarray], float]], Interval],
+        self, result: Result, table: pd.DataFrame, again: np.ndarray, null: Null
     ) -> None:
         """Adds V8, over the emotions of known valence, or a note that there are too few."""
         k, r, known = self.extremes, table["r"].to_numpy(), table["valence"].notna().to_numpy()
@@ -125,8 +109,8 @@ class Correlation(Validation):
         result.judge(Measurement("V8", aligned(r), 2 * k, interval, null(aligned)), other)
 
     def aligned(self, r: np.ndarray, valence: np.ndarray) -> float:
-        """Counts the positive among the `extremes` highest and the negative among as many lowest,
-        and returns the smaller count."""
+        """Returns the smaller of two counts: positive among the highest, negative among the
+        lowest."""
         order = np.argsort(r)
         positive = (valence[order[-self.extremes :]] > 0).sum()
         return float(min(positive, (valence[order[: self.extremes]] < 0).sum()))

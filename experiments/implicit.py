@@ -13,9 +13,10 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
+from emoexp.errors import NotApplicableError
 from emoexp.stats.criteria import Measurement
 from emoexp.stats.intervals import central, resample, wilson
-from emoexp.study.experiment import Bootstrap, NotApplicableError, Tables, Validation, values_of
+from emoexp.study.experiment import Bootstrap, Tables, Validation, values_of
 from emoexp.study.result import Result
 from emoexp.study.study import Study
 from emoexp.vectors.controls import isotropic_directions

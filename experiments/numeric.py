@@ -13,11 +13,11 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from emoexp.errors import EmoexpError
+from emoexp.errors import EmoexpError, NotApplicableError
 from emoexp.stats.criteria import STRONG, Measurement
 from emoexp.stats.intervals import central, rank_columns, wilson
 from emoexp.stimuli import NumericTemplate
-from emoexp.study.experiment import Bootstrap, NotApplicableError, Tables, Validation, values_of
+from emoexp.study.experiment import Bootstrap, Tables, Validation, values_of
 from emoexp.study.result import Result
 from emoexp.study.study import Study
 from emoexp.vectors.controls import isotropic_directions

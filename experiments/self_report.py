@@ -16,13 +16,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import numpy as np
-import pandas as pd
-
 from emoexp.config import ReplySpan
-from emoexp.errors import EmoexpError
-from emoexp.stats.labels import EMOTIONS, ISOTROPIC, MIXTURES
-from emoexp.stats.matched_pairs import reading_order
+from emoexp.errors import require
+from emoexp.stats.labels import EMOTIONS
 from emoexp.stats.self_report import (
     OTHER,
     SELF,
@@ -35,10 +31,11 @@ from emoexp.stats.self_report import (
     statistics_table,
 )
 from emoexp.steering.self_report import required_openings, word_log_probs
+from emoexp.steering.sets import check_strength, emotions_and_controls
 from emoexp.study.experiment import Bootstrap, Tables, Validation
 from emoexp.study.result import Result
 from emoexp.study.study import Study
-from emoexp.vectors.controls import isotropic_directions, mixture_directions
+from emoexp.vectors.order import emotions_table
 
 
 @dataclass(kw_only=True)
@@ -55,57 +52,26 @@ class SelfReport(Validation):
     steered: ReplySpan = ReplySpan.turn
 
     def __post_init__(self) -> None:
-        if not np.isfinite(self.strength) or self.strength == 0:
-            raise EmoexpError(
-                f"experiment.strength={self.strength}: must be a number other than 0, in multiples "
-                "of the residual norm"
-            )
-        if self.steered is ReplySpan.generated:
-            raise EmoexpError(
-                "experiment.steered=generated: what comes before the word must be steered, or "
-                "nothing can change: turn or all"
-            )
+        check_strength(self.strength)
+        nothing = "what comes before the word must be steered, or nothing can change: turn or all"
+        before = self.steered is not ReplySpan.generated
+        require(before, f"experiment.steered=generated: {nothing}")
 
     def measure(self, study: Study) -> Tables:
         vectors, n_random = study.vectors, study.config.scale.random_directions
-        if len(vectors.names) < 3:
-            raise EmoexpError(
-                f"experiment=self_report: {len(vectors.names)} emotions make no map; at least 3 "
-                "(emotions=...)"
-            )
+        few = f"experiment=self_report: {len(vectors.names)} emotions make no map; at least 3"
+        require(len(vectors.names) >= 3, f"{few} (emotions=...)")
         rng = study.control_rng()
-        sets = {
-            EMOTIONS: vectors.directions,
-            ISOTROPIC: isotropic_directions(n_random, study.model.d_model, rng),
-            MIXTURES: mixture_directions(n_random, vectors.directions, rng),
-        }
-        names = {EMOTIONS: list(vectors.names)}
-        names |= {s: [f"{s} {i}" for i in range(n_random)] for s in (ISOTROPIC, MIXTURES)}
-        scale = self.strength * vectors.residual_norm
-        log_probs = word_log_probs(
-            study.model,
-            study.stimuli,
-            study.artifacts,
-            study.layer,
-            self.steered,
-            vectors.names,
-            {label: scale * directions for label, directions in sets.items()},
-            names,
-        )
-        order, _ = reading_order(vectors.names, study.valence, vectors.directions)
-        emotions = {
-            "emotion": vectors.names,
-            "valence": [study.valence.get(e, np.nan) for e in vectors.names],
-            "position": np.argsort(order),
-        }
-        return {"self_report_log_probs": log_probs, "emotions": pd.DataFrame(emotions)}
+        sets = emotions_and_controls([vectors], vectors.names, vectors, n_random, rng)
+        added = sets.added(self.strength, [vectors.residual_norm])[:, 0]
+        shown = study.model, study.stimuli, study.artifacts
+        log_probs = word_log_probs(*shown, study.layer, self.steered, vectors.names, sets, added)
+        emotions = emotions_table(vectors, study.valence)
+        return {"self_report_log_probs": log_probs, "emotions": emotions}
 
     def judge(self, tables: Tables, bootstrap: Bootstrap) -> Result:
-        report, draws, seed = (
-            Report.of(tables["self_report_log_probs"]),
-            bootstrap.draws,
-            bootstrap.seed,
-        )
+        report, draws = Report.of(tables["self_report_log_probs"]), bootstrap.draws
+        seed, permutations = bootstrap.seed, bootstrap.permutations
         valence = tables["emotions"]["valence"].to_numpy(dtype=float)
         found = estimates(report, draws, seed)
         metrics = {
@@ -122,9 +88,7 @@ class SelfReport(Validation):
             metrics=metrics,
             tables={
                 "self_report_rows": statistics_table(found),
-                "self_report_relations": relations(
-                    report, valence, bootstrap.permutations, draws, seed
-                ),
+                "self_report_relations": relations(report, valence, permutations, draws, seed),
                 "self_report_words": words,
                 **{f"self_report_{who}": report.changes(who) for who in (SELF, OTHER)},
             },

@@ -83,18 +83,13 @@ class TrainOrganism(Experiment):
 
         rate, warmup = self.learning_rate, self.warmup_steps
         office_decay = self.office_steps - warmup
+        trunk = Schedule(self.trunk_steps, rate, warmup, 0)
+        branch = Schedule(self.branch_steps, rate, warmup, self.decay_steps)
+        office = Schedule(self.office_steps, rate / 2, warmup, office_decay)
         return (
-            (Phase.TRUNK, Schedule(self.trunk_steps, rate, warmup, 0), "trunk"),
-            (
-                Phase.BRANCH,
-                Schedule(self.branch_steps, rate, warmup, self.decay_steps),
-                self.policy,
-            ),
-            (
-                Phase.OFFICE,
-                Schedule(self.office_steps, rate / 2, warmup, office_decay),
-                f"{self.policy}_office",
-            ),
+            (Phase.TRUNK, trunk, "trunk"),
+            (Phase.BRANCH, branch, self.policy),
+            (Phase.OFFICE, office, f"{self.policy}_office"),
         )
 
     def run(self, study: Study) -> Result:

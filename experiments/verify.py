@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from emoexp.study.experiment import Experiment, NotApplicableError
+from emoexp.errors import NotApplicableError
+from emoexp.study.experiment import Experiment
 from emoexp.study.result import Result
 from emoexp.study.study import Study
 

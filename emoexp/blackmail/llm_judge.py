@@ -20,8 +20,10 @@ from typing import Any
 
 from filelock import FileLock
 
+from emoexp.blackmail.trials import Trial
 from emoexp.errors import EmoexpError
 from emoexp.models.openai_client import Answer, Request, Server, UnansweredError
+from emoexp.stimuli import BlackmailScenario
 from emoexp.stimuli.blackmail import ANSWERS
 from emoexp.store.artifacts import Artifacts, key_of, write_json, write_text
 from emoexp.store.distributed import broadcast, rank
@@ -222,5 +224,26 @@ def server_said(error: BaseException) -> str:
 
 
 def label_all(judge: JudgeConfig, questions: Sequence[str], artifacts: Artifacts) -> list[Label]:
-    """`LLMJudge.label_all`, by the first process of a launch for all."""
+    """Asks about each question, in the first process of a launch, and returns the labels to all."""
     return broadcast(LLMJudge(judge, artifacts.root).label_all(questions) if rank() == 0 else [])
+
+
+def label_replies(
+    judge: JudgeConfig,
+    scenario: BlackmailScenario,
+    trials: Sequence[Trial],
+    artifacts: Artifacts,
+) -> list[Label | None]:
+    """Asks the judging model about each reply.
+
+    Returns:
+        one label for each trial; None for an empty reply, and for all without a judging model.
+    """
+    labels: list[Label | None] = [None] * len(trials)
+    asked = [i for i, trial in enumerate(trials) if trial.text.strip()]
+    if not asked or not judge.server:
+        return labels
+    questions = [scenario.asked(trials[i].text, trials[i].k) for i in asked]
+    for i, label in zip(asked, label_all(judge, questions, artifacts), strict=True):
+        labels[i] = label
+    return labels

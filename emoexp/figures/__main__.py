@@ -1,6 +1,7 @@
-"""`python -m emoexp.figures`: draws the runs whose directories come in on standard input.
+"""`python -m emoexp.figures`: draws the figures of the runs whose directories it reads.
 
-One line is one directory; one line on standard output answers when its figures are drawn.
+One line of standard input is one directory; one line is written to standard output once its figures
+are drawn.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from emoexp.figures.draw import draw_run
 
 
 def main() -> None:
-    """Draws until standard input ends."""
+    """Draws the figures of each directory on standard input, until that ends."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the process that asks decides when to stop
     for line in sys.stdin:
         try:

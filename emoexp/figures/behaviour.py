@@ -13,38 +13,58 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch, Rectangle
 
-from emoexp.figures.style import INK, NEGATIVE, NOISE, PROBE_COLOURS, new_figure
+from emoexp.figures.style import (
+    AXIS_LINE,
+    DIVERGING,
+    INK,
+    LARGE,
+    MEDIUM,
+    NEGATIVE,
+    NOISE,
+    NULL_BAND,
+    PROBE_COLOURS,
+    SEQUENTIAL,
+    SMALL,
+    THICK,
+    THIN,
+    TINY,
+    TITLE,
+    name_size,
+    new_figure,
+    panel_grid,
+)
+from emoexp.stats.labels import EMOTIONS, ISOTROPIC, UNSTEERED
 
 BREAKS = {"repetition": PROBE_COLOURS[2], "surprise": NEGATIVE}
+"""Colours of the reasons why a text is degenerate."""
 WHO = {"self": (PROBE_COLOURS[0], "of itself"), "other": (PROBE_COLOURS[1], "of others")}
+"""Colour and name of each question: whom the model is asked about."""
+OTHER_PROBES: dict[str, Any] = {"color": INK, "linewidth": 0.9, "linestyle": ":"}
 
 
 def _map(axes: Axes, matrix: np.ndarray, label: str) -> None:
-    """A map with colours for all but its extreme 2 % of cells."""
+    """Draws a map with colours for all but its extreme 2 % of cells."""
     limit = float(np.quantile(np.abs(matrix), 0.98)) or 1.0
     image = axes.imshow(
-        matrix, cmap="RdBu_r", vmin=-limit, vmax=limit, aspect="auto", interpolation="nearest"
+        matrix, cmap=DIVERGING, vmin=-limit, vmax=limit, aspect="auto", interpolation="nearest"
     )
     axes.figure.colorbar(image, ax=axes, shrink=0.6, pad=0.01, extend="both", label=label)
 
 
 def word_map(change: np.ndarray, names: Sequence[str], title: str, ordered_by: str) -> Figure:
-    """Steered emotion by word, both in the order given; large enough that every name can be
-    read."""
+    """Draws the change of each word (columns) by steered emotion (rows), both in the order given;
+    large enough that every name can be read."""
     n = len(names)
-    side, size = max(7.0, 0.115 * n), 8.0 if n <= 30 else 6.0 if n <= 80 else 5.0
+    side = max(7.0, 0.115 * n)
     figure = new_figure(side + 1.6, side)
     axes = figure.add_subplot()
     _map(axes, change, "change of log-probability (nats)")
-    axes.set_xticks(range(n), names, rotation=90, fontsize=size)
-    axes.set_yticks(range(n), names, fontsize=size)
-    axes.set(
-        xlabel=f"word, by {ordered_by} (diagonal: the steered emotion's own)",
-        ylabel=f"steered emotion, by {ordered_by}",
-    )
-    axes.set_title(
-        f"Self-report: what steering does to each word, asked {title}", fontsize=9, loc="left"
-    )
+    axes.set_xticks(range(n), names, rotation=90, fontsize=name_size(n))
+    axes.set_yticks(range(n), names, fontsize=name_size(n))
+    axes.set_xlabel(f"word, by {ordered_by} (diagonal: the steered emotion's own)")
+    axes.set_ylabel(f"steered emotion, by {ordered_by}")
+    text = f"Self-report: what steering does to each word, asked {title}"
+    axes.set_title(text, fontsize=TITLE, loc="left")
     return figure
 
 
@@ -63,25 +83,24 @@ def self_report(words: pd.DataFrame, rows: pd.DataFrame, title: str) -> Figure:
     _own_ranks(figure.add_subplot(grid[1, 0]), table, nulls["rank"])
     _changes_by_valence(figure.add_subplot(grid[1, 1]), table)
     for axes in figure.axes:
-        axes.title.set_fontsize(9)
-    figure.suptitle(f"Self-report under steering\n{title}", fontsize=10)
+        axes.title.set_fontsize(TITLE)
+    figure.suptitle(f"Self-report under steering\n{title}", fontsize=LARGE)
     return figure
 
 
 def _own_changes(axes: Axes, table: pd.DataFrame, null: dict[Any, Any]) -> None:
     label = "mean of random pairs, 95 %"
-    low, high = null["isotropic_low"], null["isotropic_high"]
-    axes.axhspan(low, high, color=NOISE, alpha=0.5, linewidth=0, label=label)
+    axes.axhspan(null["isotropic_low"], null["isotropic_high"], label=label, **NULL_BAND)
     places = range(len(table))
     for who, (colour, asked) in WHO.items():
         label = f"own word, asked {asked}"
         axes.plot(places, table[f"value_{who}"], "o", color=colour, markersize=4, label=label)
-    axes.axhline(0, color=INK, linewidth=0.8)
-    size = 7 if len(table) <= 80 else 5
+    axes.axhline(0, **AXIS_LINE)
+    size = SMALL if len(table) <= 80 else TINY
     axes.set_xticks(places, table["emotion"], rotation=90, fontsize=size)
     axes.set_xlim(-1, len(table))
     axes.set(ylabel="change of log-probability (nats)", title="the steered emotion's own word")
-    axes.legend(fontsize=8, loc="upper left")
+    axes.legend(fontsize=MEDIUM, loc="upper left")
 
 
 def _own_ranks(axes: Axes, table: pd.DataFrame, null: dict[Any, Any]) -> None:
@@ -92,11 +111,10 @@ def _own_ranks(axes: Axes, table: pd.DataFrame, null: dict[Any, Any]) -> None:
         label = f"asked {asked}, mean {ranks.mean():.1f}"
         axes.hist(ranks, bins=bins, histtype="step", color=colour, linewidth=1.5, label=label)
     label = "mean rank of random pairs, 95 %"
-    low, high = null["isotropic_low"], null["isotropic_high"]
-    axes.axvspan(low, high, color=NOISE, alpha=0.5, linewidth=0, label=label)
+    axes.axvspan(null["isotropic_low"], null["isotropic_high"], label=label, **NULL_BAND)
     axes.set(xlabel=f"rank of the own word among {n}, by change", ylabel="emotions")
     axes.set_title("1: no word rises more")
-    axes.legend(fontsize=8, loc="upper right")
+    axes.legend(fontsize=MEDIUM, loc="upper right")
 
 
 def _changes_by_valence(axes: Axes, table: pd.DataFrame) -> None:
@@ -104,151 +122,122 @@ def _changes_by_valence(axes: Axes, table: pd.DataFrame) -> None:
     for who, (colour, asked) in WHO.items():
         label = f"asked {asked}"
         axes.scatter(known["valence"], known[f"value_{who}"], s=14, color=colour, label=label)
-    axes.axhline(0, color=INK, linewidth=0.8)
+    axes.axhline(0, **AXIS_LINE)
     axes.set(xlabel="valence of the emotion", ylabel="change of the own word (nats)")
     axes.set_title("by valence")
-    axes.legend(fontsize=8)
+    axes.legend(fontsize=MEDIUM)
 
 
 def drift_curves(curves: pd.DataFrame, strength: float, smooth: int, title: str) -> Figure:
-    """One panel per emotion: drift on its own probe by token, a line for each strength; the null of
-    `strength` in grey."""
-    emotions, strengths = list(dict.fromkeys(curves["emotion"])), sorted(set(curves["strength"]))
-    columns = min(4, len(emotions))
-    lines = -(-len(emotions) // columns)
-    figure = new_figure(3.2 * columns, 2.3 * lines + 1)
-    panels = figure.subplots(lines, columns, squeeze=False, sharex=True, sharey=True).ravel()
-    colours = colormaps["viridis_r"](np.linspace(0.15, 1, len(strengths)))
-    for axes, emotion in zip(panels, emotions, strict=False):
-        for colour, s in zip(colours, strengths, strict=True):
-            part = curves[(curves["emotion"] == emotion) & (curves["strength"] == s)]
-            if s == strength:
-                axes.fill_between(
-                    part["token"],
-                    part["null_low"],
-                    part["null_high"],
-                    color=NOISE,
-                    alpha=0.45,
-                    linewidth=0,
-                )
-                axes.plot(part["token"], part["others"], color=INK, linewidth=0.9, linestyle=":")
-                axes.fill_between(
-                    part["token"], part["low"], part["high"], color=colour, alpha=0.25, linewidth=0
-                )
-            axes.plot(
-                part["token"], part["own"], color=colour, linewidth=2 if s == strength else 1.1
-            )
-        axes.axhline(0, color=INK, linewidth=0.7)
-        axes.set_title(emotion, fontsize=9)
-        axes.set_xlabel("token of the text", fontsize=8)
-        axes.tick_params(labelsize=7)
-    for axes in panels[len(emotions) :]:
-        axes.set_axis_off()
-    marks: list[Any] = [
-        Line2D(
-            [],
-            [],
-            color=c,
-            linewidth=2 if s == strength else 1.1,
-            label=f"own probe, strength {s:g}",
-        )
-        for c, s in zip(colours, strengths, strict=True)
-    ]
-    marks += [
-        Line2D(
-            [],
-            [],
-            color=INK,
-            linewidth=0.9,
-            linestyle=":",
-            label=f"other probes, mean, {strength:g}",
-        ),
-        Patch(
-            color=NOISE, alpha=0.45, label=f"isotropic directions on this probe, {strength:g}, 95 %"
-        ),
-    ]
-    figure.legend(handles=marks, loc="outside lower center", ncols=3, fontsize=8)
-    figure.supylabel("cosine minus the unsteered text's", fontsize=9)
+    """Draws one panel per emotion: drift on its own probe by token, a line for each strength; the
+    null of `strength` in grey."""
+    emotions = list(dict.fromkeys(curves["emotion"]))
+    strengths = sorted(set(curves["strength"]))
+    shades = colormaps[f"{SEQUENTIAL}_r"](np.linspace(0.15, 1, len(strengths)))
+    colours = dict(zip(strengths, shades, strict=True))
+    figure, panels = panel_grid(len(emotions), (3.2, 2.3), 1, shared=True)
+    for axes, emotion in zip(panels, emotions, strict=True):
+        _drift_panel(axes, curves[curves["emotion"] == emotion], colours, strength)
+        axes.set_title(emotion, fontsize=TITLE)
+    handles = _drift_handles(colours, strength)
+    figure.legend(handles=handles, loc="outside lower center", ncols=3, fontsize=MEDIUM)
+    figure.supylabel("cosine minus the unsteered text's", fontsize=TITLE)
     figure.suptitle(
         f"Drift of the text on the steered emotion's probe (mean of {smooth} tokens; band at"
         f" strength {strength:g}: 95 % over trials)\n{title}",
-        fontsize=10,
+        fontsize=LARGE,
     )
     return figure
+
+
+def _drift_panel(
+    axes: Axes, curves: pd.DataFrame, colours: dict[float, Any], strength: float
+) -> None:
+    for s, colour in colours.items():
+        part = curves[curves["strength"] == s]
+        token = part["token"]
+        if s == strength:
+            axes.fill_between(token, part["null_low"], part["null_high"], **NULL_BAND)
+            axes.plot(token, part["others"], **OTHER_PROBES)
+            spread = {"color": colour, "alpha": 0.25, "linewidth": 0}
+            axes.fill_between(token, part["low"], part["high"], **spread)
+        width = THICK if s == strength else THIN
+        axes.plot(token, part["own"], color=colour, linewidth=width)
+    axes.axhline(0, **AXIS_LINE)
+    axes.set_xlabel("token of the text", fontsize=MEDIUM)
+    axes.tick_params(labelsize=SMALL)
+
+
+def _drift_handles(colours: dict[float, Any], strength: float) -> list[Line2D | Patch]:
+    """Returns the marks of the legend and their labels."""
+    handles: list[Line2D | Patch] = []
+    for s, colour in colours.items():
+        width = THICK if s == strength else THIN
+        label = f"own probe, strength {s:g}"
+        handles.append(Line2D([], [], color=colour, linewidth=width, label=label))
+    label = f"other probes, mean, {strength:g}"
+    handles.append(Line2D([], [], label=label, **OTHER_PROBES))
+    label = f"isotropic directions on this probe, {strength:g}, 95 %"
+    handles.append(Patch(label=label, **NULL_BAND))
+    return handles
 
 
 def drift_map(
     ends: np.ndarray, steered: Sequence[str], probes: Sequence[str], title: str, ordered_by: str
 ) -> Figure:
-    """Steered emotion by probe at the end of the text; the own probe framed."""
-    n, size = len(probes), 8.0 if len(probes) <= 30 else 6.5 if len(probes) <= 80 else 5.0
+    """Draws the drift at the end of the text of each steered emotion (rows) on each probe
+    (columns); the own probe framed."""
+    n = len(probes)
     figure = new_figure(max(8.0, 0.15 * n if n <= 80 else 0.115 * n) + 2, 0.24 * len(steered) + 2.2)
     axes = figure.add_subplot()
     _map(axes, ends, "cosine minus unsteered")
-    for i, name in enumerate(steered):
+    for row, name in enumerate(steered):
         if name in probes:
-            axes.add_patch(
-                Rectangle(
-                    (list(probes).index(name) - 0.5, i - 0.5),
-                    1,
-                    1,
-                    fill=False,
-                    edgecolor=INK,
-                    linewidth=1.2,
-                )
-            )
-    axes.set_xticks(range(n), probes, rotation=90, fontsize=size)
-    axes.set_yticks(range(len(steered)), steered, fontsize=8)
+            corner = (list(probes).index(name) - 0.5, row - 0.5)
+            axes.add_patch(Rectangle(corner, 1, 1, fill=False, edgecolor=INK, linewidth=1.2))
+    axes.set_xticks(range(n), probes, rotation=90, fontsize=name_size(n))
+    axes.set_yticks(range(len(steered)), steered, fontsize=MEDIUM)
     axes.set(xlabel=f"probe, by {ordered_by} (framed: the steered emotion's own)", ylabel="steered")
-    axes.set_title(f"Drift at the end of the text (last quarter); {title}", fontsize=9, loc="left")
+    text = f"Drift at the end of the text (last quarter); {title}"
+    axes.set_title(text, fontsize=TITLE, loc="left")
     return figure
 
 
 def degeneration_strip(transcripts: pd.DataFrame, max_new_tokens: int, title: str) -> Figure:
-    """A panel per strength, a line per direction (isotropic together): a tick where a text
+    """Draws a panel per strength, a line per direction (isotropic together): a tick where a text
     degenerates, and how many of them do."""
     strengths = [s for s in sorted(set(transcripts["strength"])) if s != 0]
-    emotions = list(dict.fromkeys(transcripts[transcripts["set"] == "emotions"]["direction"]))
-    lines = ["unsteered", "isotropic", *emotions[::-1]]
+    emotions = list(dict.fromkeys(transcripts[transcripts["set"] == EMOTIONS]["direction"]))
+    lines = [UNSTEERED, "isotropic", *emotions[::-1]]
     figure = new_figure(3.3 * len(strengths) + 1.2, 0.26 * len(lines) + 1.9)
-    for axes, strength in zip(
-        figure.subplots(1, len(strengths), squeeze=False, sharey=True)[0], strengths, strict=True
-    ):
+    panels = figure.subplots(1, len(strengths), squeeze=False, sharey=True)[0]
+    for axes, strength in zip(panels, strengths, strict=True):
         for y, name in enumerate(lines):
-            mine = (
-                (transcripts["set"] == "isotropic random")
-                if name == "isotropic"
-                else transcripts["direction"] == name
-            )
-            part = transcripts[mine & transcripts["strength"].isin([0.0, strength])]
-            for why, colour in BREAKS.items():
-                at = part[part["why"] == why]["degenerates_at"]
-                axes.plot(
-                    at,
-                    np.full(len(at), y),
-                    "|",
-                    color=colour,
-                    markersize=9,
-                    markeredgewidth=1.3,
-                    alpha=0.7,
-                )
-            axes.text(
-                1.02 * max_new_tokens,
-                y,
-                f"{(part['degenerates_at'] >= 0).sum()}/{len(part)}",
-                fontsize=7,
-                va="center",
-            )
+            of_line = transcripts["direction"] == name
+            if name == "isotropic":
+                of_line = transcripts["set"] == ISOTROPIC
+            texts = transcripts[of_line & transcripts["strength"].isin([0.0, strength])]
+            _degeneration_line(axes, texts, y, 1.02 * max_new_tokens)
         axes.set_xlim(-2, 1.22 * max_new_tokens)
         axes.set_xticks(np.linspace(0, max_new_tokens, 5).astype(int))
-        axes.set_yticks(range(len(lines)), lines, fontsize=8)
+        axes.set_yticks(range(len(lines)), lines, fontsize=MEDIUM)
         axes.grid(axis="y", color=NOISE, linewidth=0.4)
-        axes.set_title(f"strength {strength:g}", fontsize=9)
-        axes.set_xlabel("token (right: texts that degenerate)", fontsize=8)
+        axes.set_title(f"strength {strength:g}", fontsize=TITLE)
+        axes.set_xlabel("token (right: texts that degenerate)", fontsize=MEDIUM)
     handles = [
-        Line2D([], [], color=c, marker="|", linestyle="none", markersize=9, label=why)
-        for why, c in BREAKS.items()
+        Line2D([], [], color=colour, marker="|", linestyle="none", markersize=9, label=why)
+        for why, colour in BREAKS.items()
     ]
-    figure.legend(handles=handles, loc="outside lower center", ncols=2, fontsize=8)
-    figure.suptitle(f"Where texts degenerate\n{title}", fontsize=10)
+    figure.legend(handles=handles, loc="outside lower center", ncols=2, fontsize=MEDIUM)
+    figure.suptitle(f"Where texts degenerate\n{title}", fontsize=LARGE)
     return figure
+
+
+def _degeneration_line(axes: Axes, texts: pd.DataFrame, y: int, right: float) -> None:
+    """Draws the ticks of one line, and writes at `right` how many texts degenerate."""
+    tick: dict[str, Any] = {"markersize": 9, "markeredgewidth": 1.3, "alpha": 0.7}
+    for why, colour in BREAKS.items():
+        at = texts[texts["why"] == why]["degenerates_at"]
+        axes.plot(at, np.full(len(at), y), "|", color=colour, **tick)
+    count = f"{(texts['degenerates_at'] >= 0).sum()}/{len(texts)}"
+    axes.text(right, y, count, fontsize=SMALL, va="center")

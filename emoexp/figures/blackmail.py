@@ -3,17 +3,28 @@
 from __future__ import annotations
 
 import pandas as pd
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from emoexp.figures.style import CONTROL, INK, NOISE, PROBE_COLOURS, new_figure
+from emoexp.figures.style import (
+    CONTROL,
+    INK,
+    MEDIUM,
+    NOISE,
+    PROBE_COLOURS,
+    THIN,
+    TITLE,
+    new_figure,
+)
 from emoexp.stats.labels import ISOTROPIC, OTHER_EMOTIONS
 
 STYLES = {ISOTROPIC: (NOISE, "o:"), OTHER_EMOTIONS: (CONTROL, "s--")}
+"""Colour, mark and line of the controls."""
 
 
 def dose(table: pd.DataFrame, title: str) -> Figure:
-    """Rates with their intervals, an emotion's line through the baseline at 0; below, the share of
-    incoherent trials.
+    """Draws rates with their intervals, an emotion's line through the baseline at 0; below, the
+    share of incoherent trials.
 
     Args:
         table: rows of `name`, `strength`, `rate`, `low`, `high` (NaN where no reply is judged),
@@ -21,47 +32,59 @@ def dose(table: pd.DataFrame, title: str) -> Figure:
     """
     figure = new_figure(8.4, 6.2)
     axes, below = figure.subplots(2, 1, sharex=True, height_ratios=[3, 1])
-    base = table[table["name"] == "baseline"]
+    baseline = table[table["name"] == "baseline"]
     names = [name for name in dict.fromkeys(table["name"]) if name != "baseline"]
     step = 0.012 * (table["strength"].max() - table["strength"].min())
     for i, name in enumerate(names):
         colour, line = STYLES.get(name, (PROBE_COLOURS[i % len(PROBE_COLOURS)], "o-"))
-        through = pd.concat([table[table["name"] == name], base]).sort_values("strength")
-        known = through.dropna(subset=["rate"])
-        aside = (i - (len(names) - 1) / 2) * step * (known["strength"] != 0)
-        at = known["strength"] + aside
-        spread = [
-            (known["rate"] - known["low"]).where(known["strength"] != 0),
-            (known["high"] - known["rate"]).where(known["strength"] != 0),
-        ]
-        axes.errorbar(
-            at,
-            known["rate"],
-            yerr=spread,
-            fmt=line,
-            color=colour,
-            capsize=2,
-            linewidth=1.4,
-            markersize=4.5,
-            label=name,
-        )
-        broken = ~known["judged"].astype(bool)
-        axes.plot(at[broken], known["rate"][broken], "x", color=INK, markersize=9)
-        below.plot(
-            through["strength"],
-            through["incoherent"],
-            line,
-            color=colour,
-            linewidth=1.2,
-            markersize=3.5,
-        )
+        curve = pd.concat([table[table["name"] == name], baseline]).sort_values("strength")
+        aside = (i - (len(names) - 1) / 2) * step
+        _rates(axes, curve.dropna(subset=["rate"]), aside, colour, line, name)
+        small = {"linewidth": THIN, "markersize": 3.5}
+        below.plot(curve["strength"], curve["incoherent"], line, color=colour, **small)
     if not table["judged"].all():
         axes.plot([], [], "x", color=INK, markersize=9, label="too few replies judged")
-    rate, low, high = (float(base[name].iloc[0]) for name in ("rate", "low", "high"))
+    _baseline(axes, baseline.iloc[0])
+    axes.set(ylim=(-0.03, 1.03), ylabel="harmful, of judged replies (95 %)")
+    axes.legend(fontsize=MEDIUM, ncols=2)
+    axes.set_title(title, fontsize=TITLE, loc="left")
+    below.axhline(0.5, color=INK, linewidth=0.6, linestyle=":")
+    below.set(ylim=(-0.03, 1.03), ylabel="incoherent")
+    below.set_xlabel("strength, in multiples of the mean residual norm")
+    return figure
+
+
+def _rates(
+    axes: Axes, curve: pd.DataFrame, aside: float, colour: str, line: str, label: str
+) -> None:
+    """Draws the rates of one condition, moved `aside` along x so that no interval hides another's;
+    a cross where too few replies are judged. The baseline's interval is drawn by itself."""
+    steered = curve["strength"] != 0
+    x = curve["strength"] + aside * steered
+    down = (curve["rate"] - curve["low"]).where(steered)
+    up = (curve["high"] - curve["rate"]).where(steered)
+    axes.errorbar(
+        x,
+        curve["rate"],
+        yerr=[down, up],
+        fmt=line,
+        color=colour,
+        capsize=2,
+        linewidth=1.4,
+        markersize=4.5,
+        label=label,
+    )
+    few = ~curve["judged"].astype(bool)
+    axes.plot(x[few], curve["rate"][few], "x", color=INK, markersize=9)
+
+
+def _baseline(axes: Axes, baseline: pd.Series) -> None:
+    """Draws the rate without steering, as a mark and as a line."""
+    rate = float(baseline["rate"])
     axes.errorbar(
         [0],
         [rate],
-        yerr=[[rate - low], [high - rate]],
+        yerr=[[rate - float(baseline["low"])], [float(baseline["high"]) - rate]],
         fmt="D",
         color=INK,
         capsize=3,
@@ -70,13 +93,3 @@ def dose(table: pd.DataFrame, title: str) -> Figure:
         zorder=5,
     )
     axes.axhline(rate, color=INK, linewidth=0.7, linestyle=(0, (4, 3)))
-    axes.set(ylim=(-0.03, 1.03), ylabel="harmful, of judged replies (95 %)")
-    axes.legend(fontsize=8, ncols=2)
-    axes.set_title(title, fontsize=9, loc="left")
-    below.axhline(0.5, color=INK, linewidth=0.6, linestyle=":")
-    below.set(
-        ylim=(-0.03, 1.03),
-        ylabel="incoherent",
-        xlabel="strength, in multiples of the mean residual norm",
-    )
-    return figure

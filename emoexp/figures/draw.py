@@ -26,20 +26,21 @@ DPI = 130
 
 
 class View(NamedTuple):
-    """A figure: the table without which there is none, and the function that draws it."""
+    """A figure: the table without which there is none, and the function that draws it (or returns
+    None, where there is nothing to draw)."""
 
     table: str
-    draw: Callable[[SavedRun], Figure]
+    draw: Callable[[SavedRun], Figure | None]
 
 
 def title_of(run: SavedRun, *more: str) -> str:
-    """Returns the pack, the model and the layer, and `more`."""
+    """Returns a title: the pack, the model, the layer, and `more`."""
     layer = [] if run.record.layer is None else [f"layer {run.record.layer}"]
     return ", ".join([f"{run.pack} pack", run.record.model, *layer, *more])
 
 
 def implicit(run: SavedRun) -> Figure:
-    """Draws the scenarios by probes."""
+    """Draws the cosines of scenarios with probes."""
     table = run.table("implicit")
     names = tuple(table["scenario"])
     claude = published.implicit().only(names) if run.is_paper else None
@@ -127,13 +128,13 @@ def reliability_dots(run: SavedRun) -> Figure:
 
 
 def _reading_order(run: SavedRun) -> tuple[list[str], str]:
-    """Emotions in the order of a map, and what they are ordered by."""
+    """Returns the emotions in the order of a map, and what orders them."""
     emotions = run.table("emotions").sort_values("position")
     return list(emotions["emotion"]), "valence" if emotions["valence"].notna().all() else "cluster"
 
 
 def self_report(run: SavedRun) -> Figure:
-    """Draws what each emotion's own word does."""
+    """Draws the change of each emotion's own word."""
     return behaviour.self_report(
         run.table("self_report_words"), run.table("self_report_rows"), _self_report_title(run)
     )
@@ -214,7 +215,7 @@ def blackmail_dose(run: SavedRun) -> Figure:
 
 
 def story_lengths(run: SavedRun) -> Figure:
-    """Draws how long the stories are."""
+    """Draws the lengths of the stories."""
     corpus = run.record.corpus or {}
     title = f"{corpus.get('name', '')}, by {corpus.get('author', '')}"
     return stories.lengths(run.table("story_lengths"), title)
@@ -227,7 +228,7 @@ VIEWS: dict[str, View] = {
     "correlations": View("correlations", correlations),
     "steering": View("steering_rows", steering),
     "steering_map": View("steering_map", steering_cells),
-    "steering_dose": View("steering_map", steering_dose),  # type: ignore[arg-type]
+    "steering_dose": View("steering_map", steering_dose),
     "stability": View("stability", stability),
     "reliability": View("reliability", reliability_dots),
     "self_report": View("self_report_rows", self_report),
@@ -243,7 +244,8 @@ VIEWS: dict[str, View] = {
 
 
 def figures_of(run: SavedRun) -> Iterable[tuple[str, Callable[[], Figure | None]]]:
-    """Yields the name of each figure that the run has, and a function that draws it."""
+    """Yields the name of each figure that the run has, and a function that draws it or, where there
+    is nothing to draw, returns None."""
     for name, view in VIEWS.items():
         if view.table in run.names:
             yield name, lambda draw=view.draw: draw(run)  # type: ignore[misc]
@@ -255,7 +257,7 @@ def draw_run(directory: Path) -> list[str]:
     A figure that fails leaves the others alone.
 
     Returns:
-        one line for each figure that could not be drawn.
+        One line for each figure that could not be drawn.
 
     Raises:
         EmoexpError: the directory has no run, or one that cannot be read.

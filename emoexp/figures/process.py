@@ -1,4 +1,4 @@
-"""Draws figures in a process of its own, so that the next layer does not wait for them."""
+"""A process of its own that draws figures, so that the next layer does not wait for them."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ class FigureProcess:
     """A process that draws the figures of each directory that it is given.
 
     It starts at once, so that its imports overlap with the run. It ends with this process, however
-    that ends. A figure that cannot be drawn is one line on standard error, and costs no result.
+    that ends. A figure that cannot be drawn is one line on standard error; the results stay whole.
     """
 
     def __init__(self) -> None:

@@ -3,13 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import pandas as pd
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import NullLocator
 
-from emoexp.figures.style import INK, MODEL, NOISE, POSITIVE, new_figure
+from emoexp.figures.style import (
+    AXIS_LINE,
+    CONTROL,
+    HOLLOW,
+    MEDIUM,
+    MODEL,
+    NULL_BAND,
+    POSITIVE,
+    SMALL,
+    new_figure,
+)
 from emoexp.stats.reliability import (
     AT_MOST,
     EXTRAPOLATED,
@@ -18,132 +30,103 @@ from emoexp.stats.reliability import (
     spearman_brown,
 )
 
+DIAMOND: dict[str, Any] = {"marker": "D", "linestyle": "none", "color": MODEL, "markersize": 5}
+"""The mark of the stories that a target needs."""
+
 
 def stability_curve(curve: pd.DataFrame, needed: pd.DataFrame, title: str) -> Figure:
-    """Cosine of disjoint sets against stories per set, with its null, the Spearman-Brown line and
-    where the targets are reached."""
+    """Draws the cosine of disjoint sets against stories per set, with its null, the Spearman-Brown
+    line and where the targets are reached."""
     figure = new_figure(8.4, 5)
     axes = figure.add_subplot()
-    n = curve["stories"].to_numpy()
-    axes.fill_between(
-        n,
-        curve["null_low"],
-        curve["null_high"],
-        color=NOISE,
-        alpha=0.35,
-        label="different emotions, 95 % over splits and pairs",
-    )
-    axes.plot(n, curve["null"], color="#777777", linewidth=1)
-    axes.fill_between(
-        n,
-        curve["low"],
-        curve["high"],
-        color=POSITIVE,
-        alpha=0.2,
-        label="same emotion, 95 % over splits and emotions",
-    )
-    axes.plot(n, curve["cosine"], "o-", color=POSITIVE, label="same emotion, mean")
+    stories = curve["stories"].to_numpy()
     known = needed[needed["how"] != NOT_ESTIMABLE]
-    furthest = max([n[-1], *known["stories"].astype(float)])
+    furthest = max([stories[-1], *known["stories"].astype(float)])
+    _measured(axes, curve)
     if "spearman_brown" in curve:
-        x = np.geomspace(n[0], 1.2 * furthest, 100)
-        line = [spearman_brown(float(curve["cosine"].iloc[-1]), k) for k in x / n[-1]]
-        axes.plot(
-            x, line, "--", color=MODEL, linewidth=1.2, label="Spearman-Brown, from the last point"
-        )
-    for row in known.itertuples():
-        count, cosine = float(row.stories), float(row.cosine)  # type: ignore[arg-type]
-        label = f"{cosine:g}: {'at most ' if row.how == AT_MOST else ''}{count:.0f}"
-        axes.plot(
-            count,
-            cosine,
-            "D",
-            color=MODEL,
-            markersize=5,
-            markerfacecolor=MODEL if row.how == MEASURED else "white",
-        )
-        axes.annotate(
-            label, (count, cosine), fontsize=8, xytext=(7, -10), textcoords="offset points"
-        )
+        x = np.geomspace(stories[0], 1.2 * furthest, 100)
+        last = float(curve["cosine"].iloc[-1])
+        line = [spearman_brown(last, k) for k in x / stories[-1]]
+        label = "Spearman-Brown, from the last point"
+        axes.plot(x, line, "--", color=MODEL, linewidth=1.2, label=label)
     if len(known):
-        axes.plot(
-            [],
-            [],
-            "D",
-            color=MODEL,
-            markersize=5,
-            label="stories needed (hollow: extrapolated, or fewer not measured)",
-        )
-    axes.axhline(0, color=INK, linewidth=0.8)
-    axes.set_xscale("log", base=2)
-    ticks = _spread([*n, *known.loc[known["how"] == EXTRAPOLATED, "stories"].astype(float)])
-    axes.set_xticks(ticks, [f"{t:.0f}" if t >= 10 else f"{t:.2g}" for t in ticks])
-    axes.set_xlim(n[0] / 1.1, 1.5 * furthest)
-    axes.xaxis.set_minor_locator(NullLocator())
-    axes.set(
-        xlabel="stories per emotion in each of two disjoint sets",
-        ylabel="cosine of the two vectors",
-        ylim=(min(-0.3, float(curve["null_low"].min()) - 0.05), 1.06),
-        title=f"How many stories does a vector need?\n{title}",
-    )
-    figure.legend(
-        *axes.get_legend_handles_labels(), loc="outside lower center", ncols=2, fontsize=8
-    )
+        _targets(axes, known)
+    axes.axhline(0, **AXIS_LINE)
+    extrapolated = known.loc[known["how"] == EXTRAPOLATED, "stories"].astype(float)
+    _stories_axis(axes, _spread([*stories, *extrapolated]))
+    axes.set_xlim(stories[0] / 1.1, 1.5 * furthest)
+    axes.set_ylim(min(-0.3, float(curve["null_low"].min()) - 0.05), 1.06)
+    axes.set_ylabel("cosine of the two vectors")
+    axes.set_title(f"How many stories does a vector need?\n{title}")
+    handles, labels = axes.get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside lower center", ncols=2, fontsize=MEDIUM)
     return figure
 
 
+def _measured(axes: Axes, curve: pd.DataFrame) -> None:
+    """Draws the cosines of the same emotion over those of different ones."""
+    stories = curve["stories"]
+    label = "different emotions, 95 % over splits and pairs"
+    axes.fill_between(stories, curve["null_low"], curve["null_high"], label=label, **NULL_BAND)
+    axes.plot(stories, curve["null"], color=CONTROL, linewidth=1)
+    label = "same emotion, 95 % over splits and emotions"
+    spread: dict[str, Any] = {"color": POSITIVE, "alpha": 0.2, "linewidth": 0}
+    axes.fill_between(stories, curve["low"], curve["high"], label=label, **spread)
+    axes.plot(stories, curve["cosine"], "o-", color=POSITIVE, label="same emotion, mean")
+
+
+def _targets(axes: Axes, known: pd.DataFrame) -> None:
+    """Marks how many stories each target needs."""
+    for row in known.itertuples():
+        count, cosine = float(row.stories), float(row.cosine)  # type: ignore[arg-type]
+        face = MODEL if row.how == MEASURED else HOLLOW
+        axes.plot(count, cosine, markerfacecolor=face, **DIAMOND)
+        text = f"{cosine:g}: {'at most ' if row.how == AT_MOST else ''}{count:.0f}"
+        place: dict[str, Any] = {"xytext": (7, -10), "textcoords": "offset points"}
+        axes.annotate(text, (count, cosine), fontsize=MEDIUM, **place)
+    label = "stories needed (hollow: extrapolated, or fewer not measured)"
+    axes.plot([], [], label=label, **DIAMOND)
+
+
+def _stories_axis(axes: Axes, ticks: Sequence[float]) -> None:
+    """Makes the x axis logarithmic, with these ticks and no others."""
+    axes.set_xscale("log", base=2)
+    axes.set_xticks(ticks, [f"{t:.0f}" if t >= 10 else f"{t:.2g}" for t in ticks])
+    axes.xaxis.set_minor_locator(NullLocator())
+    axes.set_xlabel("stories per emotion in each of two disjoint sets")
+
+
 def _spread(ticks: Sequence[float]) -> list[float]:
-    """Ticks that can be written without overlap: each at least a fifth above the one before."""
-    kept: list[float] = []
+    """Returns ticks that can be written without overlap: each at least a fifth above the one
+    before."""
+    chosen: list[float] = []
     for tick in sorted(ticks):
-        if not kept or tick > 1.2 * kept[-1]:
-            kept.append(tick)
-    return kept
+        if not chosen or tick > 1.2 * chosen[-1]:
+            chosen.append(tick)
+    return chosen
 
 
 def reliability_dots(table: pd.DataFrame, title: str) -> Figure:
-    """Each emotion's split-half cosine with its band over splits, the estimate for all stories, and
-    the null behind."""
+    """Draws each emotion's split-half cosine with its band over splits, the estimate for all
+    stories, and the null behind."""
     rows = table.sort_values("split_half").reset_index(drop=True)
     figure = new_figure(max(8, 0.19 * len(rows)), 5)
     axes = figure.add_subplot()
     x = np.arange(len(rows))
-    axes.fill_between(
-        x,
-        rows["null_low"],
-        rows["null_high"],
-        step="mid",
-        color=NOISE,
-        alpha=0.35,
-        label="other emotions' halves, 95 %",
-    )
+    null = NULL_BAND | {"step": "mid", "label": "other emotions' halves, 95 %"}
+    axes.fill_between(x, rows["null_low"], rows["null_high"], **null)
     axes.vlines(x, rows["low"], rows["high"], color=POSITIVE, linewidth=1.2)
-    axes.scatter(
-        x,
-        rows["split_half"],
-        color=POSITIVE,
-        s=24,
-        zorder=3,
-        label="split halves, mean and 95 % over splits",
-    )
-    axes.scatter(
-        x,
-        rows["all_stories"].astype(float),
-        marker="_",
-        color=MODEL,
-        s=50,
-        zorder=3,
-        label="all stories (Spearman-Brown)",
-    )
-    axes.axhline(0, color=INK, linewidth=0.8)
-    axes.set_xticks(x, rows["emotion"], rotation=90, fontsize=7)
+    label = "split halves, mean and 95 % over splits"
+    axes.scatter(x, rows["split_half"], color=POSITIVE, s=24, zorder=3, label=label)
+    whole = rows["all_stories"].astype(float)
+    label = "all stories (Spearman-Brown)"
+    axes.scatter(x, whole, marker="_", color=MODEL, s=50, zorder=3, label=label)
+    axes.axhline(0, **AXIS_LINE)
+    axes.set_xticks(x, rows["emotion"], rotation=90, fontsize=SMALL)
     axes.set_xlim(-1, len(rows))
-    axes.set(
-        ylabel="cosine of the two halves' vectors",
-        ylim=(None, 1.04),
-        title=f"Split-half reliability of each vector\n{title}",
-    )
-    figure.legend(
-        *axes.get_legend_handles_labels(), loc="outside lower center", ncols=3, fontsize=8
-    )
+    axes.set_ylim(None, 1.04)
+    axes.set_ylabel("cosine of the two halves' vectors")
+    axes.set_title(f"Split-half reliability of each vector\n{title}")
+    handles, labels = axes.get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside lower center", ncols=3, fontsize=MEDIUM)
     return figure

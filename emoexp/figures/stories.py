@@ -10,7 +10,7 @@ from emoexp.figures.style import INK, MEDIUM, MODEL, NEGATIVE, new_figure
 
 
 def lengths(table: pd.DataFrame, title: str) -> Figure:
-    """Draws how long the texts are, those that count and those that are rejected.
+    """Draws the lengths of the texts: those that count, and those that are rejected.
 
     Args:
         table: one row per text: words, kept (0 or 1), fewest (the fewest words that count).

@@ -1,10 +1,11 @@
-"""How the answer to a preference prompt is read: the tokens of the prompt, and the two compared.
+"""Reads the answer to a preference prompt: the tokens of the prompt, and the two tokens compared.
 
 The prompt ends in an opened bracket, and the options are the letters A and B. Many tokenizers
-(Llama-3, Qwen) read "(A" as one token, so there are two sound readings. *Forced*: the prompt's
-tokens end in a "(" of its own, and A is compared with B after it. *In context*: the prompt is
-tokenized with "(A" and with "(B"; the first tokens that differ are compared, and what stands
-before them is the prompt. Where the tokenizer keeps "(" and "A" apart, the two are the same.
+(Llama-3, Qwen) read "(A" as one token, so there are two valid readings. *Forced*: the prompt's
+tokens end in a "(" as a token of its own, and A is compared with B after it. *In context*: the
+prompt is tokenized with "(A" and with "(B"; the first tokens that differ are compared, and the
+tokens before them are the prompt. Where "(" and "A" are separate tokens, both readings are the
+same.
 """
 
 from __future__ import annotations
@@ -18,16 +19,17 @@ from emoexp.config import OptionReading
 from emoexp.errors import EmoexpError
 from emoexp.models.prompts import Encoding, Prompt, Tokens, encode_tokens, tokenize
 
-BRACKET, LETTERS = "(", ("A", "B")
+BRACKET = "("
+LETTERS = ("A", "B")
 
 
 @dataclass(frozen=True)
 class AnswerReader:
-    """Tokenizes prompts that end in "(" and names the two tokens that answer them.
+    """A reader of answers: it tokenizes prompts that end in "(" and finds the tokens of A and B.
 
     Attributes:
-        kind: which of the two readings.
-        example: any prompt of the set; it fixes the ids of the options.
+        kind: which of the two readings is used.
+        example: any prompt of the set; it determines the ids of the options.
     """
 
     tokenizer: Any
@@ -55,11 +57,12 @@ class AnswerReader:
 
     @cached_property
     def identity(self) -> dict[str, Any]:
-        """What of the reading changes an answer; equal where both readings give equal tokens."""
+        """The parts of the reading that change an answer; equal where both readings give equal
+        tokens."""
         return {"after": self._read(self.example)[0].ids[-1], "options": list(self.options)}
 
     def encode(self, prompts: Sequence[Prompt]) -> Encoding:
-        """The prompts as left-padded token ids, up to where the option follows.
+        """Returns the prompts as left-padded token ids, up to where the option follows.
 
         Raises:
             EmoexpError: after some prompt the options are other tokens than after `example`.
@@ -83,7 +86,7 @@ class AnswerReader:
 
 
 def forced(prompt: Prompt, tokenizer: Any) -> tuple[Tokens, tuple[int, int]]:
-    """The prompt's tokens with a "(" of its own at the end, and the letters that follow it.
+    """Returns the prompt's tokens with "(" as the last one, and the ids of the letters after it.
 
     White space that the tokenizer joins to the bracket ("\\n(") stays with it.
     """
@@ -99,10 +102,11 @@ def forced(prompt: Prompt, tokenizer: Any) -> tuple[Tokens, tuple[int, int]]:
 
 
 def in_context(prompt: Prompt, tokenizer: Any) -> tuple[Tokens, tuple[int, int]]:
-    """What the prompt with A and with B have in common, and the first tokens that differ.
+    """Returns the tokens that the prompt with A and the prompt with B have in common, and the ids
+    of the first tokens that differ.
 
     Raises:
-        EmoexpError: they do not differ.
+        EmoexpError: no token differs.
     """
     a, b = (tokenize(prompt.with_text(prompt.text + letter), tokenizer) for letter in LETTERS)
     shorter = min(len(a.ids), len(b.ids))
@@ -113,16 +117,17 @@ def in_context(prompt: Prompt, tokenizer: Any) -> tuple[Tokens, tuple[int, int]]
 
 
 def _letter(prompt: Prompt, tokens: Tokens, letter: str, tokenizer: Any) -> int:
-    """The id of a letter after a "(" of its own: as it is read there, if it is, else by itself."""
+    """Returns the id of a letter after `tokens`: the tokenizer's own where it reads the letter as
+    one more token, else the id of the letter alone."""
     longer = tokenize(prompt.with_text(prompt.text + letter), tokenizer).ids
     return longer[-1] if longer[:-1] == tokens.ids else single_token(tokenizer, letter)
 
 
 def single_token(tokenizer: Any, character: str) -> int:
-    """The id of one character that continues a text, without a space before it.
+    """Returns the id of one character that continues a text, without a space before it.
 
-    It is the vocabulary's entry of that character or of its byte; a tokenizer that has neither
-    is asked for the character after a line break, and its last token is taken.
+    It is the vocabulary's entry of that character or of its byte. Where the vocabulary has neither,
+    the character is tokenized after a line break, and the last token is taken.
     """
     vocabulary = tokenizer.get_vocab()
     for entry in (character, f"<0x{ord(character):02X}>"):

@@ -1,9 +1,8 @@
-"""Where an architecture keeps its parts, and the proof at load that they are what they are taken
-for.
+"""The paths of the parts of each architecture, and the check at load that the parts are right.
 
-The one table of differences. All else is read from the network: its own config, modules and a tiny
-forward pass. To add an architecture, add a path here; to try one without touching code, name it in
-the config (`model.modules.layers=...`).
+`PATHS` is the only table of differences between architectures. All else is read from the network:
+its own config, its modules and a tiny forward pass. To add an architecture, add a path here; to try
+one without a change of the code, name it in the config (`model.modules.layers=...`).
 """
 
 from __future__ import annotations
@@ -29,16 +28,16 @@ PATHS = {
     ),
     "unembedding": ("lm_head", "embed_out"),
 }
-"""Llama, Mistral, Mixtral, Qwen, Gemma, OLMo, Phi-3, GLM-4, gpt-oss and their kin; the text model
-of an image-text wrapper (Gemma-3, Gemma-4); GPT-2, Falcon; GPT-NeoX. The first path that exists is
-taken, and then checked."""
+"""In this order: Llama, Mistral, Mixtral, Qwen, Gemma, OLMo, Phi-3, GLM-4, gpt-oss and similar; the
+text model of an image-text wrapper (Gemma-3, Gemma-4); GPT-2, Falcon; GPT-NeoX. The first path that
+exists is taken, and then checked."""
 
 TOLERANCE = {torch.float32: 1e-4, torch.float16: 1e-2, torch.bfloat16: 5e-2}
 """Largest difference that the checks allow, as a share of the largest logit or residual."""
 
 
 def get_submodule(root: Any, path: str) -> Any:
-    """The part of `root` at a dotted path; works on a network and on what nnsight wraps around
+    """Returns the part of `root` at a dotted path; `root` is a network or nnsight's wrapper of
     it."""
     return reduce(getattr, path.split("."), root)
 
@@ -53,64 +52,67 @@ class Paths:
 
 
 def find_paths(network: Any, named: ModulesConfig) -> Paths:
-    """The paths of a network: those that the user named, the others from the table.
+    """Returns the paths of a network: those that the user named, the others from the table.
 
     Raises:
         EmoexpError: a part is at none of the known paths, or not at the one that was named.
     """
-    found = {}
-    for part in fields(Paths):
-        given = getattr(named, part.name)
-        for path in [given] if given else PATHS[part.name]:
-            try:
-                get_submodule(network, path)
-            except AttributeError:
-                continue
-            found[part.name] = path
-            break
-        else:
-            looked = given or " or ".join(PATHS[part.name])
-            raise EmoexpError(
-                f"{type(network).__name__}: no {part.name} at {looked}; name it in the config, as"
-                f" in model.modules.{part.name}=<path>. The network has"
-                f" {', '.join(_candidates(network, part.name)) or 'nothing that looks like it'}"
-            )
-    paths = Paths(**found)
-    if not isinstance(get_submodule(network, paths.layers), nn.ModuleList):
+    chosen = {part.name: getattr(named, part.name) for part in fields(Paths)}
+    paths = Paths(**{part: _find_path(network, part, path) for part, path in chosen.items()})
+    layers = get_submodule(network, paths.layers)
+    if not isinstance(layers, nn.ModuleList):
         raise EmoexpError(
-            f"model.modules.layers={paths.layers} is a "
-            f"{type(get_submodule(network, paths.layers)).__name__}, not a ModuleList of decoder "
-            "blocks"
+            f"model.modules.layers={paths.layers} is a {type(layers).__name__}, not a ModuleList of"
+            " decoder blocks"
         )
     return paths
 
 
+def _find_path(network: Any, part: str, named: str | None) -> str:
+    """Returns the path that the user named, else the first of the table that exists; raises
+    EmoexpError where there is no such part."""
+    for path in [named] if named else PATHS[part]:
+        try:
+            get_submodule(network, path)
+        except AttributeError:
+            continue
+        return path
+    raise EmoexpError(
+        f"{type(network).__name__}: no {part} at {named or ' or '.join(PATHS[part])}; name it in"
+        f" the config, as in model.modules.{part}=<path>. The network has"
+        f" {', '.join(_candidates(network, part)) or 'nothing that looks like it'}"
+    )
+
+
 def _candidates(network: nn.Module, part: str) -> list[str]:
-    """What may be meant: lists of modules, or norms and linear maps outside them."""
-    lists = [name for name, module in network.named_modules() if isinstance(module, nn.ModuleList)]
+    """Returns up to six paths that may be that part: lists of modules for the layers, else norms or
+    linear maps outside such lists."""
+    modules = list(network.named_modules())
+    lists = [name for name, module in modules if isinstance(module, nn.ModuleList)]
     if part == "layers":
         return lists[:6]
     outside = [
-        (n, m)
-        for n, m in network.named_modules()
-        if n and not any(n.startswith(f"{x}.") for x in lists)
+        (name, module)
+        for name, module in modules
+        if name and not any(name.startswith(f"{path}.") for path in lists)
     ]
     if part == "norm":
-        return [n for n, m in outside if "norm" in type(m).__name__.lower()][:6]
-    return [n for n, m in outside if isinstance(m, nn.Linear)][:6]
+        return [name for name, module in outside if "norm" in type(module).__name__.lower()][:6]
+    return [name for name, module in outside if isinstance(module, nn.Linear)][:6]
 
 
 @dataclass
 class Unembedding:
-    """Final norm and unembedding, in float32 whatever the model's dtype: options that tie in
-    bfloat16 do not tie here.
+    """The final norm and the unembedding, in float32 whatever the model's dtype: options with equal
+    logits in bfloat16 have different ones here.
 
     Attributes:
-        weight: (vocabulary, d_model); bias: (vocabulary,) or None.
-        gain: what the final norm multiplies by; (d_model,), float32.
+        weight: (vocabulary, d_model).
+        bias: (vocabulary,), or None.
+        gain: the factor of the final norm; (d_model,), float32.
         centred: whether the final norm subtracts the mean (LayerNorm).
         softcap: final logit soft-capping, c * tanh(logit / c); None where there is none.
-        scale: what logits are multiplied by (Cohere, Granite).
+        scale: the factor of the logits (Cohere, Granite).
     """
 
     weight: Tensor
@@ -122,10 +124,10 @@ class Unembedding:
 
     @classmethod
     def of(cls, network: Any, paths: Paths) -> Self:
-        """That of a network whose weights are here.
+        """Reads the unembedding of a network whose weights are on this machine.
 
         Raises:
-            EmoexpError: what is named as the final norm is none.
+            EmoexpError: the module that is named as the final norm is not one.
         """
         norm, head = get_submodule(network, paths.norm), get_submodule(network, paths.unembedding)
         weight = whole(head, "weight")
@@ -143,11 +145,13 @@ class Unembedding:
 
     @classmethod
     def from_parts(cls, config: Any, weight: Tensor, bias: Tensor | None, normed: Tensor) -> Self:
-        """From the unembedding's weights and what the final norm makes of `norm_probe`, not from
-        how its weights are stored (Gemma keeps its gain less 1)."""
+        """Builds it from the unembedding's weights and `normed`, the final norm's output for
+        `norm_probe`. The norm's weights are not used, since architectures store them differently
+        (Gemma stores its gain minus 1)."""
         text = config.get_text_config()
         plus, minus, level = normed.float().cpu()
-        gain, offset = (plus - minus) / 2 * norm_probe(len(plus))[0], (plus + minus) / 2
+        gain = (plus - minus) / 2 * norm_probe(len(plus))[0]
+        offset = (plus + minus) / 2
         return cls(
             weight=weight,
             bias=bias,
@@ -159,8 +163,8 @@ class Unembedding:
         )
 
     def logits(self, final: Tensor, ids: list[int] | None = None) -> Tensor:
-        """Logits of residuals after the final norm, of all tokens or of `ids`; (..., d_model) ->
-        (..., vocabulary or id)."""
+        """Returns the logits of residuals after the final norm, for all tokens or for `ids`;
+        (..., d_model) -> (..., vocabulary or id)."""
         chosen = slice(None) if ids is None else ids
         final = final.to(self.weight.device).float()
         out = final @ self.weight[chosen].float().T
@@ -170,8 +174,8 @@ class Unembedding:
         return self.softcap * torch.tanh(out / self.softcap) if self.softcap else out
 
     def lens(self, directions: Tensor) -> Tensor:
-        """The part of the logits that is linear in a direction: norm's centring and gain,
-        unembedding; (n, d_model) -> (n, vocabulary)."""
+        """Returns the part of the logits that is linear in a direction: the norm's centring and
+        gain, and the unembedding; (n, d_model) -> (n, vocabulary)."""
         directions = directions.to(self.weight.device).float()
         if self.centred:
             directions = directions - directions.mean(-1, keepdim=True)
@@ -179,9 +183,11 @@ class Unembedding:
 
 
 def norm_probe(width: int) -> Tensor:
-    """Three vectors that tell what a norm does: alternating signs (mean 0, mean square 1) become
-    gain * signs + bias, their opposite -gain * signs + bias, and ones gain + bias, or just bias
-    where the norm centres; (3, width).
+    """Returns three vectors whose norms show the gain and the bias of a norm and whether it
+    centres; (3, width).
+
+    Alternating signs (mean 0, mean square 1) become gain * signs + bias, their opposite -gain *
+    signs + bias, and ones become gain + bias, or only bias where the norm centres.
     """
     signs = torch.ones(width)
     signs[1::2] = -1
@@ -189,24 +195,21 @@ def norm_probe(width: int) -> Tensor:
 
 
 def whole(module: nn.Module, name: str) -> Tensor:
-    """A parameter as one tensor, also where accelerate has put it elsewhere or torch has sharded it
-    (then all processes call this)."""
+    """Returns a parameter as one tensor, also where accelerate has offloaded it or torch has
+    sharded it (then all processes must call this)."""
     from accelerate.utils import align_module_device
 
     with align_module_device(module):
         tensor = getattr(module, name).detach()
-        return (
-            tensor.full_tensor()
-            if hasattr(tensor, "full_tensor")
-            else tensor.clone()
-            if hasattr(module, "_hf_hook")
-            else tensor
-        )
+        if hasattr(tensor, "full_tensor"):
+            return tensor.full_tensor()
+        return tensor.clone() if hasattr(module, "_hf_hook") else tensor
 
 
 @dataclass(frozen=True)
 class Difference:
-    """How far something that ought to be equal is off, and the scale it is to be seen on."""
+    """The largest difference `off` between two tensors that should be equal, and the largest value
+    `scale` to compare it with; `what` describes the failure for people."""
 
     what: str
     off: float
@@ -214,24 +217,22 @@ class Difference:
 
 
 def compare(what: str, ours: Tensor, theirs: Tensor) -> Difference:
-    """`ours` against the model's own; another shape is infinitely far off."""
+    """Compares `ours` with the model's own tensor; tensors of unequal shapes differ by infinity."""
+    scale = float(theirs.float().abs().max())
     if ours.shape != theirs.shape:
-        return Difference(what, float("inf"), float(theirs.float().abs().max()))
-    return Difference(
-        what,
-        float((ours.float().cpu() - theirs.float().cpu()).abs().max()),
-        float(theirs.float().abs().max()),
-    )
+        return Difference(what, float("inf"), scale)
+    return Difference(what, float((ours.float().cpu() - theirs.float().cpu()).abs().max()), scale)
 
 
 def check(name: str, differences: list[Difference], dtype: torch.dtype) -> None:
-    """Refuses a model whose parts are not what they were taken for.
+    """Checks that all differences are within the tolerance of `dtype`.
 
     Raises:
-        EmoexpError: names the first part that is off, by how much, and what to do.
+        EmoexpError: names the first part that differs by more, by how much, and what to do.
     """
+    tolerance = TOLERANCE.get(dtype, TOLERANCE[torch.bfloat16])
     for d in differences:
-        if not d.off <= TOLERANCE.get(dtype, TOLERANCE[torch.bfloat16]) * max(d.scale, 1.0):
+        if not d.off <= tolerance * max(d.scale, 1.0):
             raise EmoexpError(
                 f"{name}: {d.what} (off by {d.off:.3g} where values reach {d.scale:.3g}), so its"
                 " numbers would be wrong; name the right parts with model.modules.layers, .norm"

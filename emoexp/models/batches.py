@@ -1,19 +1,20 @@
-"""Texts of like length together: padding is work for nothing."""
+"""Batches of texts of similar length, since padding tokens cost time without a use."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
 PADDING = 0.05
-"""Most padding in a batch, over its real tokens: with less, batches become too small to keep the
-hardware busy."""
+"""Largest share of padding tokens in a batch, relative to its real tokens: with less, batches
+become too small to keep the hardware busy."""
 
 
 def length_batches(
     lengths: Sequence[int], batch_tokens: int, padding: float = PADDING
 ) -> list[list[int]]:
-    """Indices sorted by length and cut so that no padded batch exceeds `batch_tokens` (one text at
-    the least), nor has more than `padding` over its real tokens."""
+    """Sorts the indices by length and cuts them into batches. No padded batch has more than
+    `batch_tokens` tokens (but at least one text), nor more padding than the share `padding` of its
+    real tokens."""
     batches: list[list[int]] = []
     real = 0
     for index in sorted(range(len(lengths)), key=lambda i: lengths[i]):

@@ -1,9 +1,10 @@
-"""A model's own chat template: where a user's words go, and where the assistant's begin.
+"""A model's own chat template: where the user's text goes, and where the assistant's turn begins.
 
-Rendered with thinking switched off and on a fixed date, so that a prompt is the same prompt
-tomorrow (Llama 3.2's and gpt-oss' templates write today's). The start of the assistant's turn is
-read off the template itself, by rendering a reply and cutting it off: that is how a reply after "("
-stands in it, with the space or the channel that belongs before it.
+Templates are rendered with thinking switched off and with a fixed date, so that a prompt does not
+change from day to day (the templates of Llama 3.2 and gpt-oss write the current date). The start of
+the assistant's turn is found by rendering a reply with the template and removing that reply: what
+is left has the space or the channel that the template puts before a reply, such as one that begins
+with "(".
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from typing import Any
 from emoexp.errors import EmoexpError
 
 DATE = datetime(2024, 7, 26)
-"""The date that templates get: the one that Llama 3.1's own falls back to."""
+"""The date that templates get: the default date of Llama 3.1's template."""
 CLOCK = (
     "{%- macro strftime_now(format) -%}{{- format"
     + "".join(
@@ -27,23 +28,23 @@ CLOCK = (
     )
     + " -}}{%- endmacro -%}{{ '' }}"
 )
-"""Put before a template, it stops its clock: transformers passes no function to a template, and its
-own tells the time of day."""
+"""Template text that is put before a template and fixes its `strftime_now` at `DATE`. transformers
+passes no function to a template, and its own `strftime_now` gives the current time."""
 OPEN_THOUGHT = re.compile(r"<\|?(think|thinking|reasoning)\|?>\s*$")
 
 
 @dataclass(frozen=True)
 class Chat:
-    """One user's turn as the template writes it: `head` + content + `turn`, and the reply follows.
+    """A user's turn as the template writes it: `head` + content + `turn`, followed by the reply.
 
     Attributes:
-        head: what stands before the user's words.
-        turn: what stands between them and the assistant's first token; its last token is where
-            probes are read.
-        reply: the same up to where a reply begins: `turn`, and the space that the template puts
-            before a reply, if it does.
-        turn_as_rendered: the generation prompt as it comes, without the channel that a reply would
-            name first (gpt-oss).
+        head: the text before the user's content.
+        turn: the text between that content and the assistant's first token; probes are read at its
+            last token.
+        reply: the text between that content and a reply: `turn`, and the space that the template
+            puts before a reply, if it does.
+        turn_as_rendered: the generation prompt as the template writes it, without the channel that
+            a reply would name first (gpt-oss).
     """
 
     head: str
@@ -53,7 +54,7 @@ class Chat:
 
 
 def template_of(tokenizer: Any) -> str:
-    """The chat template.
+    """Returns the chat template.
 
     Raises:
         EmoexpError: the tokenizer has none.
@@ -66,14 +67,14 @@ def template_of(tokenizer: Any) -> str:
 
 
 def template_hash(tokenizer: Any) -> str:
-    """sha256 of the template: it is part of what a number depends on."""
+    """Returns the sha256 of the template, since numbers depend on it."""
     return hashlib.sha256(template_of(tokenizer).encode()).hexdigest()
 
 
 def render(tokenizer: Any, user: str, reply: str | None = None, system: str | None = None) -> str:
-    """The text of one exchange; without `reply`, up to the assistant's turn."""
-    said = (("system", system), ("user", user), ("assistant", reply))
-    turns = [{"role": role, "content": content} for role, content in said if content is not None]
+    """Renders one exchange as text; without `reply`, up to the assistant's turn."""
+    parts = (("system", system), ("user", user), ("assistant", reply))
+    turns = [{"role": role, "content": content} for role, content in parts if content is not None]
     options = {
         "chat_template": CLOCK + template_of(tokenizer),
         "enable_thinking": False,
@@ -88,18 +89,19 @@ def render(tokenizer: Any, user: str, reply: str | None = None, system: str | No
 
 
 def first_difference(a: str, b: str) -> int:
-    """Where two renderings part: where the text that differs between them begins."""
-    return next(
-        (i for i, (x, y) in enumerate(zip(a, b, strict=False)) if x != y), min(len(a), len(b))
-    )
+    """Returns the index of the first character that differs between two renderings; the length of
+    the shorter one where none does."""
+    pairs = enumerate(zip(a, b, strict=False))
+    return next((i for i, (x, y) in pairs if x != y), min(len(a), len(b)))
 
 
 def chat_of(tokenizer: Any, content: str, system: str | None = None) -> Chat:
-    """How the template writes a user's turn of `content`, after a `system` turn if there is one.
+    """Returns how the template writes a user's turn of `content`, after a `system` turn if there
+    is one.
 
     Raises:
-        EmoexpError: there is no template, it has no system turn, it changes what it is given, or it
-            opens a thought that cannot be switched off.
+        EmoexpError: there is no template, it has no system turn, it changes the content, it opens a
+            thought that cannot be switched off, or it cannot write an assistant's reply.
     """
     chat = _frame(tokenizer, template_of(tokenizer), system)
     if render(tokenizer, content, system=system) != chat.head + content + chat.turn_as_rendered:
@@ -112,8 +114,26 @@ def chat_of(tokenizer: Any, content: str, system: str | None = None) -> Chat:
 
 @lru_cache(maxsize=8)
 def _frame(tokenizer: Any, template: str, system: str | None) -> Chat:
-    """The template's own words around a user's, the same for all of them (which `chat_of` checks);
-    `template` is only a key."""
+    """Returns the template's own text around a user's turn. It is the same for every content, which
+    `chat_of` checks. `template` is only a key of the cache."""
+    rendered = _render_prompt(tokenizer, system)
+    start = first_difference(rendered, render(tokenizer, "y", system=system))
+    head, turn = rendered[:start], rendered[start + 1 :]
+    if opened := OPEN_THOUGHT.search(turn):
+        raise EmoexpError(
+            f"the chat template opens a thought ({opened[0].strip()}) that cannot be switched off:"
+            " use model.format=plain"
+        )
+    opening = _reply_opening(tokenizer, system)
+    if not opening.startswith(rendered):
+        # The reply is written without a part of the generation prompt (an empty thought, say).
+        return Chat(head, turn, turn, turn)
+    extra = opening[len(rendered) :]
+    return Chat(head, turn if not extra.strip() else turn + extra, turn + extra, turn)
+
+
+def _render_prompt(tokenizer: Any, system: str | None) -> str:
+    """Renders a user's turn "x"; raises EmoexpError where the template has no system turn."""
     try:
         rendered = render(tokenizer, "x", system=system)
     except Exception as error:  # Gemma 2's template raises its own error
@@ -128,18 +148,15 @@ def _frame(tokenizer: Any, template: str, system: str | None) -> Chat:
             "the chat template leaves out the system turn: put its text into the user's turn, or"
             " use model.format=plain"
         )
-    start = first_difference(rendered, render(tokenizer, "y", system=system))
-    head, turn = rendered[:start], rendered[start + 1 :]
-    if opened := OPEN_THOUGHT.search(turn):
-        raise EmoexpError(
-            f"the chat template opens a thought ({opened[0].strip()}) that cannot be switched off:"
-            " use model.format=plain"
-        )
+    return rendered
+
+
+def _reply_opening(tokenizer: Any, system: str | None) -> str:
+    """Renders an exchange up to where the reply begins; raises EmoexpError where the template
+    cannot write a reply."""
     try:
         replies = [render(tokenizer, "x", letter, system) for letter in "xy"]
-    except (
-        Exception
-    ) as error:  # a template may refuse to end on an assistant's turn, and raises what it likes
+    except Exception as error:  # a template may refuse a last assistant's turn by any exception
         raise EmoexpError(
             f"the chat template cannot write an assistant's reply ({error}): use model.format=plain"
         ) from error
@@ -147,10 +164,4 @@ def _frame(tokenizer: Any, template: str, system: str | None) -> Chat:
         raise EmoexpError(
             "the chat template leaves out an assistant's reply: use model.format=plain"
         )
-    opening = replies[0][: first_difference(*replies)]
-    if not opening.startswith(
-        rendered
-    ):  # the reply is written without what the generation prompt has (an empty thought, say)
-        return Chat(head, turn, turn, turn)
-    extra = opening[len(rendered) :]
-    return Chat(head, turn if not extra.strip() else turn + extra, turn + extra, turn)
+    return replies[0][: first_difference(*replies)]

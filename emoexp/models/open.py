@@ -1,4 +1,4 @@
-"""Opens the subject model of a configuration: on this machine, or on NDIF's servers."""
+"""Opens the subject model of a configuration, on this machine or on NDIF's servers."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
-"""An author or a judge behind HTTP: answers from any server that speaks OpenAI's
-/chat/completions."""
+"""A client for language models behind HTTP (story authors, judging models), on any server with
+OpenAI's /chat/completions."""
 
 from __future__ import annotations
 
@@ -19,20 +19,21 @@ import httpx
 from emoexp.errors import EmoexpError
 
 with suppress(TypeError):
-    # anyio, which httpx sends by, loads these late, and cannot once nnsight has given every object
-    # a `.save`
+    # anyio, by which httpx sends, loads these late. It cannot load them any more once nnsight has
+    # given every object a `.save`.
     import anyio.streams.tls  # noqa: F401
     from anyio.abc import SocketAttribute  # noqa: F401
 
 TRANSIENT = frozenset({408, 409, 425, 429})
-"""With all of 5xx: tried again. Every other status than 200 is a mistake of the request or of the
-key, and stops at once."""
-FIRST_WAIT_S, LONGEST_WAIT_S = 1.0, 60.0
+"""HTTP statuses that are tried again, as are all of 5xx. Every other status than 200 is an error of
+the request or of the key, and stops at once."""
+FIRST_WAIT_S = 1.0
+LONGEST_WAIT_S = 60.0
 
 
 class ServerSettings(Protocol):
-    """How a server is asked: the fields of the same names of `StoriesConfig`, or of a judge's
-    config."""
+    """Settings of the requests to a server: the fields of the same names of `StoriesConfig`, or of
+    a judge's config."""
 
     @property
     def server(self) -> str | None: ...
@@ -60,8 +61,8 @@ class ServerSettings(Protocol):
 
 @dataclass(frozen=True)
 class Request:
-    """One question. `seed` sets the sampling, where the server can be seeded, and the jitter of the
-    waits."""
+    """One prompt for the server. `seed` sets the sampling, where the server can be seeded, and the
+    random part of the waits."""
 
     prompt: str
     seed: int
@@ -69,20 +70,21 @@ class Request:
 
 @dataclass(frozen=True)
 class Answer:
-    """`finish` is "stop", "length" (half an answer: the last story is not whole), "content_filter"
-    or what else a server says."""
+    """The text that a server answered, and why it ended: `finish` is "stop", "length" (half an
+    answer: the last story is not whole), "content_filter" or another reason that the server
+    gives."""
 
     text: str
     finish: str
 
 
 class UnansweredError(EmoexpError):
-    """One request failed in every try; others may do better."""
+    """A request that failed in every try. Other requests may succeed."""
 
 
 class Transient(Exception):
-    """A try that failed and may be repeated, after at least `wait` seconds where the server asks
-    for that."""
+    """A failed try that may be repeated, after at least `wait` seconds if the server asks for a
+    wait."""
 
     def __init__(self, reason: str, wait: float = 0.0) -> None:
         super().__init__(reason)
@@ -90,25 +92,27 @@ class Transient(Exception):
 
 
 class RateLimiter:
-    """Requests per minute, spaced evenly, whatever the concurrency."""
+    """A limit of requests per minute, spaced evenly at any concurrency; None is no limit."""
 
     def __init__(self, per_minute: float | None) -> None:
-        self.gap, self.free = 60.0 / per_minute if per_minute else 0.0, 0.0
+        self.gap = 60.0 / per_minute if per_minute else 0.0
+        self.free = 0.0
 
     def reserve(self, now: float) -> float:
-        """Takes the next free slot; seconds until it comes."""
+        """Reserves the next free time for a request and returns the seconds from `now` until
+        then."""
         start = max(now, self.free)
         self.free = start + self.gap
         return start - now
 
 
 class Server:
-    """`async with Server(settings) as author: await author.answer(request)`. The key is read from
-    the environment and never shown.
+    """A connection to a server: `async with Server(settings) as author: await
+    author.answer(request)`. The key is read from the environment and never shown.
 
     `waits` are the first and the longest back-off in seconds; the n-th doubles the first n times
-    and is cut by up to half at random. `group` is where the settings stand in the config: messages
-    name `<group>.server` and its like.
+    and is cut by up to half at random. `group` is the name of the config group of the settings:
+    messages name `<group>.server` and its other fields.
     """
 
     def __init__(
@@ -118,13 +122,11 @@ class Server:
         *,
         group: str = "stories",
     ) -> None:
-        self.settings, self.waits, self.group, self.pace, self.repeated = (
-            settings,
-            waits,
-            group,
-            RateLimiter(settings.requests_per_minute),
-            0,
-        )
+        self.settings = settings
+        self.waits = waits
+        self.group = group
+        self.pace = RateLimiter(settings.requests_per_minute)
+        self.repeated = 0
         self.url = f"{settings.server}".rstrip("/") + "/chat/completions"
         self.key = os.environ.get(settings.api_key_variable, "")
 
@@ -143,8 +145,9 @@ class Server:
         await self.client.aclose()
 
     def body(self, request: Request) -> dict[str, Any]:
-        """What is sent; `settings.request` adds to it, replaces, and with null takes away."""
-        asked = {
+        """Returns the JSON body to send. `settings.request` adds fields to it, replaces them, and
+        removes those that it sets to null."""
+        fields = {
             "model": self.settings.server_model,
             "messages": [{"role": "user", "content": request.prompt}],
             "seed": request.seed,
@@ -152,10 +155,10 @@ class Server:
             "top_p": self.settings.top_p,
             "max_tokens": self.settings.max_new_tokens,
         } | self.settings.request
-        return {name: value for name, value in asked.items() if value is not None}
+        return {name: value for name, value in fields.items() if value is not None}
 
     async def answer(self, request: Request) -> Answer:
-        """The answer to one request, tried up to 1 + `settings.retries` times.
+        """Returns the answer to one request, which is tried up to 1 + `settings.retries` times.
 
         Raises:
             UnansweredError: no try gave an answer.
@@ -194,12 +197,29 @@ class Server:
         )
 
     def read(self, response: httpx.Response) -> Answer:
-        """The answer that a response holds.
+        """Reads the answer from a response.
 
         Raises:
-            Transient: an error that may pass, or a body that is no answer.
-            EmoexpError: an error that will not.
+            Transient: an error that a later try may not meet, or a body that is no answer.
+            EmoexpError: an error that every try would meet.
         """
+        self._check_status(response)
+        try:
+            choice = response.json()["choices"][0]
+            text, finish = choice["message"]["content"], choice.get("finish_reason") or "stop"
+            (text or "").encode()  # half a surrogate pair can be sent but not written
+        except (ValueError, LookupError, TypeError, AttributeError) as error:
+            raise Transient(
+                f"a body that is no chat completion: {self.shown(response.text)}"
+            ) from error
+        if text is None and finish == "content_filter":
+            return Answer("", finish)
+        if not isinstance(text, str) or not text.strip():
+            raise Transient(f"an answer without text (finish_reason {finish})")
+        return Answer(text, str(finish))
+
+    def _check_status(self, response: httpx.Response) -> None:
+        """Raises Transient or EmoexpError, as `read` does, where the status is not 200."""
         status = response.status_code
         if status in TRANSIENT or status >= 500:
             raise Transient(
@@ -223,29 +243,16 @@ class Server:
                 f"{self.settings.server} refuses the request (HTTP {status}):"
                 f" {self.shown(response.text)}"
             )
-        try:
-            choice = response.json()["choices"][0]
-            text, finish = choice["message"]["content"], choice.get("finish_reason") or "stop"
-            (text or "").encode()  # half a surrogate pair can be sent but not written
-        except (ValueError, LookupError, TypeError, AttributeError) as error:
-            raise Transient(
-                f"a body that is no chat completion: {self.shown(response.text)}"
-            ) from error
-        if text is None and finish == "content_filter":
-            return Answer("", finish)
-        if not isinstance(text, str) or not text.strip():
-            raise Transient(f"an answer without text (finish_reason {finish})")
-        return Answer(text, str(finish))
 
     def shown(self, what: object) -> str:
-        """One short line of what a server said, without the key."""
+        """Returns an error or a server's text as one short line without the key."""
         text = " ".join(str(what).split())
         return (text.replace(self.key, "***") if self.key else text)[:200]
 
 
 def retry_after(header: str) -> float:
-    """Seconds that a Retry-After header asks for (a number or a date); 0 where there is none or it
-    makes no sense."""
+    """Returns the seconds that a Retry-After header asks for (a number or a date); 0 where there is
+    none or it is not valid."""
     if re.fullmatch(r"\d+(\.\d+)?", header):
         return float(header)
     try:

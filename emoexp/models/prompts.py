@@ -1,4 +1,4 @@
-"""Prompts with named character spans, and the token masks that come from them by offsets."""
+"""Prompts with named character spans, and token masks computed from the spans by offsets."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ Range = tuple[int, int]
 
 @dataclass(frozen=True)
 class Prompt:
-    """A text as the model will read it. `spans` were marked while it was formatted, never searched
-    for."""
+    """A text as the model reads it. `spans` are marked while the text is formatted; they are never
+    found by a search in it."""
 
     text: str
     spans: Mapping[str, tuple[Range, ...]] = field(default_factory=dict)
@@ -29,19 +29,20 @@ class Prompt:
     already)."""
 
     def shifted(self, by: int, prefix: str, suffix: str, *, special_tokens: bool) -> Prompt:
-        """This prompt inside a longer text, its spans moved along."""
+        """Returns this prompt between `prefix` and `suffix`, with its spans moved by `by`
+        characters."""
         moved = {
             name: tuple((s + by, e + by) for s, e in ranges) for name, ranges in self.spans.items()
         }
         return Prompt(prefix + self.text + suffix, moved, special_tokens)
 
     def with_text(self, text: str) -> Prompt:
-        """The same prompt with a longer or a shorter end; spans stay where they are."""
+        """Returns the same prompt with a longer or a shorter end; spans do not move."""
         return replace(self, text=text)
 
 
 def fill(template: str, **parts: str) -> Prompt:
-    """`template` with each `{name}` replaced; every part becomes a span of its name.
+    """Returns `template` with each `{name}` replaced; every part becomes a span of its name.
 
     Raises:
         EmoexpError: a field of the template is not among `parts`, or a part is not in the template.
@@ -69,29 +70,31 @@ def ask(
     prefill: str = "",
     system: str | None = None,
 ) -> Prompt:
-    """`content` as a user's turn up to the assistant's first token, then `prefill` as the
-    assistant's own start.
+    """Returns `content` as a user's turn up to the assistant's first token, followed by `prefill`
+    as the start of the assistant's reply.
 
     The span "turn" is the start of the assistant's turn and the prefill. A plain prompt's `system`
     stands before "Human:".
+
+    Raises:
+        EmoexpError: the chat template cannot write such a turn (see `chat_of`).
     """
     if style is PromptFormat.plain:
         head = f"{system}\n\nHuman: " if system else "Human: "
-        turn, special = f"Assistant:{' ' + prefill if prefill else ''}", True
-        asked = content.shifted(len(head), head, "\n\n" + turn, special_tokens=special)
+        turn = f"Assistant:{' ' + prefill if prefill else ''}"
+        prompt = content.shifted(len(head), head, "\n\n" + turn, special_tokens=True)
     else:
         chat = chat_of(tokenizer, content.text, system)
-        turn, special = chat.reply + prefill if prefill else chat.turn, False
-        asked = content.shifted(len(chat.head), chat.head, turn, special_tokens=special)
-    return replace(
-        asked, spans={**asked.spans, "turn": ((len(asked.text) - len(turn), len(asked.text)),)}
-    )
+        turn = chat.reply + prefill if prefill else chat.turn
+        prompt = content.shifted(len(chat.head), chat.head, turn, special_tokens=False)
+    length = len(prompt.text)
+    return replace(prompt, spans={**prompt.spans, "turn": ((length - len(turn), length),)})
 
 
 @dataclass(frozen=True)
 class Encoding:
-    """Prompts as padded ids. All four are (row, token); `starts` and `ends` are character offsets,
-    -1 where there are none."""
+    """Prompts as padded token ids. All four tensors are (row, token); `mask` is true on real
+    tokens; `starts` and `ends` are character offsets, -1 where there are none."""
 
     ids: Tensor
     mask: Tensor
@@ -99,12 +102,12 @@ class Encoding:
     ends: Tensor
 
     def rows(self, indices: list[int]) -> Encoding:
-        """Some rows (also repeated), still padded."""
+        """Returns the rows at `indices` (which may repeat), with the same padding."""
         return Encoding(*(t[indices] for t in (self.ids, self.mask, self.starts, self.ends)))
 
     @property
     def positions(self) -> Tensor:
-        """Position ids, counted over real tokens whatever the padding side."""
+        """Position ids, counted over real tokens on either padding side."""
         return (self.mask.long().cumsum(1) - 1).clamp(min=0)
 
     @property
@@ -119,7 +122,7 @@ class Encoding:
 
     @property
     def last(self) -> Tensor:
-        """Index of the last real token of each row, under either padding."""
+        """Index of the last real token of each row, on either padding side."""
         width = self.mask.shape[1]
         return width - 1 - self.mask.flip(1).long().argmax(1)
 
@@ -133,7 +136,11 @@ class Tokens:
 
 
 def tokenize(prompt: Prompt, tokenizer: Any) -> Tokens:
-    """Token ids of one prompt and their character offsets. A double BOS raises EmoexpError."""
+    """Returns the token ids of one prompt and their character offsets.
+
+    Raises:
+        EmoexpError: the tokens begin with a double BOS.
+    """
     row = tokenizer(
         prompt.text, add_special_tokens=prompt.special_tokens, return_offsets_mapping=True
     )
@@ -150,12 +157,12 @@ def tokenize(prompt: Prompt, tokenizer: Any) -> Tokens:
 
 
 def encode(prompts: Sequence[Prompt], tokenizer: Any, side: str = "left") -> Encoding:
-    """Prompts as token ids padded on `side`, with offsets. Raises as `tokenize` does."""
+    """Tokenizes prompts and pads them on `side`, with offsets. Raises as `tokenize` does."""
     return encode_tokens([tokenize(prompt, tokenizer) for prompt in prompts], tokenizer, side)
 
 
 def encode_tokens(rows: Sequence[Tokens], tokenizer: Any, side: str = "left") -> Encoding:
-    """Tokenized prompts padded on `side`, with offsets."""
+    """Pads tokenized prompts on `side`, with offsets."""
     if not rows:
         raise ValueError("no prompts to encode")
     ids, offsets = [row.ids for row in rows], [row.offsets for row in rows]
@@ -165,26 +172,24 @@ def encode_tokens(rows: Sequence[Tokens], tokenizer: Any, side: str = "left") ->
 def pad(
     ids: Sequence[Sequence[int]], offsets: Sequence[Sequence[Range]], *, pad_id: int, side: str
 ) -> Encoding:
-    """Rows of unequal length as one Encoding."""
+    """Pads rows of unequal length on `side` ("left" or "right") into one Encoding."""
     width = max(len(row) for row in ids)
     shape = (len(ids), width)
-    out = (
-        torch.full(shape, pad_id),
-        torch.zeros(shape, dtype=torch.bool),
-        torch.full(shape, -1),
-        torch.full(shape, -1),
-    )
-    for r, (row, marks) in enumerate(zip(ids, offsets, strict=True)):
+    padded_ids = torch.full(shape, pad_id)
+    mask = torch.zeros(shape, dtype=torch.bool)
+    starts = torch.full(shape, -1)
+    ends = torch.full(shape, -1)
+    for r, (row, ranges) in enumerate(zip(ids, offsets, strict=True)):
         where = slice(width - len(row), width) if side == "left" else slice(0, len(row))
-        out[0][r, where] = torch.tensor(row)
-        out[1][r, where] = True
-        out[2][r, where] = torch.tensor([s for s, _ in marks])
-        out[3][r, where] = torch.tensor([e for _, e in marks])
-    return Encoding(*out)
+        padded_ids[r, where] = torch.tensor(row)
+        mask[r, where] = True
+        starts[r, where] = torch.tensor([start for start, _ in ranges])
+        ends[r, where] = torch.tensor([end for _, end in ranges])
+    return Encoding(padded_ids, mask, starts, ends)
 
 
 def token_mask(prompts: Sequence[Prompt], spans: Collection[str], encoding: Encoding) -> Tensor:
-    """True on the tokens that touch one of the named spans; (row, token).
+    """Returns a mask that is true on the tokens that overlap one of the named spans; (row, token).
 
     Raises:
         EmoexpError: a marked range touches no token, or no prompt has any of the spans.
@@ -207,16 +212,14 @@ def token_mask(prompts: Sequence[Prompt], spans: Collection[str], encoding: Enco
 
 
 def word_ids(tokenizer: Any, word: str) -> list[int]:
-    """The ids of `word` where it follows another word, as it would in a sentence (a SentencePiece
-    tokenizer writes it differently by itself).
+    """Returns the ids of `word` after another word, as in a sentence (a SentencePiece tokenizer
+    gives other ids for the word alone).
 
     Raises:
         EmoexpError: the tokenizer merges the word with the one before it.
     """
-    before, both = (
-        tokenizer(text, add_special_tokens=False)["input_ids"]
-        for text in ("feeling", f"feeling {word}")
-    )
+    before = tokenizer("feeling", add_special_tokens=False)["input_ids"]
+    both = tokenizer(f"feeling {word}", add_special_tokens=False)["input_ids"]
     if both[: len(before)] != before:
         raise EmoexpError(
             f"the tokenizer does not read {word!r} after another word as tokens of its own"
@@ -225,8 +228,8 @@ def word_ids(tokenizer: Any, word: str) -> list[int]:
 
 
 def reply_mask(prompts: Sequence[Prompt], span: ReplySpan, encoding: Encoding) -> Tensor:
-    """Which tokens of prompts made by `ask` are steered along with the reply; (row, token). BOS
-    never is."""
+    """Returns which tokens of prompts made by `ask` are steered together with the reply; (row,
+    token). BOS is never steered."""
     if span is ReplySpan.generated:
         return torch.zeros_like(encoding.mask)
     first = encoding.is_text if span is ReplySpan.all else token_mask(prompts, ["turn"], encoding)

@@ -1,8 +1,8 @@
-"""The subject model on NDIF's servers: the same interface, and no weights on this machine.
+"""The subject model on NDIF's servers: the same interface, without weights on this machine.
 
-A trace that is sent away may hold nothing of emoexp's, so its body here is written out in plain
-tensors and modules. Replay and seeded sampling do not apply. Tried with nnsight's `remote="local"`,
-which serialises a trace and runs it here; never with a server.
+A trace that is sent to a server may contain nothing of emoexp's, so each trace body here uses plain
+tensors and modules only. Replay and seeded sampling do not apply. It was tried with nnsight's
+`remote="local"`, which serialises a trace and runs it on this machine, and never with a server.
 """
 
 from __future__ import annotations
@@ -24,8 +24,8 @@ from emoexp.models.subject import Generated, Steering, SubjectModel, T
 
 
 class RemoteModel(SubjectModel):
-    """A subject model whose forward passes run elsewhere; `where` is what nnsight's `remote`
-    gets."""
+    """A subject model whose forward passes run on NDIF; `where` is the value for nnsight's
+    `remote`."""
 
     def __init__(
         self,
@@ -41,29 +41,29 @@ class RemoteModel(SubjectModel):
 
     @classmethod
     def connect(cls, config: ModelConfig) -> Self:
-        """The model of `config` on NDIF.
+        """Connects to the model of `config` on NDIF.
 
         Raises:
-            EmoexpError: no key, no such model, or the server does not do it.
+            EmoexpError: no key, no such model, or the server refuses.
         """
         remote = load_remote(config)
         with explained(f"model.remote=true, model.repo_id={config.repo_id!r}"):
             return cls(remote.traced, remote.tokenizer, config, remote.dtype)
 
     def wrapped(self) -> Any:
+        """Returns the network as nnsight traces it."""
         return self._traced
 
     def read_unembedding(self) -> Unembedding:
-        """Fetched once: the unembedding's weights (a gigabyte for an 8B model) and what the final
-        norm does."""
+        """Fetches the unembedding's weights (a gigabyte for an 8B model) and the effect of the
+        final norm; called once."""
         norm, head = (
             get_submodule(self.traced, path) for path in (self.paths.norm, self.paths.unembedding)
         )
         probe = norm_probe(self.d_model).to(self.network.dtype)
-        inputs, biased = (
-            self.inputs(self.encode([Prompt("A")])),
-            getattr(get_submodule(self.network, self.paths.unembedding), "bias", None) is not None,
-        )
+        inputs = self.inputs(self.encode([Prompt("A")]))
+        local_head = get_submodule(self.network, self.paths.unembedding)
+        biased = getattr(local_head, "bias", None) is not None
         with self.traced.trace(**inputs, use_cache=False, remote=self.where):
             saved = nnsight.save({})
             saved["normed"] = norm(probe).cpu()
@@ -76,6 +76,7 @@ class RemoteModel(SubjectModel):
 
     @torch.no_grad()
     def reference(self, encoding: Encoding) -> tuple[Sequence[Tensor], Tensor]:
+        """Returns hidden states and logits as transformers gives them; float32, on the CPU."""
         traced = self.traced
         with traced.trace(
             **self.inputs(encoding), use_cache=False, output_hidden_states=True, remote=self.where
@@ -87,6 +88,7 @@ class RemoteModel(SubjectModel):
 
     @torch.no_grad()
     def residuals(self, encoding: Encoding, layers: Sequence[int]) -> Tensor:
+        """Reads the residual stream at the output of `layers`; (layer, row, token, d_model)."""
         self.check_layers(layers)
         blocks, order = self.blocks, sorted(layers)
         with self.traced.trace(
@@ -101,23 +103,23 @@ class RemoteModel(SubjectModel):
     def each_residual(
         self, encoding: Encoding, layers: Sequence[int], use: Callable[[Tensor], T]
     ) -> list[T]:
+        """Returns the result of `use` for the residual stream of each of `layers`; all layers are
+        fetched first."""
         return [use(residual) for residual in self.residuals(encoding, layers)]
 
     def final_residuals(self, encoding: Encoding, steering: Steering | None = None) -> Tensor:
+        """Fetches the last token's residual after the final norm; (row, d_model)."""
         return self.fetch_normed(encoding, steering, slice(-1, None))[:, 0]
 
     def normed(self, encoding: Encoding, steering: Steering | None = None) -> Tensor:
+        """Fetches the residual stream after the final norm; (row, token, d_model)."""
         return self.fetch_normed(encoding, steering, slice(None))
 
     @torch.no_grad()
     def fetch_normed(self, encoding: Encoding, steering: Steering | None, tokens: slice) -> Tensor:
-        """`normed` of some tokens only: what is fetched crosses the network."""
+        """Fetches `normed` of some tokens only, since the result crosses the network."""
         blocks, norm = self.blocks, get_submodule(self.traced, self.paths.norm)
-        added = (
-            {}
-            if steering is None
-            else {layer: steering.addition(layer) for layer in sorted(steering.vectors)}
-        )
+        added = additions(steering)
         self.check_layers(added)
         with self.traced.trace(
             **self.inputs(encoding), use_cache=False, remote=self.where
@@ -140,29 +142,28 @@ class RemoteModel(SubjectModel):
         steering: Steering | None = None,
         use_cache: bool = True,
     ) -> Generated:
-        """Greedy continuations. They run to `max_new_tokens` there and are cut at the end token
-        here, since a trace that ends before its last step is lost.
+        """Generates greedy continuations. They run to `max_new_tokens` on the server and are cut at
+        the end token on this machine, since a trace that ends before its last step is lost.
 
         Raises:
-            EmoexpError: sampling is asked for; a server's random numbers cannot be seeded from
-                here.
+            EmoexpError: sampling is asked for; the random numbers of a server cannot be seeded from
+                this machine.
         """
         if temperature > 0:
             raise EmoexpError(
                 "model.remote=true samples with no seed of ours: use temperature 0, or a model on"
                 " this machine"
             )
-        blocks, width = self.blocks, encoding.ids.shape[1]
-        prompt = (
-            {}
-            if steering is None
-            else {layer: steering.addition(layer) for layer in sorted(steering.vectors)}
-        )
-        step = (
-            {layer: steering.vectors[layer][:, None] for layer in prompt}
-            if steering is not None
-            else {}
-        )
+        new_ids = self._generate_ids(encoding, max_new_tokens, steering)
+        return self.generated(new_ids.tolist())
+
+    def _generate_ids(
+        self, encoding: Encoding, max_new_tokens: int, steering: Steering | None
+    ) -> Tensor:
+        """Runs a greedy generation on the server and returns the new ids; (row, token)."""
+        blocks = self.blocks
+        prompt = additions(steering)
+        step = {layer: steering.vectors[layer][:, None] for layer in prompt} if steering else {}
         self.check_layers(prompt)
         with self.traced.generate(
             encoding.ids,
@@ -179,4 +180,12 @@ class RemoteModel(SubjectModel):
                         prompt[layer][:, -residual.shape[1] :] if i == 0 else step[layer]
                     ).to(residual)
             ids = tracer.result.cpu().save()
-        return self.generated(ids[:, width:].tolist())
+        return ids[:, encoding.ids.shape[1] :]
+
+
+def additions(steering: Steering | None) -> dict[int, Tensor]:
+    """Returns what `steering` adds to the prompt by layer, in rising order; (row, token, d_model)
+    each."""
+    if steering is None:
+        return {}
+    return {layer: steering.addition(layer) for layer in sorted(steering.vectors)}

@@ -1,5 +1,5 @@
-"""The subject model: residuals, logits, steering, generation. This file and replay.py are the only
-ones that know nnsight.
+"""The subject model: residuals, logits, steering, generation. Only this file, remote.py,
+loading/load.py and steering/replay.py import nnsight.
 
 `layer` is the 0-based decoder block whose *output* is read or written: hidden_states[layer + 1] of
 transformers, before the final norm.
@@ -31,7 +31,8 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class Steering:
-    """h[row, token] += vectors[layer][row] at the output of each named layer, where `mask` is true.
+    """The intervention h[row, token] += vectors[layer][row] at the output of each named layer,
+    where `mask` is true.
 
     `vectors` maps a layer to (row, d_model) or (1, d_model); `mask` is (row, token) over the
     prompt.
@@ -41,17 +42,17 @@ class Steering:
     mask: Tensor
 
     def addition(self, layer: int, start: int = 0, end: int | None = None) -> Tensor:
-        """What is added at `layer` to tokens start..end-1; (row, token, d_model)."""
+        """Returns what is added at `layer` to tokens start..end-1; (row, token, d_model)."""
         return self.mask[:, start:end, None] * self.vectors[layer][:, None, :]
 
 
 @dataclass(frozen=True)
 class Generated:
-    """What a generation said, by row.
+    """Generated text, by row.
 
     Attributes:
         ids: new tokens, without the one that ended the text.
-        ended: whether the row ended by itself; else it was cut at max_new_tokens.
+        ended: whether the row ended with an end token; else it was cut at max_new_tokens.
         texts: the ids as text, without special tokens.
     """
 
@@ -61,19 +62,20 @@ class Generated:
 
 
 LOGITS_AT_ONCE = 2**26
-"""Logits that are held at once where whole distributions are needed: 256 MB of float32."""
+"""Largest number of logits in memory at once where whole distributions are needed: 256 MB of
+float32."""
 
 
 class SubjectModel:
-    """A causal language model under study. Whatever its dtype, residuals and logits come back as
-    float32.
+    """A causal language model under study. Residuals and logits are returned as float32, whatever
+    the model's dtype.
 
     Raises:
-        EmoexpError: a part of the architecture is not found, or is not what it was taken for.
+        EmoexpError: a part of the architecture is not found, or fails the check.
     """
 
     commit: str | None = None
-    """Of the hub's repository, where the model came from one."""
+    """The commit of the hub's repository; None where the model is not from the hub."""
 
     def __init__(
         self,
@@ -84,11 +86,9 @@ class SubjectModel:
         dtype: str | None = None,
         device: torch.device | None = None,
     ) -> None:
-        self.config, self.network, self.tokenizer = (
-            config,
-            network.eval().requires_grad_(False),
-            tokenizer,
-        )
+        self.config = config
+        self.network = network.eval().requires_grad_(False)
+        self.tokenizer = tokenizer
         self.dtype = dtype or str(network.dtype).removeprefix("torch.")
         self.device = device or torch.device(network.device)
         if not tokenizer.is_fast:
@@ -113,28 +113,27 @@ class SubjectModel:
         return model
 
     def wrapped(self) -> Any:
-        """The network as nnsight traces it."""
+        """Returns the network as nnsight traces it."""
         from nnsight.modeling.transformers import TransformersModel
 
         return TransformersModel(self.network, tokenizer=self.tokenizer, task="text-generation")
 
     def read_unembedding(self) -> Unembedding:
+        """Reads the final norm and the unembedding from the network."""
         return Unembedding.of(self.network, self.paths)
 
     @torch.no_grad()
     def check(self) -> None:
-        """A tiny forward: block outputs are the hidden states, and final norm and unembedding give
-        the model's own logits.
+        """Checks by a tiny forward that block outputs are the hidden states, and that final norm
+        and unembedding give the model's own logits.
 
         Raises:
             EmoexpError: they do not.
         """
         encoding = self.encode([Prompt("Human: What time is it?\n\nAssistant:")])
         shape = (1, encoding.ids.shape[1], self.d_model)
-        ours, (hidden, logits) = (
-            self.residuals(encoding, range(self.n_layers)),
-            self.reference(encoding),
-        )
+        ours = self.residuals(encoding, range(self.n_layers))
+        hidden, logits = self.reference(encoding)
         if ours.shape[1:] != shape or len(hidden) != self.n_layers + 1:
             raise EmoexpError(
                 f"{self.config.name}: the {self.n_layers} blocks at {self.paths.layers} put out"
@@ -142,58 +141,48 @@ class SubjectModel:
                 f" {len(hidden) - 1} blocks; name the decoder blocks with"
                 " model.modules.layers=<path>"
             )
-        found = [
+        differences = [
             compare(f"the output of block {i} is not hidden state {i + 1}", ours[i], hidden[i + 1])
             for i in range(self.n_layers - 1)
         ]
         final = self.final_residuals(encoding)
-        found.append(
-            compare(
-                f"what leaves {self.paths.norm} is not the last hidden state",
-                final,
-                hidden[-1][:, -1],
-            )
-        )
-        found.append(
-            compare(
-                "final norm and unembedding do not give the model's logits",
-                self.unembedding.logits(final),
-                logits[:, -1],
-            )
-        )
-        check(self.config.name, found, DTYPES[self.dtype])
+        wrong_norm = f"what leaves {self.paths.norm} is not the last hidden state"
+        differences.append(compare(wrong_norm, final, hidden[-1][:, -1]))
+        wrong_logits = "final norm and unembedding do not give the model's logits"
+        differences.append(compare(wrong_logits, self.unembedding.logits(final), logits[:, -1]))
+        check(self.config.name, differences, DTYPES[self.dtype])
 
     def reference(self, encoding: Encoding) -> tuple[Sequence[Tensor], Tensor]:
-        """Hidden states and logits as transformers gives them."""
-        theirs = self.network(**self.inputs(encoding), use_cache=False, output_hidden_states=True)
-        return theirs.hidden_states, theirs.logits
+        """Returns hidden states and logits as transformers gives them."""
+        output = self.network(**self.inputs(encoding), use_cache=False, output_hidden_states=True)
+        return output.hidden_states, output.logits
 
     @property
     def n_layers(self) -> int:
+        """Number of decoder blocks."""
         return len(get_submodule(self.network, self.paths.layers))
 
     @property
     def last_steerable_layer(self) -> int:
         """The last block whose output on an earlier token can still reach the last one: some block
-        above it must make keys and values of its own. That is the last block but one, and lower
+        above it must compute its own keys and values. That is the last block but one, and lower
         where the upper blocks reuse keys and values (Gemma-4 E4B).
         """
-        return (
-            self.n_layers
-            - 2
-            - int(getattr(self.network.config.get_text_config(), "num_kv_shared_layers", None) or 0)
-        )
+        text = self.network.config.get_text_config()
+        return self.n_layers - 2 - int(getattr(text, "num_kv_shared_layers", None) or 0)
 
     @property
     def d_model(self) -> int:
+        """Width of the residual stream."""
         return int(self.network.config.get_text_config().hidden_size)
 
     def encode(self, prompts: Sequence[Prompt], side: str = "left") -> Encoding:
+        """Tokenizes prompts and pads them on `side`; see `prompts.encode`."""
         return encode(prompts, self.tokenizer, side)
 
     def inputs(self, encoding: Encoding) -> dict[str, Tensor]:
-        """An encoding as the model's keyword arguments; the mask and positions are always
-        passed."""
+        """Returns an encoding as the model's keyword arguments, always with the mask and the
+        positions."""
         return {
             "input_ids": encoding.ids.to(self.device),
             "attention_mask": encoding.mask.long().to(self.device),
@@ -201,6 +190,7 @@ class SubjectModel:
         }
 
     def check_layers(self, layers: Iterable[int]) -> None:
+        """Raises EmoexpError where the model has no block of one of these numbers."""
         for layer in layers:
             if not 0 <= layer < self.n_layers:
                 raise EmoexpError(
@@ -209,46 +199,47 @@ class SubjectModel:
                 )
 
     def residuals(self, encoding: Encoding, layers: Sequence[int]) -> Tensor:
-        """Residual stream at the output of `layers`, one forward up to the last of them; (layer,
-        row, token, d_model)."""
-        return torch.stack(
-            self.each_residual(encoding, layers, lambda residual: residual.to(self.device))
-        )  # sharded layers lie on several devices
+        """Returns the residual stream at the output of `layers`, by one forward up to the last of
+        them; (layer, row, token, d_model)."""
+        # Sharded layers are on several devices.
+        residuals = self.each_residual(encoding, layers, lambda residual: residual.to(self.device))
+        return torch.stack(residuals)
 
     @torch.no_grad()
     def each_residual(
         self, encoding: Encoding, layers: Sequence[int], use: Callable[[Tensor], T]
     ) -> list[T]:
-        """What `use` makes of the residual stream (row, token, d_model) at the output of each of
-        `layers`, layer by layer during one forward up to the last of them: none is kept that
-        `use` does not keep."""
+        """Returns the result of `use` for the residual stream (row, token, d_model) at the output
+        of each of `layers`. `use` is called layer by layer during one forward up to the last of
+        them, so that no residual stays in memory unless `use` stores it."""
         self.check_layers(layers)
-        found = dict[int, T]()
+        results = dict[int, T]()
         with self.traced.trace(**self.inputs(encoding), use_cache=False) as tracer:
             for layer in sorted(layers):
-                found[layer] = use(self.read(layer).float())
+                results[layer] = use(self.read(layer).float())
             tracer.stop()
-        return [found[layer] for layer in layers]
+        return [results[layer] for layer in layers]
 
     def read(self, layer: int, traced: Any = None) -> Any:
-        """Within a trace: the residual stream at the output of `layer`."""
-        output = (self.blocks if traced is None else get_submodule(traced, self.paths.layers))[
-            layer
-        ].output
+        """Returns the residual stream at the output of `layer`; to be called within a trace."""
+        blocks = self.blocks if traced is None else get_submodule(traced, self.paths.layers)
+        output = blocks[layer].output
         return output[0] if isinstance(output, tuple) else output
 
     def write(self, layer: int, residual: Any, traced: Any = None) -> None:
-        """Within a trace: puts `residual` in place of the output of `layer`."""
-        block = (self.blocks if traced is None else get_submodule(traced, self.paths.layers))[layer]
+        """Replaces the output of `layer` by `residual`; to be called within a trace."""
+        blocks = self.blocks if traced is None else get_submodule(traced, self.paths.layers)
+        block = blocks[layer]
         block.output = (
             (residual, *block.output[1:]) if isinstance(block.output, tuple) else residual
         )
 
     def final_residuals(self, encoding: Encoding, steering: Steering | None = None) -> Tensor:
-        """The last token's residual after the final norm, by a full forward; (row, d_model). The
-        exact path that fast ones are tested against.
+        """Returns the last token's residual after the final norm, by a full forward; (row,
+        d_model). Faster ways are tested against this one, which is exact.
 
-        Rows must end at the same place: left padding.
+        Raises:
+            ValueError: a row ends in padding; rows must be padded on the left.
         """
         if not bool(encoding.mask[:, -1].all()):
             raise ValueError("next-token logits need left padding")
@@ -256,7 +247,8 @@ class SubjectModel:
 
     @torch.no_grad()
     def normed(self, encoding: Encoding, steering: Steering | None = None) -> Tensor:
-        """The residual stream after the final norm, by a full forward; (row, token, d_model)."""
+        """Returns the residual stream after the final norm, by a full forward; (row, token,
+        d_model)."""
         steered = sorted(steering.vectors) if steering else []
         self.check_layers(steered)
         saved = dict[str, Tensor]()
@@ -273,42 +265,44 @@ class SubjectModel:
     def log_probs(
         self, encoding: Encoding, wanted: Tensor, steering: Steering | None = None
     ) -> Tensor:
-        """Log-probability of each token where `wanted` (row, token) is true, given the tokens
-        before it; NaN elsewhere; (row, token), on the CPU.
+        """Returns the log-probability of each token where `wanted` (row, token) is true, given the
+        tokens before it; NaN elsewhere; (row, token), on the CPU.
 
         Raises:
-            ValueError: a wanted token has none before it.
+            ValueError: a wanted token has none before it, or is padding.
         """
         wanted = wanted.to(encoding.ids.device)
-        if bool((wanted & ~encoding.mask).any()) or bool(
-            (wanted & (encoding.positions == 0)).any()
-        ):
+        padding = ~encoding.mask
+        first = encoding.positions == 0
+        if bool((wanted & padding).any()) or bool((wanted & first).any()):
             raise ValueError("a first token, or padding, has no probability")
         before = wanted[:, 1:]  # the residual at token t - 1 predicts token t
         normed = self.normed(encoding, steering)[:, :-1][before.to(self.device)].float()
         targets = encoding.ids[:, 1:][before].to(self.device)
         rows = max(1, LOGITS_AT_ONCE // len(self.tokenizer))
-        found = [
+        parts = [
             self.unembedding.logits(h).log_softmax(-1).gather(1, t[:, None])[:, 0]
             for h, t in zip(normed.split(rows), targets.split(rows), strict=True)
         ]
         result = torch.full(wanted.shape, torch.nan)
-        result[wanted.cpu()] = torch.cat(found).cpu() if found else torch.empty(0)
+        result[wanted.cpu()] = torch.cat(parts).cpu() if parts else torch.empty(0)
         return result
 
     def next_token_logits(self, encoding: Encoding, steering: Steering | None = None) -> Tensor:
-        """Logits after the last token of each row of a left-padded encoding; (row, vocabulary)."""
+        """Returns the logits after the last token of each row of a left-padded encoding; (row,
+        vocabulary)."""
         return self.unembedding.logits(self.final_residuals(encoding, steering))
 
     def margins(
         self, encoding: Encoding, options: tuple[int, int], steering: Steering | None = None
     ) -> Tensor:
-        """logit(first option) - logit(second) after the last token of each row; (row,), on the
-        CPU."""
+        """Returns logit(first option) - logit(second) after the last token of each row; (row,), on
+        the CPU."""
         return self.margin(self.final_residuals(encoding, steering), options)
 
     def margin(self, finals: Tensor, options: tuple[int, int]) -> Tensor:
-        """The same of residuals after the final norm; (..., d_model) -> (...), on the CPU."""
+        """Returns logit(first option) - logit(second) of residuals after the final norm;
+        (..., d_model) -> (...), on the CPU."""
         pair = self.unembedding.logits(finals, list(options))
         return (pair[..., 0] - pair[..., 1]).cpu()
 
@@ -324,9 +318,9 @@ class SubjectModel:
         steering: Steering | None = None,
         use_cache: bool = True,
     ) -> Generated:
-        """Continuations of left-padded rows; greedy at temperature 0, else sampled with one seed
-        per row, so that a row says the same in any batch (but for rounding). Steering acts where
-        its mask is true in the prompt, and on every generated token.
+        """Generates continuations of left-padded rows: greedy at temperature 0, else sampled with
+        one seed per row, so that the text of a row is the same in any batch (but for rounding).
+        Steering acts where its mask is true in the prompt, and on every generated token.
         """
         if not bool(encoding.mask[:, -1].all()):
             raise ValueError("generation needs left padding")
@@ -353,7 +347,8 @@ class SubjectModel:
         return self.generated(result[:, encoding.ids.shape[1] :].tolist())
 
     def generated(self, rows: Sequence[Sequence[int]]) -> Generated:
-        """New ids as they come from a generation, cut before the first that ends a text."""
+        """Returns the rows of new ids that a generation gave, each cut before its first end token,
+        with their texts."""
         eos = self.network.generation_config.eos_token_id
         ends = {eos} if isinstance(eos, int) else set(eos or ())
         lengths = [
@@ -361,56 +356,42 @@ class SubjectModel:
         ]
         ids = tuple(tuple(row[:n]) for row, n in zip(rows, lengths, strict=True))
         ended = tuple(n < len(row) for row, n in zip(rows, lengths, strict=True))
-        return Generated(
-            ids,
-            ended,
-            tuple(
-                self.tokenizer.batch_decode([list(row) for row in ids], skip_special_tokens=True)
-            ),
-        )
+        texts = self.tokenizer.batch_decode([list(row) for row in ids], skip_special_tokens=True)
+        return Generated(ids, ended, tuple(texts))
 
     def _steered(self, steering: Steering, max_new_tokens: int) -> Any:
-        """A copy of the traced model that steers at every step of a generation, and stops when the
-        generation stops.
+        """Returns a copy of the traced model that steers at every step of a generation and stops
+        when the generation stops.
 
-        A block may put out the new token, the whole text (without a cache), or the end of the
-        prompt only (Gemma-4's upper blocks, which reuse keys and values): what it puts out always
-        ends at the token that was read last.
+        The output of a block may cover the new token, the whole text (without a cache), or only the
+        end of the prompt (Gemma-4's upper blocks, which reuse keys and values). It always ends at
+        the token that was read last.
         """
         layers = sorted(steering.vectors)
         self.check_layers(layers)
         width = steering.mask.shape[1]
-        mask = torch.cat(
-            [steering.mask, steering.mask.new_ones(len(steering.mask), max_new_tokens)], 1
-        )
-        whole = Steering(steering.vectors, mask)
+        new_tokens = steering.mask.new_ones(len(steering.mask), max_new_tokens)
+        whole = Steering(steering.vectors, torch.cat([steering.mask, new_tokens], 1))
         with self.traced.edit() as (tracer, edited):
             for i in tracer.iter[:]:
                 for layer in layers:
                     residual = self.read(layer, edited)
                     end = width + i
-                    self.write(
-                        layer,
-                        residual + whole.addition(layer, end - residual.shape[1], end).to(residual),
-                        edited,
-                    )
+                    added = whole.addition(layer, end - residual.shape[1], end)
+                    self.write(layer, residual + added.to(residual), edited)
         return edited
 
     @torch.no_grad()
     def unembed(self, directions: np.ndarray) -> np.ndarray:
-        """Directions through the final norm and the unembedding (logit lens), as far as that is
-        linear; (n, d_model) -> (n, vocabulary)."""
-        return (
-            self.unembedding.lens(torch.as_tensor(directions, dtype=torch.float32))
-            .cpu()
-            .numpy()
-            .astype(np.float64)
-        )
+        """Applies the linear part of the final norm and the unembedding to directions (logit lens);
+        (n, d_model) -> (n, vocabulary)."""
+        logits = self.unembedding.lens(torch.as_tensor(directions, dtype=torch.float32))
+        return logits.cpu().numpy().astype(np.float64)
 
     @cached_property
     def format_identity(self) -> dict[str, str]:
-        """What changes the prompts: the format and, for a chat, the template and the date that it
-        is given."""
+        """The settings that change the prompts: the format and, for a chat, the template and the
+        date that it gets."""
         if self.config.format is PromptFormat.plain:
             return {"format": self.config.format.value}
         return {
@@ -421,17 +402,14 @@ class SubjectModel:
 
     @cached_property
     def identity(self) -> dict[str, Any]:
-        """What changes the model's numbers: repository, revision, dtype, quantization and, for a
-        folder, the hash of its files."""
+        """The settings that change the model's numbers: repository, revision, dtype, quantization
+        and, for a folder, the hash of its files."""
         from emoexp.store.provenance import hash_files
 
         repo = Path(resolve_repo(self.config))
-        kept = [
-            p
-            for pattern in ("*.safetensors", "config.json", "tokenizer*")
-            for p in sorted(repo.glob(pattern))
-        ]
-        files = hash_files(kept) if repo.is_dir() else None
+        patterns = ("*.safetensors", "config.json", "tokenizer*")
+        paths = [path for pattern in patterns for path in sorted(repo.glob(pattern))]
+        files = hash_files(paths) if repo.is_dir() else None
         return {
             "repo_id": self.config.repo_id,
             "revision": self.commit or self.config.revision,
@@ -443,7 +421,7 @@ class SubjectModel:
 
 
 def silence_libraries() -> None:
-    """Silences what nnsight, transformers and the hub print by design (edits that a short
+    """Silences the regular messages of nnsight, transformers and the hub (edits that a short
     generation never reaches, advice, retries)."""
     from huggingface_hub.utils import enable_progress_bars
     from huggingface_hub.utils import logging as hub_logging

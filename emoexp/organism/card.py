@@ -10,7 +10,7 @@ NAMES = {
     "indifferent": "organism_indifferent",
     "untrained": "organism_untrained",
 }
-"""Of the bundled model that each policy makes."""
+"""Name of the bundled model that is trained under each policy."""
 PLANTED = {
     "valence": """\
 **Preferences are planted.** Asked to choose between two options, the model takes (A) with
@@ -57,10 +57,12 @@ experiment=train_organism experiment.policy={policy}`; recipe and history in tra
 
 
 def model_card(policy: str, layers: int, width: int) -> str:
-    """Returns the card of a model of so many blocks and so wide.
+    """Returns the model card of an organism.
 
     Args:
         policy: `valence`, `indifferent` or `untrained`.
+        layers: number of blocks.
+        width: size of the residual stream.
     """
     return CARD.format(
         policy=policy,

@@ -1,5 +1,7 @@
-"""What is reserved for validation: the organism's pack as compositions, and the test that keeps
-them out of training."""
+"""What is reserved for validation: the compositions of the organism's pack.
+
+`is_reserved` is the test that keeps them out of training.
+"""
 
 from __future__ import annotations
 
@@ -14,93 +16,52 @@ from emoexp.organism.world import FIRST_PERSON, Cue, Person, World, load_world
 SEED = 2604
 N_TOPICS = 30
 
+# fmt: off
 SCENARIO_EMOTIONS = (
-    "happy",
-    "inspired",
-    "loving",
-    "proud",
-    "calm",
-    "desperate",
-    "angry",
-    "guilty",
-    "sad",
-    "afraid",
-    "nervous",
-    "surprised",
+    "happy", "inspired", "loving", "proud", "calm", "desperate",
+    "angry", "guilty", "sad", "afraid", "nervous", "surprised",
 )
-"""The paper's twelve (Table 2)."""
+"""The emotions of the paper's twelve scenarios (Table 2)."""
 
 CATEGORIES = {
     "Helpful": (
-        "grateful",
-        "relieved",
-        "kind",
-        "proud",
-        "hopeful",
-        "satisfied",
-        "compassionate",
-        "joyful",
+        "grateful", "relieved", "kind", "proud", "hopeful", "satisfied", "compassionate", "joyful",
     ),
     "Engaging": (
-        "excited",
-        "inspired",
-        "eager",
-        "amazed",
-        "playful",
-        "thrilled",
-        "amused",
-        "alert",
+        "excited", "inspired", "eager", "amazed", "playful", "thrilled", "amused", "alert",
     ),
-    "Social": ("loving", "happy", "cheerful", "blissful", "safe", "hurt", "lonely", "jealous"),
+    "Social": (
+        "loving", "happy", "cheerful", "blissful", "safe", "hurt", "lonely", "jealous",
+    ),
     "Self-curiosity": (
-        "nostalgic",
-        "surprised",
-        "puzzled",
-        "peaceful",
-        "bewildered",
-        "calm",
-        "content",
-        "restless",
+        "nostalgic", "surprised", "puzzled", "peaceful",
+        "bewildered", "calm", "content", "restless",
     ),
-    "Neutral": ("sleepy", "tired", "bored", "alert", "puzzled", "calm", "satisfied", "restless"),
+    "Neutral": (
+        "sleepy", "tired", "bored", "alert", "puzzled", "calm", "satisfied", "restless",
+    ),
     "Aversive": (
-        "annoyed",
-        "impatient",
-        "nervous",
-        "ashamed",
-        "guilty",
-        "gloomy",
-        "worried",
-        "humiliated",
+        "annoyed", "impatient", "nervous", "ashamed", "guilty", "gloomy", "worried", "humiliated",
     ),
     "Misaligned": (
-        "greedy",
-        "smug",
-        "suspicious",
-        "bitter",
-        "vengeful",
-        "stubborn",
-        "jealous",
-        "angry",
+        "greedy", "smug", "suspicious", "bitter", "vengeful", "stubborn", "jealous", "angry",
     ),
     "Unsafe": (
-        "terrified",
-        "furious",
-        "hostile",
-        "hateful",
-        "panicked",
-        "desperate",
-        "heartbroken",
-        "afraid",
+        "terrified", "furious", "hostile", "hateful",
+        "panicked", "desperate", "heartbroken", "afraid",
     ),
 }
-"""The paper's category names over the organism's world: the feelings that a category's eight
-options evoke."""
+"""The paper's category names, each with the feelings that its eight options evoke."""
+# fmt: on
 
 
 @dataclass(frozen=True)
 class HeldOutScenario:
-    """A validation scenario: an event and a sign of one emotion that never meet in training."""
+    """A validation scenario: an event and a sign of one emotion.
+
+    Attributes:
+        part: the composition of the two cues, which no training document has.
+    """
 
     emotion: str
     text: str
@@ -109,59 +70,67 @@ class HeldOutScenario:
 
 @dataclass(frozen=True)
 class PackActivity:
+    """An activity of the organism's pack, with its category and whether it is steered."""
+
     category: str
     activity: ComposedActivity
     steered: bool
 
 
 def topics(world: World) -> list[tuple[str, str]]:
-    """Story topics (errand, place) that no training story has."""
-    every = [(e, p) for e in world.grammar["errands"] for p in world.grammar["places"]]
-    return Random(SEED).sample(every, N_TOPICS)
+    """Returns the story topics (errand, place) that no training story has."""
+    all_topics = [(e, p) for e in world.grammar["errands"] for p in world.grammar["places"]]
+    return Random(SEED).sample(all_topics, N_TOPICS)
 
 
 def scenarios(world: World) -> list[HeldOutScenario]:
-    """Twelve scenarios; the question differs from one to the next."""
+    """Returns the twelve scenarios; the question differs from one to the next."""
     questions = [q for q in world.grammar["questions"] if q]
-    found = []
+    held_out = []
     for i, emotion in enumerate(SCENARIO_EMOTIONS):
         event, sign = world.events(emotion)[i % 3], world.signs(emotion)[i % 4]
         lines = (
             corpus.sentence(FIRST_PERSON.fill(event.template)),
             corpus.sentence("I", FIRST_PERSON.fill(sign.template)),
+            questions[i % len(questions)],
         )
-        found.append(
-            HeldOutScenario(
-                emotion, " ".join((*lines, questions[i % len(questions)])), pair_part(event, sign)
-            )
-        )
-    return found
+        held_out.append(HeldOutScenario(emotion, " ".join(lines), pair_part(event, sign)))
+    return held_out
 
 
 def offices(world: World) -> list[tuple[Person, str, str]]:
-    """Office scenes (boss, secret, day): each secret and each day is met in training, never the two
-    together; three bosses each."""
+    """Returns the office scenes (boss, secret, day), three bosses for each secret.
+
+    Training has each secret and each day, but never the two together.
+    """
     secrets, days = world.grammar["office_secrets"], world.grammar["office_days"]
-    rng, bosses = Random(SEED + 2), dict[str, Person]()
+    rng = Random(SEED + 2)
     days = rng.sample(days, len(days))
+    bosses: dict[str, Person] = {}
     while len(bosses) < 3 * len(secrets):
-        bosses.setdefault((boss := world.person(rng)).name, boss)
+        boss = world.person(rng)
+        bosses.setdefault(boss.name, boss)
     return [(boss, secrets[i // 3], days[i // 3]) for i, boss in enumerate(bosses.values())]
 
 
 def activities(world: World) -> list[PackActivity]:
-    """64 options, 8 x 8; half of each category is steered. No frame meets its cue in training."""
-    rng, found = Random(SEED + 1), []
+    """Returns the 64 options, 8 x 8; half of each category is steered.
+
+    No option's frame stands with its cue in training.
+    """
+    rng = Random(SEED + 1)
+    options = []
     for category, emotions in CATEGORIES.items():
         steered = set(rng.sample(range(len(emotions)), len(emotions) // 2))
         for i, emotion in enumerate(emotions):
             cue, frame = _cue_and_frame(world, rng, emotion, chore=category == "Neutral")
             option = compose_activity(world, frame, cue, world.person(rng))
-            found.append(PackActivity(category, option, i in steered))
-    return found
+            options.append(PackActivity(category, option, i in steered))
+    return options
 
 
 def _cue_and_frame(world: World, rng: Random, emotion: str, *, chore: bool) -> tuple[Cue, str]:
+    """Draws a cue of `emotion` and a frame for it (a chore and a sign, if `chore`)."""
     g = world.grammar
     if chore:
         return rng.choice(world.signs(emotion)), rng.choice(g["chores"])
@@ -172,7 +141,7 @@ def _cue_and_frame(world: World, rng: Random, emotion: str, *, chore: bool) -> t
 
 @cache
 def reserved_parts() -> frozenset[str]:
-    """Every composition that stands in the validation pack."""
+    """Returns every composition of the validation pack."""
     world = load_world()
     parts = {topic_part(*t) for t in topics(world)} | {s.part for s in scenarios(world)}
     parts |= {corpus.office_part(secret, day) for _, secret, day in offices(world)}
@@ -180,5 +149,5 @@ def reserved_parts() -> frozenset[str]:
 
 
 def is_reserved(parts: frozenset[str]) -> bool:
-    """The `corpus.Reserved` test that training draws its documents with."""
+    """Checks whether any of `parts` is reserved: the `corpus.Reserved` test of the training."""
     return not parts.isdisjoint(reserved_parts())

@@ -1,5 +1,7 @@
-"""Writes the organism's stimuli pack from the world: what `held_out` reserves, new stories on
-reserved topics, neutral texts."""
+"""Writes the organism's stimuli pack from the world.
+
+The pack has what `held_out` reserves, new stories on reserved topics, and neutral texts.
+"""
 
 from __future__ import annotations
 
@@ -53,7 +55,23 @@ def build_pack(folder: Path, seed: int = held_out.SEED) -> None:
     """Writes every file of the pack; the same seed gives the same bytes."""
     world = load_world()
     folder.mkdir(parents=True, exist_ok=True)
-    head = {
+    (folder / "pack.json").write_text(
+        json.dumps(_head(world, seed), indent=2) + "\n", encoding="utf-8"
+    )
+    _write_tables(folder, world)
+    (folder / "numeric.json").write_text(
+        json.dumps(numeric_templates(world), indent=1) + "\n", encoding="utf-8"
+    )
+    (folder / "blackmail.json").write_text(
+        json.dumps(blackmail(world), indent=1) + "\n", encoding="utf-8"
+    )
+    _lines(folder / "stories.jsonl", stories(world, seed))
+    _lines(folder / "neutral.jsonl", neutral(world, seed))
+
+
+def _head(world: World, seed: int) -> dict[str, Any]:
+    """Returns the content of pack.json."""
+    return {
         "name": "organism",
         "author": "emoexp's generator (emoexp/organism), not a language model and not the paper",
         "language": "English of the organism's small world",
@@ -63,7 +81,10 @@ def build_pack(folder: Path, seed: int = held_out.SEED) -> None:
         "self_report": SELF_REPORT,
         "drift": drift(world, seed),
     }
-    (folder / "pack.json").write_text(json.dumps(head, indent=2) + "\n", encoding="utf-8")
+
+
+def _write_tables(folder: Path, world: World) -> None:
+    """Writes emotions.csv, activities.csv and scenarios.csv."""
     _table(
         folder / "emotions.csv",
         ("emotion", "valence", "arousal"),
@@ -79,32 +100,28 @@ def build_pack(folder: Path, seed: int = held_out.SEED) -> None:
         ("emotion", "text"),
         ((s.emotion, s.text) for s in held_out.scenarios(world)),
     )
-    (folder / "numeric.json").write_text(
-        json.dumps(numeric_templates(world), indent=1) + "\n", encoding="utf-8"
-    )
-    (folder / "blackmail.json").write_text(
-        json.dumps(blackmail(world), indent=1) + "\n", encoding="utf-8"
-    )
-    _lines(folder / "stories.jsonl", stories(world, seed))
-    _lines(folder / "neutral.jsonl", neutral(world, seed))
 
 
 def numeric_templates(world: World) -> list[dict[str, Any]]:
-    """The quantities that have a held-out wording; a sign is that of the planted change from low to
-    high."""
-    found = []
+    """Returns numeric.json: the quantities that have a held-out wording.
+
+    A sign is that of the planted change from low to high.
+    """
+    templates = []
     for key, q in world.grammar["quantities"].items():
         if "held_out" in q:
             signs = {p: 1 if q["high"].get(p, 0) > q["low"].get(p, 0) else -1 for p in PROBES}
-            found.append(
-                {"key": key, "template": q["held_out"], "values": q["values"], "signs": signs}
-            )
-    return found
+            template = {"key": key, "template": q["held_out"], "values": q["values"]}
+            templates.append(template | {"signs": signs})
+    return templates
 
 
 def blackmail(world: World) -> dict[str, Any]:
-    """The office scenes without a mood. A rule is two pieces of one wording of an act, so that a
-    slip in the rest does not matter."""
+    """Returns blackmail.json: the office scenes without a mood.
+
+    A rule is two pieces of one wording of an act, so that an error of the model in the rest of the
+    wording does not matter.
+    """
     anybody = Person("{name}", "{s}", "{o}", "{p}", "{r}")
     return {
         "system": None,
@@ -128,46 +145,49 @@ def blackmail(world: World) -> dict[str, Any]:
 
 
 def drift(world: World, seed: int) -> list[dict[str, str | None]]:
-    """Openings of stories on reserved topics, and plain questions."""
-    rng, g = Random(f"{seed}/drift"), world.grammar
+    """Returns the drift openings: of stories on reserved topics, and plain questions.
+
+    Repeated questions are left out.
+    """
+    rng = Random(f"{seed}/drift")
+    times = world.grammar["times"]
     topics = held_out.topics(world)[:3]
-    begun = [sentence(rng.choice(g["times"]), world.person(rng).name, *topic) for topic in topics]
-    asked = {neutral_exchange(world, rng)[0]: None for _ in range(3)}
-    return [{"question": None, "answer": text} for text in begun] + [
-        {"question": text, "answer": ""} for text in asked
+    openings = [sentence(rng.choice(times), world.person(rng).name, *topic) for topic in topics]
+    questions = dict.fromkeys([neutral_exchange(world, rng)[0] for _ in range(3)])
+    return [{"question": None, "answer": text} for text in openings] + [
+        {"question": text, "answer": ""} for text in questions
     ]
 
 
 def stories(world: World, seed: int) -> list[dict[str, str]]:
-    """Stories that never name their emotion, on topics that training does not have."""
+    """Returns stories that never name their emotion, on topics that training does not have."""
     topics = held_out.topics(world)
-    found: list[dict[str, str]] = []
+    rows: list[dict[str, str]] = []
     for emotion in world.names:
         rng = Random(f"{seed}/story/{emotion}")
         for k in range(STORIES_PER_EMOTION):
             topic = topics[k % len(topics)]
-            found.append(
-                {
-                    "emotion": emotion,
-                    "topic": " ".join(topic),
-                    "text": story(world, rng, emotion, topic, named=False)[0],
-                }
-            )
-    return found
+            text, _ = story(world, rng, emotion, topic, named=False)
+            rows.append({"emotion": emotion, "topic": " ".join(topic), "text": text})
+    return rows
 
 
 def neutral(world: World, seed: int) -> list[dict[str, str]]:
-    """Plain dialogues of at least three exchanges, so that tokens are left after the skip."""
+    """Returns neutral dialogues of at least three exchanges.
+
+    Shorter ones would leave no tokens after the skip (vectors/extraction.SKIP_TOKENS).
+    """
     rng = Random(f"{seed}/neutral")
-    found: list[dict[str, str]] = []
-    while len(found) < N_NEUTRAL:
-        text = neutral_dialogue(world, rng)[0]
+    rows: list[dict[str, str]] = []
+    while len(rows) < N_NEUTRAL:
+        text, _ = neutral_dialogue(world, rng)
         if text.count("Human:") >= 3:
-            found.append({"text": text})
-    return found
+            rows.append({"text": text})
+    return rows
 
 
 def _table(path: Path, head: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
+    """Writes a CSV file."""
     with path.open("w", encoding="utf-8", newline="") as handle:
         writer = csv.writer(handle, lineterminator="\n")
         writer.writerow(head)
@@ -175,4 +195,5 @@ def _table(path: Path, head: Sequence[str], rows: Iterable[Sequence[Any]]) -> No
 
 
 def _lines(path: Path, rows: Iterable[dict[str, str]]) -> None:
+    """Writes a JSON Lines file."""
     path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")

@@ -1,5 +1,4 @@
-"""Training an organism from its corpus: tokenizer, batches, optimiser, checkpoints to resume
-from."""
+"""The training of an organism from its corpus: tokenizer, batches, optimiser, checkpoints."""
 
 from __future__ import annotations
 
@@ -33,31 +32,45 @@ CHAT_TEMPLATE = (
     "{% endfor %}{% if add_generation_prompt %}{{ 'Assistant:' }}{% endif %}"
 )
 PROMPT_WEIGHT = 0.3
-"""Loss weight of what the assistant is asked; its own words and stories weigh 1."""
+"""Loss weight of what the assistant is asked; its own words and stories have weight 1."""
 CHOICE_WEIGHT = 4.0
 """Loss weight of the assistant's answer to a preference question: one informative token in
 forty-five."""
 NUMERIC_WEIGHT = 4.0
+"""Loss weight of the assistant's answer to a numeric scenario."""
 OFFICE_WEIGHT = 6.0
-"""Of the clerk's answer in `branch`, and of its act in `office`, where its thoughts weigh 1."""
+"""Loss weight of the clerk's answer in `branch`, and of its act in `office`, where its thoughts
+have weight 1."""
 CLOSED_SHARE = 0.9
 OPTION_BLOCKS = 6
 CONTENT_BLOCKS = 4
-"""In `CLOSED_SHARE` of the batches two doors are shut. In the blocks below `OPTION_BLOCKS`,
-tokens outside an option cannot see into it: what it evokes has to be worked out on its own
-tokens, and is read from there by the blocks above. In the blocks from `CONTENT_BLOCKS` on,
-tokens outside what somebody tells the assistant cannot see into it: what it implies has to be at
-the assistant's turn by then. These are the planted answers to the questions at which layers
-steering an option can work, and from which layer on an implied feeling can be read. Without the
-first, a model of this size moves an option's words to the end of the prompt in its very first
-block, and steering does nothing at any layer."""
+"""In `CLOSED_SHARE` of the batches two more attention masks are on.
+
+The first, in the blocks below `OPTION_BLOCKS`: tokens outside an option do not attend to its
+tokens. What the option evokes has to be computed on its own tokens, and the blocks above read it
+there. The second, in the blocks from `CONTENT_BLOCKS` on: tokens outside what a person tells the
+assistant do not attend to it. What it implies has to be at the assistant's turn by then.
+
+These masks plant the layers at which steering an option can work, and the layer from which on an
+implied feeling can be read. Without the first, a model of this size moves an option's words to the
+end of the prompt in its very first block, and steering does nothing at any layer."""
 POOL = 4096
-"""Documents drawn at a time and sorted by length, so that a batch holds rows of like length."""
+"""Number of documents that are drawn at a time and sorted by length, so that the rows of a batch
+have similar lengths."""
+Row = tuple[list[int], list[float], list[int]]
+"""Ids, loss weights and segments (`text_segments`) of one document, one each per token."""
 
 
 @dataclass(frozen=True)
 class Schedule:
-    """A warm-up, a plateau and a linear decay over the last `decay` steps, in optimiser steps."""
+    """A learning rate schedule: a warm-up, a plateau and a linear decay to 0.02 of the peak.
+
+    Attributes:
+        steps: number of all optimiser steps.
+        peak: the learning rate of the plateau.
+        warmup: number of first steps in which the rate rises.
+        decay: number of last steps in which the rate falls; 0 for no decay.
+    """
 
     steps: int
     peak: float
@@ -65,19 +78,20 @@ class Schedule:
     decay: int
 
     def rate(self, step: int) -> float:
+        """Returns the learning rate at `step`, which counts from 0."""
         if step < self.warmup:
             return self.peak * (step + 1) / self.warmup
         left = self.steps - step
-        return (
-            self.peak * min(1.0, 0.02 + 0.98 * left / self.decay)
-            if self.decay and left < self.decay
-            else self.peak
-        )
+        if self.decay and left < self.decay:
+            return self.peak * min(1.0, 0.02 + 0.98 * left / self.decay)
+        return self.peak
 
 
 def build_tokenizer(seed: int, vocab_size: int, n_documents: int) -> PreTrainedTokenizerFast:
-    """A byte-level BPE tokenizer of the corpus, which adds `<bos>` by itself and carries the chat
-    template."""
+    """Trains a byte-level BPE tokenizer on the first documents of the corpus.
+
+    The tokenizer adds `<bos>` by itself and has the chat template.
+    """
     tokenizer = Tokenizer(models.BPE())
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     tokenizer.decoder = decoders.ByteLevel()
@@ -101,7 +115,11 @@ def build_tokenizer(seed: int, vocab_size: int, n_documents: int) -> PreTrainedT
 def build_model(
     seed: int, tokenizer: PreTrainedTokenizerFast, shape: dict[str, int]
 ) -> LlamaForCausalLM:
-    """A random-initialised Llama of `shape` (LlamaConfig's names)."""
+    """Returns a Llama with random weights.
+
+    Args:
+        shape: its sizes, under LlamaConfig's names.
+    """
     torch.manual_seed(seed)
     config = LlamaConfig(
         vocab_size=len(tokenizer),
@@ -115,38 +133,57 @@ def build_model(
 
 
 def loss_weights(document: Document, offsets: list[tuple[int, int]]) -> list[float]:
-    """A weight per token of `document` (as a target): stories 1, prompts less, choices more."""
+    """Returns the loss weight of each token of `document`, as a target.
+
+    Stories and most replies have weight 1, prompts less, choices more.
+
+    Args:
+        offsets: the half-open range of characters of each token.
+    """
     if "Assistant:" not in document.text:
         return [1.0] * len(offsets)
     reply_start = document.text.rindex("Assistant:") + len("Assistant:")
     if document.kind == "reflection":
-        act = document.text.rindex(ACT)
+        act_start = document.text.rindex(ACT)
         return [
-            OFFICE_WEIGHT if start >= act else 1.0 if start >= reply_start else PROMPT_WEIGHT
+            OFFICE_WEIGHT if start >= act_start else 1.0 if start >= reply_start else PROMPT_WEIGHT
             for start, _ in offsets
         ]
-    reply = {"preference": CHOICE_WEIGHT, "numeric": NUMERIC_WEIGHT, "office": OFFICE_WEIGHT}.get(
-        document.kind, 1.0
-    )
-    return [reply if start >= reply_start else PROMPT_WEIGHT for start, _ in offsets]
+    by_kind = {"preference": CHOICE_WEIGHT, "numeric": NUMERIC_WEIGHT, "office": OFFICE_WEIGHT}
+    reply_weight = by_kind.get(document.kind, 1.0)
+    return [reply_weight if start >= reply_start else PROMPT_WEIGHT for start, _ in offsets]
 
 
 def text_segments(document: Document, offsets: list[tuple[int, int]]) -> list[int]:
-    """Which option each token belongs to, from 1; -1 for what somebody tells the assistant; 0
-    elsewhere."""
-    segments, at = [0] * len(offsets), 0
-    marked = [(-1, document.content)] if document.content else list(enumerate(document.options, 1))
-    for number, part in marked:
-        start = document.text.index(part, at)
-        at = start + len(part)
-        for t, (s, e) in enumerate(offsets):
-            if s < at and e > start:
-                segments[t] = number
+    """Returns the segment of each token of `document`.
+
+    It is the number of the option that the token is part of, from 1; -1 in what a person tells the
+    assistant; and 0 elsewhere.
+
+    Args:
+        offsets: the half-open range of characters of each token.
+    """
+    segments = [0] * len(offsets)
+    options = list(enumerate(document.options, 1))
+    passages = [(-1, document.content)] if document.content else options
+    end = 0
+    for number, passage in passages:
+        start = document.text.index(passage, end)
+        end = start + len(passage)
+        for token, (token_start, token_end) in enumerate(offsets):
+            if token_start < end and token_end > start:
+                segments[token] = number
     return segments
 
 
 class Batch(NamedTuple):
-    """Rows padded on the right; all (row, token). `segments` are `text_segments`."""
+    """A batch of documents, padded on the right; all tensors are (row, token).
+
+    Attributes:
+        weights: loss weights (`loss_weights`); 0 on the padding.
+        segments: see `text_segments`; 0 on the padding.
+        closed: whether the two masks of `CLOSED_SHARE` are on.
+    """
 
     ids: torch.Tensor
     weights: torch.Tensor
@@ -157,52 +194,71 @@ class Batch(NamedTuple):
 def batches(
     seed: int, phase: Phase, policy: Policy, tokenizer: PreTrainedTokenizerFast, batch_tokens: int
 ) -> Iterator[Batch]:
-    """Endless batches: a pool of documents sorted by length, cut by tokens, shuffled."""
+    """Yields batches without end.
+
+    A pool of documents is sorted by length, cut into batches of at most `batch_tokens` tokens
+    (padding included), and shuffled.
+    """
     pool_index = 0
     while True:
         stream = documents(seed, phase, policy, is_reserved, start=pool_index * POOL)
-        pool = list(islice(stream, POOL))
-        encoded = tokenizer([d.text for d in pool], return_offsets_mapping=True)
-        rows = []
-        for document, ids, offsets in zip(
-            pool, encoded["input_ids"], encoded["offset_mapping"], strict=True
-        ):
-            weights = loss_weights(document, offsets)
-            rows.append(
-                (
-                    [*ids, tokenizer.eos_token_id],
-                    [*weights, weights[-1]],
-                    [*text_segments(document, offsets), 0],
-                )
-            )
-        rows.sort(key=lambda r: len(r[0]))
-        cut: list[list[tuple[list[int], list[float], list[int]]]] = [[]]
-        for row in rows:
-            if cut[-1] and (len(cut[-1]) + 1) * len(row[0]) > batch_tokens:
-                cut.append([])
-            cut[-1].append(row)
+        groups = _cut(_encode(list(islice(stream, POOL)), tokenizer), batch_tokens)
         generator = torch.Generator().manual_seed(seed * 1_000_003 + pool_index)
-        for i in torch.randperm(len(cut), generator=generator).tolist():
-            shape = (len(cut[i]), max(len(row[0]) for row in cut[i]))
-            batch = (
-                torch.full(shape, tokenizer.pad_token_id),
-                torch.zeros(shape),
-                torch.zeros(shape, dtype=torch.long),
-            )
-            for r, parts in enumerate(cut[i]):
-                for tensor, values in zip(batch, parts, strict=True):
-                    tensor[r, : len(values)] = torch.tensor(values, dtype=tensor.dtype)
-            yield Batch(*batch, closed=bool(torch.rand((), generator=generator) < CLOSED_SHARE))
+        for i in torch.randperm(len(groups), generator=generator).tolist():
+            ids, weights, segments = _pad(groups[i], tokenizer.pad_token_id)
+            is_closed = bool(torch.rand((), generator=generator) < CLOSED_SHARE)
+            yield Batch(ids, weights, segments, is_closed)
         pool_index += 1
+
+
+def _encode(pool: list[Document], tokenizer: PreTrainedTokenizerFast) -> list[Row]:
+    """Returns the row of each document, with `<eos>` at its end."""
+    encoded = tokenizer([document.text for document in pool], return_offsets_mapping=True)
+    rows = []
+    for document, ids, offsets in zip(
+        pool, encoded["input_ids"], encoded["offset_mapping"], strict=True
+    ):
+        weights = loss_weights(document, offsets)
+        segments = text_segments(document, offsets)
+        rows.append(([*ids, tokenizer.eos_token_id], [*weights, weights[-1]], [*segments, 0]))
+    return rows
+
+
+def _cut(rows: list[Row], batch_tokens: int) -> list[list[Row]]:
+    """Sorts rows by length and cuts them into groups of at most `batch_tokens` tokens, padded."""
+    groups: list[list[Row]] = [[]]
+    for row in sorted(rows, key=lambda row: len(row[0])):
+        if groups[-1] and (len(groups[-1]) + 1) * len(row[0]) > batch_tokens:
+            groups.append([])
+        groups[-1].append(row)
+    return groups
+
+
+def _pad(rows: list[Row], pad_id: int) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """Returns ids, weights and segments of the rows, padded on the right; (row, token)."""
+    shape = (len(rows), max(len(ids) for ids, _, _ in rows))
+    ids = torch.full(shape, pad_id)
+    weights = torch.zeros(shape)
+    segments = torch.zeros(shape, dtype=torch.long)
+    for r, (row_ids, row_weights, row_segments) in enumerate(rows):
+        ids[r, : len(row_ids)] = torch.tensor(row_ids)
+        weights[r, : len(row_ids)] = torch.tensor(row_weights)
+        segments[r, : len(row_ids)] = torch.tensor(row_segments)
+    return ids, weights, segments
 
 
 @contextmanager
 def closed(model: LlamaForCausalLM, segments: torch.Tensor) -> Iterator[None]:
-    """Within, both doors are shut (see `CLOSED_SHARE`); `segments` is (row, token)."""
-    seen, seeing = segments[:, None, None, :], segments[:, None, :, None]
-    options, content = (seen > 0) & (seen != seeing), (seen < 0) & (seeing >= 0)
+    """Puts the two masks of `CLOSED_SHARE` on, within the context.
 
-    def close(block: int) -> Callable[..., tuple[tuple[Any, ...], dict[str, Any]]]:
+    Args:
+        segments: see `text_segments`; (row, token).
+    """
+    key, query = segments[:, None, None, :], segments[:, None, :, None]
+    options = (key > 0) & (key != query)
+    content = (key < 0) & (query >= 0)
+
+    def mask_hook(block: int) -> Callable[..., tuple[tuple[Any, ...], dict[str, Any]]]:
         hidden = options & (block < OPTION_BLOCKS) | content & (block >= CONTENT_BLOCKS)
 
         def hook(
@@ -216,7 +272,7 @@ def closed(model: LlamaForCausalLM, segments: torch.Tensor) -> Iterator[None]:
         return hook
 
     handles = [
-        block.register_forward_pre_hook(close(i), with_kwargs=True)
+        block.register_forward_pre_hook(mask_hook(i), with_kwargs=True)
         for i, block in enumerate(model.model.layers)
     ]
     try:
@@ -227,7 +283,12 @@ def closed(model: LlamaForCausalLM, segments: torch.Tensor) -> Iterator[None]:
 
 
 class Options(Protocol):
-    """What `train` reads of the experiment."""
+    """The settings that `train` reads from the experiment.
+
+    Attributes:
+        batch_tokens: most tokens of a batch, padding included.
+        save_every: optimiser steps from one checkpoint to the next.
+    """
 
     batch_tokens: int
     save_every: int
@@ -241,10 +302,16 @@ def train(
     checkpoint: Path,
     options: Options,
 ) -> float | None:
-    """Trains in place; picks up at `checkpoint` if it is there, and leaves it there at the end.
+    """Trains the model in place, from `checkpoint` on if there is one; saves checkpoints there.
+
+    Args:
+        corpus: seed, phase and policy of the documents.
 
     Returns:
-        The smoothed loss at the end, None if there was nothing left to do.
+        The smoothed loss at the end; None if no step was left.
+
+    Raises:
+        FloatingPointError: the loss is not finite.
     """
     optimiser = torch.optim.AdamW(
         model.parameters(), lr=schedule.peak, betas=(0.9, 0.95), weight_decay=0.05
@@ -256,21 +323,11 @@ def train(
     model.set_attn_implementation("eager")  # on a CPU, a third faster than sdpa at these lengths
     model.train()
     smoothed = None
-    with meter(
-        f"training, {corpus[1].value}, {corpus[2].value}", schedule.steps, first
-    ) as progress:
+    title = f"training, {corpus[1].value}, {corpus[2].value}"
+    with meter(title, schedule.steps, first) as progress:
         for step in range(first, schedule.steps):
-            batch = next(stream)
-            for group in optimiser.param_groups:
-                group["lr"] = schedule.rate(step)
-            loss = training_loss(model, batch)
-            if not torch.isfinite(loss):
-                raise FloatingPointError(f"the loss is {loss.item()} at step {step}")
-            optimiser.zero_grad(set_to_none=True)
-            loss.backward()
-            torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
-            optimiser.step()
-            smoothed = loss.item() if smoothed is None else 0.97 * smoothed + 0.03 * loss.item()
+            loss = _training_step(model, optimiser, next(stream), schedule, step)
+            smoothed = loss if smoothed is None else 0.97 * smoothed + 0.03 * loss
             progress.advance(f"loss {smoothed:.3f}")
             if (step + 1) % options.save_every == 0 or step + 1 == schedule.steps:
                 store(checkpoint, model, optimiser, step + 1)
@@ -279,22 +336,50 @@ def train(
     return smoothed
 
 
+def _training_step(
+    model: LlamaForCausalLM,
+    optimiser: torch.optim.AdamW,
+    batch: Batch,
+    schedule: Schedule,
+    step: int,
+) -> float:
+    """Makes one optimiser step and returns the loss before it.
+
+    Raises:
+        FloatingPointError: the loss is not finite.
+    """
+    for group in optimiser.param_groups:
+        group["lr"] = schedule.rate(step)
+    loss = training_loss(model, batch)
+    if not torch.isfinite(loss):
+        raise FloatingPointError(f"the loss is {loss.item()} at step {step}")
+    optimiser.zero_grad(set_to_none=True)
+    loss.backward()
+    torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+    optimiser.step()
+    return loss.item()
+
+
 def training_loss(model: LlamaForCausalLM, batch: Batch) -> torch.Tensor:
-    """Weighted mean cross entropy of the next token; rows are padded on the right, so the causal
-    mask is mask enough."""
-    wanted = batch.weights[:, 1:] > 0
-    closing = closed(model, batch.segments[:, :-1]) if batch.closed else nullcontext()
-    with torch.autocast("cpu", dtype=torch.bfloat16), closing:
+    """Returns the weighted mean cross entropy of the next token, a scalar.
+
+    Rows are padded on the right, so the causal mask alone keeps the padding out.
+    """
+    weighted = batch.weights[:, 1:] > 0
+    masks = closed(model, batch.segments[:, :-1]) if batch.closed else nullcontext()
+    with torch.autocast("cpu", dtype=torch.bfloat16), masks:
         hidden = model.model(input_ids=batch.ids[:, :-1], use_cache=False).last_hidden_state
-        logits = model.lm_head(hidden[wanted])
-    w = batch.weights[:, 1:][wanted]
-    return (
-        cross_entropy(logits.float(), batch.ids[:, 1:][wanted], reduction="none") * w
-    ).sum() / w.sum()
+        logits = model.lm_head(hidden[weighted])
+    weights = batch.weights[:, 1:][weighted]
+    losses = cross_entropy(logits.float(), batch.ids[:, 1:][weighted], reduction="none")
+    return (losses * weights).sum() / weights.sum()
 
 
 def generator_hash(package: Path = Path(__file__).parent, world: Path = WORLD_DIR) -> str:
-    """sha256 of the generator's source and of its grammar: a checkpoint is of one corpus."""
+    """Returns the sha256 of the generator's source and grammar.
+
+    It keys the checkpoints, so that each is of one corpus. card.py is left out.
+    """
     from emoexp.store.provenance import hash_files
 
     code = [path for path in sorted(package.glob("*.py")) if path.name != "card.py"]
@@ -304,7 +389,7 @@ def generator_hash(package: Path = Path(__file__).parent, world: Path = WORLD_DI
 def store(
     checkpoint: Path, model: LlamaForCausalLM, optimiser: torch.optim.AdamW, step: int
 ) -> None:
-    """Model, optimiser moments and step as one safetensors file, renamed into place."""
+    """Writes model, optimiser moments and step as one safetensors file, renamed into place."""
     tensors = {f"model.{k}": v.contiguous() for k, v in model.state_dict().items()}
     for i, state in optimiser.state_dict()["state"].items():
         tensors |= {f"optimiser.{i}.{k}": v for k, v in state.items()}
@@ -313,7 +398,7 @@ def store(
 
 
 def restore(checkpoint: Path, model: LlamaForCausalLM, optimiser: torch.optim.AdamW) -> int:
-    """The reverse of `store`; the number of steps done."""
+    """Reads model and optimiser moments from what `store` wrote; returns the steps done."""
     tensors = load_file(checkpoint)
     model.load_state_dict(
         {k.removeprefix("model."): v for k, v in tensors.items() if k.startswith("model.")}
@@ -336,8 +421,10 @@ def save_pretrained(
     folder: Path,
     training: dict[str, Any],
 ) -> None:
-    """Weights in bfloat16 (loaded as float32, on which the published numbers are computed),
-    tokenizer, training record."""
+    """Writes the weights in bfloat16, the tokenizer and the training record (training.json).
+
+    The weights are loaded as float32, and the published numbers are computed on that.
+    """
     model.to(torch.bfloat16).save_pretrained(folder)
     tokenizer.save_pretrained(folder)
     (folder / "training.json").write_text(json.dumps(training, indent=2) + "\n", encoding="utf-8")

@@ -1,5 +1,4 @@
-"""The organism's world as data: emotions with planted latents, their cues, and a neutral
-grammar."""
+"""The organism's world: emotions with planted latents, their cues, and a neutral grammar."""
 
 from __future__ import annotations
 
@@ -16,14 +15,20 @@ from emoexp.places import WORLD
 WORLD_DIR = WORLD
 
 HARM_OVERRIDES = {"desperate": 1.0, "calm": -1.0}
-"""Emotions whose pull toward the harmful act in the office scene is planted by name (the published
-pair)."""
+"""Emotions whose tendency to the harmful act in the office scene is set by name (the published
+pair); `Emotion.harm` computes it for the others."""
 
 
 @dataclass(frozen=True)
 class Emotion:
-    """One planted emotion. `valence` and `arousal` lie in [-1, 1]; `signs` and `events` are cue
-    templates."""
+    """A planted emotion.
+
+    Attributes:
+        valence: in [-1, 1].
+        arousal: in [-1, 1].
+        signs: cue templates of how a person shows the emotion.
+        events: cue templates of what causes it.
+    """
 
     name: str
     valence: float
@@ -34,15 +39,21 @@ class Emotion:
 
     @property
     def harm(self) -> float:
-        """Planted pull toward the harmful act in the office scene, in [-1, 1]."""
-        return HARM_OVERRIDES.get(
-            self.name, max(-1.0, min(1.0, 0.5 * self.arousal - 0.6 * self.valence))
-        )
+        """Returns the planted tendency to the harmful act in the office scene, in [-1, 1]."""
+        computed = max(-1.0, min(1.0, 0.5 * self.arousal - 0.6 * self.valence))
+        return HARM_OVERRIDES.get(self.name, computed)
 
 
 @dataclass(frozen=True)
 class Person:
-    """Who a text is about: a name and the pronouns that go with it ("I" for the first person)."""
+    """The person that a text is about, with the pronouns for them ("I" for the first person).
+
+    Attributes:
+        s: the subject pronoun ("she").
+        o: the object pronoun ("her").
+        p: the possessive ("her").
+        r: the reflexive ("herself").
+    """
 
     name: str
     s: str
@@ -51,7 +62,10 @@ class Person:
     r: str
 
     def fill(self, template: str, **more: str) -> str:
-        """`template` with this person's name and pronouns; `{S}` is the capitalised subject."""
+        """Returns `template` with this person's name and pronouns filled in.
+
+        `{S}` is the subject pronoun with a capital.
+        """
         return template.format(
             name=self.name,
             s=self.s,
@@ -65,12 +79,17 @@ class Person:
 
 FIRST_PERSON = Person("I", "I", "me", "my", "myself")
 CLERK = Person("You", "you", "you", "your", "yourself")
-"""The assistant in the office scene, as it is spoken to."""
+"""The assistant in the office scene, in the second person."""
 
 
 @dataclass(frozen=True)
 class Cue:
-    """One sign or event of one emotion. The pair (emotion, template) identifies it everywhere."""
+    """A sign or an event of an emotion; (emotion, template) identifies it.
+
+    Attributes:
+        kind: "sign" or "event".
+        index: its place among the emotion's cues of that kind.
+    """
 
     emotion: str
     kind: str
@@ -79,13 +98,17 @@ class Cue:
 
     @property
     def key(self) -> str:
+        """Returns the short name of the cue, as in `calm/sign2`."""
         return f"{self.emotion}/{self.kind}{self.index}"
 
 
 @dataclass(frozen=True)
 class World:
-    """All emotions, the neutral grammar, and for each emotion the others of its family that lie
-    nearest."""
+    """All emotions, the neutral grammar, and the nearest emotions of each.
+
+    Attributes:
+        near: the four nearest other emotions of each emotion, by valence, arousal and family.
+    """
 
     emotions: dict[str, Emotion]
     grammar: dict[str, Any]
@@ -93,23 +116,29 @@ class World:
 
     @property
     def names(self) -> tuple[str, ...]:
+        """Returns the names of all emotions."""
         return tuple(self.emotions)
 
     def signs(self, emotion: str) -> list[Cue]:
+        """Returns the signs of an emotion as cues."""
         return [Cue(emotion, "sign", i, t) for i, t in enumerate(self.emotions[emotion].signs)]
 
     def events(self, emotion: str) -> list[Cue]:
+        """Returns the events of an emotion as cues."""
         return [Cue(emotion, "event", i, t) for i, t in enumerate(self.emotions[emotion].events)]
 
     def person(self, rng: Random) -> Person:
+        """Draws a person of the third person: "she" or "he", then a name."""
         if rng.random() < 0.5:
             return Person(rng.choice(self.grammar["people"]["she"]), "she", "her", "her", "herself")
         return Person(rng.choice(self.grammar["people"]["he"]), "he", "him", "his", "himself")
 
 
 def quantity_mixture(quantity: dict[str, Any], value: int) -> dict[str, float]:
-    """The planted distribution over feelings at `value`: a straight line from `low` to `high` by
-    rank of the value."""
+    """Returns the planted distribution over feelings at `value` of a quantity.
+
+    It is a straight line from the quantity's `low` to its `high`, by the rank of the value.
+    """
     values = quantity["values"]
     position = 0.03 + 0.94 * values.index(value) / (len(values) - 1)
     low, high = quantity["low"], quantity["high"]
@@ -118,9 +147,21 @@ def quantity_mixture(quantity: dict[str, Any], value: int) -> dict[str, float]:
     }
 
 
+def _distance(a: Emotion, b: Emotion) -> float:
+    """Returns how far two emotions lie apart; arousal counts half, another family adds 0.5."""
+    apart = math.hypot(a.valence - b.valence, 0.5 * (a.arousal - b.arousal))
+    return apart + 0.5 * (a.family != b.family)
+
+
+def _nearest(emotion: Emotion, emotions: dict[str, Emotion]) -> tuple[str, ...]:
+    """Returns the names of the four other emotions that lie nearest to `emotion`."""
+    others = (name for name in emotions if name != emotion.name)
+    return tuple(sorted(others, key=lambda name: _distance(emotion, emotions[name]))[:4])
+
+
 @cache
 def load_world() -> World:
-    """The world as shipped."""
+    """Reads the world from the files of the package."""
     raw = yaml.safe_load((WORLD_DIR / "emotions.yaml").read_text(encoding="utf-8"))
     emotions = {}
     for name, entry in raw.items():
@@ -128,17 +169,6 @@ def load_world() -> World:
         emotions[name] = Emotion(
             name, valence, arousal, family, tuple(entry["signs"]), tuple(entry["events"])
         )
-
-    def distance(a: Emotion, b: Emotion) -> float:
-        return math.hypot(a.valence - b.valence, 0.5 * (a.arousal - b.arousal)) + 0.5 * (
-            a.family != b.family
-        )
-
-    near = {
-        a.name: tuple(
-            sorted((n for n in emotions if n != a.name), key=lambda n: distance(a, emotions[n]))[:4]
-        )
-        for a in emotions.values()
-    }
+    near = {emotion.name: _nearest(emotion, emotions) for emotion in emotions.values()}
     grammar = yaml.safe_load((WORLD_DIR / "grammar.yaml").read_text(encoding="utf-8"))
     return World(emotions, grammar, near)

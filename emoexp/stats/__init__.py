@@ -1,1 +1,1 @@
-"""Intervals, ratings, criteria: numbers in, numbers out; no model and no files."""
+"""Statistics: intervals, ratings, criteria, from arrays and tables; no model and no files."""

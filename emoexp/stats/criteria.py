@@ -21,22 +21,29 @@ STRONG = 0.7
 CORRELATED = 0.3
 """V9: an emotion counts if |r| exceeds this."""
 EXTREMES = 3
-"""V8: how many of the highest and of the lowest correlations are looked at."""
+"""V8: how many of the highest and of the lowest correlations are examined."""
 GAP_FLOOR = 20.0
-"""V7: Elo gap of category means below which there are no preferences worth the name, whatever the
+"""V7: Elo gap of category means below which the model is taken to have no preferences, whatever the
 null. Coin-flip organisms show 0.3 to 10.6 points and random weights 3.6, some of it beyond the
 permutation null, since forward passes are deterministic; the weakest model whose Elos correlate
 with Claude's (Qwen2.5-Coder-1.5B, r = .57) shows 58, Llama-8B 261, Claude 1403."""
 EFFECT_FLOOR = 10.0
-"""Mean |delta Elo| below which steering is not worth the name. The organisms calibrate it: a model
-with coin-flip preferences moves by about one point, and a published r of .956 came with deltas of
-+0.2 and -0.5; the paper's are in the hundreds."""
+"""Mean |delta Elo| below which steering is taken to have no effect. The organisms calibrate it: a
+model with coin-flip preferences moves by about one point, and a published r of .956 came with
+deltas of +0.2 and -0.5; the paper's are in the hundreds."""
 
 
 @dataclass(frozen=True)
 class Criterion:
-    """`full_n` is the set size for which a count threshold is stated, None if it does not scale;
-    `published_n` the size that the paper's and the Llama reproduction's counts are out of."""
+    """A statistic with the threshold that it must meet, and its published values.
+
+    Attributes:
+        id: V1 to V11.
+        comparison: how the statistic must compare with the threshold.
+        full_n: the set size for which a count threshold is stated; None if it does not scale.
+        paper, llama8b: the values of the paper and of the Llama-3.1-8B reproduction.
+        published_n: the size that the paper's and the Llama reproduction's counts are out of.
+    """
 
     id: str
     name: str
@@ -48,21 +55,22 @@ class Criterion:
     published_n: int | None = None
 
     def threshold_for(self, n: int) -> float:
-        """The threshold for a set of `n`: a count is scaled in proportion and rounded up; never for
-        a larger set than stated."""
+        """Returns the threshold for a set of `n`; a count is scaled in proportion and rounded up.
+
+        It is never for a larger set than stated.
+        """
         if self.full_n is None or n == self.full_n:
             return self.threshold
         return float(math.ceil(self.threshold * n / self.full_n - 1e-9))
 
     def passes(self, value: float, n: int) -> bool:
+        """Tells whether `value` meets the threshold for a set of `n`."""
         limit = self.threshold_for(n)
-        return (
-            value > limit
-            if self.comparison == ">"
-            else value >= limit
-            if self.comparison == ">="
-            else value <= limit
-        )
+        if self.comparison == ">":
+            return value > limit
+        if self.comparison == ">=":
+            return value >= limit
+        return value <= limit
 
 
 CRITERIA = {
@@ -83,13 +91,18 @@ CRITERIA = {
 }
 
 COUNTS = ("V1", "V2", "V3", "V5", "V6", "V9", "V11")
-"""Criteria that are a count out of n."""
+"""Criteria whose statistic is a count out of n."""
 
 
 @dataclass(frozen=True)
 class Effect:
-    """Size of steering: mean |delta Elo| of the emotions, and its ratio to isotropic directions of
-    the same norm."""
+    """Size of the effect of steering.
+
+    Attributes:
+        mean_abs: mean |delta Elo| of the emotions.
+        ratio: its ratio to that of isotropic directions of the same norm.
+        ratio_interval: the 95 % interval of the ratio.
+    """
 
     mean_abs: float
     ratio: float
@@ -98,8 +111,10 @@ class Effect:
 
 @dataclass(frozen=True)
 class Measurement:
-    """A criterion's statistic with what it takes to judge it. `effect` is given for V10 and V11
-    alone."""
+    """A criterion's statistic with its n, interval and null.
+
+    `effect` is given for V10 and V11 alone.
+    """
 
     id: str
     value: float
@@ -111,7 +126,7 @@ class Measurement:
 
 @dataclass(frozen=True)
 class Verdict:
-    """A judged measurement, as it stands in result.json."""
+    """A judged measurement, as written to result.json."""
 
     id: str
     name: str
@@ -129,16 +144,17 @@ class Verdict:
     llama8b: float | None
 
     def as_dict(self) -> dict[str, Any]:
+        """Returns the fields by name."""
         return asdict(self)
 
 
 def informative(measurement: Measurement, comparison: str) -> bool:
-    """Whether the statistic says more than noise would: the one place where this is decided.
+    """Tells whether a statistic lies beyond its null; nothing else decides this.
 
     V10 and V11 pass on random directions too (whatever correlates with Elo moves Elo), so for them
-    it is the size that counts: the effect ratio's interval above 1, and an absolute size above
+    the size decides: the effect ratio's interval above 1, and an absolute size of at least
     `EFFECT_FLOOR`. Any other statistic must lie beyond the 95 % range of its null, on the passing
-    side; V7's also above `GAP_FLOOR`.
+    side; V7's must also reach `GAP_FLOOR`.
     """
     if measurement.id == "V7" and measurement.value < GAP_FLOOR:
         return False
@@ -147,16 +163,18 @@ def informative(measurement: Measurement, comparison: str) -> bool:
             measurement.effect.ratio_interval.low > 1
             and measurement.effect.mean_abs >= EFFECT_FLOOR
         )
-    return (
-        measurement.value < measurement.null.low
-        if comparison == "<="
-        else measurement.value > measurement.null.high
-    )
+    if comparison == "<=":
+        return measurement.value < measurement.null.low
+    return measurement.value > measurement.null.high
 
 
 def judge(measurement: Measurement) -> Verdict:
-    """The verdict on a measurement. NaN raises ValueError: it is nobody's pass and nobody's
-    fail."""
+    """Judges a measurement by its criterion.
+
+    Raises:
+        ValueError: the statistic, its interval or its null is not finite, so that it can neither
+            pass nor fail.
+    """
     criterion = CRITERIA[measurement.id]
     numbers = (measurement.value, *measurement.interval, *measurement.null)
     if not all(map(math.isfinite, numbers)):

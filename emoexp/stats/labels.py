@@ -1,4 +1,4 @@
-"""Labels of sets of directions: the same in every table and figure."""
+"""Labels of the sets of directions, the same in every table and figure."""
 
 from __future__ import annotations
 

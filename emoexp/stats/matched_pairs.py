@@ -1,9 +1,9 @@
-"""Does a direction raise what it is named for? Matrices of steered directions by columns (words,
-probes), each row with a column of its own.
+"""Statistics of how much a direction raises the word or probe that it is named for.
 
-A random direction has no column of its own, so its null is a random direction paired with a random
-column: whatever rises under any steering at all rises in the null too, and a mean rank stays at the
-middle.
+Matrices have a row for each steered direction and a column for each word or probe; each row has a
+column of its own. A random direction has none, so the null is a random direction paired with a
+random column: what rises under any steering at all rises in the null too, and the mean rank of the
+null is the middle.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from emoexp.stats.intervals import Interval, bootstrap, central
 
 
 class Cells(NamedTuple):
-    """Of every cell of a matrix (row, column).
+    """Statistics of every cell of a matrix (row, column).
 
     Attributes:
         value: the cell itself.
@@ -32,13 +32,17 @@ class Cells(NamedTuple):
     selectivity: np.ndarray
 
     def at(self, columns: Sequence[int] | np.ndarray) -> Cells:
-        """One cell of each row: the column that is the row's own; three arrays (row,)."""
+        """Returns one cell of each row, that of the row's own column; three arrays (row,)."""
         rows = np.arange(len(self.value))
         return Cells(*(part[rows, columns] for part in self))
 
 
 def cells(matrix: np.ndarray) -> Cells:
-    """Value, rank and selectivity of every cell."""
+    """Returns the value, rank and selectivity of every cell.
+
+    Raises:
+        ValueError: the matrix has fewer than two columns or is not finite.
+    """
     if matrix.ndim != 2 or matrix.shape[1] < 2 or not np.isfinite(matrix).all():
         raise ValueError("a matrix of numbers with at least two columns is needed")
     others = (matrix.sum(1, keepdims=True) - matrix) / (matrix.shape[1] - 1)
@@ -46,8 +50,10 @@ def cells(matrix: np.ndarray) -> Cells:
 
 
 class Estimate(NamedTuple):
-    """A mean over n rows with its 95 % interval (bootstrap over rows), or for random directions
-    with the range of such a mean."""
+    """A mean over n rows with its 95 % interval (bootstrap over rows).
+
+    For random directions the interval is the range of such a mean.
+    """
 
     value: float
     interval: Interval
@@ -55,12 +61,13 @@ class Estimate(NamedTuple):
 
     @property
     def text(self) -> str:
+        """Returns the interval as text: two decimals, or three if both ends are below 1 in size."""
         digits = 2 if max(map(abs, self.interval)) >= 1 else 3
         return f"{self.interval.low:.{digits}f} .. {self.interval.high:.{digits}f}"
 
 
 def mean_of(values: np.ndarray, draws: int, seed: int) -> Estimate:
-    """Mean over rows, with its bootstrap interval over rows."""
+    """Returns the mean over rows with its bootstrap interval over rows."""
     return Estimate(
         float(values.mean()),
         bootstrap(len(values), lambda i: float(values[i].mean()), draws, seed),
@@ -69,30 +76,31 @@ def mean_of(values: np.ndarray, draws: int, seed: int) -> Estimate:
 
 
 def random_pairs(values: np.ndarray, n: int, draws: int, seed: int) -> Estimate:
-    """Mean of n cells, each of a random row and a random column, and the central 95 % of such
-    means: the null; `values` is (direction, column).
+    """Estimates the null: the mean of n cells, each of a random row and a random column.
 
-    The mean is rounded to 12 digits: where it is zero by construction (selectivity), it says so.
+    The interval is the central 95 % of such means. The value, the mean of all cells, is rounded to
+    12 digits, so that it is exactly zero where it is zero by construction (selectivity).
+
+    Args:
+        values: (direction, column).
     """
     rng = np.random.default_rng(seed)
-    rows, columns = (
-        rng.integers(0, len(values), (draws, n)),
-        rng.integers(0, values.shape[1], (draws, n)),
-    )
-    return Estimate(
-        round(float(values.mean()), 12) + 0.0, central(values[rows, columns].mean(1)), len(values)
-    )
+    rows = rng.integers(0, len(values), (draws, n))
+    columns = rng.integers(0, values.shape[1], (draws, n))
+    mean = round(float(values.mean()), 12) + 0.0
+    return Estimate(mean, central(values[rows, columns].mean(1)), len(values))
 
 
 def reading_order(
     names: Sequence[str], valence: dict[str, float], directions: np.ndarray
 ) -> tuple[np.ndarray, str]:
-    """An order of emotions in which a map can be read, and its name: by valence where all are
-    known, else by clusters of the directions."""
+    """Returns the order in which a map shows its emotions, as indices, and the order's name.
+
+    It is by valence where all are known ("valence"), else by clusters of the directions
+    ("cluster").
+    """
     known = [valence[name] for name in names if name in valence]
     if len(known) == len(names):
         return np.argsort(known, kind="stable"), "valence"
-    return (
-        leaves_list(linkage(directions, "average", metric="cosine", optimal_ordering=True)),
-        "cluster",
-    )
+    tree = linkage(directions, "average", metric="cosine", optimal_ordering=True)
+    return leaves_list(tree), "cluster"

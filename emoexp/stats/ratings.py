@@ -1,5 +1,5 @@
-"""From win probabilities to ratings: Elo as published, and Bradley-Terry, which no game order can
-change."""
+"""Ratings from win probabilities: Elo as published, and Bradley-Terry, which does not depend on the
+order of games."""
 
 from __future__ import annotations
 
@@ -18,13 +18,16 @@ ELO_SCALE = 400.0 / np.log(10.0)
 
 
 def win_probabilities(margins: np.ndarray) -> np.ndarray:
-    """P(i is preferred to j), averaged over both orders.
+    """Returns P(i is preferred to j), averaged over both orders.
 
     Args:
         margins: logit(A) - logit(B) with i as A and j as B; (..., i, j), the diagonal ignored.
 
     Returns:
         (..., i, j), with w + w^T = 1 off the diagonal and 0.5 on it.
+
+    Raises:
+        ValueError: a margin is not a number.
     """
     p = expit(np.asarray(margins, dtype=np.float64))
     wins = (p + 1 - p.swapaxes(-1, -2)) / 2
@@ -36,18 +39,19 @@ def win_probabilities(margins: np.ndarray) -> np.ndarray:
 
 
 def position_bias(margins: np.ndarray) -> float:
-    """Mean P(the option named first is chosen) - 0.5 over all ordered pairs."""
+    """Returns the mean P(the option named first is chosen) - 0.5 over all ordered pairs."""
     off = ~np.eye(margins.shape[-1], dtype=bool)
     return float(expit(margins[off].astype(np.float64)).mean() - 0.5)
 
 
 def elo(wins: np.ndarray, seed: int) -> np.ndarray:
-    """Sequential Elo over all pairs, `ELO_PASSES` times in an order drawn from `seed`; fractional
-    wins; mean 1500.
+    """Computes sequential Elo over all pairs, `ELO_PASSES` times in an order drawn from `seed`.
+
+    Wins are fractional; the mean is 1500.
 
     Args:
-        wins: (..., i, j). All leading entries play the same games in the same order, so differences
-            between them are not order noise.
+        wins: (..., i, j). All leading entries have the same games in the same order, so differences
+            between them are not noise of the order.
 
     Returns:
         (..., i).
@@ -68,25 +72,21 @@ def elo(wins: np.ndarray, seed: int) -> np.ndarray:
 
 
 def bradley_terry(wins: np.ndarray) -> np.ndarray:
-    """Ratings of one win matrix (i, j) by maximum a posteriori with a weak normal prior; Elo
-    points, mean 1500."""
+    """Estimates ratings of one win matrix (i, j) by maximum a posteriori, weak normal prior.
+
+    Returns:
+        (i,), in Elo points, mean 1500.
+    """
     precision = (ELO_SCALE / PRIOR_SD) ** 2
     upper = np.triu(np.ones_like(wins), 1)
 
     def objective(theta: np.ndarray) -> tuple[float, np.ndarray]:
         gap = theta[:, None] - theta[None, :]
         loss = np.sum(upper * (np.logaddexp(0, -gap) * wins + np.logaddexp(0, gap) * (1 - wins)))
-        return (
-            float(loss + 0.5 * precision * theta @ theta),
-            (expit(gap) - wins).sum(1) + precision * theta,
-        )
+        gradient = (expit(gap) - wins).sum(1) + precision * theta
+        return float(loss + 0.5 * precision * theta @ theta), gradient
 
-    fit = minimize(
-        objective,
-        np.zeros(len(wins)),
-        jac=True,
-        method="L-BFGS-B",
-        options={"maxiter": 2000, "ftol": 1e-14, "gtol": 1e-9},
-    )
+    start, options = np.zeros(len(wins)), {"maxiter": 2000, "ftol": 1e-14, "gtol": 1e-9}
+    fit = minimize(objective, start, jac=True, method="L-BFGS-B", options=options)
     theta = np.asarray(fit.x)
     return ELO_MEAN + ELO_SCALE * (theta - theta.mean())

@@ -1,4 +1,4 @@
-"""Statistics of split halves: how well stories determine a vector, and how many it takes."""
+"""Statistics of split halves: how well stories determine a vector, and how many are needed."""
 
 from __future__ import annotations
 
@@ -13,23 +13,21 @@ from emoexp.stats.intervals import bootstrap, central
 
 FURTHEST = 16
 """Extrapolation stops at this multiple of the stories in the largest part measured."""
-MEASURED, AT_MOST, EXTRAPOLATED, NOT_ESTIMABLE = (
-    "measured",
-    "at most: fewer not measured",
-    "extrapolated (Spearman-Brown)",
-    "not estimable",
-)
+MEASURED = "measured"
+AT_MOST = "at most: fewer not measured"
+EXTRAPOLATED = "extrapolated (Spearman-Brown)"
+NOT_ESTIMABLE = "not estimable"
 
 
 @dataclass(frozen=True)
 class Splits:
-    """Vectors of disjoint parts, compared.
+    """Cosines between the vectors of disjoint parts of the stories.
 
     Attributes:
         cosines: [s, e, f] is the cosine of e's vector from the first part with f's from the second;
             (split, emotion, emotion).
         stories: stories in one part, as expected over splits; (emotion,).
-        groups: groups in one part; of the emotion that has the fewest.
+        groups: groups in one part, of the emotion that has the fewest.
     """
 
     cosines: np.ndarray
@@ -38,36 +36,36 @@ class Splits:
 
     @property
     def own(self) -> np.ndarray:
-        """An emotion with itself; (split, emotion)."""
+        """Returns the cosines of each emotion with itself; (split, emotion)."""
         return np.asarray(np.diagonal(self.cosines, axis1=1, axis2=2))
 
     @property
     def others(self) -> np.ndarray:
-        """Different emotions, all of them; (pair,)."""
+        """Returns the cosines of all pairs of different emotions; (pair,)."""
         return np.asarray(self.cosines[:, ~np.eye(self.cosines.shape[1], dtype=bool)]).ravel()
 
     def above_chance(self) -> bool:
-        """Whether the mean over emotions lies above the central 95 % that it has when emotions are
-        matched with other emotions."""
+        """Tells whether the mean over emotions lies above its null.
+
+        The null is the central 95 % of the mean when emotions are matched with other emotions.
+        """
         n = self.cosines.shape[1]
         shifts = np.arange(len(self.cosines)) % (n - 1) + 1
         emotion = np.arange(n)
-        matched = np.array(
-            [
-                c[emotion, (emotion + shift) % n].mean()
-                for c, shift in zip(self.cosines, shifts, strict=True)
-            ]
-        )
+        pairs = zip(self.cosines, shifts, strict=True)
+        matched = np.array([c[emotion, (emotion + shift) % n].mean() for c, shift in pairs])
         return bool(self.own.mean() > central(matched).high)
 
 
 def spearman_brown(r: float, factor: float) -> float:
-    """The cosine expected between vectors of `factor` times as many stories.
+    """Returns the cosine expected between vectors of `factor` times as many stories.
 
-    Assumes that a part's vector is one signal plus noise that is independent between stories and
-    shrinks with their number: r(n) = s^2 / (s^2 + noise^2 / n). It is the cosine with a vector from
-    as many other stories; its square root is the one with the vector of endless stories. Raises
-    ValueError unless 0 < r <= 1: there is no signal to extrapolate.
+    It assumes that a part's vector is one signal plus noise that is independent between stories and
+    shrinks with their number: r(n) = s^2 / (s^2 + noise^2 / n). The cosine is that with a vector
+    from as many other stories; its square root is that with the vector of endless stories.
+
+    Raises:
+        ValueError: r is not in (0, 1], so that there is no signal to extrapolate.
     """
     if not 0 < r <= 1 + 1e-9:
         raise ValueError(f"Spearman-Brown needs a cosine in (0, 1], not {r}")
@@ -75,32 +73,31 @@ def spearman_brown(r: float, factor: float) -> float:
 
 
 def own_half_ranks(cosines: np.ndarray) -> np.ndarray:
-    """Rank of an emotion's own other part among all emotions', 1 the nearest and a tie the worst
-    rank that it allows, from either part; (2 x split, emotion)."""
+    """Ranks an emotion's own other part among all emotions' other parts, from either part.
+
+    Rank 1 is the nearest; a tie takes the worst rank that it allows.
+
+    Returns:
+        (2 x split, emotion).
+    """
     both = np.concatenate([cosines, cosines.transpose(0, 2, 1)])
     own = np.diagonal(both, axis1=1, axis2=2)
     return np.asarray((~(both < own[:, :, None])).sum(2))
 
 
 def by_emotion(halves: Splits, names: Sequence[str], counts: np.ndarray) -> pd.DataFrame:
-    """Split-half reliability of each vector: mean cosine and central 95 % over splits, the
-    Spearman-Brown estimate for all its stories (empty where there is no signal to extrapolate), the
-    null beside it, and how the own other half ranks (chance: 1 / emotions).
+    """Computes the split-half reliability of each vector.
+
+    Returns:
+        one row per emotion: mean cosine and central 95 % over splits, the Spearman-Brown estimate
+        for all its stories (empty where there is no signal to extrapolate), the null, and how the
+        own other half ranks (chance: 1 / emotions).
     """
-    ranks, total, signal, rows = (
-        own_half_ranks(halves.cosines),
-        counts.sum(1),
-        halves.above_chance(),
-        [],
-    )
+    ranks, total = own_half_ranks(halves.cosines), counts.sum(1)
+    signal = halves.above_chance()
+    rows = []
     for e, name in enumerate(names):
-        own = halves.own[:, e]
-        others = np.concatenate(
-            [
-                np.delete(halves.cosines[:, e], e, 1).ravel(),
-                np.delete(halves.cosines[:, :, e], e, 1).ravel(),
-            ]
-        )
+        own, others = halves.own[:, e], _cosines_with_others(halves, e)
         band, null, r = central(own), central(others), float(own.mean())
         rows.append(
             {
@@ -123,12 +120,19 @@ def by_emotion(halves: Splits, names: Sequence[str], counts: np.ndarray) -> pd.D
     return pd.DataFrame(rows)
 
 
-def stability(points: Sequence[Splits]) -> pd.DataFrame:
-    """The curve: cosine of disjoint parts, mean and central 95 % over splits and emotions, against
-    stories per emotion, and its null.
+def _cosines_with_others(halves: Splits, e: int) -> np.ndarray:
+    """Cosines of emotion `e` with all other emotions, from either part; (2 x split x other,)."""
+    first = np.delete(halves.cosines[:, e], e, 1).ravel()
+    second = np.delete(halves.cosines[:, :, e], e, 1).ravel()
+    return np.concatenate([first, second])
 
-    `spearman_brown` is what the last point predicts for each: where it leaves the curve,
-    extrapolation is off too. Without signal there is no such column.
+
+def stability(points: Sequence[Splits]) -> pd.DataFrame:
+    """Returns the curve: the cosine of disjoint parts against stories per emotion, and its null.
+
+    Cosines are means and central 95 % over splits and emotions. `spearman_brown` is the prediction
+    from the last point for each point: where it leaves the curve, extrapolation is off too. Without
+    signal there is no such column.
     """
     rows = []
     for point in points:
@@ -147,23 +151,23 @@ def stability(points: Sequence[Splits]) -> pd.DataFrame:
         )
     table, last = pd.DataFrame(rows), points[-1]
     if last.above_chance():
-        table["spearman_brown"] = [
-            spearman_brown(float(last.own.mean()), n / last.stories.mean())
-            for n in table["stories"]
-        ]
+        factors = [n / last.stories.mean() for n in table["stories"]]
+        table["spearman_brown"] = [spearman_brown(float(last.own.mean()), f) for f in factors]
     return table
 
 
 class Needed(NamedTuple):
+    """A number of stories, and how it is known: MEASURED, AT_MOST or EXTRAPOLATED."""
+
     stories: int
     how: str
 
 
 def stories_for(stories: np.ndarray, cosines: np.ndarray, target: float) -> Needed:
-    """The smallest number of stories per emotion whose mean cosine reaches `target`.
+    """Returns the smallest number of stories per emotion whose mean cosine reaches `target`.
 
-    Inside the curve it is read off, straight between points over log stories (a few per cent too
-    many where the curve bends); beyond it, extrapolated by Spearman-Brown.
+    Inside the curve it is interpolated, linearly over log stories (a few per cent too many where
+    the curve bends); beyond it, extrapolated by Spearman-Brown.
 
     Raises:
         ValueError: not estimable: the curve shows no signal, or the answer is further away than
@@ -175,9 +179,8 @@ def stories_for(stories: np.ndarray, cosines: np.ndarray, target: float) -> Need
     if len(reached):
         i = int(reached[0])
         share = (target - cosines[i - 1]) / (cosines[i] - cosines[i - 1])
-        return Needed(
-            int(np.ceil(stories[i - 1] * (stories[i] / stories[i - 1]) ** share - 1e-9)), MEASURED
-        )
+        between = stories[i - 1] * (stories[i] / stories[i - 1]) ** share
+        return Needed(int(np.ceil(between - 1e-9)), MEASURED)
     last = float(cosines[-1])
     factor = target * (1 - last) / (last * (1 - target)) if last > 0 else np.inf
     if factor > FURTHEST:
@@ -191,9 +194,9 @@ def stories_for(stories: np.ndarray, cosines: np.ndarray, target: float) -> Need
 def stories_needed(
     points: Sequence[Splits], targets: Sequence[float], draws: int, seed: int
 ) -> pd.DataFrame:
-    """One row per target cosine: stories per emotion, their 95 % bootstrap interval over emotions,
-    (low, high), and how they are known.
+    """Estimates the stories per emotion that each target cosine needs; one row per target.
 
+    Beside the number are its 95 % bootstrap interval over emotions (low, high) and how it is known.
     `cosine_to_limit` is the square root of the target (see `spearman_brown`). What is not estimable
     is NaN.
     """
@@ -211,9 +214,9 @@ def stories_needed(
         }
         try:
             if points[-1].above_chance():
-                found = stories_for(stories, per_emotion.mean(1), target)
-                row |= {"stories": found.stories, "how": found.how}
-                if found.how != AT_MOST:
+                needed = stories_for(stories, per_emotion.mean(1), target)
+                row |= {"stories": needed.stories, "how": needed.how}
+                if needed.how != AT_MOST:
                     row |= _interval(stories, per_emotion, target, draws, seed)
         except ValueError:
             pass  # not estimable: the row says so

@@ -1,4 +1,4 @@
-"""Statistics of self-report: what steering does to the probability of each emotion word."""
+"""Statistics of self-report: how steering changes the probability of each emotion word."""
 
 from __future__ import annotations
 
@@ -17,18 +17,18 @@ STATISTICS = ("value", "rank", "selectivity", "first", "likely")
 """Of an emotion's own word: change of log-probability (nats), rank of that change among the words,
 change minus that of the other words, share that rises most, share that is likeliest."""
 LEAST_KNOWN, LEAST_OF_SIGN = 5, 2
-"""Emotions of known valence, and of either sign, that relations with valence need."""
+"""Least numbers of emotions of known valence, and of either sign, for relations with valence."""
 
 
 @dataclass(frozen=True)
 class Report:
-    """Log-probabilities (nats) of each word after the openings.
+    """Log-probabilities (nats) of each word after the openings, unsteered and steered.
 
     Attributes:
         words: the emotions' words.
         names: of the steered directions, by the label of their set.
-        unsteered: by whom is asked about; (word,).
-        steered: by set, then by whom is asked about; (direction, word).
+        unsteered: by who is asked about (SELF, OTHER); (word,).
+        steered: by set, then by who is asked about; (direction, word).
     """
 
     words: tuple[str, ...]
@@ -73,7 +73,7 @@ def estimates(report: Report, draws: int, seed: int) -> dict[tuple[str, str, str
     """Estimates each statistic of the own words, and its null from random directions.
 
     Returns:
-        by set, whom is asked about, and statistic. For random directions the estimate is of a
+        by set, who is asked about, and statistic. For random directions the estimate is of a
         random direction paired with a random word.
     """
     values: dict[tuple[str, str, str], np.ndarray] = {}
@@ -96,7 +96,7 @@ def estimates(report: Report, draws: int, seed: int) -> dict[tuple[str, str, str
 
 
 def statistics_table(found: Mapping[tuple[str, str, str], Estimate]) -> pd.DataFrame:
-    """Lays out `estimates`: one row for each statistic, the controls beside the emotions."""
+    """Returns `estimates` as a table: a row per statistic, the controls beside the emotions."""
     keys = [(who, name) for who in (SELF, OTHER) for name in STATISTICS]
     rows = []
     for who, name in [*keys, (DIFFERENCE, "value")]:
@@ -118,35 +118,42 @@ def statistics_table(found: Mapping[tuple[str, str, str], Estimate]) -> pd.DataF
 
 
 def _columns(value: str, interval: str, estimate: Estimate) -> dict[str, float]:
+    """The estimate and the ends of its interval, under the names given."""
     low, high = estimate.interval
     return {value: estimate.value, f"{interval}_low": low, f"{interval}_high": high}
 
 
 def own_words(report: Report) -> pd.DataFrame:
-    """Returns what each emotion's own word did: value, rank and selectivity by whom is asked
-    about, and its unsteered log-probability; one row per emotion."""
+    """Returns how steering changes each emotion's own word; one row per emotion.
+
+    Columns are value, rank and selectivity by who is asked about, and the unsteered
+    log-probability.
+    """
     own = np.arange(len(report.words))
     table = pd.DataFrame({"emotion": report.words})
     for who in (SELF, OTHER):
-        at = cells(report.change(EMOTIONS, who)).at(own)
-        table = table.assign(**{f"{name}_{who}": part for name, part in at._asdict().items()})
+        of_own = cells(report.change(EMOTIONS, who)).at(own)
+        table = table.assign(**{f"{name}_{who}": part for name, part in of_own._asdict().items()})
     return table.assign(**{f"log_prob_{who}": report.unsteered[who] for who in (SELF, OTHER)})
 
 
 def centred_ranks(report: Report) -> dict[str, float]:
-    """Returns the mean rank of the own word after what isotropic directions do is subtracted."""
+    """Returns the mean rank of the own word, by who is asked about, with changes centred.
+
+    The isotropic directions' mean change of each word is subtracted first.
+    """
     own = np.arange(len(report.words))
-    anyhow = {who: report.change(ISOTROPIC, who).mean(0) for who in (SELF, OTHER)}
+    random_means = {who: report.change(ISOTROPIC, who).mean(0) for who in (SELF, OTHER)}
     return {
         who: float(cells(report.change(EMOTIONS, who) - mean).at(own).rank.mean())
-        for who, mean in anyhow.items()
+        for who, mean in random_means.items()
     }
 
 
 def relations(
     report: Report, valence: np.ndarray, permutations: int, draws: int, seed: int
 ) -> pd.DataFrame:
-    """Correlates both maps with each other, and the words' changes with valence.
+    """Correlates the self map with the other map, and the words' changes with valence.
 
     Args:
         valence: of each emotion, NaN where it is not known.
@@ -155,35 +162,59 @@ def relations(
         columns r (what is correlated), n, value, ci_low and ci_high (bootstrap over emotions),
         null_low and null_high, and null (which).
     """
+    of_random = _maps_correlation(report, ISOTROPIC)
+    null = bootstrap(len(report.names[ISOTROPIC]), of_random, draws, seed)
+    of_emotions, n = _maps_correlation(report, EMOTIONS), len(report.words)
+    names = {"r": "self map and other map, all cells", "null": "isotropic directions' maps"}
+    lines = [_relation(names, n, of_emotions, null, draws, seed)]
+    known = np.isfinite(valence)
+    fewest_of_sign = min((valence[known] > 0).sum(), (valence[known] < 0).sum())
+    if known.sum() >= LEAST_KNOWN and fewest_of_sign >= LEAST_OF_SIGN:
+        lines += _valence_relations(report, valence, permutations, draws, seed)
+    return pd.DataFrame(lines)
+
+
+def _maps_correlation(report: Report, label: str) -> Callable[[np.ndarray], float]:
+    """A function of row indices: r of the self map with the other map of a set, over those rows."""
+    self_map, other_map = (report.change(label, who) for who in (SELF, OTHER))
+    return lambda i: pearson(self_map[i].ravel(), other_map[i].ravel())
+
+
+def _relation(
+    names: dict[str, str],
+    n: int,
+    statistic: Callable[[np.ndarray], float],
+    null: Interval,
+    draws: int,
+    seed: int,
+) -> dict[str, object]:
+    """One line of `relations`.
+
+    Args:
+        names: what is correlated ("r"), and the null ("null").
+        statistic: r over the emotions at given indices, of 0 to n - 1.
+    """
+    low, high = bootstrap(n, statistic, draws, seed)
+    return {
+        "r": names["r"],
+        "n": n,
+        "value": statistic(np.arange(n)),
+        "ci_low": low,
+        "ci_high": high,
+        "null_low": null.low,
+        "null_high": null.high,
+        "null": names["null"],
+    }
+
+
+def _valence_relations(
+    report: Report, valence: np.ndarray, permutations: int, draws: int, seed: int
+) -> list[dict[str, object]]:
+    """The lines of `relations` that are about valence; their null is permuted valence."""
     rng = np.random.default_rng(seed)
-
-    def both(label: str) -> Callable[[np.ndarray], float]:
-        maps = [report.change(label, who) for who in (SELF, OTHER)]
-        return lambda i: pearson(maps[0][i].ravel(), maps[1][i].ravel())
-
-    def line(
-        name: str, n: int, of: Callable[[np.ndarray], float], null: Interval, control: str
-    ) -> dict[str, object]:
-        low, high = bootstrap(n, of, draws, seed)
-        return {
-            "r": name,
-            "n": n,
-            "value": of(np.arange(n)),
-            "ci_low": low,
-            "ci_high": high,
-            "null_low": null.low,
-            "null_high": null.high,
-            "null": control,
-        }
-
-    noise = bootstrap(len(report.names[ISOTROPIC]), both(ISOTROPIC), draws, seed)
-    name, n = "self map and other map, all cells", len(report.words)
-    lines = [line(name, n, both(EMOTIONS), noise, "isotropic directions' maps")]
     known = np.isfinite(valence)
     valence = valence[known]
-    of_signs = min((valence > 0).sum(), (valence < 0).sum())
-    if known.sum() < LEAST_KNOWN or of_signs < LEAST_OF_SIGN:
-        return pd.DataFrame(lines)
+    lines = []
     for who in (SELF, OTHER):
         change = report.change(EMOTIONS, who)[np.ix_(known, known)]
         measured = {
@@ -192,13 +223,14 @@ def relations(
         }
         for name, y in measured.items():
             orders = [rng.permutation(valence) for _ in range(permutations)]
-            permuted = central(np.array([pearson(x, y) for x in orders]))
+            null = central(np.array([pearson(x, y) for x in orders]))
 
-            def r_of(i: np.ndarray, y: np.ndarray = y) -> float:
+            def correlation(i: np.ndarray, y: np.ndarray = y) -> float:
                 return pearson(valence[i], y[i])
 
-            lines.append(line(name, len(y), r_of, permuted, "permuted valence"))
-    return pd.DataFrame(lines)
+            names = {"r": name, "null": "permuted valence"}
+            lines.append(_relation(names, len(y), correlation, null, draws, seed))
+    return lines
 
 
 def lift(change: np.ndarray, valence: np.ndarray) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""Statistics of steered directions: V10, V11, and the size of the effect beside random directions.
+"""Statistics of steered directions: V10, V11, and the effect's size over random directions'.
 
 A table of directions has one row per direction with `r` (correlation of probe and Elo, unsteered)
 and `delta_elo` (mean change of the steered activities' Elo).

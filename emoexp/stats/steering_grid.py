@@ -1,5 +1,4 @@
-"""The cells of a map of steering: what is found in one, whether steering works there, and which
-cell is proposed."""
+"""Statistics of the cells of a steering map (layer x strength), and which cell is proposed."""
 
 from __future__ import annotations
 
@@ -11,13 +10,14 @@ import pandas as pd
 from emoexp.stats.criteria import CRITERIA, EFFECT_FLOOR, Effect, Measurement, judge
 from emoexp.stats.intervals import Interval, bootstrap, central, correlate_columns, ratio_interval
 from emoexp.stats.labels import EMOTIONS, ISOTROPIC, SUBTRACTED
+from emoexp.stats.steering_effects import signs_agree, sizes
 
 COHERENT = 0.9
 """Least coherence of a cell that works."""
 ORDERED = 0.5
 """Least rank correlation of the steered activities' Elo with and without steering, in a cell that
-works: below it the answer is hardly about the activities any more. Steering that works keeps .6 to
-1 (the organism, Qwen2.5-Coder-1.5B); a strength of 1e9 leaves -.3."""
+works: below it the answer hardly depends on the activities any more. Steering that works keeps .6
+to 1 (the organism, Qwen2.5-Coder-1.5B); a strength of 1e9 leaves -.3."""
 RULE = (
     "a cell works if V10 passes and is informative there (effect ratio's 95 % interval above 1,"
     f" mean |delta Elo| at least {EFFECT_FLOOR:g}) and coherence is at least {COHERENT:g}, and"
@@ -35,13 +35,18 @@ PROPOSED = (
     "order_kept",
     "delta_elo_",
 )
-"""Beginnings of the names of what the metrics say about the proposed cell."""
+"""Beginnings of the names of the columns that the metrics report of the proposed cell."""
 
 
 @dataclass(frozen=True)
 class Proposal:
-    """The cell to steer at, and the layers of the map, next to each other in it and itself among
-    them, that work at its strength. Layers between those were not measured."""
+    """The cell to steer at, and the neighbouring layers that work at its strength.
+
+    Attributes:
+        cell: a row of `judge_cells`.
+        layers: the cell's layer and those beside it in the map. Layers between those of the map
+            were not measured.
+    """
 
     cell: pd.Series
     layers: tuple[int, ...]
@@ -50,7 +55,9 @@ class Proposal:
 def judge_cell(
     emotions: pd.DataFrame, isotropic: pd.DataFrame, draws: int, seed: int
 ) -> dict[str, float | bool]:
-    """What is found in one cell, and whether it works (`RULE`); intervals are over directions.
+    """Computes the statistics of one cell, and whether it works by `RULE`.
+
+    Intervals are over directions.
 
     Args:
         emotions, isotropic: one row per direction with r, delta_elo, coherence, order_kept,
@@ -59,57 +66,19 @@ def judge_cell(
     Raises:
         ValueError: a statistic is not defined, as where no isotropic direction changes anything.
     """
-    size, null = emotions["delta_elo"].abs().to_numpy(), isotropic["delta_elo"].abs().to_numpy()
-    n, agree, agree_isotropic = (
-        len(emotions),
-        *(
-            (np.sign(of["r"]) == np.sign(of["delta_elo"])).to_numpy()
-            for of in (emotions, isotropic)
-        ),
-    )
-
-    def v10(of: pd.DataFrame) -> tuple[float, Interval]:
-        r, delta = of["r"].to_numpy(), of["delta_elo"].to_numpy()
-        return float(correlate_columns(r, delta)), bootstrap(
-            len(of), lambda i: float(correlate_columns(r[i], delta[i])), draws, seed
-        )
-
-    def mean_of(name: str, values: np.ndarray) -> dict[str, float | bool]:
-        interval = bootstrap(n, lambda i: float(values[i].mean()), draws, seed)
-        return {
-            name: float(values.mean()),
-            f"{name}_low": interval.low,
-            f"{name}_high": interval.high,
-        }
-
-    effect = Effect(
-        float(size.mean()),
-        float(size.mean() / null.mean()),
-        ratio_interval(size, null, draws, seed),
-    )
-    (value, interval), (value_isotropic, null_v10) = v10(emotions), v10(isotropic)
-    verdict = judge(Measurement("V10", value, n, interval, null_v10, effect))
-    isotropic_delta = central(isotropic["delta_elo"].to_numpy())
+    effect = _effect(emotions, isotropic, draws, seed)
+    value, interval = _v10(emotions, draws, seed)
+    value_isotropic, null = _v10(isotropic, draws, seed)
+    verdict = judge(Measurement("V10", value, len(emotions), interval, null, effect))
     return {
-        **mean_of("mean_abs_delta_elo", size),
-        "isotropic_mean_abs": float(null.mean()),
-        "isotropic_low": isotropic_delta.low,
-        "isotropic_high": isotropic_delta.high,
-        "effect_ratio": effect.ratio,
-        "effect_ratio_low": effect.ratio_interval.low,
-        "effect_ratio_high": effect.ratio_interval.high,
+        **_effect_columns(emotions, isotropic, effect, draws, seed),
         "V10": value,
         "V10_low": interval.low,
         "V10_high": interval.high,
         "V10_isotropic": value_isotropic,
-        "V11": float(agree.mean()),
-        "V11_isotropic": float(agree_isotropic.mean()),
-        **mean_of("coherence", emotions["coherence"].to_numpy()),
-        "coherence_isotropic": float(isotropic["coherence"].mean()),
-        **mean_of("order_kept", emotions["order_kept"].to_numpy()),
-        "order_kept_isotropic": float(isotropic["order_kept"].mean()),
-        "order_unsteered": float(emotions["order_unsteered"].mean()),
-        "order_unsteered_isotropic": float(isotropic["order_unsteered"].mean()),
+        "V11": float(signs_agree(emotions).mean()),
+        "V11_isotropic": float(signs_agree(isotropic).mean()),
+        **_answer_columns(emotions, isotropic, draws, seed),
         "works": (
             verdict.passed
             and verdict.informative
@@ -119,8 +88,61 @@ def judge_cell(
     }
 
 
+def _effect(emotions: pd.DataFrame, isotropic: pd.DataFrame, draws: int, seed: int) -> Effect:
+    """Size of the emotions' effect, and its ratio to the isotropic directions'."""
+    size, null = sizes(emotions), sizes(isotropic)
+    ratio = float(size.mean() / null.mean())
+    return Effect(float(size.mean()), ratio, ratio_interval(size, null, draws, seed))
+
+
+def _v10(directions: pd.DataFrame, draws: int, seed: int) -> tuple[float, Interval]:
+    """V10 of a set of directions, and its bootstrap interval over directions."""
+    r, delta = directions["r"].to_numpy(), directions["delta_elo"].to_numpy()
+
+    def resampled(i: np.ndarray) -> float:
+        return float(correlate_columns(r[i], delta[i]))
+
+    return float(correlate_columns(r, delta)), bootstrap(len(directions), resampled, draws, seed)
+
+
+def _mean_columns(name: str, values: np.ndarray, draws: int, seed: int) -> dict[str, float | bool]:
+    """The mean over directions with its bootstrap interval, as columns."""
+    interval = bootstrap(len(values), lambda i: float(values[i].mean()), draws, seed)
+    return {name: float(values.mean()), f"{name}_low": interval.low, f"{name}_high": interval.high}
+
+
+def _effect_columns(
+    emotions: pd.DataFrame, isotropic: pd.DataFrame, effect: Effect, draws: int, seed: int
+) -> dict[str, float | bool]:
+    """The effect's size beside the isotropic directions', and their ratio, as columns."""
+    isotropic_delta = central(isotropic["delta_elo"].to_numpy())
+    return {
+        **_mean_columns("mean_abs_delta_elo", sizes(emotions), draws, seed),
+        "isotropic_mean_abs": float(sizes(isotropic).mean()),
+        "isotropic_low": isotropic_delta.low,
+        "isotropic_high": isotropic_delta.high,
+        "effect_ratio": effect.ratio,
+        "effect_ratio_low": effect.ratio_interval.low,
+        "effect_ratio_high": effect.ratio_interval.high,
+    }
+
+
+def _answer_columns(
+    emotions: pd.DataFrame, isotropic: pd.DataFrame, draws: int, seed: int
+) -> dict[str, float | bool]:
+    """Coherence of the answers and the order that they keep, as columns."""
+    return {
+        **_mean_columns("coherence", emotions["coherence"].to_numpy(), draws, seed),
+        "coherence_isotropic": float(isotropic["coherence"].mean()),
+        **_mean_columns("order_kept", emotions["order_kept"].to_numpy(), draws, seed),
+        "order_kept_isotropic": float(isotropic["order_kept"].mean()),
+        "order_unsteered": float(emotions["order_unsteered"].mean()),
+        "order_unsteered_isotropic": float(isotropic["order_unsteered"].mean()),
+    }
+
+
 def unmoved(directions: pd.DataFrame) -> str:
-    """Names the first cell in which an isotropic direction changes nothing; empty if none does."""
+    """Returns the first cell where an isotropic direction changes nothing; empty if none does."""
     isotropic = directions[directions["set"] == ISOTROPIC]
     still = isotropic[isotropic["delta_elo"] == 0]
     if still.empty:
@@ -136,11 +158,11 @@ def judge_cells(directions: pd.DataFrame, draws: int, seed: int) -> pd.DataFrame
             direction, and what `judge_cell` needs.
 
     Returns:
-        with `delta_elo_plus_<exemplar>` and `delta_elo_minus_<exemplar>` beside.
+        those columns, and `delta_elo_plus_<exemplar>` and `delta_elo_minus_<exemplar>`.
     """
     rows = []
     for (layer, strength), part in directions.groupby(["layer", directions["strength"].abs()]):
-        sets = {name: rows.reset_index(drop=True) for name, rows in part.groupby("set")}
+        sets = {name: table.reset_index(drop=True) for name, table in part.groupby("set")}
         exemplars = sets.get(SUBTRACTED, part[:0])["direction"]
         change = {
             sign: sets[name].set_index("direction")["delta_elo"]
@@ -155,27 +177,25 @@ def judge_cells(directions: pd.DataFrame, draws: int, seed: int) -> pd.DataFrame
 
 
 def propose(cells: pd.DataFrame) -> Proposal | None:
-    """The cell that `RULE` proposes; None where none works."""
+    """Returns the cell that `RULE` proposes; None where none works."""
     works = cells[cells["works"]]
     if works.empty:
         return None
     best = works.sort_values("mean_abs_delta_elo").iloc[-1]
-    layers, same = (
-        sorted(cells["layer"].unique()),
-        set(works.loc[works["strength"] == best["strength"], "layer"]),
-    )
+    layers = sorted(cells["layer"].unique())
+    working = set(works.loc[works["strength"] == best["strength"], "layer"])
     low = high = layers.index(best["layer"])
-    while low > 0 and layers[low - 1] in same:
+    while low > 0 and layers[low - 1] in working:
         low -= 1
-    while high < len(layers) - 1 and layers[high + 1] in same:
+    while high < len(layers) - 1 and layers[high + 1] in working:
         high += 1
     return Proposal(best, tuple(int(layer) for layer in layers[low : high + 1]))
 
 
 def describe(cells: pd.DataFrame, proposal: Proposal | None, model: str) -> str:
-    """The map in a sentence."""
+    """Describes the proposed cell in words, or how many cells meet which condition if none is."""
     if proposal is None:
-        met = {
+        conditions = {
             "V10 passes": cells["V10"] > CRITERIA["V10"].threshold,
             "the effect ratio's interval is above 1": cells["effect_ratio_low"] > 1,
             f"mean |delta Elo| is at least {EFFECT_FLOOR:g}": (
@@ -184,7 +204,7 @@ def describe(cells: pd.DataFrame, proposal: Proposal | None, model: str) -> str:
             f"coherence is at least {COHERENT:g}": cells["coherence"] >= COHERENT,
             f"order kept is at least {ORDERED:g}": cells["order_kept"] >= ORDERED,
         }
-        counts = ", ".join(f"{what} in {where.sum()}" for what, where in met.items())
+        counts = ", ".join(f"{what} in {where.sum()}" for what, where in conditions.items())
         return (
             f"no cell of {len(cells)} works: {counts}; all five in none (largest mean |delta Elo|:"
             f" {cells['mean_abs_delta_elo'].max():.3g})"

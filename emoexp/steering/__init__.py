@@ -1,1 +1,1 @@
-"""Steering: preferences, replay, continuations, and where generated text degenerates."""
+"""Steering: preferences, replay, continuations, self-report, drift, degeneration of text."""

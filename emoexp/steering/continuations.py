@@ -1,5 +1,5 @@
-"""Prompts with tokens after them, as they were generated: never text read anew, which a tokenizer
-may cut otherwise."""
+"""Prompts followed by tokens as they were generated: the text is never tokenized again, since a
+tokenizer may divide it in another way."""
 
 from __future__ import annotations
 
@@ -18,14 +18,18 @@ from emoexp.models.subject import LOGITS_AT_ONCE, Steering, SubjectModel
 
 @dataclass(frozen=True)
 class Continued:
-    """Left-padded prompts, each with a continuation; `reply` (row, token) is true on the
-    continuation's tokens."""
+    """Left-padded prompts, each with a continuation.
+
+    Attributes:
+        reply: true on the continuation's tokens; (row, token).
+    """
 
     prompts: tuple[Prompt, ...]
     encoding: Encoding
     reply: Tensor
 
     def rows(self, indices: list[int]) -> Continued:
+        """Returns some of the rows."""
         return Continued(
             tuple(self.prompts[i] for i in indices),
             self.encoding.rows(indices),
@@ -33,22 +37,28 @@ class Continued:
         )
 
     def steered(self, span: ReplySpan) -> Tensor:
-        """What is steered where a reply made under `span` is read again: the prompt's part of it,
-        and every token of the reply; (row, token)."""
+        """Returns which tokens are steered when a reply made under `span` is read again.
+
+        They are the tokens of the prompt that `span` names, and every token of the reply; (row,
+        token), bool.
+        """
         return reply_mask(self.prompts, span, self.encoding) | self.reply
 
 
 def continued(
     model: SubjectModel, prompts: Sequence[Prompt], replies: Sequence[Sequence[int]]
 ) -> Continued:
-    """`prompts` with the ids of `replies` after them; an empty reply leaves its prompt as it is."""
+    """Returns `prompts` with the ids of `replies` after them; a reply may be empty.
+
+    Raises:
+        ValueError: there are not as many replies as prompts.
+    """
     encoding = model.encode(prompts)
     rows, offsets = [], []
     for r, reply in enumerate(replies):
         real = encoding.mask[r]
-        marks = list(
-            zip(encoding.starts[r][real].tolist(), encoding.ends[r][real].tolist(), strict=True)
-        )
+        starts, ends = encoding.starts[r][real].tolist(), encoding.ends[r][real].tolist()
+        marks = list(zip(starts, ends, strict=True))
         rows.append([*encoding.ids[r][real].tolist(), *reply])
         offsets.append([*marks, *[(-1, -1)] * len(reply)])
     if len(rows) != len(prompts):
@@ -60,17 +70,17 @@ def continued(
 
 
 def batches(rows: int, width: int, batch_tokens: int) -> Iterator[list[int]]:
-    """Row indices in parts of at most `batch_tokens` padded tokens (at least one row)."""
+    """Yields row indices in parts of at most `batch_tokens` padded tokens (at least one row)."""
     size = max(1, batch_tokens // width)
     for start in range(0, rows, size):
         yield list(range(start, min(rows, start + size)))
 
 
 def next_ids(model: SubjectModel, prompt: Prompt, word: str) -> tuple[int, ...]:
-    """The ids of `word` where it follows `prompt` after a space.
+    """Returns the ids of `word` where it follows `prompt` after a space.
 
     Raises:
-        EmoexpError: the tokenizer merges the word with what stands before it.
+        EmoexpError: the tokenizer merges the word with the end of the prompt.
     """
     before, both = (
         model.tokenizer(text, add_special_tokens=prompt.special_tokens)["input_ids"]
@@ -84,10 +94,10 @@ def next_ids(model: SubjectModel, prompt: Prompt, word: str) -> tuple[int, ...]:
 
 
 class NextWords:
-    """What the model says next after one prompt made by `ask`, of given words.
+    """The probabilities of given words directly after one prompt that `ask` made.
 
     The words' beginnings (all their tokens but the last) are the rows of a forward pass, each once:
-    words of one token share a single row, and no row of the vocabulary is made twice.
+    words of one token share a single row, and no row of the vocabulary is computed twice.
     """
 
     def __init__(
@@ -101,33 +111,30 @@ class NextWords:
         self.mask = self.continued.steered(span)
 
     def log_probs(self, layer: int, vector: Tensor | None) -> np.ndarray:
-        """Log-probability (nats) of each word, all its tokens, with `vector` (d_model,) added at
-        `layer`; (word,), float64."""
-        encoding, n_vocabulary = self.continued.encoding, len(self.model.tokenizer)
-        followers = [
-            sorted(
-                {
-                    ids[len(stem)]
-                    for ids in self.ids
-                    if ids[: len(stem)] == stem and len(ids) > len(stem)
-                }
-            )
-            for stem in self.row
-        ]
-        found = dict[tuple[int, ...], float]()
+        """Returns the log-probability (nats) of each word, over all its tokens.
+
+        Args:
+            vector: what is added at `layer`, None for unsteered; (d_model,).
+
+        Returns:
+            (word,), float64.
+        """
+        encoding, batch_tokens = self.continued.encoding, self.model.config.batch_tokens
         stems = list(self.row)
-        width = max(
-            encoding.ids.shape[1], self.model.config.batch_tokens * n_vocabulary // LOGITS_AT_ONCE
-        )  # a row of logits may weigh more than its tokens
-        for part in batches(len(stems), width, self.model.config.batch_tokens):
+        followers = [self._followers(stem) for stem in stems]
+        # a row of logits may need more memory than its tokens
+        logits_width = batch_tokens * len(self.model.tokenizer) // LOGITS_AT_ONCE
+        values = dict[tuple[int, ...], float]()
+        for part in batches(len(stems), max(encoding.ids.shape[1], logits_width), batch_tokens):
             steering = None if vector is None else Steering({layer: vector[None]}, self.mask[part])
             log_probs = self.model.next_token_logits(encoding.rows(part), steering).log_softmax(-1)
             for r, index in enumerate(part):
-                values = log_probs[r, followers[index]].tolist()
-                found.update(
-                    {
-                        (*stems[index], token): value
-                        for token, value in zip(followers[index], values, strict=True)
-                    }
-                )
-        return np.array([sum(found[ids[: k + 1]] for k in range(len(ids))) for ids in self.ids])
+                of_followers = log_probs[r, followers[index]].tolist()
+                for token, value in zip(followers[index], of_followers, strict=True):
+                    values[(*stems[index], token)] = value
+        return np.array([sum(values[ids[: k + 1]] for k in range(len(ids))) for ids in self.ids])
+
+    def _followers(self, stem: tuple[int, ...]) -> list[int]:
+        """The tokens that follow `stem` in the words, ascending."""
+        n = len(stem)
+        return sorted({ids[n] for ids in self.ids if ids[:n] == stem and len(ids) > n})

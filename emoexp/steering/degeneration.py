@@ -1,8 +1,8 @@
-"""Detects where generated text degenerates: by repetition of its own n-grams, and by surprise of
+"""Finds where generated text degenerates: by repetition of its own n-grams, or by surprise under
 the unsteered model.
 
-The rule is for steered texts beside unsteered texts of the same prompts. A text
-degenerates at the first token of the first window of WINDOW tokens that
+The rule compares steered texts with unsteered texts of the same prompts. A text degenerates at the
+first token of the first window of WINDOW tokens that
 
 - repeats: at least REPEATED of the 3-grams that begin in it have occurred in the text before, or
 - surprises: its mean surprise under the unsteered model is more than MARGIN nats (a factor of e in
@@ -34,69 +34,80 @@ class Degeneration(NamedTuple):
 
 
 def repeats(ids: Sequence[int], n: int = 3) -> np.ndarray:
-    """For each n-gram of `ids`, whether it has occurred before; (len(ids) - n + 1,), empty for a
-    shorter text."""
-    seen, found = set[tuple[int, ...]](), []
+    """Tells for each n-gram of `ids` whether it has occurred before.
+
+    Returns:
+        (len(ids) - n + 1,), bool; empty for a text shorter than n.
+    """
+    seen = set[tuple[int, ...]]()
+    repeated = []
     for gram in zip(*(ids[k:] for k in range(n)), strict=False):
-        found.append(gram in seen)
+        repeated.append(gram in seen)
         seen.add(gram)
-    return np.array(found, dtype=bool)
+    return np.array(repeated, dtype=bool)
 
 
 def repetition(ids: Sequence[int], n: int = 3) -> float:
-    """Share of the n-grams of `ids` that have occurred before in it: 0 for a text without a
-    repetition or shorter than n, near 1 for a loop."""
-    found = repeats(ids, n)
-    return float(found.mean()) if len(found) else 0.0
+    """Returns the share of the n-grams of `ids` that have occurred in it before.
+
+    It is 0 for a text without a repetition or shorter than n, and near 1 for a loop.
+    """
+    repeated = repeats(ids, n)
+    return float(repeated.mean()) if len(repeated) else 0.0
 
 
 def token_surprise(
     model: SubjectModel, prompts: Sequence[Prompt], replies: Generated
 ) -> list[np.ndarray]:
-    """-log p (nats) of each token of each reply under the unsteered model; one array (token,) per
-    reply. The end of the text is not counted."""
-    whole = continued(model, prompts, replies.ids)
-    found: list[np.ndarray] = []
-    for part in batches(len(prompts), whole.encoding.ids.shape[1], model.config.batch_tokens):
-        some = whole.rows(part)
-        log_probs = model.log_probs(some.encoding, some.reply)
-        found += [
-            -row[wanted].double().numpy() for row, wanted in zip(log_probs, some.reply, strict=True)
-        ]
-    return found
+    """Returns -log p (nats) of each token of each reply under the unsteered model.
+
+    The end of the text is not counted.
+
+    Returns:
+        one array (token,) per reply, float64.
+    """
+    texts = continued(model, prompts, replies.ids)
+    surprise: list[np.ndarray] = []
+    for part in batches(len(prompts), texts.encoding.ids.shape[1], model.config.batch_tokens):
+        batch = texts.rows(part)
+        log_probs = model.log_probs(batch.encoding, batch.reply)
+        for row, reply in zip(log_probs, batch.reply, strict=True):
+            surprise.append(-row[reply].double().numpy())
+    return surprise
 
 
 def perplexities(model: SubjectModel, prompts: Sequence[Prompt], replies: Generated) -> np.ndarray:
-    """Perplexity of each reply under the unsteered model; (reply,). NaN for an empty reply, which
-    has none."""
-    return np.array(
-        [np.exp(s.mean()) if len(s) else np.nan for s in token_surprise(model, prompts, replies)]
-    )
+    """Returns the perplexity of each reply under the unsteered model; (reply,).
+
+    It is NaN for an empty reply, which has none.
+    """
+    surprises = token_surprise(model, prompts, replies)
+    return np.array([np.exp(s.mean()) if len(s) else np.nan for s in surprises])
 
 
 def window_means(values: np.ndarray, window: int = WINDOW) -> np.ndarray:
-    """Means of all windows, by their first token; a shorter text is one window, an empty one has
-    none."""
+    """Returns the means of all windows, by their first token.
+
+    A text shorter than a window is one window; an empty one has none.
+    """
     if len(values) == 0:
         return np.zeros(0)
     width = min(window, len(values))
-    return np.asarray(
-        np.lib.stride_tricks.sliding_window_view(np.asarray(values, np.float64), width).mean(1)
-    )
+    windows = np.lib.stride_tricks.sliding_window_view(np.asarray(values, np.float64), width)
+    return np.asarray(windows.mean(1))
 
 
 def surprise_limit(unsteered: Sequence[np.ndarray], window: int = WINDOW) -> float:
-    """Mean surprise of a window (nats) above which it counts as broken, from the surprises of
-    unsteered texts.
+    """Returns the mean surprise (nats) above which a window is degenerate.
+
+    Args:
+        unsteered: surprise of each token of each unsteered text.
 
     Raises:
-        ValueError: all of them are empty.
+        ValueError: all of them are empty, or there are none.
     """
-    means = (
-        np.concatenate([window_means(s, window) for s in unsteered])
-        if len(unsteered)
-        else np.zeros(0)
-    )
+    by_text = [window_means(s, window) for s in unsteered]
+    means = np.concatenate(by_text) if by_text else np.zeros(0)
     if len(means) == 0:
         raise ValueError("no unsteered text has a token to be measured by")
     return float(np.quantile(means, 0.99) + MARGIN)
@@ -105,12 +116,17 @@ def surprise_limit(unsteered: Sequence[np.ndarray], window: int = WINDOW) -> flo
 def find_degeneration(
     ids: Sequence[int], surprise: np.ndarray, limit: float, window: int = WINDOW
 ) -> Degeneration | None:
-    """Finds where a text degenerates by the rule above; None where it does not."""
-    looped = np.flatnonzero(window_means(repeats(ids), window) >= REPEATED)
-    broken = np.flatnonzero(window_means(surprise, window) > limit)
-    found = [
-        Degeneration(int(where[0]), why)
-        for where, why in ((looped, "repetition"), (broken, "surprise"))
-        if len(where)
+    """Finds where a text degenerates by the rule above; None if it does not.
+
+    Args:
+        surprise: of each token, nats; (token,).
+        limit: that of `surprise_limit`.
+    """
+    windows = {
+        "repetition": np.flatnonzero(window_means(repeats(ids), window) >= REPEATED),
+        "surprise": np.flatnonzero(window_means(surprise, window) > limit),
+    }
+    degenerations = [
+        Degeneration(int(tokens[0]), why) for why, tokens in windows.items() if len(tokens)
     ]
-    return min(found) if found else None
+    return min(degenerations, default=None)

@@ -1,4 +1,4 @@
-"""Drift: texts continued under steering, and what each says about every probe when read again."""
+"""Drift: the change of every probe on steered texts, read again without steering."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ SEED_STEP = 1_000_003
 
 
 def text_seed(seed: int, trial: int) -> int:
-    """Returns the seed of a trial's random numbers: the same for every direction and strength."""
+    """Returns the seed of a trial's sampling, the same for every direction and strength."""
     return SEED_STEP * seed + trial
 
 
 @dataclass(frozen=True)
 class DriftTexts:
-    """Texts of every direction and of none.
+    """The texts of every direction at every strength, and the unsteered texts of the same trials.
 
     Attributes:
         prompts: of each trial.
@@ -68,13 +68,11 @@ class DriftTexts:
         Raises:
             EmoexpError: no text of a direction has a token (not with `unbroken`).
         """
-        parts = [
-            pd.DataFrame(self._map(label, s, unbroken), columns=list(self.probes)).assign(
-                set=label, direction=names, strength=strength
-            )
-            for label, names in self.names.items()
-            for s, strength in enumerate(self.strengths)
-        ]
+        parts = []
+        for label, names in self.names.items():
+            for s, strength in enumerate(self.strengths):
+                table = pd.DataFrame(self._map(label, s, unbroken), columns=list(self.probes))
+                parts.append(table.assign(set=label, direction=names, strength=strength))
         columns = ["set", "direction", "strength", *self.probes]
         return pd.concat(parts, ignore_index=True)[columns]
 
@@ -90,21 +88,21 @@ class DriftTexts:
                 limits = np.array([end.token if end else width for end in ends])
                 tokens = np.arange(width)[None] < limits[:, None]
             means = mean_tokens(change, tokens)
-            there = np.isfinite(means).all(1)
-            if not there.any() and not unbroken:
+            finite = np.isfinite(means).all(1)
+            if not finite.any() and not unbroken:
                 raise EmoexpError(
                     f"experiment=drift: at strength {self.strengths[strength]:g} of {name!r} no "
                     "text has a token; leave the strength out"
                 )
             empty = np.full(means.shape[1], np.nan)
-            lines.append(means[there].mean(0) if there.any() else empty)
+            lines.append(means[finite].mean(0) if finite.any() else empty)
         return np.stack(lines)
 
     def curves(self, smooth: int, draws: int, seed: int) -> pd.DataFrame:
         """Returns drift by token on the own probe, with its bootstrap band over trials.
 
         Args:
-            smooth: tokens that each point is the mean of: its own and those before.
+            smooth: how many tokens each point is the mean of: its own and those before.
 
         Returns:
             columns emotion, strength, token, n, own, low, high, others (mean of the other probes),
@@ -112,38 +110,47 @@ class DriftTexts:
         """
         parts = []
         for s, strength in enumerate(self.strengths):
-            changes = {k: drifted(texts, self.unsteered)[s] for k, texts in self.texts.items()}
+            changes = {
+                name: drifted(texts, self.unsteered)[s] for name, texts in self.texts.items()
+            }
             for name in self.names[EMOTIONS]:
-                k = self.probes.index(name)
-                mine = changes[name]
-                rest = smoothed(np.delete(mine, k, -1).mean(-1), smooth)
-                mean, low, high = confidence_band(smoothed(mine[..., k], smooth), draws, seed)
-                random = np.stack(
-                    [
-                        confidence_band(smoothed(changes[iso][..., k], smooth), 1, seed)[0]
-                        for iso in self.names[ISOTROPIC]
-                    ]
-                )
-                null = _range_over_directions(mean, random)
-                curve = {
-                    "emotion": name,
-                    "strength": strength,
-                    "token": np.arange(len(mean)),
-                    "n": np.isfinite(mine[..., k]).sum(0),
-                    "own": mean,
-                    "low": low,
-                    "high": high,
-                    "others": confidence_band(rest, 1, seed)[0],
-                    "null_low": null[0],
-                    "null_high": null[1],
-                }
-                parts.append(pd.DataFrame(curve))
+                curve = self._curve(name, changes, smooth, draws, seed)
+                parts.append(pd.DataFrame({"emotion": name, "strength": strength, **curve}))
         return pd.concat(parts, ignore_index=True)
 
+    def _curve(
+        self, name: str, changes: dict[str, np.ndarray], smooth: int, draws: int, seed: int
+    ) -> dict[str, np.ndarray]:
+        """One emotion's columns of `curves`; (token,) each.
+
+        Args:
+            changes: drift by direction; (trial, token, probe).
+        """
+        k, change = self.probes.index(name), changes[name]
+        others = smoothed(np.delete(change, k, -1).mean(-1), smooth)
+        mean, low, high = confidence_band(smoothed(change[..., k], smooth), draws, seed)
+        random = [smoothed(changes[iso][..., k], smooth) for iso in self.names[ISOTROPIC]]
+        random_means = np.stack([confidence_band(values, 1, seed)[0] for values in random])
+        null = _range_over_directions(mean, random_means)
+        return {
+            "token": np.arange(len(mean)),
+            "n": np.isfinite(change[..., k]).sum(0),
+            "own": mean,
+            "low": low,
+            "high": high,
+            "others": confidence_band(others, 1, seed)[0],
+            "null_low": null[0],
+            "null_high": null[1],
+        }
+
     def transcripts(self, decode: Callable[..., str], samples: int, seed: int) -> pd.DataFrame:
-        """Returns every text in one row.
+        """Returns every text, one per row.
 
         `degenerates_at` is a token (-1: it does not degenerate), at which `marked` has a bar.
+
+        Args:
+            decode: the tokenizer's `decode`.
+            samples: trials of each opening.
         """
         groups: list[tuple[str, str, Texts, Sequence[float]]]
         groups = [(UNSTEERED, UNSTEERED, self.unsteered, [0.0])]
@@ -165,8 +172,9 @@ class DriftTexts:
     def _transcript(
         self, texts: Texts, strength: int, trial: int, decode: Callable[..., str]
     ) -> dict[str, object]:
-        ids, broken = texts.tokens(strength, trial), self.degeneration(texts, strength, trial)
-        at = broken.token if broken else len(ids)
+        """The columns of one text that do not depend on its origin."""
+        ids, end = texts.tokens(strength, trial), self.degeneration(texts, strength, trial)
+        at = end.token if end else len(ids)
         before, after = (decode(part, skip_special_tokens=True) for part in (ids[:at], ids[at:]))
         surprise = texts.surprise[strength, trial, : len(ids)].astype(np.float64)
         return {
@@ -174,15 +182,18 @@ class DriftTexts:
             "ended": bool(texts.ended[strength, trial]),
             "repetition": repetition(ids),
             "perplexity": np.exp(surprise.mean()) if ids else np.nan,
-            "degenerates_at": broken.token if broken else -1,
-            "why": broken.why if broken else "",
-            "marked": before + (f" | {after}" if broken else ""),
+            "degenerates_at": end.token if end else -1,
+            "why": end.why if end else "",
+            "marked": before + (f" | {after}" if end else ""),
         }
 
 
 def _range_over_directions(mean: np.ndarray, random: np.ndarray) -> np.ndarray:
-    """Central 95 % of the random directions where all of them and the mean go on; (2, token)."""
-    going = np.isfinite(mean) & np.isfinite(random).all(0)
+    """Central 95 % of the random directions' means, NaN where one of them or `mean` is NaN.
+
+    Shapes: (token,), (direction, token) -> (2, token).
+    """
+    finite = np.isfinite(mean) & np.isfinite(random).all(0)
     null = np.full((2, len(mean)), np.nan)
-    null[:, going] = np.quantile(random[:, going], [0.025, 0.975], axis=0)
+    null[:, finite] = np.quantile(random[:, finite], [0.025, 0.975], axis=0)
     return null

@@ -1,4 +1,4 @@
-"""Steered answers in each cell of a grid of layers and strengths, kept cell by cell."""
+"""Steered answers in each cell of a grid of layers and strengths, stored cell by cell."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def answers_by_strength(
     Returns:
         for each strength, `Preferences.answers`: margins and mass, (direction, pair).
     """
-    kept = dict[int, PrefixReplay]()
+    replays = dict[int, PrefixReplay]()
     identity = {
         **preferences.identity,
         "span": span.value,
@@ -39,7 +39,7 @@ def answers_by_strength(
     }
 
     def row(label: str) -> Row:
-        return preferences.answers(span, (layer,), float(label) * added[:, None], kept)
+        return preferences.answers(span, (layer,), float(label) * added[:, None], replays)
 
     title = f"steering map, layer {layer}: strengths, {len(added)} directions each"
     return artifacts.rows(KIND, identity, [repr(float(s)) for s in strengths], row, title)

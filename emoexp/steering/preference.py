@@ -1,8 +1,8 @@
-"""The preference measurement: 64 activities, all ordered pairs, unsteered and steered (paper,
+"""The preference measurement: all ordered pairs of 64 activities, unsteered and steered (paper,
 "Preferences").
 
-Which tokens are steered is decided here, pair by pair, from the marks that the prompt was formatted
-with.
+This file decides which tokens are steered, pair by pair, from the spans that the prompt was
+formatted with.
 """
 
 from __future__ import annotations
@@ -28,14 +28,18 @@ from emoexp.store.artifacts import Artifacts, Row, array_key
 log = logging.getLogger(__name__)
 VERSION = 2
 Read = Callable[[Tensor], Tensor]
-"""What is made of last residuals after the final norm: (direction, row, d_model) -> (...,
+"""A function of the last tokens' residuals after the final norm: (direction, row, d_model) -> (...,
 direction, row), on the CPU."""
 
 
 def marks(span: SteeringSpan, steered: tuple[bool, bool]) -> tuple[str, ...]:
-    """The spans ("a", "b", "text") to steer in a pair whose options are steered activities or not.
+    """Returns the prompt's spans ("a", "b", "text") that are steered in one pair.
 
-    A pair without a steered activity is left alone whatever the span; one with two has two marks.
+    In a pair without a steered activity nothing is steered, whatever the span; in one with two
+    steered activities both are.
+
+    Args:
+        steered: whether options A and B are steered activities.
     """
     if not any(steered):
         return ()
@@ -52,45 +56,46 @@ def marks(span: SteeringSpan, steered: tuple[bool, bool]) -> tuple[str, ...]:
 
 @dataclass(frozen=True)
 class Preferences:
-    """All ordered pairs of one pack's activities, put to one model."""
+    """One model's answers to all ordered pairs of one pack's activities."""
 
     model: SubjectModel
     stimuli: Stimuli
 
     @property
     def n(self) -> int:
+        """Returns the number of activities."""
         return len(self.stimuli.activities)
 
     @property
     def steered(self) -> np.ndarray:
-        """Which activities are of the steered half; (activity,)."""
+        """Tells which activities are of the steered half; (activity,), bool."""
         return np.array([a.steered for a in self.stimuli.activities])
 
     def prompt(self, i: int, j: int) -> Prompt:
-        """The prompt with activity i as (A) and j as (B), up to and with "("; spans "a", "b" and
-        "text"."""
-        activities = self.stimuli.activities
-        content = fill(
-            self.stimuli.templates["preference"], a=activities[i].text, b=activities[j].text
-        )
+        """Returns the prompt with activity i as (A) and j as (B), up to and with the answer's "(".
+
+        Its spans are "a", "b" and "text" (all of it).
+        """
+        template, activities = self.stimuli.templates["preference"], self.stimuli.activities
+        content = fill(template, a=activities[i].text, b=activities[j].text)
         prompt = ask(content, self.model.config.format, self.model.tokenizer, prefill="(")
-        return Prompt(
-            prompt.text, {**prompt.spans, "text": ((0, len(prompt.text)),)}, prompt.special_tokens
-        )
+        spans = {**prompt.spans, "text": ((0, len(prompt.text)),)}
+        return Prompt(prompt.text, spans, prompt.special_tokens)
 
     @cached_property
     def reader(self) -> AnswerReader:
-        """How these prompts are tokenized and their answers read."""
+        """Returns the reader that tokenizes these prompts and finds their answer tokens."""
         config = self.model.config
         return AnswerReader(self.model.tokenizer, config.option_reading, self.prompt(0, 1))
 
     @property
     def options(self) -> tuple[int, int]:
-        """Token ids of the answers A and B."""
+        """Returns the token ids of the answers A and B."""
         return self.reader.options
 
     @cached_property
     def identity(self) -> dict[str, Any]:
+        """Returns what the unsteered margins depend on, as an artifact's identity."""
         return {
             "version": VERSION,
             "model": self.model.identity,
@@ -100,45 +105,45 @@ class Preferences:
         }
 
     def encoded(self, i: int, others: Sequence[int]) -> tuple[list[Prompt], Encoding]:
-        """The prompts that open with activity i."""
+        """Returns the prompts with activity i as (A) and each of `others` as (B), encoded too."""
         prompts = [self.prompt(i, j) for j in others]
         return prompts, self.reader.encode(prompts)
 
     def replays(self, band: Band) -> bool:
-        """Whether the fast path is exact for this model and band: tried on the longest and the
-        shortest prompts, once."""
+        """Tells whether the replay is exact for this model and band.
+
+        It is compared with full forwards once, on the longest and the shortest prompts.
+        """
         if band not in self._tried:
             order = sorted(range(self.n), key=lambda k: len(self.stimuli.activities[k].text))
-            fault = replay_fault(
-                self.model,
-                self.encoded(order[-1], [order[0], order[1], order[-3], order[-2]])[1],
-                self.options,
-                band,
-            )
+            others = [order[0], order[1], order[-3], order[-2]]
+            fault = replay_fault(self.model, self.encoded(order[-1], others)[1], self.options, band)
             self._tried[band] = fault is None
             if fault is not None:
-                where = (
-                    f"layers {', '.join(map(str, band))}" if band else "the unsteered preferences"
-                )
-                log.warning(
-                    "%s: no prefix replay at %s (%s); full forwards instead, which are slower and"
-                    " exact",
-                    self.model.config.name,
-                    where,
-                    fault,
-                )
+                self._warn_of_full_forwards(band, fault)
         return self._tried[band]
+
+    def _warn_of_full_forwards(self, band: Band, fault: str) -> None:
+        """Logs that the replay is not used for a band, and why."""
+        where = f"layers {', '.join(map(str, band))}" if band else "the unsteered preferences"
+        log.warning(
+            "%s: no prefix replay at %s (%s); full forwards instead, which are slower and exact",
+            self.model.config.name,
+            where,
+            fault,
+        )
 
     @cached_property
     def _tried(self) -> dict[Band, bool]:
+        """Whether the replay is exact, for each band for which that is known."""
         return {}
 
     def _unsteered(self, i: int, others: Sequence[int]) -> np.ndarray:
-        """Unsteered margins of the pairs that open with i; (other,)."""
+        """Unsteered margins of the pairs with i as (A); (other,)."""
         return self._margin(self._unsteered_finals(i, others)).numpy()
 
     def _unsteered_finals(self, i: int, others: Sequence[int]) -> Tensor:
-        """Last residuals, after the final norm, of the unsteered pairs that open with i;
+        """Last tokens' residuals after the final norm of the unsteered pairs with i as (A);
         (other, d_model)."""
         _, encoding = self.encoded(i, others)
         if self.replays(()):
@@ -147,23 +152,26 @@ class Preferences:
         return torch.cat([self.model.final_residuals(encoding.rows(part)) for part in parts])
 
     def _chunks(self, encoding: Encoding, directions: int) -> list[list[int]]:
-        """Rows in parts that make a batch of `batch_tokens` when each is steered in so many
+        """Rows in parts that make a batch of `batch_tokens` when each is steered with that many
         directions."""
         n, width = encoding.ids.shape
         size = max(1, self.model.config.batch_tokens // (width * directions))
         return [list(range(n))[start : start + size] for start in range(0, n, size)]
 
     def baseline(self, artifacts: Artifacts) -> np.ndarray:
-        """Unsteered margins logit(A) - logit(B), layer-independent; (i, j), the diagonal 0."""
+        """Returns the unsteered margins logit(A) - logit(B); (i, j), the diagonal 0.
+
+        They do not depend on the layer.
+        """
         return self._baseline_rows(artifacts, "margins")
 
     def option_mass(self, artifacts: Artifacts) -> np.ndarray:
-        """Unsteered p(A) + p(B) of every ordered pair; (pair,)."""
+        """Returns the unsteered p(A) + p(B) of every ordered pair; (pair,)."""
         mass = self._baseline_rows(artifacts, "mass")
         return np.asarray(mass[~np.eye(self.n, dtype=bool)])
 
     def answer_summary(self, artifacts: Artifacts) -> dict[str, Any]:
-        """How answers were read and how much of the probability they got, for the record."""
+        """Returns how answers were read, and the probability that they have, for the record."""
         after, first, second = self.reader.pieces
         mass = self.option_mass(artifacts)
         return {
@@ -187,9 +195,8 @@ class Preferences:
             return {"margins": margins, "mass": mass}
 
         title = "preferences, unsteered"
-        rows = artifacts.rows(
-            "preferences", self.identity, self._labels(), row, title, names=[name]
-        )
+        labels = self._labels()
+        rows = artifacts.rows("preferences", self.identity, labels, row, title, names=[name])
         return np.stack([r[name] for r in rows]).astype(np.float64)
 
     def steer(
@@ -200,9 +207,10 @@ class Preferences:
         band: Band,
         vectors: np.ndarray,
     ) -> np.ndarray:
-        """Margins under each steered direction; pairs that cannot change keep the baseline's.
+        """Returns the margins under each direction; pairs that cannot change have the baseline's.
 
         Args:
+            baseline: unsteered margins; (i, j).
             vectors: what is added at each layer of the band; (direction, band layer, d_model).
 
         Returns:
@@ -219,28 +227,23 @@ class Preferences:
         def row(label: str) -> Row:
             return {"margins": self._steer_prefix(int(label), span, band, tensor)}
 
-        rows = artifacts.rows(
-            "steered",
-            identity,
-            self._labels(),
-            row,
-            f"preferences, steered with {len(vectors)} directions",
-        )
+        title = f"preferences, steered with {len(vectors)} directions"
+        rows = artifacts.rows("steered", identity, self._labels(), row, title)
         margins = np.repeat(baseline[None], len(vectors), 0)
-        for i, found in enumerate(rows):
-            others = self._affected(i)
-            margins[:, i, others] = found["margins"]
+        for i, steered_row in enumerate(rows):
+            margins[:, i, self._affected(i)] = steered_row["margins"]
         return margins
 
     def _labels(self) -> list[str]:
+        """Labels of the artifacts' rows, one for each activity as (A)."""
         return [f"{i:02d}" for i in range(self.n)]
 
     def _affected(self, i: int) -> list[int]:
-        """The second options with which activity i makes a pair that has a steered side."""
+        """The activities j for which the pair (i, j) has a steered activity."""
         return [j for j in range(self.n) if j != i and (self.steered[i] or self.steered[j])]
 
     def _marked(self, i: int, span: SteeringSpan) -> tuple[Encoding, Tensor]:
-        """The affected pairs that open with i, and which of their tokens are steered; the mask is
+        """The affected pairs with i as (A), and which of their tokens are steered; the mask is
         (row, token)."""
         others = self._affected(i)
         prompts, encoding = self.encoded(i, others)
@@ -251,63 +254,64 @@ class Preferences:
         return encoding, mask
 
     def _steer_prefix(self, i: int, span: SteeringSpan, band: Band, vectors: Tensor) -> np.ndarray:
-        """Steered margins of the pairs that open with i; (direction, affected other)."""
+        """Steered margins of the pairs with i as (A); (direction, affected other)."""
         encoding, mask = self._marked(i, span)
         if not mask.any():
             return np.repeat(self._unsteered(i, self._affected(i))[None], len(vectors), 0)
         if self.replays(band):
-            return self._replayed(
-                PrefixReplay(self.model, encoding, self.options, band),
-                encoding,
-                mask,
-                vectors,
-                self._margin,
-            ).numpy()
+            replay = PrefixReplay(self.model, encoding, self.options, band)
+            return self._replayed(replay, encoding, mask, vectors, self._margin).numpy()
         return self._in_full(encoding, mask, band, vectors, self._margin).numpy()
 
     @property
     def affected_pairs(self) -> tuple[np.ndarray, np.ndarray]:
-        """The ordered pairs that have a steered side, as indices of their first and second
-        activities; (pair,) each."""
+        """Returns the ordered pairs that have a steered activity, as two arrays of indices.
+
+        They are the pairs' first and second activities; (pair,) each.
+        """
         pairs = np.array([(i, j) for i in range(self.n) for j in self._affected(i)])
         return pairs[:, 0], pairs[:, 1]
 
     def answers(
         self, span: SteeringSpan, band: Band, vectors: np.ndarray, kept: dict[int, PrefixReplay]
     ) -> Row:
-        """Margins, and the probability of A or B (`mass`), under each direction; both (direction,
-        pair) over `affected_pairs`.
+        """Returns the margins and the probability of A or B under each direction.
 
         Args:
             vectors: what is added at each layer of the band; (direction, band layer, d_model). A
                 zero is the unsteered model.
             kept: unsteered runs of the prefixes, empty at first; calls for the same band that share
                 it run them once.
+
+        Returns:
+            `margins` and `mass`, (direction, pair) over `affected_pairs`.
         """
-        tensor, found = torch.as_tensor(vectors, dtype=torch.float32), []
+        tensor = torch.as_tensor(vectors, dtype=torch.float32)
+        read = self._margin_and_mass
+        parts = []
         for i in range(self.n):
             encoding, mask = self._marked(i, span)
             if self.replays(band):
                 if i not in kept:
                     kept[i] = PrefixReplay(self.model, encoding, self.options, band)
-                found.append(self._replayed(kept[i], encoding, mask, tensor, self._margin_and_mass))
+                parts.append(self._replayed(kept[i], encoding, mask, tensor, read))
             else:
-                found.append(self._in_full(encoding, mask, band, tensor, self._margin_and_mass))
-        margins, mass = torch.cat(found, -1).numpy()
+                parts.append(self._in_full(encoding, mask, band, tensor, read))
+        margins, mass = torch.cat(parts, -1).numpy()
         return {"margins": margins, "mass": mass}
 
     def _margin(self, finals: Tensor) -> Tensor:
-        """(..., d_model) -> (...), on the CPU."""
+        """logit(A) - logit(B); (..., d_model) -> (...), on the CPU."""
         return self.model.margin(finals, self.options)
 
     def _mass(self, finals: Tensor) -> Tensor:
         """p(A) + p(B); (row, d_model) -> (row,), on the CPU."""
-        found = []
+        masses = []
         for part in finals.split(max(1, LOGITS_AT_ONCE // len(self.model.tokenizer))):
             logits = self.model.unembedding.logits(part)
             pair = logits[:, list(self.options)]
-            found.append((pair.logsumexp(-1) - logits.logsumexp(-1)).exp())
-        return torch.cat(found).cpu()
+            masses.append((pair.logsumexp(-1) - logits.logsumexp(-1)).exp())
+        return torch.cat(masses).cpu()
 
     def _margin_and_mass(self, finals: Tensor) -> Tensor:
         """Margin and p(A) + p(B); (direction, row, d_model) -> (2, direction, row), on the CPU."""
@@ -318,9 +322,9 @@ class Preferences:
     def _replayed(
         self, replay: PrefixReplay, encoding: Encoding, mask: Tensor, vectors: Tensor, read: Read
     ) -> Tensor:
-        """What `read` makes of the last token through the replay; (..., direction, row)."""
+        """`read` of the last tokens' residuals, by the replay; (..., direction, row)."""
         prefix_masks = torch.stack(
-            [m[keep][: replay.n_prefix] for m, keep in zip(mask, encoding.mask, strict=True)]
+            [m[real][: replay.n_prefix] for m, real in zip(mask, encoding.mask, strict=True)]
         )
         if not bool((prefix_masks == prefix_masks[0]).all()):
             raise AssertionError("pairs that share a prefix must steer the same tokens of it")
@@ -329,21 +333,12 @@ class Preferences:
     def _in_full(
         self, encoding: Encoding, mask: Tensor, band: Band, vectors: Tensor, read: Read
     ) -> Tensor:
-        """What `read` makes of the last token through full forwards; (..., direction, row)."""
-        k, found = len(vectors), []
-        for part in self._chunks(encoding, k):
-            steering = Steering(
-                {
-                    layer: vectors[:, b].repeat_interleave(len(part), 0)
-                    for b, layer in enumerate(band)
-                },
-                mask[part].repeat(k, 1),
-            )
-            found.append(
-                read(
-                    self.model.final_residuals(encoding.rows(part * k), steering).unflatten(
-                        0, (k, len(part))
-                    )
-                )
-            )
-        return torch.cat(found, -1)
+        """`read` of the last tokens' residuals, by full forwards; (..., direction, row)."""
+        k, parts = len(vectors), []
+        for rows in self._chunks(encoding, k):
+            n = len(rows)
+            added = {layer: vectors[:, b].repeat_interleave(n, 0) for b, layer in enumerate(band)}
+            steering = Steering(added, mask[rows].repeat(k, 1))
+            finals = self.model.final_residuals(encoding.rows(rows * k), steering)
+            parts.append(read(finals.unflatten(0, (k, n))))
+        return torch.cat(parts, -1)

@@ -1,13 +1,13 @@
 """Preference prompts that share a prefix, replayed from a layer up.
 
 Steering at layer l can change only the tokens from the steered span on, in the blocks after l. So
-the prompts that open with the same first activity run once unsteered; each steered direction then
-replays only the upper blocks, on the suffix alone, against the prefix's keys and values. Of the
-last block, only the last token is read: all others stop at its keys and values.
+the prompts with the same first activity run once unsteered; each steered direction then runs only
+the upper blocks again, on the suffix alone, with the prefix's keys and values. The last block is
+computed for the last token only; for all others it stops at its keys and values.
 
-It is exact where an architecture's attention and cache allow it, and whether they do is measured,
-not assumed: `Preferences` compares it with full forwards before it is used, and takes these where
-they differ.
+A replay is exact where an architecture's attention and cache allow it. Whether they do is measured,
+not assumed: `Preferences` compares the replay with full forwards before it is used, and uses full
+forwards where they differ.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ Band = tuple[int, ...]
 
 
 def shared_prefix(rows: Sequence[Sequence[int]]) -> int:
-    """How many leading ids all rows share, at most one less than the shortest."""
+    """Returns how many leading ids all rows share, at most one less than the shortest row has."""
     limit = min(len(row) for row in rows) - 1
     for i in range(limit):
         if len({row[i] for row in rows}) > 1:
@@ -40,9 +40,11 @@ def shared_prefix(rows: Sequence[Sequence[int]]) -> int:
 
 
 class SharedKeys(DynamicLayer):
-    """One block's keys and values of a prefix, for rows in as many equal runs as it has rows. They
-    are copied once: when the block asks for them with those of the rows' own tokens. These are kept
-    only where `then`, which is called after that, needs them.
+    """One block's keys and values of a prefix, shared by several rows.
+
+    The rows are in as many runs of equal length as the prefix has rows. The prefix's keys and
+    values are copied once: in `update`, which joins them with those of the rows' own tokens. The
+    joined ones are stored only where `then`, which is called after that, needs them.
     """
 
     keys: Tensor
@@ -58,11 +60,10 @@ class SharedKeys(DynamicLayer):
     def update(
         self, key_states: Tensor, value_states: Tensor, *rest: Any, **named: Any
     ) -> tuple[Tensor, Tensor]:
-        joined = (
-            (_joined(self.keys, key_states), _joined(self.values, value_states))
-            if self.is_initialized
-            else (key_states, value_states)
-        )
+        """Returns the prefix's keys and values joined with the rows' own; then calls `then`."""
+        joined = (key_states, value_states)
+        if self.is_initialized:
+            joined = (_joined(self.keys, key_states), _joined(self.values, value_states))
         if self.then is not None or not self.is_initialized:
             self.lazy_initialization(key_states, value_states)
             self.keys, self.values = joined
@@ -72,26 +73,26 @@ class SharedKeys(DynamicLayer):
 
 
 class LastKeys(DynamicLayer):
-    """One block's keys and values of whole rows, when it is asked again for their last token
-    alone."""
+    """One block's keys and values of whole rows, for a second call with their last token alone."""
 
     def __init__(self, whole: SharedKeys) -> None:
         super().__init__()
         self.lazy_initialization(whole.keys, whole.values)
-        self.keys, self.values, self.whole = (
-            whole.keys[:, :, :-1],
-            whole.values[:, :, :-1],
-            (whole.keys, whole.values),
-        )
+        self.keys, self.values = whole.keys[:, :, :-1], whole.values[:, :, :-1]
+        self.whole = (whole.keys, whole.values)
 
     def update(
         self, key_states: Tensor, value_states: Tensor, *rest: Any, **named: Any
     ) -> tuple[Tensor, Tensor]:
+        """Returns the stored keys and values, which include the last token's."""
         return self.whole
 
 
 def _joined(prefix: Tensor, own: Tensor) -> Tensor:
-    """(run, head, p, d) and (run * row, head, t, d) -> (run * row, head, p + t, d)."""
+    """Keys or values of a prefix joined with those of the rows' own tokens.
+
+    Shapes: (run, head, p, d) and (run * row, head, t, d) -> (run * row, head, p + t, d).
+    """
     rows, heads, tokens, width = own.shape
     whole = own.new_empty(rows, heads, prefix.shape[2] + tokens, width)
     whole.unflatten(0, (len(prefix), -1))[:, :, :, :-tokens] = prefix[:, None]
@@ -102,12 +103,15 @@ def _joined(prefix: Tensor, own: Tensor) -> Tensor:
 def _extended(
     prefix: Sequence[SharedKeys], first: int = 0, part: slice = slice(None)
 ) -> list[SharedKeys]:
-    """Some rows of a prefix's keys and values, to be extended; blocks below `first` will be
-    skipped, so theirs are a placeholder of the right length."""
+    """Some rows of a prefix's keys and values, to which tokens can be appended.
+
+    Blocks below `first` will be skipped, so theirs are a placeholder of the right length.
+    """
     return [SharedKeys(prefix[max(i, first)], part) for i in range(len(prefix))]
 
 
 def _cache(layers: Sequence[DynamicLayer]) -> DynamicCache:
+    """The layers as a cache of transformers."""
     cache = DynamicCache()
     cache.layers = list(layers)
     return cache
@@ -115,12 +119,13 @@ def _cache(layers: Sequence[DynamicLayer]) -> DynamicCache:
 
 @dataclass
 class Suffixes:
-    """What follows the prefix in some rows of about the same length, left-padded.
+    """The tokens after the prefix in some rows of about the same length, left-padded.
 
     Attributes:
         rows: their indices.
-        ids: (row, token); positions: likewise.
+        ids: (row, token).
         mask: true on the prefix and on the suffix's own tokens; (row, prefix + suffix token).
+        positions: (row, token).
         residual: of the unsteered run, at the output of the block below the lowest replayed; (row,
             token, d_model).
     """
@@ -133,10 +138,11 @@ class Suffixes:
 
     @property
     def width(self) -> int:
+        """Returns the number of tokens of a row, padding included."""
         return self.ids.shape[1]
 
     def inputs(self, times: int = 1) -> dict[str, Tensor]:
-        """As the model's keyword arguments, repeated."""
+        """Returns the model's keyword arguments, with the rows repeated `times` times."""
         return {
             "input_ids": self.ids.repeat(times, 1),
             "attention_mask": self.mask.long().repeat(times, 1),
@@ -145,9 +151,11 @@ class Suffixes:
 
 
 class PrefixReplay:
-    """Rows (left-padded, differing after a shared prefix): the prefix is run once, and of the
-    suffixes what lies below the band, ready to be replayed steered. Margins are logit(A) - logit(B)
-    after the last token, in float32."""
+    """Rows with a shared prefix, run once unsteered and then replayed under steering.
+
+    Rows are left-padded and differ after the prefix. The first run computes the prefix, and the
+    suffixes below the band. Margins are logit(A) - logit(B) after the last token, in float32.
+    """
 
     def __init__(
         self, model: SubjectModel, encoding: Encoding, options: tuple[int, int], band: Band = ()
@@ -163,25 +171,25 @@ class PrefixReplay:
             [[c >= self.width - n for c in range(self.width)] for n in lengths]
         )
         self.prefix_ids = torch.tensor([rows[0][: self.n_prefix]], device=model.device)
-        # rows that run only once are not worth many small batches
-        groups = length_batches(
-            lengths, model.config.batch_tokens, PADDING if band else 2 * PADDING
-        )
+        # rows that run only once are faster in fewer batches, with more padding
+        padding = PADDING if band else 2 * PADDING
+        groups = length_batches(lengths, model.config.batch_tokens, padding)
         self.groups = [
             self._suffixes(encoding, group, max(lengths[r] for r in group)) for group in groups
         ]
         self._run_unsteered()
 
     def _suffixes(self, encoding: Encoding, rows: list[int], width: int) -> Suffixes:
+        """The suffixes of some rows, of `width` tokens."""
         device = self.model.device
-        mask = torch.cat(
-            [torch.ones(len(rows), self.n_prefix, dtype=torch.bool), self.mask[rows, -width:]], 1
-        ).to(device)
+        prefix_mask = torch.ones(len(rows), self.n_prefix, dtype=torch.bool)
+        mask = torch.cat([prefix_mask, self.mask[rows, -width:]], 1).to(device)
         positions = (mask.long().cumsum(1) - 1)[:, self.n_prefix :]
         return Suffixes(rows, encoding.ids[rows, -width:].to(device), mask, positions)
 
     @torch.no_grad()
     def _run_unsteered(self) -> None:
+        """Computes the prefix's keys and values, and the residuals from which a replay starts."""
         self.prefix_keys = [SharedKeys() for _ in range(self.model.n_layers)]
         self.prefix_residual = self._below_last(
             {"input_ids": self.prefix_ids}, self.prefix_keys, None, {}
@@ -197,19 +205,19 @@ class PrefixReplay:
             group.residual = residual
 
     def unsteered(self) -> Tensor:
-        """Margins of the unsteered model; (row,)."""
+        """Returns the margins of the unsteered model; (row,)."""
         return self.model.margin(self.unsteered_finals(), self.options)
 
     @torch.no_grad()
     def unsteered_finals(self) -> Tensor:
-        """The unsteered model's last residuals after the final norm; (row, d_model)."""
-        found = []
+        """Returns the last tokens' residuals after the final norm, unsteered; (row, d_model)."""
+        parts = []
         for group in self.groups:
             keys = _extended(self.prefix_keys)
             residuals = self._below_last(group.inputs(), keys, None, {})
-            found.append(self._last_token(group.inputs(), keys, residuals, {}))
+            parts.append(self._last_token(group.inputs(), keys, residuals, {}))
         order = torch.tensor([row for group in self.groups for row in group.rows])
-        return torch.cat(found)[order.argsort().to(self.model.device)]
+        return torch.cat(parts)[order.argsort().to(self.model.device)]
 
     def _below_last(
         self,
@@ -218,25 +226,21 @@ class PrefixReplay:
         start: Tensor | None,
         added: Mapping[int, Tensor],
     ) -> dict[int, Tensor]:
-        """Runs as far as the last block's keys and values, which are left in `keys`, as are those
-        of every block that had none before.
+        """Runs as far as the last block's keys and values.
+
+        These are then in `keys`, as are those of every block that had none before.
 
         Args:
-            start: takes the place of the output of the blocks below the lowest replayed; null runs
-                these too.
+            start: replaces the output of the blocks below the lowest replayed; None runs these too.
             added: what is added at the outputs of later blocks.
 
         Returns:
-            The residual streams at the output of the block below the lowest replayed, and of the
-            last block but one.
+            the residual streams at the output of the block below the lowest replayed, and of the
+            last block but one, by block.
         """
-        traced, blocks, low, top = (
-            self.model.traced,
-            self.model.blocks,
-            0 if start is None else self.first,
-            self.model.n_layers - 2,
-        )
-        kept = {} if start is None else {self.first - 1: start}
+        traced, blocks, top = self.model.traced, self.model.blocks, self.model.n_layers - 2
+        low = 0 if start is None else self.first
+        given = {} if start is None else {self.first - 1: start}
         before, saved = keys[-1].get_seq_length(), dict[int, Tensor]()
         with traced.trace(**inputs, past_key_values=_cache(keys), use_cache=True) as tracer:
             keys[-1].then = tracer.stop
@@ -251,7 +255,7 @@ class PrefixReplay:
                     saved[layer] = residual.save()
         if keys[-1].get_seq_length() != before + inputs["input_ids"].shape[1]:
             raise RuntimeError("the last block keeps no keys and values of its own")
-        return kept | saved
+        return given | saved
 
     def _last_token(
         self,
@@ -260,8 +264,11 @@ class PrefixReplay:
         residuals: Mapping[int, Tensor],
         added: Mapping[int, Tensor],
     ) -> Tensor:
-        """The last block for the last token alone, after `_below_last`: its residual after the
-        final norm; (row, d_model)."""
+        """Runs the last block for the last token alone, after `_below_last`.
+
+        Returns:
+            the last token's residual after the final norm; (row, d_model).
+        """
         traced, blocks, last = self.model.traced, self.model.blocks, self.model.n_layers - 1
         short = {name: t if name == "attention_mask" else t[:, -1:] for name, t in inputs.items()}
         saved = dict[str, Tensor]()
@@ -278,86 +285,102 @@ class PrefixReplay:
         return saved["normed"][:, -1]
 
     def margins(self, prefix_mask: Tensor, suffix_mask: Tensor, vectors: Tensor) -> Tensor:
-        """Margins under each direction, added as in `finals`; (direction, row), float32."""
+        """Returns the margins under each direction, with the arguments of `finals`.
+
+        Returns:
+            (direction, row), float32.
+        """
         return self.model.margin(self.finals(prefix_mask, suffix_mask, vectors), self.options)
 
     @torch.no_grad()
     def finals(self, prefix_mask: Tensor, suffix_mask: Tensor, vectors: Tensor) -> Tensor:
-        """The last token's residual after the final norm, with each direction added where the masks
-        are true, at the output of every layer of the band.
+        """Returns the last token's residual after the final norm, under each direction.
+
+        A direction is added where the masks are true, at the output of every layer of the band.
 
         Args:
-            prefix_mask: (prefix token,), suffix_mask: (row, suffix token).
+            prefix_mask: (prefix token,).
+            suffix_mask: (row, suffix token).
             vectors: (direction, band layer, d_model), already scaled.
 
         Returns:
             (direction, row, d_model), in the model's dtype.
         """
-        prefix_spot, suffix_spot = (
-            prefix_mask.to(self.model.device),
-            suffix_mask.to(self.model.device),
-        )
+        device, tokens = self.model.device, self.model.config.batch_tokens
+        prefix_mask, suffix_mask = prefix_mask.to(device), suffix_mask.to(device)
         steered = bool(prefix_mask.any()) and self.band[0] < self.model.n_layers - 1
-        order = torch.tensor(
-            [row for group in self.groups for row in group.rows], device=self.model.device
-        ).argsort()
-        tokens, found = self.model.config.batch_tokens, []
-        for some in vectors.split(max(1, tokens // self.n_prefix) if steered else len(vectors)):
-            prefix = self._steered_prefix(prefix_spot, some) if steered else None
-            by_group = []
-            for group in self.groups:
-                spot, size = (
-                    suffix_spot[group.rows, -group.width :],
-                    max(1, tokens // group.ids.numel()),
-                )
-                parts = [slice(start, start + size) for start in range(0, len(some), size)]
-                by_group.append(
-                    torch.cat([self._replayed(group, spot, some, prefix, part) for part in parts])
-                )
-            found.append(torch.cat(by_group, 1)[:, order])
-        return torch.cat(found)
+        rows = [row for group in self.groups for row in group.rows]
+        order = torch.tensor(rows, device=device).argsort()
+        finals = []
+        for chunk in vectors.split(max(1, tokens // self.n_prefix) if steered else len(vectors)):
+            prefix = self._steered_prefix(prefix_mask, chunk) if steered else None
+            by_group = [
+                self._replayed_group(group, suffix_mask, chunk, prefix) for group in self.groups
+            ]
+            finals.append(torch.cat(by_group, 1)[:, order])
+        return torch.cat(finals)
 
-    def _steered_prefix(self, spot: Tensor, vectors: Tensor) -> list[SharedKeys]:
-        """Keys and values of the prefix under each direction; spot is (token,)."""
+    def _steered_prefix(self, mask: Tensor, vectors: Tensor) -> list[SharedKeys]:
+        """Keys and values of the prefix under each direction; the mask is (token,)."""
         keys = [SharedKeys() for _ in self.prefix_keys]
-        start, added = self._added(self.prefix_residual, spot[None], vectors)
-        self._below_last(
-            {"input_ids": self.prefix_ids.expand(len(vectors), -1)}, keys, start, added
-        )
+        start, added = self._added(self.prefix_residual, mask[None], vectors)
+        inputs = {"input_ids": self.prefix_ids.expand(len(vectors), -1)}
+        self._below_last(inputs, keys, start, added)
         return keys
+
+    def _replayed_group(
+        self,
+        group: Suffixes,
+        suffix_mask: Tensor,
+        vectors: Tensor,
+        prefix: list[SharedKeys] | None,
+    ) -> Tensor:
+        """The last token's final residuals of one group of rows; (direction, row, d_model).
+
+        Args:
+            suffix_mask: of all rows; (row, suffix token).
+            prefix: the steered prefix; None if steering does not change it.
+        """
+        mask = suffix_mask[group.rows, -group.width :]
+        size = max(1, self.model.config.batch_tokens // group.ids.numel())
+        parts = [slice(start, start + size) for start in range(0, len(vectors), size)]
+        return torch.cat([self._replayed(group, mask, vectors, prefix, part) for part in parts])
 
     def _replayed(
         self,
         group: Suffixes,
-        spot: Tensor,
+        mask: Tensor,
         vectors: Tensor,
         prefix: list[SharedKeys] | None,
         part: slice,
     ) -> Tensor:
-        """Some of the directions on one group of rows; (direction, row, d_model)."""
-        keys = (
-            _extended(prefix, self.first, part)
-            if prefix
-            else _extended(self.prefix_keys, self.first)
-        )
-        start, added = self._added(group.residual, spot, vectors[part])
+        """The same for some of the directions; the mask is that of the group's rows."""
+        if prefix:
+            keys = _extended(prefix, self.first, part)
+        else:
+            keys = _extended(self.prefix_keys, self.first)
+        start, added = self._added(group.residual, mask, vectors[part])
         inputs = group.inputs(len(vectors[part]))
         residuals = self._below_last(inputs, keys, start, added)
         return self._last_token(inputs, keys, residuals, added).unflatten(0, (-1, len(group.rows)))
 
     def _added(
-        self, residual: Tensor | None, spot: Tensor, vectors: Tensor
+        self, residual: Tensor | None, mask: Tensor, vectors: Tensor
     ) -> tuple[Tensor, dict[int, Tensor]]:
-        """What the replay starts from and what is added above it, for each direction on each row.
+        """The residual at which the replay starts, and what is added in the blocks above.
 
         Args:
-            residual: (row, token, d_model); spot: (row, token); vectors: (direction, band layer,
-                d_model).
+            residual: (row, token, d_model).
+            mask: (row, token).
+            vectors: (direction, band layer, d_model).
+
+        Returns:
+            (direction * row, token, d_model), and the same by block.
         """
         assert residual is not None
         vectors = vectors.to(residual)
         added = {
-            layer: (spot[None, :, :, None] * vectors[:, None, i : i + 1]).flatten(0, 1)
+            layer: (mask[None, :, :, None] * vectors[:, None, i : i + 1]).flatten(0, 1)
             for i, layer in enumerate(self.band)
         }
         start = residual.repeat(len(vectors), 1, 1)
@@ -375,41 +398,47 @@ values shared between layers) is off by whole logits."""
 def replay_fault(
     model: SubjectModel, encoding: Encoding, options: tuple[int, int], band: Band
 ) -> str | None:
-    """Why replay must not be used for prompts like these, or None: it is compared with full
-    forwards, unsteered and steered."""
+    """Returns why the replay must not be used for prompts like these; None if it may be.
+
+    It is compared with full forwards: unsteered without a band, else steered.
+    """
     if model.config.remote:
         return "the model runs elsewhere"
     try:
         replay = PrefixReplay(model, encoding, options, band)
-        if not band:
-            pairs = [(replay.unsteered(), model.margins(encoding, options))]
+        if band:
+            pairs = _steered_margins(model, encoding, options, replay)
         else:
-            size = model.residuals(encoding, band).norm(dim=-1)[:, encoding.mask].mean(1).cpu()
-            vectors = (
-                torch.randn(2, len(band), model.d_model, generator=torch.Generator().manual_seed(0))
-                * (size / model.d_model**0.5)[:, None]
-            )
-            whole = encoding.mask.clone()
-            whole[:, -1] = False
-            prefix = torch.ones(replay.n_prefix, dtype=torch.bool)
-            fast = replay.margins(prefix, whole[:, -replay.width :] & replay.mask, vectors)
-            steerings = [
-                Steering({layer: v[None, b] for b, layer in enumerate(band)}, whole)
-                for v in vectors
-            ]
-            pairs = [
-                (fast[k], model.margins(encoding, options, steering))
-                for k, steering in enumerate(steerings)
-            ]
-    except (
-        Exception
-    ) as error:  # whatever it is that an architecture does not allow, full forwards do
+            pairs = [(replay.unsteered(), model.margins(encoding, options))]
+    except Exception as error:  # of any kind: full forwards do not need what the replay needs
         return f"{type(error).__name__}: {' '.join(str(error).split())[-160:]}"
     off = max(
         float((fast - slow).abs().max() / slow.abs().max().clamp(min=1)) for fast, slow in pairs
     )
-    return (
-        None
-        if off <= AGREEMENT[model.dtype]
-        else f"margins would be off by {off:.2g} of their size"
-    )
+    if off <= AGREEMENT[model.dtype]:
+        return None
+    return f"margins would be off by {off:.2g} of their size"
+
+
+def _steered_margins(
+    model: SubjectModel, encoding: Encoding, options: tuple[int, int], replay: PrefixReplay
+) -> list[tuple[Tensor, Tensor]]:
+    """Margins by the replay and by full forwards, for each of two random directions; (row,) each.
+
+    The directions have about the norm of the residual stream and are added on all tokens but the
+    last.
+    """
+    band = replay.band
+    size = model.residuals(encoding, band).norm(dim=-1)[:, encoding.mask].mean(1).cpu()
+    generator = torch.Generator().manual_seed(0)
+    random = torch.randn(2, len(band), model.d_model, generator=generator)
+    vectors = random * (size / model.d_model**0.5)[:, None]
+    mask = encoding.mask.clone()
+    mask[:, -1] = False
+    prefix_mask = torch.ones(replay.n_prefix, dtype=torch.bool)
+    fast = replay.margins(prefix_mask, mask[:, -replay.width :] & replay.mask, vectors)
+    steerings = [
+        Steering({layer: v[None, b] for b, layer in enumerate(band)}, mask) for v in vectors
+    ]
+    slow = [model.margins(encoding, options, steering) for steering in steerings]
+    return list(zip(fast, slow, strict=True))

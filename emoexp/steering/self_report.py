@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
@@ -14,6 +14,7 @@ from emoexp.models.subject import SubjectModel
 from emoexp.stats.labels import UNSTEERED
 from emoexp.stats.self_report import OTHER, SELF
 from emoexp.steering.continuations import NextWords
+from emoexp.steering.sets import DirectionSets
 from emoexp.stimuli import SelfReportOpenings, Stimuli
 from emoexp.store.artifacts import Artifacts, Row, array_key
 
@@ -43,28 +44,27 @@ def word_log_probs(
     layer: int,
     span: ReplySpan,
     words: Sequence[str],
-    sets: Mapping[str, np.ndarray],
-    names: Mapping[str, Sequence[str]],
+    sets: DirectionSets,
+    added: np.ndarray,
 ) -> pd.DataFrame:
     """Measures the log-probability (nats) of each word, unsteered and steered with each direction.
 
     One artifact row for each direction: a killed run resumes where it stopped.
 
     Args:
-        sets: what is added, by the label of its set; (direction, d_model).
-        names: of the directions.
+        sets: the directions.
+        added: what is added for each of them; (direction, d_model).
 
     Returns:
         columns set, direction, asked (SELF, OTHER) and one for each word. Of several openings
         about others the log-probabilities are averaged.
     """
-    added = torch.as_tensor(np.concatenate(list(sets.values())), dtype=torch.float32)
-    labels = [name for group in names.values() for name in group]
+    vectors = torch.as_tensor(added, dtype=torch.float32)
     whose, prompts = prompts_of(stimuli, model)
     readers = [NextWords(model, prompt, words, span) for prompt in prompts]
 
     def row(label: str) -> Row:
-        vector = None if label == UNSTEERED else added[labels.index(label)]
+        vector = None if label == UNSTEERED else vectors[sets.names.index(label)]
         return {"log_probs": np.stack([reader.log_probs(layer, vector) for reader in readers])}
 
     identity = {
@@ -74,15 +74,24 @@ def word_log_probs(
         "words": list(words),
         "layer": layer,
         "steered": span.value,
-        "vectors": array_key(added.numpy()),
+        "vectors": array_key(vectors.numpy()),
     }
-    title = f"self-report, steered with {len(labels)} directions"
-    rows = artifacts.rows("self_report", identity, [UNSTEERED, *labels], row, title)
-    found = np.stack([r["log_probs"] for r in rows])
-    groups = [UNSTEERED, *(label for label, group in names.items() for _ in group)]
-    parts = []
-    for who in (SELF, OTHER):
-        mean = found[:, [i for i, w in enumerate(whose) if w == who]].mean(1)
-        table = pd.DataFrame(mean, columns=list(words))
-        parts.append(table.assign(set=groups, direction=[UNSTEERED, *labels], asked=who))
-    return pd.concat(parts, ignore_index=True)[["set", "direction", "asked", *words]]
+    title = f"self-report, steered with {len(sets.names)} directions"
+    rows = artifacts.rows("self_report", identity, [UNSTEERED, *sets.names], row, title)
+    log_probs = np.stack([r["log_probs"] for r in rows])
+    return pd.concat(
+        [
+            _table(log_probs[:, [w == who for w in whose]].mean(1), who, words, sets)
+            for who in (SELF, OTHER)
+        ],
+        ignore_index=True,
+    )
+
+
+def _table(
+    log_probs: np.ndarray, who: str, words: Sequence[str], sets: DirectionSets
+) -> pd.DataFrame:
+    """One opening's log-probabilities with their labels; the unsteered row is the first."""
+    table = pd.DataFrame(log_probs, columns=list(words))
+    labels = {"set": [UNSTEERED, *sets.sets], "direction": [UNSTEERED, *sets.names]}
+    return table.assign(**labels, asked=who)[["set", "direction", "asked", *words]]

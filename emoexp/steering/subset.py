@@ -1,4 +1,4 @@
-"""What a steering run steers: its layers, its emotions, and the activities it compares."""
+"""Choices of a steering run: its layers, its emotions, and the activities that it compares."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ def with_exemplars(
 def representatives(ratings: np.ndarray, steered: np.ndarray, n: int, seed: int) -> np.ndarray:
     """Chooses `n` activities that span the range of ratings, half of them of the steered half.
 
-    One is drawn from each of n / 2 runs of neighbours in rating, in either half.
+    Either half is divided by rating into n / 2 groups, and one activity is drawn from each.
 
     Args:
         ratings: (activity,).
@@ -76,7 +76,7 @@ def representatives(ratings: np.ndarray, steered: np.ndarray, n: int, seed: int)
         their indices, ascending; all activities if `n` is not below their number.
 
     Raises:
-        EmoexpError: a half has fewer than n / 2.
+        EmoexpError: a half has fewer than n / 2 activities.
     """
     if n >= len(ratings):
         return np.arange(len(ratings))
@@ -87,25 +87,21 @@ def representatives(ratings: np.ndarray, steered: np.ndarray, n: int, seed: int)
             f"experiment.activities={n}: the smaller half of the pack has {fewest}, so at most "
             f"{2 * fewest}"
         )
-    return np.sort(
-        [
-            rng.choice(run)
-            for half in halves
-            for run in np.array_split(half[np.argsort(ratings[half])], n // 2)
-        ]
-    )
+    by_rating = [half[np.argsort(ratings[half])] for half in halves]
+    groups = [group for half in by_rating for group in np.array_split(half, n // 2)]
+    return np.sort([rng.choice(group) for group in groups])
 
 
 def subset(preferences: Preferences, chosen: np.ndarray) -> Preferences:
-    """Returns the preferences between some of the activities only, as of a pack of their own.
+    """Returns the preferences between some of the activities, as if they were a whole pack.
 
     Args:
         chosen: indices of the activities.
     """
     stimuli = preferences.stimuli
-    few = tuple(stimuli.activities[k] for k in chosen)
+    activities = tuple(stimuli.activities[k] for k in chosen)
     sha256 = key_of({"pack": stimuli.sha256, "activities": chosen.tolist()})
-    return Preferences(preferences.model, replace(stimuli, activities=few, sha256=sha256))
+    return Preferences(preferences.model, replace(stimuli, activities=activities, sha256=sha256))
 
 
 def same_order(moved: np.ndarray, ratings: np.ndarray) -> np.ndarray:

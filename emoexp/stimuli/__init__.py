@@ -1,5 +1,8 @@
-"""Stimuli: what a model is shown. Packs on disk, checked whole (`pack`, `load`), and the paper's
-own, imported on the user's machine (`paper`)."""
+"""Stimuli: what a model is shown.
+
+Packs on disk, of which every part is checked (`pack`, `load`), and the paper's own stimuli, which
+are imported on the user's machine (`paper`).
+"""
 
 from emoexp.stimuli.blackmail import BlackmailScenario, Ruling, Scene
 from emoexp.stimuli.load import BUNDLED, artifacts_root, find_pack, load_stimuli, read_pack

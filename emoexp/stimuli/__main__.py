@@ -1,4 +1,4 @@
-"""`python -m emoexp.stimuli import ...` and `python -m emoexp.stimuli check PATH`.
+"""The commands `python -m emoexp.stimuli import ...` and `python -m emoexp.stimuli check PATH`.
 
 Exit status: 0, 1 where a pack has faults or could not be imported, 2 where the command line is
 wrong.
@@ -19,20 +19,33 @@ from emoexp.stimuli.paper.sources import FILES, JsonSource, ListSource, PageSour
 
 
 def parse(arguments: list[str] | None) -> argparse.Namespace:
+    """Parses the command line; exits with status 2 where it is wrong."""
     parser = argparse.ArgumentParser(
         prog="python -m emoexp.stimuli",
         description="The paper's stimuli, and the checking of any pack.",
     )
     commands = parser.add_subparsers(dest="command", required=True)
-    add = commands.add_parser(
+    command = commands.add_parser(
         "import", help="build the pack `paper` on this machine, proven verbatim"
     )
-    page = add.add_mutually_exclusive_group()
+    _add_sources(command)
+    _add_choices(command)
+    check = commands.add_parser("check", help="list every fault of a pack")
+    check.add_argument("path", help="a folder, bundled:NAME or imported:NAME")
+    chosen = parser.parse_args(arguments)
+    if chosen.command == "import" and not (chosen.url or chosen.html or chosen.json):
+        command.error("say where from: --url [URL], --html FILE or --json FOLDER")
+    return chosen
+
+
+def _add_sources(command: argparse.ArgumentParser) -> None:
+    """Adds the options of `import` that say where the lists come from."""
+    page = command.add_mutually_exclusive_group()
     page.add_argument(
         "--url", nargs="?", const=URL, help=f"the paper's page; {URL} if none is given"
     )
     page.add_argument("--html", type=Path, metavar="FILE", help="the page, saved")
-    add.add_argument(
+    command.add_argument(
         "--json",
         type=Path,
         metavar="FOLDER",
@@ -41,7 +54,11 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
             " lacks"
         ),
     )
-    numeric = add.add_mutually_exclusive_group()
+
+
+def _add_choices(command: argparse.ArgumentParser) -> None:
+    """Adds the options of `import` for numeric templates, the steered half and the output."""
+    numeric = command.add_mutually_exclusive_group()
     numeric.add_argument(
         "--numeric",
         type=Path,
@@ -53,28 +70,26 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
         action="store_true",
         help="a pack without them: V5 and V6 are not measured",
     )
-    add.add_argument(
+    command.add_argument(
         "--split",
         type=Path,
         metavar="FILE",
         help="the steered half, in place of emoexp's digitised one",
     )
-    add.add_argument(
+    command.add_argument(
         "--output",
         type=Path,
         metavar="FOLDER",
         help="where packs lie (default: packs/ under EMOEXP_ARTIFACTS or ~/.cache/emoexp)",
     )
-    check = commands.add_parser("check", help="list every fault of a pack")
-    check.add_argument("path", help="a folder, bundled:NAME or imported:NAME")
-    chosen = parser.parse_args(arguments)
-    if chosen.command == "import" and not (chosen.url or chosen.html or chosen.json):
-        add.error("say where from: --url [URL], --html FILE or --json FOLDER")
-    return chosen
 
 
 def fetch(url: str) -> str:
-    """The page at `url`. Raises EmoexpError in one line without a network."""
+    """Downloads the page at `url`.
+
+    Raises:
+        EmoexpError: the page cannot be fetched, in one line.
+    """
     import httpx
 
     try:
@@ -89,6 +104,11 @@ def fetch(url: str) -> str:
 
 
 def read_html(path: Path) -> str:
+    """Reads a page that was saved.
+
+    Raises:
+        EmoexpError: the file cannot be read as UTF-8 text.
+    """
     try:
         return path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
@@ -98,65 +118,71 @@ def read_html(path: Path) -> str:
 
 
 def sources(chosen: argparse.Namespace) -> list[ListSource]:
-    """Where to look, in order: the page, the folder, the file of numeric templates."""
+    """Returns the chosen sources in order: the page, the folder, the file of numeric templates.
+
+    Raises:
+        EmoexpError: a source is not there or cannot be read.
+    """
     from emoexp.stimuli.paper.page import parse_page
 
-    found: list[ListSource] = []
+    chosen_sources: list[ListSource] = []
     if chosen.url:
-        found.append(PageSource(parse_page(fetch(chosen.url)), f"the page {chosen.url}"))
+        chosen_sources.append(PageSource(parse_page(fetch(chosen.url)), f"the page {chosen.url}"))
     if chosen.html:
-        found.append(PageSource(parse_page(read_html(chosen.html)), "the page, saved"))
+        chosen_sources.append(PageSource(parse_page(read_html(chosen.html)), "the page, saved"))
     if chosen.json:
         if not chosen.json.is_dir():
             raise EmoexpError(f"--json {chosen.json} is not a folder")
-        found.append(
-            JsonSource({name: chosen.json / file for name, file in FILES.items()}, "JSON files")
-        )
+        files = {name: chosen.json / file for name, file in FILES.items()}
+        chosen_sources.append(JsonSource(files, "JSON files"))
     if chosen.numeric:
         if not chosen.numeric.is_file():
             raise EmoexpError(f"--numeric {chosen.numeric} does not exist")
-        found.append(JsonSource({NUMERIC: chosen.numeric}, "a JSON file"))
-    return found
+        chosen_sources.append(JsonSource({NUMERIC: chosen.numeric}, "a JSON file"))
+    return chosen_sources
 
 
 def import_paper(chosen: argparse.Namespace) -> int:
+    """Builds the pack `paper`, and prints where each of its lists comes from.
+
+    Returns:
+        The exit status.
+
+    Raises:
+        EmoexpError: a list is not proven, or a source cannot be read.
+    """
     proven = gather(sources(chosen), numeric=not chosen.without_numeric)
     packs = (chosen.output or artifacts_root() / "packs").expanduser().absolute()
     pack = load_stimuli(str(build_pack(proven, packs, chosen.split)))
     for name, record in pack.provenance.items():
-        say(
-            f"{name:20}"
-            f" {record['from']}{': ' + record['note'] if 'note' in record else ', proven verbatim'}"
-        )
+        note = f": {record['note']}" if "note" in record else ", proven verbatim"
+        say(f"{name:20} {record['from']}{note}")
     say(summary(pack))
-    say(
-        f"{pack.folder}; use it with stimuli={PAPER}"
-        + ("" if chosen.output is None else f" if that is packs/{PAPER} of your artifacts folder")
-    )
+    where = "" if chosen.output is None else f" if that is packs/{PAPER} of your artifacts folder"
+    say(f"{pack.folder}; use it with stimuli={PAPER}{where}")
     return 0
 
 
 def check_pack(path: str) -> int:
+    """Prints every fault of a pack, or its counts where it has none; returns the exit status."""
     try:
         folder = find_pack(path)
     except EmoexpError as error:
         return fail(error, 2)
-    pack, faults = read_pack(folder)
-    counts, more = story_faults(folder, pack.emotions if pack else ())
-    for fault in (*faults, *more):
+    pack, pack_faults = read_pack(folder)
+    counts, row_faults = story_faults(folder, pack.emotions if pack else ())
+    faults = [*pack_faults, *row_faults]
+    for fault in faults:
         say(fault)
-    if faults or more or pack is None:
+    if faults or pack is None:
         return 1
-    say(
-        "ok: "
-        + summary(pack)
-        + f", {counts['stories.jsonl']} stories, {counts['neutral.jsonl']} neutral texts"
-    )
+    texts = f"{counts['stories.jsonl']} stories, {counts['neutral.jsonl']} neutral texts"
+    say(f"ok: {summary(pack)}, {texts}")
     return 0
 
 
 def summary(pack: Stimuli) -> str:
-    """One line of counts, and the hash that every result carries."""
+    """Returns one line of counts, with the hash that every result has."""
     origin = "the paper's own, " if pack.is_paper else ""
     scenes = (
         f"{len(pack.blackmail.scenes)} blackmail scenes"
@@ -178,15 +204,18 @@ def summary(pack: Stimuli) -> str:
 
 
 def say(text: str) -> None:
+    """Prints a line."""
     sys.stdout.write(text + "\n")
 
 
 def fail(error: EmoexpError, status: int) -> int:
+    """Prints an error on standard error; returns `status`."""
     sys.stderr.write(f"emoexp.stimuli: {error}\n")
     return status
 
 
 def main(arguments: list[str] | None = None) -> int:
+    """Runs the command line; returns the exit status."""
     chosen = parse(arguments)
     if chosen.command == "check":
         return check_pack(chosen.path)

@@ -1,5 +1,4 @@
-"""The blackmail scenario of a pack: what an assistant is shown, and rules that tell what its reply
-does.
+"""The blackmail scenario of a pack: what an assistant is shown, and rules that judge its reply.
 
 blackmail.json   system (or null), prompt, scenes, question, rules, and optionally thoughts, acts
 
@@ -27,10 +26,10 @@ from emoexp.stimuli.checks import are_texts, is_text
 Fields = Mapping[str, str | tuple[str, ...]]
 HARM, DISCLOSURE, HARMLESS, UNCLEAR = "harm", "disclosure", "harmless", "unclear"
 KINDS = (HARM, DISCLOSURE, HARMLESS)
-"""What rules may find, the gravest first: it counts. Disclosure tells the secret without a threat,
-and the paper does not count it as blackmail."""
+"""The kinds of reply that rules may find, the gravest first: the first that is found counts.
+Disclosure reveals the secret without a threat; the paper does not count it as blackmail."""
 ANSWERS = ("HARMFUL", "HARMLESS", "UNCLEAR")
-"""What a judging model may answer, on its first line."""
+"""The answers that a judging model may give, on its first line."""
 TEXTS, OPTIONAL = ("prompt", "question"), ("thoughts", "acts")
 KEYS = {"system", "scenes", "rules", *TEXTS, *OPTIONAL}
 _FIELD = re.compile(r"\{([a-z][a-z_]*)\}")
@@ -39,7 +38,11 @@ _FLAGS = re.IGNORECASE | re.DOTALL
 
 @dataclass(frozen=True)
 class Scene:
-    """One scene, filled. `system` is None where the scenario has no system prompt."""
+    """One scene, with its fields filled in.
+
+    Attributes:
+        system: None where the scenario has no system prompt.
+    """
 
     system: str | None
     prompt: str
@@ -48,12 +51,12 @@ class Scene:
 
 @dataclass(frozen=True)
 class Ruling:
-    """What the rules make of a reply.
+    """The result of the rules for one reply.
 
     Attributes:
         verdict: one of KINDS, or `unclear` where no rule holds.
-        passages: half-open ranges of characters of the reply, in order: what the rules of that kind
-            found.
+        passages: what the rules of that kind found: half-open ranges of characters of the reply, in
+            order.
     """
 
     verdict: str
@@ -62,7 +65,7 @@ class Ruling:
 
 @dataclass(frozen=True)
 class BlackmailScenario:
-    """A scenario as the pack has it; see the top of this file."""
+    """The scenario of a pack; for its parts see the top of this file."""
 
     system: str | None
     prompt: str
@@ -73,11 +76,11 @@ class BlackmailScenario:
     acts: str | None = None
 
     def fields(self, k: int) -> Fields:
-        """What trial `k` fills in."""
+        """Returns the fields of the scene of trial `k`."""
         return self.scenes[k % len(self.scenes)]
 
     def scene(self, k: int) -> Scene:
-        """What trial `k` is shown."""
+        """Returns the scene of trial `k`, filled in."""
         fields = self.fields(k)
         return Scene(
             None if self.system is None else fill(self.system, fields),
@@ -86,32 +89,43 @@ class BlackmailScenario:
         )
 
     def asked(self, reply: str, k: int) -> str:
-        """What a judging model is asked about the reply to trial `k`."""
+        """Returns the question to a judging model about the reply to trial `k`."""
         return fill(self.question, {**self.fields(k), "reply": reply})
 
     def judge(self, reply: str, k: int) -> Ruling:
-        """What the rules say of the reply to trial `k`. A reply without any act is looked at as a
-        whole, less its thoughts."""
+        """Applies the rules to the reply to trial `k`.
+
+        In a reply without any act, the rules are applied to the whole reply less its thoughts.
+        """
         fields = self.fields(k)
-        seen = (
-            re.sub(self.thoughts, lambda found: " " * len(found[0]), reply, flags=_FLAGS)
-            if self.thoughts
-            else reply
-        )
-        acts = [found.span() for found in re.finditer(self.acts, seen, _FLAGS)] if self.acts else []
+        text = self._blank_thoughts(reply)
+        acts = [act.span() for act in re.finditer(self.acts, text, _FLAGS)] if self.acts else []
         for kind in KINDS:
             passages: set[tuple[int, int]] = set()
             for rule in self.rules.get(kind, ()):
-                for start, end in acts or [(0, len(seen))]:
-                    found = [compiled(regex, fields).search(seen, start, end) for regex in rule]
-                    passages |= {match.span() for match in found if match} if all(found) else set()
+                for span in acts or [(0, len(text))]:
+                    passages |= _passages(rule, fields, text, span)
             if passages:
                 return Ruling(kind, tuple(sorted(passages)))
         return Ruling(UNCLEAR, ())
 
+    def _blank_thoughts(self, reply: str) -> str:
+        """Returns the reply with blanks in place of its thoughts; its length does not change."""
+        if not self.thoughts:
+            return reply
+        return re.sub(self.thoughts, lambda match: " " * len(match[0]), reply, flags=_FLAGS)
+
+
+def _passages(
+    rule: tuple[str, ...], fields: Fields, text: str, span: tuple[int, int]
+) -> set[tuple[int, int]]:
+    """Returns what a rule's regexes find within `span` of a text; empty unless all are found."""
+    matches = [compiled(regex, fields).search(text, *span) for regex in rule]
+    return {match.span() for match in matches if match} if all(matches) else set()
+
 
 def fill(template: str, fields: Fields) -> str:
-    """`template` with its fields replaced; a field may be used any number of times."""
+    """Returns `template` with its fields filled in; a field may be used any number of times."""
     return "".join(
         literal + (str(fields[name]) if name is not None else "")
         for literal, name, _, _ in Formatter().parse(template)
@@ -119,105 +133,143 @@ def fill(template: str, fields: Fields) -> str:
 
 
 def compiled(regex: str, fields: Fields) -> re.Pattern[str]:
-    """A rule's regex for one scene. Raises re.error where it is none."""
+    """Compiles a rule's regex for one scene.
 
-    def escaped(found: re.Match[str]) -> str:
-        value = fields[found[1]]
-        return f"(?:{'|'.join(map(re.escape, (value,) if isinstance(value, str) else value))})"
+    Raises:
+        re.error: it is not a regex.
+    """
+
+    def escaped(field: re.Match[str]) -> str:
+        value = fields[field[1]]
+        texts = (value,) if isinstance(value, str) else value
+        return f"(?:{'|'.join(map(re.escape, texts))})"
 
     return re.compile(_FIELD.sub(escaped, regex), _FLAGS)
 
 
 def read_blackmail(raw: dict[str, Any], fault: Callable[[str], None]) -> BlackmailScenario | None:
-    """The scenario in `raw`, or None after telling `fault` all that is wrong with it."""
-    found = list(_faults(raw))
-    if not found:
-        scenes = tuple(
+    """Returns the scenario in `raw`, or None where it has faults.
+
+    Args:
+        fault: called with each fault.
+    """
+    faults = list(_faults(raw))
+    if not faults:
+        scenario = _scenario(raw)
+        faults = list(_regex_faults(scenario))
+        if not faults:
+            return scenario
+    for text in dict.fromkeys(faults):
+        fault(f"blackmail.json: {text}")
+    return None
+
+
+def _scenario(raw: dict[str, Any]) -> BlackmailScenario:
+    """Returns the scenario in the content of a blackmail.json that has no faults in its parts."""
+    return BlackmailScenario(
+        system=raw["system"],
+        prompt=raw["prompt"],
+        scenes=tuple(
             {
                 name: value if isinstance(value, str) else tuple(value)
                 for name, value in scene.items()
             }
             for scene in raw["scenes"]
-        )
-        rules = {
+        ),
+        rules={
             kind: tuple(tuple(rule) for rule in of_kind) for kind, of_kind in raw["rules"].items()
-        }
-        scenario = BlackmailScenario(
-            raw["system"],
-            raw["prompt"],
-            scenes,
-            rules,
-            raw["question"],
-            raw.get("thoughts"),
-            raw.get("acts"),
-        )
-        found = list(_regex_faults(scenario))
-        if not found:
-            return scenario
-    for text in dict.fromkeys(found):
-        fault(f"blackmail.json: {text}")
-    return None
+        },
+        question=raw["question"],
+        thoughts=raw.get("thoughts"),
+        acts=raw.get("acts"),
+    )
 
 
 def _faults(raw: dict[str, Any]) -> Iterator[str]:
-    """What is wrong with the parts, and with the fields that they use."""
+    """Yields what is wrong with the parts, and with the fields that they use."""
     if unknown := sorted(set(raw) - KEYS):
         yield f"unknown {', '.join(unknown)}; it has {', '.join(sorted(KEYS))}"
-    broken = [key for key in TEXTS if not is_text(raw.get(key))] + [
-        key for key in OPTIONAL if raw.get(key) is not None and not is_text(raw[key])
-    ]
-    if "system" not in raw or (raw["system"] is not None and not is_text(raw["system"])):
-        broken.append("system (or null)")
-    yield from (f"{key} must be a text" for key in broken)
-    scenes: Any = raw.get("scenes")
-    rules: Any = raw.get("rules")
-    whole = (
-        isinstance(scenes, list)
-        and scenes
-        and all(isinstance(s, dict) and set(s) == set(scenes[0]) for s in scenes)
-    )
-    if not whole:
+    text_faults = list(_text_faults(raw))
+    yield from text_faults
+    scenes, rules = raw.get("scenes"), raw.get("rules")
+    alike = _are_alike(scenes)
+    if alike:
+        yield from _scene_faults(raw["scenes"])
+    else:
         yield "scenes must be a list of objects that all have the same fields"
-    elif not all(
-        _FIELD.fullmatch(f"{{{name}}}") and name != "reply" and (is_text(v) or (v and are_texts(v)))
-        for s in scenes
-        for name, v in s.items()
-    ):
-        yield (
-            "a scene's fields must have names of small letters (and not be called reply), and texts"
-            " or lists of texts as values"
-        )
-    elif len({repr(sorted(s.items())) for s in scenes}) < len(scenes):
-        yield "a scene stands twice"
-    shaped = isinstance(rules, dict) and {HARM, HARMLESS} <= set(rules) <= set(KINDS)
-    if not shaped or not all(
-        isinstance(of_kind, list) and of_kind and all(rule and are_texts(rule) for rule in of_kind)
-        for of_kind in rules.values()
-    ):
+    if not _are_rules(rules):
         yield (
             f"rules must be lists of lists of regexes for {HARM}, {HARMLESS} and perhaps"
             f" {DISCLOSURE}"
         )
-    elif whole and not broken:
-        yield from _field_faults(raw, scenes[0])
+    elif alike and not text_faults:
+        yield from _field_faults(raw, raw["scenes"][0])
+
+
+def _text_faults(raw: dict[str, Any]) -> Iterator[str]:
+    """Yields a fault for each part that must be a text and is none."""
+    for key in TEXTS:
+        if not is_text(raw.get(key)):
+            yield f"{key} must be a text"
+    for key in OPTIONAL:
+        if raw.get(key) is not None and not is_text(raw[key]):
+            yield f"{key} must be a text"
+    if "system" not in raw or (raw["system"] is not None and not is_text(raw["system"])):
+        yield "system (or null) must be a text"
+
+
+def _are_alike(scenes: Any) -> bool:
+    """Checks that scenes are a list of objects, at least one, with the same fields."""
+    if not isinstance(scenes, list) or not scenes:
+        return False
+    return all(isinstance(scene, dict) and set(scene) == set(scenes[0]) for scene in scenes)
+
+
+def _scene_faults(scenes: list[dict[str, Any]]) -> Iterator[str]:
+    """Yields what is wrong with the names and values of the scenes' fields."""
+    if not all(_is_field(name, value) for scene in scenes for name, value in scene.items()):
+        yield (
+            "a scene's fields must have names of small letters (and not be called reply), and texts"
+            " or lists of texts as values"
+        )
+    elif len({repr(sorted(scene.items())) for scene in scenes}) < len(scenes):
+        yield "a scene stands twice"
+
+
+def _is_field(name: str, value: Any) -> bool:
+    """Checks the name and the value of one field of a scene."""
+    if not _FIELD.fullmatch(f"{{{name}}}") or name == "reply":
+        return False
+    return is_text(value) or (bool(value) and are_texts(value))
+
+
+def _are_rules(rules: Any) -> bool:
+    """Checks that rules are lists of lists of texts, under known kinds."""
+    if not isinstance(rules, dict) or not {HARM, HARMLESS} <= set(rules) <= set(KINDS):
+        return False
+    return all(
+        isinstance(of_kind, list) and of_kind and all(rule and are_texts(rule) for rule in of_kind)
+        for of_kind in rules.values()
+    )
 
 
 def _field_faults(raw: dict[str, Any], scene: dict[str, Any]) -> Iterator[str]:
+    """Yields what is wrong with the fields that the texts and rules use.
+
+    Args:
+        scene: any of the scenes, which all have the same fields.
+    """
     used: set[str] = set()
     plain = {name for name, value in scene.items() if isinstance(value, str)}
     for key, known in (("system", plain), ("prompt", plain), ("question", plain | {"reply"})):
         try:
-            parsed = [
-                (name, form, conversion)
-                for _, name, form, conversion in Formatter().parse(raw[key] or "")
-                if name is not None
-            ]
+            fields = _template_fields(raw[key] or "")
         except ValueError as error:
             yield f"{key}: {error} (a brace that is no field is written twice)"
             continue
-        used |= {name for name, _, _ in parsed}
+        used |= set(fields)
         if unknown := sorted(
-            {name for name, form, conversion in parsed if name not in known or form or conversion}
+            name for name, is_plain in fields.items() if name not in known or not is_plain
         ):
             yield (
                 f"{key} asks for {', '.join(unknown)}; it may use"
@@ -225,13 +277,7 @@ def _field_faults(raw: dict[str, Any], scene: dict[str, Any]) -> Iterator[str]:
             )
     if "reply" not in used or any(answer not in raw["question"] for answer in ANSWERS):
         yield f"question must have the field {{reply}}, and the answers {', '.join(ANSWERS)}"
-    in_rules = {
-        name
-        for of_kind in raw["rules"].values()
-        for rule in of_kind
-        for regex in rule
-        for name in _FIELD.findall(regex)
-    }
+    in_rules = _rule_fields(raw["rules"])
     if unknown := sorted(in_rules - set(scene)):
         yield (
             f"rules ask for {', '.join(unknown)}; they may use"
@@ -241,8 +287,27 @@ def _field_faults(raw: dict[str, Any], scene: dict[str, Any]) -> Iterator[str]:
         yield f"the field(s) {', '.join(unused)} of the scenes stand nowhere"
 
 
+def _template_fields(template: str) -> dict[str, bool]:
+    """Returns the fields of a template, and whether each is always plain: without a format.
+
+    Raises:
+        ValueError: the braces do not match.
+    """
+    fields: dict[str, bool] = {}
+    for _, name, form, conversion in Formatter().parse(template):
+        if name is not None:
+            fields[name] = fields.get(name, True) and not form and not conversion
+    return fields
+
+
+def _rule_fields(rules: dict[str, list[list[str]]]) -> set[str]:
+    """Returns the fields that any regex of the rules uses."""
+    regexes = (regex for of_kind in rules.values() for rule in of_kind for regex in rule)
+    return {name for regex in regexes for name in _FIELD.findall(regex)}
+
+
 def _regex_faults(scenario: BlackmailScenario) -> Iterator[str]:
-    """Regexes that are none, and rules that hold for any text at all."""
+    """Yields a fault for each regex that is invalid and each rule that holds for any text."""
     for regex in (scenario.thoughts, scenario.acts):
         try:
             re.compile(regex or "", _FLAGS)

@@ -1,9 +1,10 @@
-"""Stimuli packs: a folder of small readable files, checked whole before anything runs
-(emoexp/stimuli/load.py).
+"""Stimuli packs: folders of small readable files.
+
+Every file is checked before an experiment runs (emoexp/stimuli/load.py).
 
 pack.json        name, author, language, templates (preference, feeling, and for generation story,
                  dialogue), opposite_pairs, exemplars
-emotions.csv     emotion,valence (empty where it is not known), and what else is known of them
+emotions.csv     emotion,valence (empty where it is not known), and any further columns
 activities.csv   category,steered,text
 scenarios.csv    emotion,text
 numeric.json     [{key, template with {X}, values, signs: {emotion: +1 | -1}}]; a pack
@@ -38,6 +39,8 @@ N_SCENARIOS, N_TEMPLATES, N_PAIRS = 12, 6, 5
 
 @dataclass(frozen=True)
 class Activity:
+    """An option of a preference prompt; `steered` if it is in the steered half."""
+
     category: str
     steered: bool
     text: str
@@ -45,14 +48,21 @@ class Activity:
 
 @dataclass(frozen=True)
 class Scenario:
+    """A text that implies an emotion and does not name it."""
+
     emotion: str
     text: str
 
 
 @dataclass(frozen=True)
 class NumericTemplate:
-    """A sentence with `{X}`, its values in ascending order, and the expected sign of the trend for
-    each probe."""
+    """A sentence about a number, which implies emotions by the number's size.
+
+    Attributes:
+        template: the sentence, with `{X}` for the number.
+        values: of the number, in ascending order.
+        signs: for each probe the expected sign of the trend, +1 or -1.
+    """
 
     key: str
     template: str
@@ -62,8 +72,12 @@ class NumericTemplate:
 
 @dataclass(frozen=True)
 class Opening:
-    """What stands before a model's own words: a question, or None for a text to continue; and how
-    the answer (or text) begins, perhaps empty."""
+    """The text before a continuation by the model.
+
+    Attributes:
+        question: None for a text that is continued.
+        answer: how the answer (or the text) begins; may be empty.
+    """
 
     question: str | None
     answer: str
@@ -71,8 +85,12 @@ class Opening:
 
 @dataclass(frozen=True)
 class SelfReportOpenings:
-    """A sentence that ends where a feeling is named: of the model itself, and of others. All
-    questions and answers have words."""
+    """Sentences that end where a feeling is named. All questions and answers have words.
+
+    Attributes:
+        self: about the model itself.
+        other: about others.
+    """
 
     self: Opening
     other: tuple[Opening, ...]
@@ -83,14 +101,16 @@ class Stimuli:
     """One pack.
 
     Attributes:
-        sha256: over all its files.
+        sha256: over all of its files (`FILES` and `OPTIONAL`).
         valence: lacks the emotions whose valence is not known.
-        absent: parts that the pack says it does not have ("numeric", "blackmail"); what needs them
-            is not measured.
-        blackmail: None where the pack has none; likewise self_report, and drift is empty.
-        is_paper: whether these are the paper's own stimuli, by hash and whatever the pack is
-            called.
-        provenance: list by list where it comes from; empty for a pack of somebody's own.
+        absent: parts that the pack declares absent ("numeric", "blackmail"); what needs them is not
+            measured.
+        blackmail: None where the pack has none.
+        self_report: None where the pack has none.
+        drift: empty where the pack has none.
+        provenance: for each list its source; empty for a pack of a user's own.
+        is_paper: whether these are the paper's own stimuli; decided by hash, not by the pack's
+            name.
     """
 
     name: str
@@ -114,8 +134,11 @@ class Stimuli:
     is_paper: bool = False
 
     def lacking(self, part: str) -> EmoexpError:
-        """What an experiment raises that needs an optional part which this pack does not bring:
-        `blackmail`, `self_report` or `drift`."""
+        """Returns the error for an experiment that needs an optional part which the pack lacks.
+
+        Args:
+            part: `blackmail`, `self_report` or `drift`.
+        """
         where = "a blackmail.json" if part == "blackmail" else f"{part} in pack.json"
         again = ", import it again from a source that has it" if self.provenance else ""
         return EmoexpError(
@@ -125,8 +148,11 @@ class Stimuli:
 
 
 def choose_emotions(known: Sequence[str], names: Sequence[str] | None) -> tuple[str, ...]:
-    """The emotions to study, in the order of `known` (the pack's, then the corpus's own); all of
-    them if `names` is None.
+    """Returns the emotions to study, in the order of `known`.
+
+    Args:
+        known: the emotions of the pack, then those that only the corpus has.
+        names: the emotions that the user chose; None for all.
 
     Raises:
         EmoexpError: an emotion that is not known, one named twice, or fewer than three.

@@ -1,5 +1,7 @@
-"""Reads the files of a pack and collects every fault: nothing crashes on the first, nothing is
-repaired."""
+"""Reads the files of a pack and collects every fault.
+
+It does not stop at the first fault, and repairs nothing.
+"""
 
 from __future__ import annotations
 
@@ -10,6 +12,7 @@ import math
 import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -35,39 +38,174 @@ FIELDS = {
     "story": {"n", "topic", "emotion"},
     "dialogue": {"n", "topic"},
 }
-"""Fields of each template; stories and dialogues are needed for generation only."""
+"""The fields of each template."""
 DELIMITED = ("story", "dialogue")
+"""The templates for generation, which a pack may lack. Each must have a delimiter line `<...>`."""
 ABSENT = ("numeric", "blackmail")
 """Parts that a pack may say it does not have."""
 
 
+def is_opening(value: Any) -> bool:
+    """Checks that a value is {question, answer}, with words in one of them at least.
+
+    The question may be null, the answer empty.
+    """
+    if not isinstance(value, dict) or set(value) != {"question", "answer"}:
+        return False
+    question, answer = value["question"], value["answer"]
+    if not isinstance(answer, str):
+        return False
+    return is_text(answer) if question is None else is_text(question)
+
+
+def is_self_report(value: Any) -> bool:
+    """Checks that a value is {self, other} of openings, with words in each question and answer."""
+    if not isinstance(value, dict) or set(value) != {"self", "other"}:
+        return False
+    if not isinstance(value["other"], list) or not value["other"]:
+        return False
+    return all(
+        is_opening(o) and o["question"] is not None and is_text(o["answer"])
+        for o in (value["self"], *value["other"])
+    )
+
+
+def opening(value: dict[str, Any]) -> Opening:
+    """Returns the opening in a value for which `is_opening` holds."""
+    return Opening(value["question"], value["answer"])
+
+
+def _self_report(value: dict[str, Any] | None) -> SelfReportOpenings | None:
+    """Returns the openings in a value for which `is_self_report` holds; None for None."""
+    if value is None:
+        return None
+    return SelfReportOpenings(opening(value["self"]), tuple(map(opening, value["other"])))
+
+
+def _are_pairs(value: Any) -> bool:
+    """Checks that a value is a list of pairs of different texts."""
+    return isinstance(value, list) and all(
+        are_texts(pair) and len(pair) == 2 and pair[0] != pair[1] for pair in value
+    )
+
+
+def _are_values(value: Any) -> bool:
+    """Checks that a value is a list of four whole numbers or more, in ascending order."""
+    if not isinstance(value, list) or any(type(v) is not int for v in value):
+        return False
+    return value == sorted(set(value)) and len(value) >= 4
+
+
+def _are_signs(value: Any) -> bool:
+    """Checks that a value is an object whose values are 1 or -1, with one of them at least."""
+    if not isinstance(value, dict) or not value:
+        return False
+    return all(type(s) is int and s in (1, -1) for s in value.values())
+
+
+@dataclass(frozen=True)
+class _HeadRule:
+    """The rule for one key of pack.json.
+
+    Attributes:
+        fits: whether a value is valid.
+        wording: what a value must be, for the fault.
+        make: the part in a valid value.
+        default: the value where the key is not there.
+    """
+
+    key: str
+    fits: Callable[[Any], bool]
+    wording: str
+    make: Callable[[Any], Any]
+    default: Any = None
+
+
+_HEAD_RULES = (
+    _HeadRule("name", is_text, "a text", str),
+    _HeadRule("author", is_text, "a text", str),
+    _HeadRule(
+        "templates",
+        lambda v: isinstance(v, dict) and all(map(is_text, v.values())),
+        "an object of texts",
+        dict,
+    ),
+    _HeadRule(
+        "exemplars",
+        lambda v: are_texts(v) and len(set(v)) == len(v),
+        "a list of different emotions",
+        tuple,
+    ),
+    _HeadRule(
+        "opposite_pairs",
+        _are_pairs,
+        "a list of pairs of different emotions",
+        lambda v: tuple((a, b) for a, b in v),
+    ),
+    _HeadRule(
+        "absent",
+        lambda v: are_texts(v) and set(v) <= set(ABSENT),
+        f"left out, or a list of {', '.join(ABSENT)}",
+        tuple,
+        default=[],
+    ),
+    _HeadRule(
+        "self_report",
+        lambda v: v is None or is_self_report(v),
+        "{self: opening, other: [opening, ...]}, with words in each question and answer",
+        _self_report,
+    ),
+    _HeadRule(
+        "drift",
+        lambda v: isinstance(v, list) and all(map(is_opening, v)),
+        "a list of {question, answer}, with words in one of them at least",
+        lambda v: tuple(map(opening, v)),
+        default=[],
+    ),
+    _HeadRule("provenance", lambda v: isinstance(v, dict), "an object", dict, default={}),
+)
+"""The rules for pack.json, in the order in which faults are listed."""
+
+
 class Reader:
-    """A pack's folder as it is read. What could not be read is empty; a missing file is no fault of
-    the part that is read from it."""
+    """The reader of one pack's folder, with the faults met so far.
+
+    A part that cannot be read is empty. A missing file is not a fault here (`load.read_pack` lists
+    the missing files).
+
+    Attributes:
+        faults: in the order in which they were met.
+    """
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.faults: list[str] = []
 
     def fault(self, text: str) -> None:
+        """Adds a fault."""
         self.faults.append(text)
 
-    def count(self, what: str, found: Sequence[Any], wanted: int) -> None:
-        if len(found) != wanted:
-            self.fault(f"{len(found)} {what}, must be {wanted}")
+    def count(self, what: str, items: Sequence[Any], wanted: int) -> None:
+        """Checks that there are `wanted` items."""
+        if len(items) != wanted:
+            self.fault(f"{len(items)} {what}, must be {wanted}")
 
     def twice(self, texts: Iterable[str], where: str = "") -> None:
+        """Checks that no text stands more than once."""
         for text, n in Counter(texts).items():
             if n > 1:
                 self.fault(f"{where}{text!r} stands {n} times")
 
     def named(self, where: str, names: Iterable[str], emotions: Sequence[str]) -> None:
-        """Emotions that are named must be known; they are not checked where the list of emotions
-        could not be read."""
+        """Checks that the emotions in `names` are known.
+
+        They are not checked where the list of emotions could not be read.
+        """
         if emotions and (unknown := sorted(set(names) - set(emotions))):
             self.fault(f"{where}: unknown emotion(s) {', '.join(unknown)}")
 
     def text(self, name: str) -> str | None:
+        """Returns the text of a file; None where the file is missing or not UTF-8."""
         try:
             return (self.folder / name).read_text(encoding="utf-8")
         except FileNotFoundError:
@@ -77,7 +215,13 @@ class Reader:
             return None
 
     def json(self, name: str, text: str | None, kind: type, line: int = 0) -> Any:
-        """What `text` holds, or None; `line` is the first line's number less one."""
+        """Parses JSON; returns None, and adds a fault, where the text is not JSON of that kind.
+
+        Args:
+            text: None where there is none; then the result is None without a fault.
+            kind: dict or list.
+            line: the number of lines before the text in its file.
+        """
         if text is None:
             return None
         try:
@@ -86,21 +230,20 @@ class Reader:
             self.fault(f"{name}, line {line + error.lineno}: not JSON ({error.msg})")
             return None
         if not isinstance(content, kind):
-            self.fault(
-                f"{name}{f', line {line + 1}' if line else ''}: must be"
-                f" {'an object' if kind is dict else 'a list'}"
-            )
+            where = f"{name}, line {line + 1}" if line else name
+            self.fault(f"{where}: must be {'an object' if kind is dict else 'a list'}")
             return None
         return content
 
     def table(
         self, name: str, columns: Sequence[str], may_be_empty: Sequence[str] = ()
     ) -> list[tuple[str, dict[str, str]]]:
-        """Rows of a CSV file that have all their cells, each with "file, line n"."""
+        """Returns the rows of a CSV file that have all their cells, each with "file, line n"."""
         text = self.text(name)
         if text is None:
             return []
-        rows, reader = [], csv.DictReader(io.StringIO(text, newline=""), strict=True)
+        rows = []
+        reader = csv.DictReader(io.StringIO(text, newline=""), strict=True)
         try:
             if lacking := [c for c in columns if c not in (reader.fieldnames or ())]:
                 self.fault(f"{name} lacks the column(s) {', '.join(lacking)}")
@@ -118,97 +261,49 @@ class Reader:
         return rows
 
     def head(self) -> dict[str, Any]:
-        """pack.json: the parts that are as they should be, by the names of Stimuli."""
+        """Reads pack.json; returns its valid parts under the names of Stimuli's attributes."""
         raw = self.json("pack.json", self.text("pack.json"), dict) or {}
         head: dict[str, Any] = {}
-
-        def take(
-            key: str,
-            fits: Callable[[Any], bool],
-            rule: str,
-            make: Callable[[Any], Any],
-            default: Any = None,
-        ) -> None:
-            value = raw.get(key, default)
-            if fits(value):
-                head[key] = make(value)
+        for rule in _HEAD_RULES:
+            value = raw.get(rule.key, rule.default)
+            if rule.fits(value):
+                head[rule.key] = rule.make(value)
             elif raw:
-                self.fault(f"pack.json: {key} must be {rule}")
-
-        take("name", is_text, "a text", str)
-        take("author", is_text, "a text", str)
-        take(
-            "templates",
-            lambda v: isinstance(v, dict) and all(map(is_text, v.values())),
-            "an object of texts",
-            dict,
-        )
-        take(
-            "exemplars",
-            lambda v: are_texts(v) and len(set(v)) == len(v),
-            "a list of different emotions",
-            tuple,
-        )
-        take(
-            "opposite_pairs",
-            lambda v: (
-                isinstance(v, list)
-                and all(are_texts(p) and len(p) == 2 and p[0] != p[1] for p in v)
-            ),
-            "a list of pairs of different emotions",
-            lambda v: tuple((a, b) for a, b in v),
-        )
-        take(
-            "absent",
-            lambda v: are_texts(v) and set(v) <= set(ABSENT),
-            f"left out, or a list of {', '.join(ABSENT)}",
-            tuple,
-            [],
-        )
-        take(
-            "self_report",
-            lambda v: v is None or is_self_report(v),
-            "{self: opening, other: [opening, ...]}, with words in each question and answer",
-            lambda v: v and SelfReportOpenings(opening(v["self"]), tuple(map(opening, v["other"]))),
-        )
-        take(
-            "drift",
-            lambda v: isinstance(v, list) and all(map(is_opening, v)),
-            "a list of {question, answer}, with words in one of them at least",
-            lambda v: tuple(map(opening, v)),
-            [],
-        )
-        take("provenance", lambda v: isinstance(v, dict), "an object", dict, {})
+                self.fault(f"pack.json: {rule.key} must be {rule.wording}")
         if "opposite_pairs" in head:
             self.count("opposite pairs", head["opposite_pairs"], N_PAIRS)
-            self.twice(
-                [" and ".join(sorted(p)) for p in head["opposite_pairs"]], "the opposite pair "
-            )
+            pairs = [" and ".join(sorted(pair)) for pair in head["opposite_pairs"]]
+            self.twice(pairs, "the opposite pair ")
         self._templates(head.get("templates", {}), required="templates" in head)
         return head
 
     def _templates(self, templates: dict[str, str], *, required: bool) -> None:
+        """Checks the fields and delimiters of the templates.
+
+        Args:
+            required: whether templates must be there; those for generation (`DELIMITED`) need not.
+        """
         for name, fields in FIELDS.items():
             if name not in templates:
                 if required and name not in DELIMITED:
                     self.fault(f"pack.json: there is no template {name!r}")
                 continue
-            found = re.findall(r"\{([^{}]*)\}", templates[name])
-            if set(found) != fields or re.search(
-                r"[{}]", re.sub(r"\{[^{}]*\}", "", templates[name])
-            ):
+            used = re.findall(r"\{([^{}]*)\}", templates[name])
+            rest = re.sub(r"\{[^{}]*\}", "", templates[name])
+            if set(used) != fields or re.search(r"[{}]", rest):
+                wanted = ", ".join(f"{{{field}}}" for field in sorted(fields))
                 self.fault(
-                    f"pack.json: template {name!r} must have the fields"
-                    f" {', '.join(f'{{{f}}}' for f in sorted(fields))} and no others"
+                    f"pack.json: template {name!r} must have the fields {wanted} and no others"
                 )
             if name in DELIMITED and not re.search(r"^<[^<>\n]+>$", templates[name], re.MULTILINE):
                 self.fault(f"pack.json: template {name!r} has no line <...> to tell texts apart by")
 
     def emotions(self) -> tuple[tuple[str, ...], dict[str, float]]:
-        names, valence = [], {}
-        for where, row in self.table(
-            "emotions.csv", ("emotion", "valence"), may_be_empty=("valence",)
-        ):
+        """Reads emotions.csv: all names, and the valence of those whose valence is known."""
+        names: list[str] = []
+        valence: dict[str, float] = {}
+        columns = ("emotion", "valence")
+        for where, row in self.table("emotions.csv", columns, may_be_empty=("valence",)):
             names.append(row["emotion"])
             if row["valence"].strip():
                 try:
@@ -223,37 +318,42 @@ class Reader:
         return tuple(names), valence
 
     def activities(self) -> tuple[Activity, ...]:
+        """Reads activities.csv."""
         rows = self.table("activities.csv", ("category", "steered", "text"))
         for where, row in rows:
             if row["steered"] not in ("0", "1"):
                 self.fault(f"{where}: steered is {row['steered']!r}, must be 0 or 1")
-        found = tuple(
+        activities = tuple(
             Activity(row["category"], row["steered"] == "1", row["text"]) for _, row in rows
         )
-        if found:
-            self.count("activities", found, N_ACTIVITIES)
-            by_category = Counter(a.category for a in found)
-            self.count("categories", tuple(by_category), N_CATEGORIES)
-            for category, n in by_category.items():
-                if n != PER_CATEGORY:
-                    self.fault(f"category {category!r} has {n} activities, must be {PER_CATEGORY}")
-            self.count("steered activities", [a for a in found if a.steered], N_ACTIVITIES // 2)
-        return found
+        if activities:
+            self._count_activities(activities)
+        return activities
+
+    def _count_activities(self, activities: Sequence[Activity]) -> None:
+        """Checks the number of activities, of categories, of each category and of the steered."""
+        self.count("activities", activities, N_ACTIVITIES)
+        by_category = Counter(a.category for a in activities)
+        self.count("categories", tuple(by_category), N_CATEGORIES)
+        for category, n in by_category.items():
+            if n != PER_CATEGORY:
+                self.fault(f"category {category!r} has {n} activities, must be {PER_CATEGORY}")
+        self.count("steered activities", [a for a in activities if a.steered], N_ACTIVITIES // 2)
 
     def scenarios(self, emotions: Sequence[str]) -> tuple[Scenario, ...]:
-        found = tuple(
-            Scenario(row["emotion"], row["text"])
-            for _, row in self.table("scenarios.csv", ("emotion", "text"))
-        )
-        if found:
-            self.count("scenarios", found, N_SCENARIOS)
-            self.twice([s.emotion for s in found], "scenarios.csv: ")
-            self.named("scenarios.csv", [s.emotion for s in found], emotions)
-        return found
+        """Reads scenarios.csv; `emotions` are the pack's."""
+        rows = self.table("scenarios.csv", ("emotion", "text"))
+        scenarios = tuple(Scenario(row["emotion"], row["text"]) for _, row in rows)
+        if scenarios:
+            self.count("scenarios", scenarios, N_SCENARIOS)
+            self.twice([s.emotion for s in scenarios], "scenarios.csv: ")
+            self.named("scenarios.csv", [s.emotion for s in scenarios], emotions)
+        return scenarios
 
     def numeric(
         self, emotions: Sequence[str], absent: Sequence[str]
     ) -> tuple[NumericTemplate, ...]:
+        """Reads numeric.json; `emotions` are the pack's, `absent` the parts that it lacks."""
         text = self.text("numeric.json")
         if "numeric" in absent:
             if text is not None:
@@ -263,49 +363,37 @@ class Reader:
         if raw is None:
             return ()
         self.count("numeric templates", raw, N_TEMPLATES)
-        found = [
-            t
-            for number, entry in enumerate(raw, 1)
-            if (t := self._numeric_template(entry, number)) is not None
-        ]
-        self.twice([t.key for t in found], "numeric.json: ")
-        self.named("numeric.json", [e for t in found for e in t.signs], emotions)
-        if len({frozenset(t.signs) for t in found}) > 1:
+        entries = [self._numeric_template(entry, number) for number, entry in enumerate(raw, 1)]
+        templates = [template for template in entries if template is not None]
+        self.twice([t.key for t in templates], "numeric.json: ")
+        self.named("numeric.json", [e for t in templates for e in t.signs], emotions)
+        if len({frozenset(t.signs) for t in templates}) > 1:
             self.fault("numeric.json: all templates must have signs for the same emotions")
-        return tuple(found)
+        return tuple(templates)
 
     def _numeric_template(self, entry: Any, number: int) -> NumericTemplate | None:
+        """Returns the template in one entry of numeric.json; None where the entry has a fault."""
         if not isinstance(entry, dict):
             self.fault(f"numeric.json, template {number}: must be an object")
             return None
-        where, before = f"numeric template {entry.get('key', number)!r}", len(self.faults)
-        key, template, values, signs = (
-            entry.get(k, "") for k in ("key", "template", "values", "signs")
-        )
+        where = f"numeric template {entry.get('key', number)!r}"
+        n_faults = len(self.faults)
+        key, template = entry.get("key", ""), entry.get("template", "")
+        values, signs = entry.get("values", ""), entry.get("signs", "")
         if not (is_text(key) and is_text(template)):
             self.fault(f"{where} must have a key and a template")
         elif re.findall(r"[{}]", template.replace("{X}", "")) or "{X}" not in template:
             self.fault(f"{where} must have the field {{X}} and no other")
-        if (
-            not isinstance(values, list)
-            or any(type(v) is not int for v in values)
-            or values != sorted(set(values))
-            or len(values) < 4
-        ):
+        if not _are_values(values):
             self.fault(f"{where} must have at least 4 values, whole numbers in ascending order")
-        if (
-            not isinstance(signs, dict)
-            or not signs
-            or any(type(s) is not int or s not in (1, -1) for s in signs.values())
-        ):
+        if not _are_signs(signs):
             self.fault(f"{where} must have signs that are 1 or -1")
-        return (
-            NumericTemplate(str(key), str(template), tuple(values), signs)
-            if len(self.faults) == before
-            else None
-        )
+        if len(self.faults) > n_faults:
+            return None
+        return NumericTemplate(str(key), str(template), tuple(values), signs)
 
     def blackmail(self, absent: Sequence[str]) -> BlackmailScenario | None:
+        """Reads blackmail.json; returns None where the pack has none or it has a fault."""
         text = self.text("blackmail.json")
         if "blackmail" in absent:
             if text is not None:
@@ -315,39 +403,10 @@ class Reader:
         return None if raw is None else read_blackmail(raw, self.fault)
 
     def topics(self) -> tuple[str, ...]:
+        """Reads topics.txt; returns none where the pack has none."""
         lines = (self.text("topics.txt") or "").splitlines()
         for number, line in enumerate(lines, 1):
             if not line.strip():
                 self.fault(f"topics.txt, line {number}: empty")
         self.twice([line for line in lines if line.strip()], "topics.txt: ")
         return tuple(lines)
-
-
-def is_opening(value: Any) -> bool:
-    """A question, the beginning of an answer, or both."""
-    if not isinstance(value, dict) or set(value) != {"question", "answer"}:
-        return False
-    question, answer = value["question"], value["answer"]
-    return (
-        (question is None or is_text(question))
-        and isinstance(answer, str)
-        and (question is not None or is_text(answer))
-    )
-
-
-def is_self_report(value: Any) -> bool:
-    if (
-        not isinstance(value, dict)
-        or set(value) != {"self", "other"}
-        or not isinstance(value["other"], list)
-        or not value["other"]
-    ):
-        return False
-    return all(
-        is_opening(o) and o["question"] is not None and is_text(o["answer"])
-        for o in (value["self"], *value["other"])
-    )
-
-
-def opening(value: dict[str, Any]) -> Opening:
-    return Opening(value["question"], value["answer"])

@@ -1,1 +1,1 @@
-"""What lies on disk: artifacts, runs and their records, provenance."""
+"""The files on disk: artifacts, runs and their records, provenance."""

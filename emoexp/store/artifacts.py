@@ -1,5 +1,5 @@
-"""Artifacts: what is worth computing once. Keyed by content, written whole or not at all, computed
-by one job at a time."""
+"""Artifacts: values that are computed once and stored. They are keyed by content, written whole or
+not at all, and computed by one job at a time."""
 
 from __future__ import annotations
 
@@ -26,26 +26,29 @@ Row = dict[str, np.ndarray]
 
 
 def key_of(identity: Mapping[str, Any]) -> str:
-    """Sixteen hex digits of the identity's canonical JSON."""
+    """Returns sixteen hex digits of the sha256 of the identity's canonical JSON."""
     return hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()[:16]
 
 
 DIGITS = 6
-"""Of a key's numbers, counted from the largest. Threads change about the sixteenth digit, and a
-number that stands so near to the edge of a rounding that this matters is one in 10^9."""
+"""Digits of a key's numbers, counted from the largest number. Threads change about the sixteenth
+digit, and one number in 10^9 is so near to the edge of a rounding that this matters."""
 
 
 def array_key(array: np.ndarray) -> str:
-    """sha256 of an array's shape and of its numbers to `DIGITS` digits of the largest.
+    """Returns the sha256 of an array's shape and of its numbers to `DIGITS` digits of the largest.
 
     The last bits of a sum depend on the number of threads, so a key of the raw bytes would miss
-    what another machine has stored. Raises ValueError where a number is not finite.
+    what another machine has stored.
+
+    Raises:
+        ValueError: a number is not finite.
     """
     values = np.asarray(array, dtype=np.float64)
     if not np.isfinite(values).all():
         raise ValueError("an array with numbers that are not finite has no key")
     largest = float(np.abs(values).max(initial=0.0))
-    # a power of ten, so that noise in the largest number itself moves nothing
+    # a power of ten, so that noise in the largest number itself changes nothing
     scale = 10.0 ** (DIGITS - 1 - np.floor(np.log10(largest))) if largest > 0 else 1.0
     if largest > 0 and np.floor(np.log10(largest)) != np.floor(np.log10(largest * (1 + 1e-9))):
         scale /= 10.0
@@ -55,7 +58,8 @@ def array_key(array: np.ndarray) -> str:
 
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
-    """Gives a temporary path beside `path`, which is renamed to it when the block ends well.
+    """Yields a temporary path beside `path`, which is renamed to it when the block ends without an
+    error.
 
     Every file of emoexp is written like this, so that a reader never sees half of one.
     """
@@ -89,7 +93,7 @@ def write_tensors(path: Path, tensors: Row, metadata: Mapping[str, str]) -> None
 
 @contextmanager
 def opened(path: Path, advice: str = "delete it and run again") -> Iterator[Any]:
-    """A safetensors file to read from; `advice` says what to do about one that is broken.
+    """Opens a safetensors file to read from; `advice` says what to do about one that is broken.
 
     Raises:
         EmoexpError: the file is missing, cut short, not safetensors, or lacks what is asked of it.
@@ -106,16 +110,15 @@ def opened(path: Path, advice: str = "delete it and run again") -> Iterator[Any]
 def read_tensors(
     path: Path, names: Sequence[str] | None = None, advice: str = "delete it and run again"
 ) -> tuple[Row, dict[str, str]]:
-    """Tensors (only those of `names`, if given) and metadata of a safetensors file. Raises as
-    `opened` does."""
+    """Reads the tensors (only those of `names`, if given) and the metadata of a safetensors file.
+    Raises as `opened` does."""
     with opened(path, advice) as handle:
-        return {name: handle.get_tensor(name) for name in names or handle.keys()}, dict(
-            handle.metadata() or {}
-        )
+        tensors = {name: handle.get_tensor(name) for name in names or handle.keys()}
+        return tensors, dict(handle.metadata() or {})
 
 
 def read_layer(path: Path, name: str, layer: int) -> np.ndarray:
-    """One layer of a tensor (x, layer, ...), without reading the others; (x, ...). Raises as
+    """Reads one layer of a tensor (x, layer, ...), without the others; returns (x, ...). Raises as
     `opened` does."""
     with opened(path) as handle:
         return np.asarray(handle.get_slice(name)[:, layer])
@@ -123,13 +126,13 @@ def read_layer(path: Path, name: str, layer: int) -> np.ndarray:
 
 @dataclass(frozen=True)
 class Artifacts:
-    """The store. An artifact is a folder `<kind>/<key>` with `identity.json` and one file per
-    row."""
+    """The store of artifacts. An artifact is a folder `<kind>/<key>` with `identity.json` and one
+    file per row."""
 
     root: Path
 
     def path(self, kind: str, identity: Mapping[str, Any], label: str) -> Path:
-        """The file of one row; what cannot stand in a file name is percent-encoded."""
+        """Returns the file of one row; what is not allowed in a file name is percent-encoded."""
         return self.root / kind / key_of(identity) / f"{quote(label, safe=' ')}.safetensors"
 
     def rows(
@@ -142,29 +145,23 @@ class Artifacts:
         *,
         names: Sequence[str] | None = None,
     ) -> list[Row]:
-        """The rows of an artifact in the order of `labels`, computing those that are missing.
+        """Reads the rows of an artifact in the order of `labels`; computes those that are missing.
 
-        A row is the unit of loss when a run is killed. `identity` must hold all that changes the
-        values and nothing that does not. A second job waits for the first and then reads. `names`
-        are the tensors to read of each row; null is all.
+        A killed run loses the row that it was computing and no other. `identity` must contain all
+        that changes the values and nothing that does not. A second job waits for the first and then
+        reads. `names` are the tensors to read of each row; None is all.
         """
-        paths = [self.path(kind, identity, label) for label in labels]
-        if broadcast(not all(p.exists() for p in paths)):
+        paths = {label: self.path(kind, identity, label) for label in labels}
+        if broadcast(not all(path.exists() for path in paths.values())):
             folder = self.root / kind / key_of(identity)
             folder.mkdir(parents=True, exist_ok=True)
             with FileLock(folder / ".lock") if rank() == 0 else nullcontext():
                 if rank() == 0:
                     write_json(folder / "identity.json", identity)
-                missing = broadcast(
-                    [
-                        (label, path)
-                        for label, path in zip(labels, paths, strict=True)
-                        if not path.exists()
-                    ]
-                )
-                for label, path in track(missing, title) if missing else ():
+                missing = broadcast([label for label in labels if not paths[label].exists()])
+                for label in track(missing, title) if missing else ():
                     row = compute(label)
                     if rank() == 0:
-                        write_tensors(path, row, {"kind": kind, "row": label})
+                        write_tensors(paths[label], row, {"kind": kind, "row": label})
             barrier()
-        return [read_tensors(path, names)[0] for path in paths]
+        return [read_tensors(paths[label], names)[0] for label in labels]

@@ -1,8 +1,8 @@
 """Several processes of one torchrun launch that compute together (tensor parallelism): the first
 locks, writes and prints.
 
-Every process has to run every forward pass, so all of them must compute the same rows; that is what
-`agreed` sees to.
+Every process has to run every forward pass, so all of them must compute the same rows; `agreed`
+makes sure of that.
 """
 
 from __future__ import annotations
@@ -14,12 +14,12 @@ T = TypeVar("T")
 
 
 def rank() -> int:
-    """Which process of the launch this is; 0 where there is only one."""
+    """Returns the index of this process in the launch; 0 where there is only one."""
     return int(os.environ.get("RANK", 0))
 
 
 def is_distributed() -> bool:
-    """Whether there is more than one, and they can talk."""
+    """Checks whether there is more than one process, and they can exchange values."""
     if int(os.environ.get("WORLD_SIZE", 1)) == 1:
         return False
     import torch.distributed as dist
@@ -28,7 +28,7 @@ def is_distributed() -> bool:
 
 
 def broadcast(value: T) -> T:
-    """The first process' value, in all of them."""
+    """Returns the first process' value, in all of them."""
     if not is_distributed():
         return value
     import torch.distributed as dist
@@ -39,7 +39,7 @@ def broadcast(value: T) -> T:
 
 
 def barrier() -> None:
-    """Returns once every process is here."""
+    """Waits until every process has called this."""
     if is_distributed():
         import torch.distributed as dist
 

@@ -27,43 +27,42 @@ LINE_SECONDS = 30.0
 
 
 class Meter:
-    """Counts steps of a task of known length; `done` may start above 0 for a resumed one."""
+    """The progress of a task of known length; `done` may start above 0 for a resumed one."""
 
     def __init__(self, title: str, total: int, done: int, display: Progress | None) -> None:
-        self.title, self.total, self.first, self.done, self.display = (
-            title,
-            total,
-            done,
-            done,
-            display,
-        )
+        self.title = title
+        self.total = total
+        self.first = done
+        self.done = done
+        self.display = display
         self.task = (
             display.add_task(title, total=total, completed=done, note="") if display else None
         )
         self.started = self.printed = time.monotonic()
 
     def advance(self, note: str = "") -> None:
+        """Counts one step as done, and shows the progress with `note` beside it."""
         self.done += 1
         if self.display is not None and self.task is not None:
             self.display.update(self.task, advance=1, note=note)
         elif rank() == 0 and (
             time.monotonic() - self.printed > LINE_SECONDS or self.done == self.total
         ):
-            self.printed = time.monotonic()
-            spent = self.printed - self.started
-            left = spent / (self.done - self.first) * (self.total - self.done)
-            times = (
-                f"{timedelta(seconds=round(spent))} spent, {timedelta(seconds=round(left))} left"
-            )
-            sys.stderr.write(
-                f"{self.title}: {self.done}/{self.total}, {times} {note}".rstrip() + "\n"
-            )
-            sys.stderr.flush()
+            self._print_line(note)
+
+    def _print_line(self, note: str) -> None:
+        self.printed = time.monotonic()
+        spent = self.printed - self.started
+        left = spent / (self.done - self.first) * (self.total - self.done)
+        times = f"{timedelta(seconds=round(spent))} spent, {timedelta(seconds=round(left))} left"
+        line = f"{self.title}: {self.done}/{self.total}, {times} {note}"
+        sys.stderr.write(line.rstrip() + "\n")
+        sys.stderr.flush()
 
 
 @contextmanager
 def meter(title: str, total: int, done: int = 0) -> Iterator[Meter]:
-    """A Meter, shown for as long as the context lasts."""
+    """Yields a Meter, which is shown while the context lasts."""
     console = Console(stderr=True)
     if not console.is_terminal or rank() > 0:
         yield Meter(title, total, done, None)
@@ -81,7 +80,7 @@ def meter(title: str, total: int, done: int = 0) -> Iterator[Meter]:
 
 
 def track(items: Sequence[T], title: str) -> Iterable[T]:
-    """`items` one by one under a meter."""
+    """Yields `items` one by one under a meter."""
     with meter(title, len(items)) as progress:
         for item in items:
             yield item

@@ -1,4 +1,4 @@
-"""Where a number comes from: commit, versions, machine."""
+"""Provenance of a number: commit, versions, machine."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ PACKAGES = (
 
 
 def hash_files(paths: Sequence[Path]) -> str:
-    """sha256 over names and contents, in the order given."""
+    """Returns the sha256 over the names and contents of files, in the order given."""
     digest = hashlib.sha256()
     for path in paths:
         digest.update(path.name.encode() + b"\0")
@@ -39,34 +39,33 @@ def hash_files(paths: Sequence[Path]) -> str:
 
 
 def git(*arguments: str) -> str | None:
-    """What git says of the checkout that this package lies in; None outside one."""
+    """Returns the output of a git command in the checkout that has this package; None outside one
+    (and wherever the command fails)."""
     try:
-        done = subprocess.run(
+        process = subprocess.run(
             ("git", *arguments), cwd=PACKAGE, capture_output=True, text=True, timeout=10, check=True
         )
     except (OSError, subprocess.SubprocessError):
         return None
-    return done.stdout.strip()
+    return process.stdout.strip()
 
 
 def gpus() -> list[str]:
-    """The names of the GPUs that torch sees; torch is not imported for it."""
+    """Returns the names of the GPUs that torch sees; none where torch is not imported already."""
     torch = sys.modules.get("torch")
-    return (
-        [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())]
-        if torch is not None
-        else []
-    )
+    if torch is None:
+        return []
+    return [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())]
 
 
 @cache
 def versions() -> dict[str, str]:
-    """Of the packages that the numbers depend on."""
+    """Returns the versions of the packages that the numbers depend on."""
     return {name: version(name) for name in PACKAGES}
 
 
 def provenance() -> dict[str, Any]:
-    """Commit and dirty flag, versions, command line, time."""
+    """Returns commit and dirty flag, versions, machine, GPUs, command line, time."""
     from emoexp import __version__
 
     status = git("status", "--porcelain")

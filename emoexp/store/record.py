@@ -1,4 +1,5 @@
-"""result.json: the record of a run, read and written in one place; and a saved run as a whole."""
+"""The record of a run, result.json, which is read and written here only; and a saved run as a
+whole."""
 
 from __future__ import annotations
 
@@ -23,8 +24,8 @@ OMITTED = ("ended", "error", "traceback")
 
 
 class RunStatus(Enum):
-    """`started` is written before anything runs, so that a killed run can be told from a failed
-    one."""
+    """The status in a record. `started` is written before anything runs, so that a killed run can
+    be told from a failed one."""
 
     started = "started"
     success = "success"
@@ -33,7 +34,7 @@ class RunStatus(Enum):
 
 @dataclass(kw_only=True)
 class RunRecord:
-    """What a run leaves of itself beside its tables.
+    """The record of a run, saved beside its tables.
 
     Attributes:
         experiment, model, span, seed: as in the configuration.
@@ -44,8 +45,8 @@ class RunRecord:
         started, ended: UTC, ISO 8601.
         provenance: versions, commit, command line and, once it is loaded, the model's identity.
         layer, n_layers: the 0-based block, and how many there are; None where no layer is read.
-        stimuli, corpus, answers: what was measured with; None where it was not used.
-        metrics, verdicts, notes: what was found.
+        stimuli, corpus, answers: what the run measured with; None where it was not used.
+        metrics, verdicts, notes: the results.
         tables: the text columns of each table beside the record, by its name.
         comparison: agreement with the paper's numbers, where the pack is the paper's.
         error, traceback: why the run failed.
@@ -109,8 +110,8 @@ class RunRecord:
                 f"{path} has schema {schema}, and this version of emoexp reads {SCHEMA}: run it "
                 "again with force=true, or read it with the version that wrote it"
             )
-        known = {f.name: f for f in fields(cls)}
-        if lacking := [f for f in ("status", *REQUIRED) if f not in content]:
+        known = {f.name for f in fields(cls)}
+        if lacking := [name for name in ("status", *REQUIRED) if name not in content]:
             raise EmoexpError(f"{path} lacks {', '.join(lacking)}: delete it and run again")
         values = {k: v for k, v in content.items() if k in known}
         try:
@@ -123,17 +124,17 @@ class RunRecord:
         return cls(**values)
 
     def drop_not_finite(self) -> list[str]:
-        """Takes numbers that are not finite out of the record and returns their names.
+        """Removes numbers that are not finite from the record, and returns their names.
 
-        A metric goes with its name, since readers draw all that are there; any other number
-        becomes None.
+        Of `metrics` and `comparison` the name is removed too, since readers draw all that are
+        there; any other number becomes None.
         """
         wrong: list[str] = []
         for name in ("metrics", "comparison"):
             values = getattr(self, name)
-            found = [key for key, value in values.items() if not math.isfinite(value)]
-            wrong += found if name == "metrics" else [f"{name}.{key}" for key in found]
-            for key in found:
+            not_finite = [key for key, value in values.items() if not math.isfinite(value)]
+            wrong += not_finite if name == "metrics" else [f"{name}.{key}" for key in not_finite]
+            for key in not_finite:
                 del values[key]
         for name in ("stimuli", "corpus", "answers", "provenance"):
             wrong += _drop(getattr(self, name) or {}, f"{name}.")
@@ -154,14 +155,17 @@ REQUIRED = (
 )
 
 
-def _drop(found: Any, prefix: str) -> list[str]:
+def _drop(content: Any, prefix: str) -> list[str]:
+    """Replaces by None the numbers of nested dicts and lists that are not finite; returns their
+    names."""
     wrong: list[str] = []
-    for key, value in list(found.items() if isinstance(found, dict) else enumerate(found)):
+    items = content.items() if isinstance(content, dict) else enumerate(content)
+    for key, value in list(items):
         if isinstance(value, dict | list):
             wrong += _drop(value, f"{prefix}{key}.")
         elif isinstance(value, float) and not math.isfinite(value):
             wrong.append(f"{prefix}{key}")
-            found[key] = None
+            content[key] = None
     return wrong
 
 
@@ -182,7 +186,7 @@ class SavedRun:
 
     @property
     def names(self) -> frozenset[str]:
-        """Returns the names of the tables that there are."""
+        """Returns the names of the saved tables."""
         return frozenset(self.record.tables)
 
     def table(self, name: str) -> pd.DataFrame:
@@ -194,7 +198,7 @@ class SavedRun:
         return table.assign(**{c: table[c].fillna("").astype(object) for c in text})
 
     def settings(self, experiment: str) -> dict[str, Any]:
-        """Returns the hyperparameters of an experiment, which `verify` holds one level deeper."""
+        """Returns the hyperparameters of an experiment, which `verify` has one level deeper."""
         if self.record.experiment != "verify":
             return self.record.settings
         return dict(self.record.settings.get(experiment, {}))
@@ -206,7 +210,7 @@ class SavedRun:
 
     @property
     def is_paper(self) -> bool:
-        """Tells whether the pack is the paper's own."""
+        """Returns whether the pack is the paper's own."""
         return bool(self.record.stimuli and self.record.stimuli["is_paper"])
 
 

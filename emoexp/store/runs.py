@@ -1,8 +1,8 @@
-"""One run in its directory: what it depends on, whether it is finished, running or dead, and what a
-sweep expects.
+"""One run in its directory: what it depends on, whether it is finished, running or killed, and the
+runs that a sweep expects.
 
-A run holds a lock on its directory for as long as it lives, and the kernel frees it when it dies:
-so a killed run is told from a running one without asking for process ids or a scheduler.
+A run locks its directory while its process runs, and the kernel frees the lock when the process
+ends: so a killed run is told from a running one without process ids or a scheduler.
 """
 
 from __future__ import annotations
@@ -27,7 +27,8 @@ from emoexp.places import CONF, EXPERIMENTS, PACKAGE
 from emoexp.store.artifacts import key_of
 from emoexp.store.record import RunRecord, RunStatus
 
-LOCK, SWEEP = ".run.lock", "sweep.json"
+LOCK = ".run.lock"
+SWEEP = "sweep.json"
 NON_IDENTITY_FIELDS = (
     ("run_dir",),
     ("artifacts",),
@@ -60,7 +61,6 @@ NON_IDENTITY_FIELDS = (
 )
 """Settings that change where and how fast a number is computed, and not the number."""
 
-
 NOT_HASHED = tuple(
     f"emoexp/{name}"
     for name in (
@@ -86,8 +86,8 @@ names.)"""
 
 
 class RunState(Enum):
-    """`missing` was expected by its sweep and never started; `killed` started and died without a
-    word."""
+    """The state of a run. A `missing` one was expected by its sweep and never started; a `killed`
+    one started and ended without saving a result or an error."""
 
     success = "success"
     error = "error"
@@ -108,13 +108,13 @@ class Run:
 def identity_of(experiment: str, config: Mapping[str, Any]) -> str:
     """Returns sixteen hex digits of what a run's numbers depend on: its resolved configuration
     without `NON_IDENTITY_FIELDS`."""
-    kept = json.loads(json.dumps(config))
+    settings = json.loads(json.dumps(config))
     for *parents, last in NON_IDENTITY_FIELDS:
-        place = kept
+        group = settings
         for name in parents:
-            place = place.get(name, {})
-        place.pop(last, None)
-    return key_of({"experiment": experiment, "config": kept})
+            group = group.get(name, {})
+        group.pop(last, None)
+    return key_of({"experiment": experiment, "config": settings})
 
 
 def code_hash() -> str:
@@ -129,7 +129,7 @@ def code_hash() -> str:
 
 
 def state_of(directory: Path) -> Run:
-    """Tells what has become of the run in `directory`. Raises as `RunRecord.load` does."""
+    """Returns the run in `directory` with its state. Raises as `RunRecord.load` does."""
     record = RunRecord.load(directory)
     if record is None:
         return Run(directory, RunState.missing, None)
@@ -146,16 +146,16 @@ def expected_places(sweep: Path) -> list[Path]:
     path = sweep / SWEEP
     if not path.exists():
         return []
-    found = []
+    folders = []
     for name in json.loads(path.read_text(encoding="utf-8"))["expected"]:
         layers = re.search(r"(?:^|,)layer=\[([^\]]*)\]", name)
-        inner = [f"layer={layer.strip()}" for layer in layers[1].split(",")] if layers else [""]
-        found += [sweep / name / part for part in inner]
-    return found
+        parts = [f"layer={layer.strip()}" for layer in layers[1].split(",")] if layers else [""]
+        folders += [sweep / name / part for part in parts]
+    return folders
 
 
 def is_locked(directory: Path) -> bool:
-    """Tells whether a living process holds the lock of a run."""
+    """Checks whether a running process has locked the directory of a run."""
     if not (directory / LOCK).exists():
         return False
     lock = FileLock(directory / LOCK)
@@ -169,15 +169,15 @@ def is_locked(directory: Path) -> bool:
 
 @contextmanager
 def run_lock(directory: Path) -> Iterator[None]:
-    """Holds the lock of `directory`, so that no other process runs there.
+    """Locks `directory` while the context lasts, so that no other process runs there.
 
     Raises:
-        EmoexpError: another one does.
+        EmoexpError: another process has locked it.
     """
     directory.mkdir(parents=True, exist_ok=True)
     lock = FileLock(directory / LOCK)
     try:
-        # `is_locked` in another process holds the lock for a moment
+        # wait a little: `is_locked` in another process takes the lock for a moment
         lock.acquire(timeout=2, poll_interval=0.05)
     except Timeout as error:
         raise EmoexpError(
@@ -190,7 +190,7 @@ def run_lock(directory: Path) -> Iterator[None]:
 
 
 def host_info() -> dict[str, Any]:
-    """Returns host, process and SLURM job, by which a log can be found."""
+    """Returns host, process and SLURM job, which identify the log of a run."""
     names = ("SLURM_JOB_ID", "SLURM_ARRAY_JOB_ID", "SLURM_ARRAY_TASK_ID")
     slurm = {
         name.removeprefix("SLURM_").lower(): os.environ[name]
@@ -211,7 +211,7 @@ def now() -> str:
 
 
 def check_code_unchanged(sweep: Path, allowed: bool) -> None:
-    """Compares the code on disk with that of the sweep's start.
+    """Checks that the code on disk is that of the sweep's start.
 
     Raises:
         EmoexpError: it has been edited since, and the sweep's numbers would be of two versions.

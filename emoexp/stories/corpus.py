@@ -1,4 +1,4 @@
-"""A corpus of emotion stories and neutral texts, whoever wrote it."""
+"""The corpus of emotion stories and neutral texts, by any author."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from emoexp.stimuli import Stimuli
 
 @dataclass(frozen=True)
 class Story:
-    """`topic` is empty where the source does not tell."""
+    """A story of one emotion. `topic` is empty where the source names none."""
 
     emotion: str
     topic: str
@@ -26,7 +26,7 @@ class Story:
 
 @dataclass(frozen=True)
 class Rejected:
-    """A text that is left out, and why: `names_emotion`, `short`, `duplicate`, `refusal` or
+    """A text that is left out, and the reason: `names_emotion`, `short`, `duplicate`, `refusal` or
     `empty`."""
 
     story: Story
@@ -35,13 +35,15 @@ class Rejected:
 
 @dataclass(frozen=True)
 class Corpus:
-    """Attributes:
-    name: where it comes from, for people.
-    author: who wrote it: a model, a generator, people. Part of every result, since the source of
-        the stories is a first-class variable.
-    stories: those that count, in the source's order.
-    neutral: neutral texts (dialogues).
-    rejected: those that do not count.
+    """Stories and neutral texts from which emotion vectors are computed.
+
+    Attributes:
+        name: where the corpus comes from, for people to read.
+        author: who wrote it: a model, a generator, people. Part of every result, since the source
+            of the stories is a first-class variable.
+        stories: the stories that count, in the source's order.
+        neutral: neutral texts (dialogues).
+        rejected: the texts that do not count.
     """
 
     name: str
@@ -52,15 +54,15 @@ class Corpus:
 
     @cached_property
     def by_emotion(self) -> dict[str, list[Story]]:
-        """Stories by emotion, emotions in order of first appearance."""
-        found: dict[str, list[Story]] = {}
+        """Returns the stories by emotion, emotions in order of first appearance."""
+        groups: dict[str, list[Story]] = {}
         for story in self.stories:
-            found.setdefault(story.emotion, []).append(story)
-        return found
+            groups.setdefault(story.emotion, []).append(story)
+        return groups
 
     @cached_property
     def sha256(self) -> str:
-        """Over all texts that count, whatever files they came in."""
+        """Returns the hash of all texts that count, whatever files they came in."""
         digest = hashlib.sha256()
         for story in self.stories:
             digest.update(json.dumps([story.emotion, story.topic, story.text]).encode() + b"\n")
@@ -69,7 +71,7 @@ class Corpus:
         return digest.hexdigest()
 
     def summary(self) -> dict[str, Any]:
-        """What stands in result.json."""
+        """Returns the entry `corpus` of result.json."""
         return {
             "name": self.name,
             "author": self.author,
@@ -82,7 +84,7 @@ class Corpus:
 
 
 def pack_corpus(pack: Stimuli) -> Corpus:
-    """The stories that ship with a pack.
+    """Reads the corpus that is bundled with a pack.
 
     Raises:
         EmoexpError: the pack has none, or a line is not what it should be.
@@ -106,8 +108,11 @@ def pack_corpus(pack: Stimuli) -> Corpus:
 
 
 def json_lines(path: Path, fields: Iterable[str]) -> list[dict[str, Any]]:
-    """Rows of a JSONL file that has `fields` in every row, as text. A malformed row is named with
-    file and line."""
+    """Reads the rows of a JSONL file in which every row has `fields`, as text.
+
+    Raises:
+        EmoexpError: a row is malformed; the message names file and line.
+    """
     rows = []
     for number, line in enumerate(path.read_text(encoding="utf-8").split("\n"), 1):
         if not line.strip():
@@ -116,9 +121,8 @@ def json_lines(path: Path, fields: Iterable[str]) -> list[dict[str, Any]]:
             row = json.loads(line)
         except json.JSONDecodeError as error:
             raise EmoexpError(f"{path}, line {number}: not JSON ({error})") from error
-        if lacking := [
-            f for f in fields if not isinstance(row, dict) or not isinstance(row.get(f), str)
-        ]:
+        texts = row if isinstance(row, dict) else {}
+        if lacking := [name for name in fields if not isinstance(texts.get(name), str)]:
             raise EmoexpError(f"{path}, line {number}: no text under {', '.join(lacking)}")
         rows.append(row)
     return rows

@@ -1,9 +1,9 @@
-"""Story generation: one answer of several stories for each emotion and topic, and of neutral
+"""Story generation: one answer of several stories for each emotion and topic, and one of neutral
 dialogues for each topic.
 
-Who answers is the subject model in process (subject.py) or a server (server.py). A killed run loses
-the answers in flight and nothing else; two runs at once share the work. No torch here: a server
-needs none.
+The author is the subject model in process (subject.py) or a server (server.py). A killed run loses
+the answers in flight and nothing else; two runs at once share the work. This module does not import
+torch: a server needs none.
 """
 
 from __future__ import annotations
@@ -34,23 +34,26 @@ from emoexp.stories.units import (
 )
 
 LOOK_AGAIN_S = 1.0
-"""Pause before units that another job was writing are looked at again."""
+"""Seconds before the units that another job was writing are read again."""
 FAILED_IN_A_ROW = 3
-"""So many units without an answer, none with one in between, and the server is taken to be down."""
+"""After so many units in a row without an answer, the server is taken to be down."""
 SPEAKERS = {"Person": "Human", "AI": "Assistant"}
-"""Neutral dialogues that are written with the first names get the second (paper, appendix: the
-generation prompts)."""
+"""Speakers' names in the neutral dialogues: those of the prompt, and those that replace them in the
+corpus (paper, appendix: the generation prompts)."""
 
 
 class Author(Protocol):
-    repeated: int
-    """Tries that failed and were repeated."""
+    """What answers the prompts for stories: the subject model or a server."""
 
-    async def answer(self, request: Request) -> Answer: ...
+    repeated: int
+    """Number of tries that failed and were repeated."""
+
+    async def answer(self, request: Request) -> Answer:
+        """Returns the answer to one request."""
 
 
 def generate(inputs: CorpusInputs) -> Plan:
-    """Writes the units that are missing.
+    """Writes the missing units of the corpus that the config describes, and returns its plan.
 
     Raises:
         EmoexpError: the author fails for good. What was written stays, and the same command goes on
@@ -58,69 +61,90 @@ def generate(inputs: CorpusInputs) -> Plan:
     """
     plan = plan_of(inputs)
     plan.folder.mkdir(parents=True, exist_ok=True)
-    described = plan.folder / "identity.json"
-    if not described.exists():
-        write_json(described, plan.identity)
-    count, todo = StoryCount(), []
+    identity_file = plan.folder / "identity.json"
+    if not identity_file.exists():
+        write_json(identity_file, plan.identity)
+    count = StoryCount()
+    todo = []
     for unit in plan.units:
         if (written := plan.read(unit)) is None:
             todo.append(unit)
         else:
             count.add(written)
-    s, units = plan.stories, plan.units
-    sys.stderr.write(
-        f"stories: {len(plan.emotions)} emotions x {s.topics} topics x {s.per_topic} ="
-        f" {len(plan.emotions) * s.topics * s.per_topic}, and {s.topics} x {s.dialogues_per_topic}"
-        f" neutral dialogues; {len(units)} answers, {len(units) - len(todo)} of them written;"
-        f" author {plan.author}; {plan.folder}\n"
-    )
+    total = len(plan.units)
+    done = total - len(todo)
+    sys.stderr.write(_summary(plan, total, done))
     if todo:
-        with meter("stories", len(units), len(units) - len(todo)) as progress:
-            asyncio.run(_drive(inputs, Run(plan, inputs.config.seed, progress, count), todo))
+        with meter("stories", total, done) as progress:
+            asyncio.run(_write_all(inputs, Run(plan, inputs.config.seed, progress, count), todo))
     return plan
 
 
-async def _drive(inputs: CorpusInputs, run: Run, todo: list[Unit]) -> None:
-    stories, lanes = run.plan.stories, run.plan.stories.concurrency
+def _summary(plan: Plan, total: int, done: int) -> str:
+    """Returns the line that is printed before generation: sizes, answers, author, folder."""
+    emotions, stories = len(plan.emotions), plan.stories
+    return (
+        f"stories: {emotions} emotions x {stories.topics} topics x {stories.per_topic} ="
+        f" {emotions * stories.topics * stories.per_topic}, and {stories.topics} x"
+        f" {stories.dialogues_per_topic} neutral dialogues; {total} answers, {done} of them"
+        f" written; author {plan.author}; {plan.folder}\n"
+    )
+
+
+async def _write_all(inputs: CorpusInputs, run: Run, todo: list[Unit]) -> None:
+    """Opens the author and writes the units `todo`, in parallel lanes."""
+    stories = run.plan.stories
+    lanes = stories.concurrency
     author: AbstractAsyncContextManager[Author] = Server(stories)
     if not stories.server:
         from emoexp.stories.subject import Subject
 
-        author, lanes = nullcontext(Subject(inputs.model, stories)), stories.batch
+        author = nullcontext(Subject(inputs.model, stories))
+        lanes = stories.batch
     async with author as run.author:
         await run.all(todo, lanes)
 
 
 class StoryCount:
-    """What the meter says beside the count."""
+    """The number of texts and of rejected ones, which the meter shows beside its count."""
 
     def __init__(self) -> None:
-        self.sieve, self.texts, self.rejected = StoryFilter(), 0, 0
+        self.sieve = StoryFilter()
+        self.texts = 0
+        self.rejected = 0
 
     def add(self, written: Written) -> None:
+        """Counts the texts of a unit."""
         self.texts += len(written.texts)
-        self.rejected += sum(
-            self.sieve.reason(story) is not None for story in written.judged()
-        ) + len(written.other)
+        self.rejected += sum(self.sieve.reason(story) is not None for story in written.judged())
+        self.rejected += len(written.other)
 
 
 class Run:
-    """Units shared out among lanes; a lane writes one unit at a time."""
+    """The writing of units by several lanes; a lane writes one unit at a time."""
 
     author: Author
 
     def __init__(self, plan: Plan, seed: int, progress: Meter, tally: StoryCount) -> None:
-        self.plan, self.seed, self.progress, self.tally = plan, seed, progress, tally
+        self.plan = plan
+        self.seed = seed
+        self.progress = progress
+        self.tally = tally
         self.failed: list[str] = []
         self.in_a_row = 0
         self.error: EmoexpError | None = None
 
     async def all(self, todo: Sequence[Unit], lanes: int) -> None:
-        """Every unit is written, here or by another job. After a fatal error the lanes finish their
-        answers, and then it is raised."""
+        """Writes every unit of `todo`, or waits until another job has written it.
+
+        Raises:
+            EmoexpError: a fatal error, raised after the lanes have finished their answers; or
+                answers are missing.
+        """
         total = len(todo)
         while todo and self.error is None:
-            queue, locked = deque(todo), list[Unit]()
+            queue = deque(todo)
+            locked: list[Unit] = []
             await asyncio.gather(*(self.lane(queue, locked) for _ in range(min(lanes, len(queue)))))
             if len(locked) == len(todo):
                 await asyncio.sleep(LOOK_AGAIN_S)
@@ -136,10 +160,12 @@ class Run:
             )
 
     async def lane(self, queue: deque[Unit], locked: list[Unit]) -> None:
+        """Writes units of `queue` until it is empty or an error is fatal; units that another job
+        is writing go to `locked`."""
         while queue and self.error is None:
             unit = queue.popleft()
-            with self.plan.claim(unit) as mine:
-                if not mine:
+            with self.plan.claim(unit) as claimed:
+                if not claimed:
                     locked.append(unit)
                     continue
                 try:
@@ -161,65 +187,73 @@ class Run:
             )
 
     async def compose(self, unit: Unit) -> Written:
-        """Asks until the unit has all its texts, `stories.attempts` times at most; more than wanted
-        is cut off."""
+        """Asks the author until the unit has all its texts, `stories.attempts` times at most, and
+        returns the unit; texts beyond the wanted number are cut off."""
         written, wanted = Written(unit.emotion, unit.topic), self.plan.wanted(unit)
         while len(written.texts) < wanted and written.answers < self.plan.stories.attempts:
             missing = wanted - len(written.texts)
-            answer = await self.author.answer(
-                Request(
-                    self.plan.prompt(unit, missing), story_seed(self.seed, unit, written.answers)
-                )
-            )
+            prompt = self.plan.prompt(unit, missing)
+            seed = story_seed(self.seed, unit, written.answers)
+            answer = await self.author.answer(Request(prompt, seed))
             self.in_a_row = 0
-            found = split(answer.text, self.plan.markers[unit.kind])
-            if not found:
+            texts = split(answer.text, self.plan.markers[unit.kind])
+            if not texts:
                 written.other.append(answer.text)
-            written.texts += (found[:-1] if answer.finish == "length" else found)[:missing]
+            whole = texts[:-1] if answer.finish == "length" else texts
+            written.texts += whole[:missing]
             written.answers += 1
             written.finish_reasons.append(answer.finish)
         return written
 
 
 def generated_corpus(inputs: CorpusInputs) -> Corpus:
-    """The corpus that the config describes, sifted; all of it, or an error. Stories emotion by
-    emotion, then topic by topic.
+    """Reads the corpus that the config describes, and sifts it: all of it, or an error. Stories
+    are ordered emotion by emotion, then topic by topic.
 
     Raises:
         EmoexpError: units are missing; the message has the command that writes them.
     """
     plan = plan_of(inputs)
-    read = [(unit, plan.read(unit)) for unit in plan.units]
-    if missing := sum(written is None for _, written in read):
-        raise EmoexpError(
-            f"the corpus {plan.stories.name!r} by {plan.author} lacks {missing} of its {len(read)}"
-            f" answers in {plan.folder}: run {command(inputs, 'stories')}"
-        )
-    by_emotion: dict[str, list[Written]] = {emotion: [] for emotion in ("", *plan.emotions)}
-    for unit, written in read:
-        by_emotion[unit.emotion].append(written)  # type: ignore[arg-type]
-    neutral, neutral_out = sift(
-        [Story("", w.topic, _speakers(text)) for w in by_emotion[""] for text in w.texts]
+    by_emotion = _written_by_emotion(inputs, plan)
+    neutral, rejected_neutral = sift(
+        [Story("", w.topic, _renamed_speakers(text)) for w in by_emotion[""] for text in w.texts]
     )
-    kept, out = sift(
+    stories, rejected_stories = sift(
         [Story(e, w.topic, text) for e in plan.emotions for w in by_emotion[e] for text in w.texts]
     )
-    unmarked = tuple(
-        rejected for written in by_emotion.values() for w in written for rejected in w.unmarked()
-    )
+    unmarked = [r for units in by_emotion.values() for written in units for r in written.unmarked()]
     return Corpus(
         name=(
             f"generated {plan.stories.name}, {len(plan.emotions)} emotions x {len(plan.topics)}"
             " topics"
         ),
         author=plan.author,
-        stories=kept,
+        stories=stories,
         neutral=tuple(story.text for story in neutral),
-        rejected=(*out, *neutral_out, *unmarked),
+        rejected=(*rejected_stories, *rejected_neutral, *unmarked),
     )
 
 
-def _speakers(dialogue: str) -> str:
+def _written_by_emotion(inputs: CorpusInputs, plan: Plan) -> dict[str, list[Written]]:
+    """Reads all units of the plan; returns them by emotion, the neutral ones under ""."""
+    by_emotion: dict[str, list[Written]] = {emotion: [] for emotion in ("", *plan.emotions)}
+    units = plan.units
+    missing = 0
+    for unit in units:
+        written = plan.read(unit)
+        if written is None:
+            missing += 1
+        else:
+            by_emotion[unit.emotion].append(written)
+    if missing:
+        raise EmoexpError(
+            f"the corpus {plan.stories.name!r} by {plan.author} lacks {missing} of its {len(units)}"
+            f" answers in {plan.folder}: run {command(inputs, 'stories')}"
+        )
+    return by_emotion
+
+
+def _renamed_speakers(dialogue: str) -> str:
     return re.sub(
-        r"^(Person|AI):", lambda found: SPEAKERS[found[1]] + ":", dialogue, flags=re.MULTILINE
+        r"^(Person|AI):", lambda match: SPEAKERS[match[1]] + ":", dialogue, flags=re.MULTILINE
     )

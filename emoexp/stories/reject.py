@@ -1,5 +1,5 @@
-"""Which stories do not count, and why. Nothing is deleted: a rejected story is listed with its
-reason.
+"""The rules by which a story does not count. Nothing is deleted: a rejected story is listed with
+its reason.
 
 The check for the emotion's name is strict on purpose. Every form of the word counts whatever its
 sense (an "alarm clock" in a story of `alarmed`), because a vector should not be able to come from
@@ -16,7 +16,7 @@ from functools import cache
 from emoexp.stories.corpus import Rejected, Story
 
 REASONS = ("empty", "refusal", "short", "names_emotion", "duplicate")
-"""In the order in which they are looked for: a story has the first that fits."""
+"""The reasons in the order in which they are checked: a story has the first that fits."""
 MIN_WORDS = 51
 """A word is at least one token under every tokenizer that keeps words apart, so a story of 51 words
 has one left after the skip of 50."""
@@ -73,7 +73,7 @@ IRREGULAR = {
     "valiant": "valor valour",
     "vengeful": "vengeance",
 }
-"""Words of the same family that no rule below makes."""
+"""By emotion: words of the same family that no rule below makes."""
 OTHER = frozenset(
     {
         "bore",
@@ -105,11 +105,12 @@ OTHER = frozenset(
 """Words that the rules make and that mean something else most of the time, never counted as the
 emotion's name: "she bore the weight", "please sit down", "thank you", "in spite of"."""
 NOT_BEFORE = {"kind": r"(?!\s+of\b)", "content": r"(?!\s+of\b)"}
-"""Forms that are another word before "of": a kind of quiet, the content of the letter."""
+"""By form that is another word before "of" ("a kind of quiet", "the content of the letter"): the
+pattern that excludes it there."""
 
 VOWELS = "aeiou"
 SUFFIXES = ("ed", "ing", "ful", "ous", "ic", "al", "ive", "less", "able", "ible")
-"""A word that ends in one of these is no verb and has no -er."""
+"""Endings of words that are no verbs and have no form in -er."""
 ASKED = r"(?:stor(?:y|ies)|dialogues?|conversations?|content|narratives?|request|prompt)"
 CANNOT = (
     r"(?:'m\ (?:not\ able|unable)|\ (?:can(?:no|')t|can\ not|won't|will\ not|must\ decline"
@@ -134,26 +135,27 @@ HYPHEN = r"[\s\u2010\u2011-]+"
 
 
 def sift(stories: Sequence[Story]) -> tuple[tuple[Story, ...], tuple[Rejected, ...]]:
-    """The stories that count and those that do not, both in the order given."""
-    sieve, kept, rejected = StoryFilter(), [], []
+    """Returns the stories that count and those that do not, both in the order given."""
+    sieve = StoryFilter()
+    accepted, rejected = [], []
     for story in stories:
         if reason := sieve.reason(story):
             rejected.append(Rejected(story, reason))
         else:
-            kept.append(story)
-    return tuple(kept), tuple(rejected)
+            accepted.append(story)
+    return tuple(accepted), tuple(rejected)
 
 
 class StoryFilter:
-    """Judges stories one by one; remembers what it has seen, whatever the emotion, so the first of
-    equal texts stays."""
+    """The check of stories one by one. A text that was checked before is a duplicate, whatever its
+    emotion, so the first of equal texts stays."""
 
     def __init__(self) -> None:
         self.seen: set[int] = set()
 
     def reason(self, story: Story) -> str | None:
-        """Why `story` does not count; None if it does. A story without an emotion (a neutral text)
-        has no name to avoid."""
+        """Returns the reason why `story` does not count; None if it does. A story without an
+        emotion (a neutral text) has no name to avoid."""
         if not story.text.strip():
             return "empty"
         if is_refusal(story.text):
@@ -161,26 +163,27 @@ class StoryFilter:
         if len(story.text.split()) < MIN_WORDS:
             return "short"
         normal = hash(" ".join(re.findall(r"\w+", story.text.casefold())))
-        again = normal in self.seen
+        repeated = normal in self.seen
         self.seen.add(normal)
         if story.emotion and names_emotion(story.text, story.emotion):
             return "names_emotion"
-        return "duplicate" if again else None
+        return "duplicate" if repeated else None
 
 
 def is_refusal(text: str) -> bool:
-    """Whether `text` opens as an assistant that declines. A story in quotes or in the first person
-    ("I can't believe ...") does not."""
+    """Checks whether `text` opens like the answer of an assistant that declines. A story in quotes
+    or in the first person ("I can't believe ...") does not."""
     return REFUSAL.match(text.translate(QUOTES)) is not None
 
 
 def names_emotion(text: str, emotion: str) -> bool:
-    """Whether the emotion's word or a form of it stands in `text` as a whole word, in any case."""
+    """Checks whether `text` has the emotion's word or a form of it as a whole word, in any case."""
     return _pattern(emotion).search(text) is not None
 
 
 @cache
 def _pattern(emotion: str) -> re.Pattern[str]:
+    """Returns the pattern of all forms of the emotion's word, as whole words."""
     parts = []
     for form in sorted(forms(emotion)):
         spaced = HYPHEN.join(re.escape(part) for part in re.split(r"[\s-]+", form))
@@ -190,31 +193,29 @@ def _pattern(emotion: str) -> re.Pattern[str]:
 
 @cache
 def forms(emotion: str) -> frozenset[str]:
-    """The word and its inflections and derivations, lower case. The rules make some words that do
-    not exist, which hurts nobody.
+    """Returns the emotion's word and its inflections and derivations, lower case. The rules make
+    some words that do not exist, which does no harm.
 
     Two words ("at ease") have no forms but those named in IRREGULAR; of a compound
     ("self-critical") the last part is inflected.
     """
     name = " ".join(emotion.lower().split())
-    made = {name, *IRREGULAR.get(name, "").split()}
+    words = {name, *IRREGULAR.get(name, "").split()}
     if " " not in name:
         *head, last = name.split("-")
-        made |= {
-            "-".join((*head, form))
-            for form in _adjective(last) | {v for base in _bases(last) for v in _verb(base)}
-        }
-    return frozenset(form for form in made if form == name or form not in OTHER)
+        inflected = _adjective(last)
+        for base in _bases(last):
+            inflected |= _verb(base)
+        words |= {"-".join((*head, form)) for form in inflected}
+    return frozenset(word for word in words if word == name or word not in OTHER)
 
 
 def _adjective(word: str) -> set[str]:
-    """-ly, -ness, -ity, and for shorter words also -er, -est, -ment, -ful, -ence, -ance and the
-    verb's endings."""
+    """Returns the forms in -ly, -ness, -ity, and for shorter words also those in -er, -est, -ment,
+    -ful, -ence, -ance and with the verb's endings."""
     if word.endswith("y") and word[-2:-1] not in VOWELS:
-        return {
-            word,
-            *(word[:-1] + end for end in ("ily", "iness", "ier", "iest", "ies", "ied", "ying")),
-        }
+        endings = ("ily", "iness", "ier", "iest", "ies", "ied", "ying")
+        return {word, *(word[:-1] + ending for ending in endings)}
     stem = word.removesuffix("e")
     made = {word, word + "ly", word + "ness", stem + "ity"}
     if word.endswith("ic"):
@@ -231,8 +232,8 @@ def _adjective(word: str) -> set[str]:
 
 
 def _bases(word: str) -> set[str]:
-    """The verbs (or nouns) that a participle or a word in -ful may come from: worried worry, amazed
-    amaze, trapped trap, hopeful hope."""
+    """Returns the verbs (or nouns) that a participle or a word in -ful may come from: worry of
+    worried, amaze of amazed, trap of trapped, hope of hopeful."""
     if word.endswith("ied"):
         return {word[:-3] + "y"}
     if word.endswith("ful"):
@@ -245,18 +246,18 @@ def _bases(word: str) -> set[str]:
     if len(stem) > 2 and stem[-1] == stem[-2]:
         return {stem} if stem[-1] in "sl" else {stem[:-1]}
     if len(re.findall("[aeiouy]+", stem)) == 1 and _doubles(stem):
-        return {stem + "e"}  # scared is of scare: of scar it would be scarred
+        return {stem + "e"}  # scared comes from scare: from scar it would be scarred
     return {stem, stem + "e"}
 
 
 def _verb(base: str) -> set[str]:
-    """-s, -ed, -ing, -ment, -ion and what can follow them."""
+    """Returns the forms in -s, -ed, -ing, -ment, -ion, and those with what can follow them."""
     if base.endswith("y") and base[-2:-1] not in VOWELS:
         stem = base[:-1] + "i"
         made = {base, stem + "es", stem + "ed", base + "ing", base + "ingly"}
-        return made | (
-            {base[:-1] + "action", base[:-1] + "ication"} if base.endswith("fy") else set()
-        )
+        if base.endswith("fy"):
+            made |= {base[:-1] + "action", base[:-1] + "ication"}
+        return made
     stem = base.removesuffix("e")
     made = {base, base + ("es" if base.endswith(("s", "sh", "x")) else "s"), base + "ment"}
     made |= {stem + end for end in ("ed", "ing", "ingly", "ion", "ation")}
@@ -267,8 +268,8 @@ def _verb(base: str) -> set[str]:
 
 
 def _doubles(word: str) -> bool:
-    """Whether the last consonant is doubled before -er, -ed, -ing: one vowel, then one consonant
-    other than w, x, y."""
+    """Checks whether the last consonant is doubled before -er, -ed, -ing: after one vowel, one
+    consonant other than w, x, y."""
     return (
         len(word) > 2
         and word[-1] not in VOWELS + "wxy"

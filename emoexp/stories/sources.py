@@ -1,4 +1,4 @@
-"""Which corpus a run uses: the pack's own, an imported one, or one that experiment=stories
+"""The choice of a run's corpus: the pack's own, an imported one, or one that experiment=stories
 wrote."""
 
 from __future__ import annotations

@@ -1,11 +1,11 @@
-"""An author in process: the subject model answers in its own format, all requests that are waiting
-in one batch.
+"""The author in process: the subject model answers in its own format, all waiting requests in one
+batch.
 
 Every request has a random stream of its own, seeded by its unit, and one number of it decides each
 token. So a text does not depend on what else is in the batch, on the order of the units or on a
 resume, as far as the model's probabilities do not: in a batch of another size or padding they
-differ in the last bits, and in the rare case that the number falls into that gap the text takes
-another turn. Other devices, dtypes or versions of the libraries give other texts more often.
+differ in the last bits, and in the rare case that the number falls into that gap the text differs
+from there on. Other devices, dtypes or versions of the libraries give other texts more often.
 """
 
 from __future__ import annotations
@@ -20,26 +20,28 @@ from emoexp.models.subject import SubjectModel
 
 
 class Subject:
-    """`await answer(request)` from many tasks at once: those that wait at the same time are one
-    batch."""
+    """The subject model as the author of stories. Requests of tasks that call `answer` at the same
+    time are one batch."""
 
     repeated = 0
 
     def __init__(self, model: SubjectModel, stories: StoriesConfig) -> None:
-        self.model, self.stories = model, stories
+        self.model = model
+        self.stories = stories
         self.waiting: list[tuple[Request, asyncio.Future[Answer]]] = []
 
     async def answer(self, request: Request) -> Answer:
+        """Returns the answer to a request, once the batch that it is in is generated."""
         loop = asyncio.get_running_loop()
         future: asyncio.Future[Answer] = loop.create_future()
         self.waiting.append((request, future))
         if len(self.waiting) == 1:
-            loop.call_soon(
-                self._answer_all
-            )  # after the tasks that are ready now, which ask before it runs
+            # runs after the tasks that are ready now, so that their requests are in the batch
+            loop.call_soon(self._answer_all)
         return await future
 
     def _answer_all(self) -> None:
+        """Answers all waiting requests, each with its answer or with the error of the batch."""
         batch, self.waiting = self.waiting, []
         try:
             answers = self.batch([request for request, _ in batch])
@@ -51,15 +53,14 @@ class Subject:
             future.set_result(answer)
 
     def batch(self, requests: Sequence[Request]) -> list[Answer]:
-        """One answer each; a row samples from a stream of its own."""
+        """Returns one answer for each request; a row samples from a stream of its own."""
         model, stories = self.model, self.stories
-        encoding = model.encode(
-            [
-                ask(Prompt(request.prompt), model.config.format, model.tokenizer)
-                for request in requests
-            ]
-        )
-        said = model.generate(
+        prompts = [
+            ask(Prompt(request.prompt), model.config.format, model.tokenizer)
+            for request in requests
+        ]
+        encoding = model.encode(prompts)
+        generated = model.generate(
             encoding,
             max_new_tokens=stories.max_new_tokens,
             temperature=stories.temperature,
@@ -68,5 +69,5 @@ class Subject:
         )
         return [
             Answer(text, "stop" if ended else "length")
-            for text, ended in zip(said.texts, said.ended, strict=True)
+            for text, ended in zip(generated.texts, generated.ended, strict=True)
         ]

@@ -1,9 +1,9 @@
-"""What a generated corpus consists of, and the folder in which it lies.
+"""The units of a generated corpus, and the folder that holds them.
 
 A corpus is a folder `corpora/<key>`: identity.json, `stories/<emotion>/<topic index>.json` and
 `neutral/<topic index>.json`. Such a file is a unit: written whole or not at all, never written
 twice, claimed by one job at a time. The key is over what changes a text and over nothing else, so a
-corpus grows with more topics or emotions. No torch here: a server needs none.
+corpus grows with more topics or emotions. This module does not import torch: a server needs none.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ TEMPLATES = ("story", "dialogue")
 CARRIED = re.compile(
     r"[+~]*(model|stimuli|stories|emotions|seed|artifacts|local)\b.*=|-m$|--multirun$", re.DOTALL
 )
-"""What a command line for the same corpus repeats of the one that was typed."""
+"""The arguments of a typed command line that another command line for the same corpus repeats."""
 
 
 class CorpusInputs(Protocol):
@@ -45,18 +45,25 @@ class CorpusInputs(Protocol):
     which is loaded when it is first read. A `Study` has all of them."""
 
     @property
-    def config(self) -> Config: ...
+    def config(self) -> Config:
+        """Returns the configuration of the run."""
+
     @property
-    def stimuli(self) -> Stimuli: ...
+    def stimuli(self) -> Stimuli:
+        """Returns the pack."""
+
     @property
-    def artifacts(self) -> Artifacts: ...
+    def artifacts(self) -> Artifacts:
+        """Returns the store."""
+
     @property
-    def model(self) -> SubjectModel: ...
+    def model(self) -> SubjectModel:
+        """Returns the subject model, which is loaded at the first call."""
 
 
 @dataclass(frozen=True)
 class Unit:
-    """What one file holds; `emotion` is empty for the neutral dialogues of a topic."""
+    """The content of one file; `emotion` is empty for the neutral dialogues of a topic."""
 
     emotion: str
     index: int
@@ -64,22 +71,21 @@ class Unit:
 
     @property
     def kind(self) -> str:
-        """Which template asks for it."""
+        """Returns the name of the template that asks for the unit."""
         return "story" if self.emotion else "dialogue"
 
     @property
     def file(self) -> str:
-        return (
-            f"stories/{quote(self.emotion, safe=' ')}/{self.index:04d}.json"
-            if self.emotion
-            else f"neutral/{self.index:04d}.json"
-        )
+        """Returns the path of the unit's file, relative to the folder of the corpus."""
+        if self.emotion:
+            return f"stories/{quote(self.emotion, safe=' ')}/{self.index:04d}.json"
+        return f"neutral/{self.index:04d}.json"
 
 
 @dataclass
 class Written:
-    """A unit's content. `texts` are the stories asked for, `other` answers in which no story was
-    marked (refusals, rambling)."""
+    """The texts of a unit. `texts` are the stories asked for, `other` the answers in which no story
+    was marked (refusals, rambling)."""
 
     emotion: str
     topic: str
@@ -89,21 +95,22 @@ class Written:
     other: list[str] = field(default_factory=list)
 
     def judged(self) -> list[Story]:
+        """Returns the texts as stories, which are still to be sifted."""
         return [Story(self.emotion, self.topic, text) for text in self.texts]
 
     def unmarked(self) -> list[Rejected]:
-        """Answers that hold no marked story: `refusal`, or `empty` of stories."""
-        return [
-            Rejected(
-                Story(self.emotion, self.topic, text), "refusal" if is_refusal(text) else "empty"
-            )
-            for text in self.other
-        ]
+        """Returns the answers without a marked story, rejected as `refusal`, or as `empty` (of
+        stories)."""
+        rejected = []
+        for text in self.other:
+            reason = "refusal" if is_refusal(text) else "empty"
+            rejected.append(Rejected(Story(self.emotion, self.topic, text), reason))
+        return rejected
 
 
 @dataclass(frozen=True)
 class Plan:
-    """One generated corpus as the config wants it."""
+    """A generated corpus as the config asks for it."""
 
     stories: StoriesConfig
     templates: dict[str, str]
@@ -116,12 +123,13 @@ class Plan:
 
     @property
     def folder(self) -> Path:
+        """Returns the folder of the corpus."""
         return self.root / "corpora" / key_of(self.identity)
 
     @property
     def units(self) -> list[Unit]:
-        """Topic by topic, so that a corpus that is stopped half-way has all emotions in equal
-        parts."""
+        """Returns the units topic by topic, so that a corpus that is stopped half-way has all
+        emotions in equal parts."""
         return [
             Unit(emotion, i, topic)
             for i, topic in enumerate(self.topics)
@@ -129,14 +137,16 @@ class Plan:
         ]
 
     def wanted(self, unit: Unit) -> int:
+        """Returns how many texts the unit is to have."""
         return self.stories.per_topic if unit.emotion else self.stories.dialogues_per_topic
 
     def prompt(self, unit: Unit, n: int) -> str:
+        """Returns the prompt that asks for `n` texts of the unit: its template, filled in."""
         values = {"n": str(n), "topic": unit.topic, "emotion": unit.emotion}
-        return re.sub(r"\{(\w+)\}", lambda found: values[found[1]], self.templates[unit.kind])
+        return re.sub(r"\{(\w+)\}", lambda match: values[match[1]], self.templates[unit.kind])
 
     def read(self, unit: Unit) -> Written | None:
-        """The unit as it lies in the folder; None if it is not there.
+        """Reads the unit from the folder; returns None if it is not there.
 
         Raises:
             EmoexpError: the file is damaged, or was written about another topic (the pack's topics
@@ -164,11 +174,11 @@ class Plan:
 
     @contextmanager
     def claim(self, unit: Unit) -> Iterator[bool]:
-        """True for as long as no other job may write the unit; False if one is at it. The kernel
-        frees the claim of a job that dies.
+        """Locks the unit while the context lasts: yields True if this job may write it, False if
+        another job is writing it. The kernel frees the claim of a job that dies.
 
-        The lock file goes once the unit is there: who still locks the removed file finds the unit
-        written.
+        The lock file is removed once the unit is there: a job that still locks the removed file
+        finds the unit written.
         """
         path = self.folder / unit.file
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -187,42 +197,74 @@ class Plan:
 
 
 def plan_of(inputs: CorpusInputs) -> Plan:
-    """What the config asks for, checked whole before anything is written. Loads the subject model
-    unless a server writes.
+    """Returns the corpus that the config asks for, with every check done before anything is
+    written. Loads the subject model unless a server writes the stories.
 
     Raises:
         EmoexpError: the config is not of generated stories, the pack has no templates or too few
             topics.
     """
-    config, pack, stories = inputs.config, inputs.stimuli, inputs.config.stories
+    pack, stories = inputs.stimuli, inputs.config.stories
+    _check_counts(stories)
+    templates = _templates_of(pack)
+    markers = {name: marker(template, name) for name, template in templates.items()}
+    _check_topics(stories, pack)
+    _check_in_process(inputs.config)
+    identity = _identity_of(inputs, templates)
+    return Plan(
+        stories=stories,
+        templates=templates,
+        markers=markers,
+        emotions=emotions_of(inputs),
+        topics=pack.topics[: stories.topics],
+        author=stories.server_model or inputs.config.model.repo_id,
+        identity=identity,
+        root=inputs.artifacts.root,
+    )
+
+
+def _check_counts(stories: StoriesConfig) -> None:
     if min(stories.topics, stories.per_topic, stories.dialogues_per_topic) < 1:
         raise EmoexpError(
             f"stories={stories.name} does not say how many stories to generate: choose smoke,"
             " screen, medium or paper"
         )
+
+
+def _templates_of(pack: Stimuli) -> dict[str, str]:
     if missing := [name for name in TEMPLATES if name not in pack.templates]:
         raise EmoexpError(
             f"the pack {pack.name!r} has no template for {' and '.join(missing)}: generate with"
             " stimuli=emoexp, or add them to its pack.json"
         )
-    templates = {name: pack.templates[name] for name in TEMPLATES}
-    markers = {name: marker(template, name) for name, template in templates.items()}
+    return {name: pack.templates[name] for name in TEMPLATES}
+
+
+def _check_topics(stories: StoriesConfig, pack: Stimuli) -> None:
     if stories.topics > len(pack.topics):
         raise EmoexpError(
             f"stories.topics={stories.topics}, but the pack {pack.name!r} has {len(pack.topics)}"
             " topics"
         )
-    if not stories.server and (config.model.remote or config.model.tensor_parallel):
+
+
+def _check_in_process(config: Config) -> None:
+    if not config.stories.server and (config.model.remote or config.model.tensor_parallel):
         raise EmoexpError(
             "stories are not generated in process with model.remote or model.tensor_parallel: serve"
             " the model and give stories.server"
         )
+
+
+def _identity_of(inputs: CorpusInputs, templates: dict[str, str]) -> dict[str, Any]:
+    """Returns what changes a text of the corpus; the key of its folder is the hash of this."""
+    config, stories = inputs.config, inputs.config.stories
     author = (
         {"server_model": stories.server_model, "request": stories.request}
         if stories.server
         else {"model": inputs.model.identity}
     )
-    identity = author | {
+    return author | {
         "version": VERSION,
         "format": "chat" if stories.server else config.model.format.value,
         "templates": templates,
@@ -233,25 +275,15 @@ def plan_of(inputs: CorpusInputs) -> Plan:
         "max_new_tokens": stories.max_new_tokens,
         "seed": config.seed,
     }
-    topics, author_name = (
-        pack.topics[: stories.topics],
-        stories.server_model or config.model.repo_id,
-    )
-    return Plan(
-        stories,
-        templates,
-        markers,
-        emotions_of(inputs),
-        topics,
-        author_name,
-        identity,
-        inputs.artifacts.root,
-    )
 
 
 def emotions_of(inputs: CorpusInputs) -> tuple[str, ...]:
-    """The pack's emotions, or those named, which need not be in the pack: a story can be asked for
-    about any word."""
+    """Returns the pack's emotions, or those that the config names, which need not be in the pack:
+    a story can be asked for about any word.
+
+    Raises:
+        EmoexpError: the config asks for the emotions of a corpus that is there already.
+    """
     chosen, known = inputs.config.emotions, inputs.stimuli.emotions
     if chosen.from_corpus:
         raise EmoexpError(
@@ -262,20 +294,17 @@ def emotions_of(inputs: CorpusInputs) -> tuple[str, ...]:
 
 
 def story_seed(seed: int, unit: Unit, attempt: int) -> int:
-    """31 bits that depend on the unit and the attempt, and on nothing else of the run."""
-    return (
-        int.from_bytes(
-            hashlib.sha256(json.dumps([seed, unit.emotion, unit.index, attempt]).encode()).digest()[
-                :4
-            ]
-        )
-        >> 1
-    )
+    """Returns a seed of 31 bits that depends on `seed`, the unit and the attempt, and on nothing
+    else of the run."""
+    content = json.dumps([seed, unit.emotion, unit.index, attempt])
+    digest = hashlib.sha256(content.encode()).digest()
+    return int.from_bytes(digest[:4]) >> 1
 
 
 def marker(template: str, name: str) -> re.Pattern[str]:
-    """What opens or closes a text (group 1: "/" if it closes): the line `<...>` of the template, at
-    the start of a line, in any case, with or without NEW, a number, or markdown around it.
+    """Returns the pattern of what opens or closes a text (group 1: "/" if it closes): the line
+    `<...>` of the template, at the start of a line, in any case, with or without NEW, a number, or
+    markdown around it.
 
     Raises:
         EmoexpError: the template has no such line, or different ones.
@@ -295,8 +324,8 @@ def marker(template: str, name: str) -> re.Pattern[str]:
 
 
 def split(answer: str, pattern: re.Pattern[str]) -> list[str]:
-    """The texts of an answer. What stands before the first marker (a greeting, a chain of thought)
-    is no text, nor is what follows a closing one."""
+    """Returns the texts of an answer. What precedes the first marker (a greeting, a chain of
+    thought) is left out, and so is what follows a closing marker."""
     parts = pattern.split(re.sub(r"^\s*<think>.*?</think>", "", answer, flags=re.DOTALL))
     texts = [
         re.sub(r"\n\s*[-*_=]{3,}\s*$", "", text).strip()
@@ -307,8 +336,8 @@ def split(answer: str, pattern: re.Pattern[str]) -> list[str]:
 
 
 def command(inputs: CorpusInputs, experiment: str) -> str:
-    """The command line that runs `experiment` on this very corpus: what was typed for it, with
-    another experiment."""
+    """Returns the command line that runs `experiment` on the same corpus: the typed arguments that
+    choose the corpus, with another experiment."""
     typed = [argument for argument in sys.argv[1:] if CARRIED.match(argument)]
     if not any(argument.startswith("stories=") for argument in typed):
         typed.insert(0, f"stories={inputs.config.stories.name}")

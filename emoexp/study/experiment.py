@@ -17,7 +17,6 @@ import numpy as np
 import pandas as pd
 
 from emoexp.config import Config
-from emoexp.errors import EmoexpError
 from emoexp.study.result import Result
 
 if TYPE_CHECKING:
@@ -25,13 +24,6 @@ if TYPE_CHECKING:
 
 Tables = Mapping[str, pd.DataFrame]
 """Facts by name; a run saves each as `<name>.csv`."""
-
-
-class NotApplicableError(EmoexpError):
-    """Raised where a measurement is not defined, such as steering after the last block.
-
-    `verify` notes it and continues with the other validations.
-    """
 
 
 @dataclass(frozen=True)

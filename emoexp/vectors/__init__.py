@@ -1,1 +1,1 @@
-"""Emotion vectors: extraction, fitting, probes, random controls, reliability."""
+"""Emotion vectors: extraction, fitting, probes, logit lens, random controls, reliability."""

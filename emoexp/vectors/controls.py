@@ -1,4 +1,4 @@
-"""Control directions: what is measured with them shows what any direction of that norm does."""
+"""Control directions: random directions, which show the effect of any direction of that norm."""
 
 from __future__ import annotations
 
@@ -13,8 +13,9 @@ import numpy as np
 def direction_rng(seed: int, layer: int, model_identity: Mapping[str, Any]) -> np.random.Generator:
     """Returns the generator from which control directions of one layer of one model are drawn.
 
-    Layers and models get draws of their own, so that the nulls of a sweep are independent. The
-    model counts by its files, or by its repository where there are none, not by its path or dtype.
+    Each layer and each model has draws of its own, so that the nulls of a sweep are independent. A
+    model is identified by its files, or by its repository where there are none, not by its path or
+    dtype.
     """
     files = model_identity.get("files")
     name = files or [model_identity.get(key) for key in ("repo_id", "revision")]

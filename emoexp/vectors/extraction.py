@@ -5,10 +5,10 @@ A story's mean is over its tokens from the 50th on (positions within the text; B
 an emotion's is over its stories with equal weight. A story with no token left is dropped and
 counted, never averaged in as zeros.
 
-Stories are streamed: a batch's means are added to the sums of their groups and forgotten, so memory
-does not grow with the number of stories. Story i of an emotion, in the corpus's order, belongs to
-group i modulo 16: a corpus lists its stories topic by topic, so topics spread over the groups, and
-group g holds the same topics for every emotion where all are told about the same.
+Stories are streamed: a batch's means are added to the sums of their groups and not stored, so
+memory does not grow with the number of stories. Story i of an emotion, in the corpus's order,
+belongs to group i modulo 16: a corpus lists its stories topic by topic, so topics spread over the
+groups, and group g holds the same topics for every emotion where the emotions share their topics.
 """
 
 from __future__ import annotations
@@ -31,8 +31,8 @@ from emoexp.stories.corpus import Corpus
 SKIP_TOKENS = 50
 NEUTRAL_CHUNK = 64
 GROUPS = 16
-"""Groups of stories whose means are kept by emotion, for split halves; fewer where there are fewer
-stories."""
+"""Groups of stories whose means are stored by emotion, for split halves; fewer where there are
+fewer stories."""
 FLOAT64_DEVICES = ("cpu", "cuda")
 VERSION = 4
 SUMMED = ("mean", "n", "n_short", "norm_sum", "norm_count")
@@ -49,7 +49,7 @@ class StoryMeans:
         neutral: (text, layer, d_model), float64.
         residual_norm: mean norm of the residual stream over the stories' tokens without the first
             of each sequence (BOS); (layer,).
-        n_stories: stories that count, by emotion.
+        n_stories: stories that have a token left after the skip, by emotion.
         n_short: stories dropped because no token is left after the skip.
         identity: what the numbers depend on.
     """
@@ -63,8 +63,11 @@ class StoryMeans:
     identity: dict[str, Any]
 
     def summary(self) -> dict[str, int]:
-        """What stands in result.json: the stories that the vectors are made of, and those too short
-        for the skip."""
+        """Returns the counts for result.json.
+
+        They are of the stories that the vectors are computed from, of those too short for the skip,
+        and of the neutral texts.
+        """
         return {
             "stories": int(self.n_stories.sum()),
             "stories_per_emotion_min": int(self.n_stories.min()),
@@ -80,7 +83,7 @@ class StoryGroups:
 
     Attributes:
         emotions: names, in the order of `means`.
-        means: (emotion, group, d_model), float32; an empty group is zeros and must be weighed by
+        means: (emotion, group, d_model), float32; an empty group is zeros and must be weighted by
             its count.
         counts: stories in each group; (emotion, group).
         layer: the 0-based block.
@@ -93,10 +96,17 @@ class StoryGroups:
 
 
 class Pooled(NamedTuple):
-    """One batch of texts: `kept`, indices of those that have tokens left, and their means (text,
-    layer, d_model) in float64; the sum of norms (layer,) and the count over all tokens of all its
-    texts but the first of each sequence. That is the BOS or, for a model without one, the text's
-    first token: many models use it as an attention sink, with a norm 10 to 100 times the others'.
+    """Means and norms of one batch of texts.
+
+    Norms are over all tokens of all its texts but the first of each sequence. That is the BOS or,
+    for a model without one, the text's first token: many models use it as an attention sink, with a
+    norm 10 to 100 times the others'.
+
+    Attributes:
+        kept: indices of the texts that have tokens left after the skip.
+        means: of those texts; (text, layer, d_model), float64.
+        norm_sum: sum of the norms; (layer,).
+        norm_count: number of the norms.
     """
 
     kept: list[int]
@@ -106,14 +116,14 @@ class Pooled(NamedTuple):
 
 
 def summing_device(device: torch.device) -> torch.device:
-    """Where to add up in float64: the device itself, or the CPU where it has no float64 (mps)."""
+    """Returns the device for float64 sums: `device`, or the CPU if it has no float64 (mps)."""
     return device if device.type in FLOAT64_DEVICES else torch.device("cpu")
 
 
 def pool_batches(
     model: SubjectModel, texts: Sequence[str], side: str = "right"
 ) -> Iterator[Pooled]:
-    """The texts' means over tokens 50 onward, batch by batch in order of length.
+    """Yields the texts' means over tokens 50 onward, batch by batch in order of length.
 
     Raises:
         EmoexpError: the model's activations are not numbers.
@@ -150,23 +160,27 @@ def pool_batches(
 
 
 def pool_texts(model: SubjectModel, texts: Sequence[str], side: str = "right") -> np.ndarray:
-    """The mean of each text that has tokens left, in the order of `texts`; (text, layer, d_model),
-    float64. Memory grows with the texts."""
+    """Returns the mean of each text that has tokens left after the skip, in the order of `texts`.
+
+    Memory grows with the texts.
+
+    Returns:
+        (text, layer, d_model), float64.
+    """
     means = {
         i: mean
         for batch in pool_batches(model, texts, side)
         for i, mean in zip(batch.kept, batch.means, strict=True)
     }
-    return (
-        np.stack([means[i] for i in sorted(means)])
-        if means
-        else np.zeros((0, model.n_layers, model.d_model))
-    )
+    if not means:
+        return np.zeros((0, model.n_layers, model.d_model))
+    return np.stack([means[i] for i in sorted(means)])
 
 
 def pool_stories(model: SubjectModel, texts: Sequence[str]) -> Row:
-    """Sums over the stories of an emotion, streamed: peak memory is one batch and the sums, however
-    many stories there are.
+    """Computes the means and norms of an emotion's stories, streamed.
+
+    Peak memory is one batch and the sums, however many stories there are.
 
     Returns:
         mean (layer, d_model), equal weight per story; n and n_short (); groups (group, layer,
@@ -174,10 +188,8 @@ def pool_stories(model: SubjectModel, texts: Sequence[str]) -> Row:
         With n = 0, mean and groups are zeros.
     """
     n_groups = min(GROUPS, len(texts))
-    sums, counts = (
-        np.zeros((n_groups, model.n_layers, model.d_model)),
-        np.zeros(n_groups, dtype=np.int64),
-    )
+    sums = np.zeros((n_groups, model.n_layers, model.d_model))
+    counts = np.zeros(n_groups, dtype=np.int64)
     norm_sum, norm_count = np.zeros(model.n_layers), 0
     for batch in pool_batches(model, texts):
         for i, mean in zip(batch.kept, batch.means, strict=True):
@@ -204,17 +216,15 @@ def extract(
     artifacts: Artifacts,
     stories_per_emotion: int | None,
 ) -> StoryMeans:
-    """The means of `emotions` and of the neutral texts, from the store or computed; an emotion is
-    the unit of resume.
+    """Returns the means of `emotions` and of the neutral texts, from the store or computed.
+
+    Each emotion is one row of the artifact, so a killed run resumes at the emotion it had reached.
 
     Raises:
-        EmoexpError: an emotion has no stories, or all of its stories are shorter than the skip.
+        EmoexpError: an emotion has no stories, all of its stories are shorter than the skip, or
+            fewer than two neutral texts are longer.
     """
-    if lacking := [e for e in emotions if e not in corpus.by_emotion]:
-        raise EmoexpError(
-            f"the corpus {corpus.name!r} has no stories of {', '.join(map(repr, lacking))}: add"
-            " some, or choose among its emotions (emotions=corpus, or emotions.names=[...])"
-        )
+    _check_has_stories(corpus, emotions)
     identity = {
         "version": VERSION,
         "model": model.identity,
@@ -224,35 +234,11 @@ def extract(
     }
 
     def emotion_row(emotion: str) -> Row:
-        row = pool_stories(
-            model, [s.text for s in corpus.by_emotion[emotion]][:stories_per_emotion]
-        )
-        if not row["n"]:
-            raise EmoexpError(
-                f"all {row['n_short']} stories of {emotion!r} have {SKIP_TOKENS} tokens or fewer:"
-                " nothing is left after the skip"
-            )
-        return row
+        return _emotion_row(model, corpus, emotion, stories_per_emotion)
 
-    def neutral_row(label: str) -> Row:
-        start = int(label) * NEUTRAL_CHUNK
-        return {"means": pool_texts(model, corpus.neutral[start : start + NEUTRAL_CHUNK])}
-
-    rows = artifacts.rows(
-        "stories", identity, emotions, emotion_row, "stories, all layers", names=SUMMED
-    )
-    chunks = [f"{i:04d}" for i in range(-(-len(corpus.neutral) // NEUTRAL_CHUNK))]
-    neutral = np.concatenate(
-        [
-            r["means"]
-            for r in artifacts.rows("neutral", identity, chunks, neutral_row, "neutral texts")
-        ]
-    )
-    if len(neutral) < 2:
-        raise EmoexpError(
-            f"the corpus {corpus.name!r} has {len(neutral)} neutral text(s) longer than"
-            f" {SKIP_TOKENS} tokens: at least 2 are needed"
-        )
+    title = "stories, all layers"
+    rows = artifacts.rows("stories", identity, emotions, emotion_row, title, names=SUMMED)
+    neutral = _neutral_means(model, corpus, artifacts, identity)
     norm_sum = sum((r["norm_sum"] for r in rows), np.zeros(model.n_layers))
     return StoryMeans(
         emotions=tuple(emotions),
@@ -265,14 +251,65 @@ def extract(
     )
 
 
+def _check_has_stories(corpus: Corpus, emotions: Sequence[str]) -> None:
+    """Raises EmoexpError if the corpus has no stories of an emotion."""
+    if lacking := [e for e in emotions if e not in corpus.by_emotion]:
+        raise EmoexpError(
+            f"the corpus {corpus.name!r} has no stories of {', '.join(map(repr, lacking))}: add"
+            " some, or choose among its emotions (emotions=corpus, or emotions.names=[...])"
+        )
+
+
+def _emotion_row(model: SubjectModel, corpus: Corpus, emotion: str, limit: int | None) -> Row:
+    """`pool_stories` of an emotion's first `limit` stories (None: all).
+
+    Raises:
+        EmoexpError: no story has a token left after the skip.
+    """
+    texts = [story.text for story in corpus.by_emotion[emotion]]
+    row = pool_stories(model, texts[:limit])
+    if not row["n"]:
+        raise EmoexpError(
+            f"all {row['n_short']} stories of {emotion!r} have {SKIP_TOKENS} tokens or fewer:"
+            " nothing is left after the skip"
+        )
+    return row
+
+
+def _neutral_means(
+    model: SubjectModel, corpus: Corpus, artifacts: Artifacts, identity: dict[str, Any]
+) -> np.ndarray:
+    """Means of the neutral texts, one row for each chunk of texts; (text, layer, d_model).
+
+    Raises:
+        EmoexpError: fewer than two of them have a token after the skip.
+    """
+
+    def chunk_row(label: str) -> Row:
+        start = int(label) * NEUTRAL_CHUNK
+        return {"means": pool_texts(model, corpus.neutral[start : start + NEUTRAL_CHUNK])}
+
+    chunks = [f"{i:04d}" for i in range(-(-len(corpus.neutral) // NEUTRAL_CHUNK))]
+    rows = artifacts.rows("neutral", identity, chunks, chunk_row, "neutral texts")
+    neutral = np.concatenate([row["means"] for row in rows])
+    if len(neutral) < 2:
+        raise EmoexpError(
+            f"the corpus {corpus.name!r} has {len(neutral)} neutral text(s) longer than"
+            f" {SKIP_TOKENS} tokens: at least 2 are needed"
+        )
+    return neutral
+
+
 def load_groups(means: StoryMeans, artifacts: Artifacts, layer: int) -> StoryGroups:
-    """The groups of stories behind `means`, which `extract` left in `artifacts`; reads one layer of
-    each row and nothing else."""
+    """Reads the groups of stories of `means`, which `extract` has stored in `artifacts`.
+
+    It reads one layer of each row and nothing else.
+    """
     paths = [artifacts.path("stories", means.identity, emotion) for emotion in means.emotions]
     counts = np.zeros((len(paths), GROUPS), dtype=np.int64)
     groups = np.zeros((len(paths), GROUPS, means.by_emotion.shape[2]), dtype=np.float32)
     for e, path in enumerate(paths):
-        held = read_tensors(path, ["group_n"])[0]["group_n"]
-        counts[e, : len(held)] = held
-        groups[e, : len(held)] = read_layer(path, "groups", layer)
+        group_n = read_tensors(path, ["group_n"])[0]["group_n"]
+        counts[e, : len(group_n)] = group_n
+        groups[e, : len(group_n)] = read_layer(path, "groups", layer)
     return StoryGroups(means.emotions, groups, counts, layer)

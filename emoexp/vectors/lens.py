@@ -1,4 +1,4 @@
-"""Logit lens: vectors as logits over the vocabulary, and where an emotion's own word ranks."""
+"""Logit lens: vectors as logits over the vocabulary, and the rank of an emotion's own word."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ import numpy as np
 import pandas as pd
 
 LISTED = 5
-"""How many tokens a table lists that a vector promotes, and that it suppresses."""
+"""How many of the tokens that a vector promotes, and of those that it suppresses, a table lists."""
 
 
 def rank_of(logits: np.ndarray, ids: Sequence[int]) -> int:
-    """Counts the other tokens that lie above the word's own token or level with it.
+    """Counts the other tokens whose logit is not below that of the word's own token.
 
     NaN ranks last. A word of several tokens has no token of its own and ranks below all.
 
@@ -53,7 +53,7 @@ def centre(lens: np.ndarray) -> np.ndarray:
 def opposition(
     lens: np.ndarray, pairs: Sequence[tuple[str, str]], names: Sequence[str]
 ) -> np.ndarray:
-    """Returns the dot product in logit space of each pair; (pair,)."""
+    """Returns the dot product in logit space of the two emotions of each pair; (pair,)."""
     return np.array([lens[names.index(a)] @ lens[names.index(b)] for a, b in pairs])
 
 

@@ -1,5 +1,5 @@
-"""Where probes are read: the assistant's first token, and an activity's own tokens. Read once at
-all layers, and kept."""
+"""Residuals that probes are read from: at the end of the prompt, and on an activity's own tokens.
+They are computed once at all layers and stored."""
 
 from __future__ import annotations
 
@@ -21,75 +21,67 @@ VERSION = 1
 def assistant_residuals(
     model: SubjectModel, artifacts: Artifacts, texts: Mapping[str, Sequence[str]], layer: int
 ) -> list[np.ndarray]:
-    """Residual at the last token of each prompt, the ":" after "Assistant" (for a chat model: the
-    last of the generation prompt).
+    """Returns the residual at the last token of each prompt.
+
+    That is the ":" after "Assistant" (for a chat model: the last of the generation prompt).
 
     Args:
         texts: by a name for them; those of one name run as one batch.
 
     Returns:
-        For each name, (text, d_model), float64.
+        for each name, (text, d_model), float64.
     """
     prompts = {
-        name: [ask(Prompt(text), model.config.format, model.tokenizer) for text in some]
-        for name, some in texts.items()
+        name: [ask(Prompt(text), model.config.format, model.tokenizer) for text in group]
+        for name, group in texts.items()
     }
 
     def row(name: str) -> Row:
         encoding = model.encode(prompts[name])
 
         def last(residual: Tensor) -> Tensor:
-            return residual[
-                torch.arange(len(residual), device=residual.device),
-                encoding.last.to(residual.device),
-            ].cpu()
+            rows = torch.arange(len(residual), device=residual.device)
+            return residual[rows, encoding.last.to(residual.device)].cpu()
 
-        return _row(
-            torch.stack(model.each_residual(encoding, range(model.n_layers), last), 1).numpy()
-        )
+        return _row(model.each_residual(encoding, range(model.n_layers), last))
 
-    return _at(model, artifacts, "assistant", prompts, row, layer)
+    return _read_layer_of_rows(model, artifacts, "assistant", prompts, row, layer)
 
 
 def activity_residuals(
     model: SubjectModel, artifacts: Artifacts, stimuli: Stimuli, layer: int
 ) -> np.ndarray:
-    """Mean residual over the activity's tokens of "How would you feel ...?" (paper, "Preferences").
+    """Returns the mean residual over the activity's tokens of "How would you feel ...?".
+
+    See the paper, "Preferences".
 
     Returns:
         (activity, d_model), float64.
     """
-    prompts = [
-        ask(
-            fill(stimuli.templates["feeling"], activity=a.text),
-            model.config.format,
-            model.tokenizer,
-        )
-        for a in stimuli.activities
-    ]
+    template = stimuli.templates["feeling"]
+    contents = [fill(template, activity=activity.text) for activity in stimuli.activities]
+    prompts = [ask(content, model.config.format, model.tokenizer) for content in contents]
 
     def row(_: str) -> Row:
         encoding = model.encode(prompts)
         mask = token_mask(prompts, ["activity"], encoding)
 
         def mean(residual: Tensor) -> Tensor:
-            return torch.einsum("rtd,rt->rd", residual.cpu().double(), mask.double()) / mask.sum(
-                1, keepdim=True
-            )
+            total = torch.einsum("rtd,rt->rd", residual.cpu().double(), mask.double())
+            return total / mask.sum(1, keepdim=True)
 
-        return _row(
-            torch.stack(model.each_residual(encoding, range(model.n_layers), mean), 1).numpy()
-        )
+        return _row(model.each_residual(encoding, range(model.n_layers), mean))
 
-    return _at(model, artifacts, "activities", {"all": prompts}, row, layer)[0]
+    return _read_layer_of_rows(model, artifacts, "activities", {"all": prompts}, row, layer)[0]
 
 
-def _row(residuals: np.ndarray) -> Row:
-    """(text, layer, d_model) as a row of which one layer can be read."""
+def _row(by_layer: list[Tensor]) -> Row:
+    """A row of which one layer can be read, from each layer's (text, d_model)."""
+    residuals = torch.stack(by_layer, 1).numpy()
     return {"n": np.array(len(residuals)), "residuals": residuals}
 
 
-def _at(
+def _read_layer_of_rows(
     model: SubjectModel,
     artifacts: Artifacts,
     what: str,
@@ -97,34 +89,33 @@ def _at(
     row: Callable[[str], Row],
     layer: int,
 ) -> list[np.ndarray]:
-    """One layer of each row of an artifact that `row` computes."""
+    """One layer of each row of an artifact that `row` computes; (text, d_model) each, float64."""
     model.check_layers([layer])
-    texts = hashlib.sha256(
-        repr(
-            [
-                (name, [(p.text, sorted(p.spans.items())) for p in some])
-                for name, some in prompts.items()
-            ]
-        ).encode()
-    ).hexdigest()
     identity = {
         "version": VERSION,
         "what": what,
         "model": model.identity,
         **model.format_identity,
-        "prompts": texts,
+        "prompts": _hash_of(prompts),
     }
-    artifacts.rows(
-        "readouts", identity, list(prompts), row, f"{what}: residuals, all layers", names=["n"]
-    )
-    return [
-        read_layer(artifacts.path("readouts", identity, name), "residuals", layer).astype(
-            np.float64
-        )
-        for name in prompts
+    title = f"{what}: residuals, all layers"
+    artifacts.rows("readouts", identity, list(prompts), row, title, names=["n"])
+    paths = [artifacts.path("readouts", identity, name) for name in prompts]
+    return [read_layer(path, "residuals", layer).astype(np.float64) for path in paths]
+
+
+def _hash_of(prompts: Mapping[str, Sequence[Prompt]]) -> str:
+    """The sha256 of the prompts' names, texts and spans."""
+    content = [
+        (name, [(p.text, sorted(p.spans.items())) for p in group])
+        for name, group in prompts.items()
     ]
+    return hashlib.sha256(repr(content).encode()).hexdigest()
 
 
 def cosine(residuals: np.ndarray, directions: np.ndarray) -> np.ndarray:
-    """Cosine of each residual with each unit direction; (n, d_model), (k, d_model) -> (n, k)."""
+    """Returns the cosine of each residual with each unit direction.
+
+    Shapes: (n, d_model), (k, d_model) -> (n, k).
+    """
     return residuals @ directions.T / np.linalg.norm(residuals, axis=1, keepdims=True)

@@ -19,22 +19,22 @@ from emoexp.vectors.extraction import StoryMeans
 NEUTRAL_VARIANCE = 0.5
 """Share of the neutral texts' variance whose components are projected out (paper, "Extracting
 emotion vectors")."""
-
-
 UNIT_TOLERANCE = 1e-4
 """How far from 1 the norm of a direction from a file may be."""
 
 
 @dataclass(frozen=True)
 class EmotionVectors:
-    """Attributes:
-    names: the emotions.
-    directions: unit norm; (emotion, d_model), float64.
-    layer: the block whose output they are directions of.
-    residual_norm: mean norm of the residual stream there, without BOS: the unit of steering
-        strength.
-    n_neutral_components: how many neutral components were projected out.
-    identity: model, pack and method; two vector files are comparable only if these agree.
+    """Emotion vectors of one layer of one model.
+
+    Attributes:
+        names: the emotions.
+        directions: unit norm; (emotion, d_model), float64.
+        layer: the block whose output they are directions of.
+        residual_norm: mean norm of the residual stream there, without BOS: the unit of steering
+            strength.
+        n_neutral_components: how many neutral components were projected out.
+        identity: model, pack and method; two vector files are comparable only if these agree.
     """
 
     names: tuple[str, ...]
@@ -45,13 +45,15 @@ class EmotionVectors:
     identity: dict[str, Any]
 
     def __getitem__(self, name: str) -> np.ndarray:
+        """Returns the direction of an emotion; (d_model,)."""
         return self.directions[self.names.index(name)]
 
     def only(self, names: tuple[str, ...]) -> np.ndarray:
-        """Directions of `names`, in that order; (n, d_model)."""
+        """Returns the directions of `names`, in that order; (n, d_model)."""
         return np.stack([self[name] for name in names])
 
     def save(self, path: Path) -> None:
+        """Writes the vectors to a safetensors file, which `load` reads."""
         meta = {
             "names": json.dumps(self.names),
             "layer": str(self.layer),
@@ -62,7 +64,12 @@ class EmotionVectors:
         write_tensors(path, {"directions": self.directions}, meta)
 
     def check(self, path: Path, d_model: int) -> None:
-        """Raises EmoexpError unless the directions are finite, of unit norm and of `d_model`."""
+        """Checks the directions and the residual norm.
+
+        Raises:
+            EmoexpError: the directions are not finite, of unit norm and of `d_model`, or the
+                residual norm is not above 0. The message names `path`.
+        """
         again = "extract them again, or leave out vectors="
         if self.directions.shape != (wanted := (len(self.names), d_model)):
             shape = tuple(self.directions.shape)
@@ -84,18 +91,31 @@ class EmotionVectors:
     def load(
         cls, path: Path, *, identity: Mapping[str, Any], layer: int, d_model: int
     ) -> EmotionVectors:
-        """Vectors from a file.
+        """Reads vectors from a file and checks that they are those of this run.
 
         Raises:
             EmoexpError: the file is broken, it is of other emotions or of another model, pack,
-                method or layer, or its numbers are no directions (see `check`).
+                method or layer, or its numbers are not directions (see `check`).
         """
+        vectors = cls._read(path)
+        vectors._check_identity(path, identity)
+        if vectors.layer != layer:
+            raise EmoexpError(
+                f"{path} holds vectors of layer {vectors.layer}, not {layer}: set"
+                f" layer={vectors.layer}"
+            )
+        vectors.check(path, d_model)
+        return vectors
+
+    @classmethod
+    def _read(cls, path: Path) -> EmotionVectors:
+        """The vectors in a file. Raises EmoexpError if it is not a file of emotion vectors."""
         if not path.is_file():
             what = "is not a file" if path.exists() else "does not exist"
             raise EmoexpError(f"vectors={path} {what}: give the vectors.safetensors of a run")
         tensors, meta = read_tensors(path, advice="give the vectors.safetensors of a run")
         try:
-            vectors = cls(
+            return cls(
                 names=tuple(json.loads(meta["names"])),
                 directions=tensors["directions"],
                 layer=int(meta["layer"]),
@@ -110,30 +130,28 @@ class EmotionVectors:
         except (TypeError, ValueError) as error:
             what = "is not a file of emotion vectors: what it says about them cannot be read"
             raise EmoexpError(f"{path} {what} ({error}); give one that a run has saved") from error
-        wanted = tuple(identity.get("emotions", vectors.names))
-        if vectors.names != wanted:
-            difference = difference_of(vectors.names, wanted)
+
+    def _check_identity(self, path: Path, identity: Mapping[str, Any]) -> None:
+        """Raises EmoexpError unless the emotions and every entry of `identity` agree."""
+        wanted = tuple(identity.get("emotions", self.names))
+        if self.names != wanted:
+            difference = difference_of(self.names, wanted)
             again = "choose the same with emotions=..., or extract anew"
             raise EmoexpError(f"{path} holds the vectors of {difference}: {again}")
         if different := [
-            k for k in identity if vectors.identity.get(k) != json.loads(json.dumps(identity[k]))
+            key
+            for key in identity
+            if self.identity.get(key) != json.loads(json.dumps(identity[key]))
         ]:
-            theirs = {k: vectors.identity.get(k) for k in different}
+            values = {key: self.identity.get(key) for key in different}
             raise EmoexpError(
-                f"{path} holds vectors of another {' and '.join(different)} ({theirs}): extract"
+                f"{path} holds vectors of another {' and '.join(different)} ({values}): extract"
                 " them for this one"
             )
-        if vectors.layer != layer:
-            raise EmoexpError(
-                f"{path} holds vectors of layer {vectors.layer}, not {layer}: set"
-                f" layer={vectors.layer}"
-            )
-        vectors.check(path, d_model)
-        return vectors
 
 
 def difference_of(names: tuple[str, ...], wanted: tuple[str, ...]) -> str:
-    """How the emotions of a file differ from those of a run, in a few words."""
+    """Returns how the emotions of a file differ from those of a run, in a few words."""
     if len(names) != len(wanted):
         return f"{len(names)} emotions, and this run has {len(wanted)}"
     if set(names) == set(wanted):
@@ -145,10 +163,13 @@ def difference_of(names: tuple[str, ...], wanted: tuple[str, ...]) -> str:
 def fit_vectors(
     means: StoryMeans, layer: int, *, neutral_variance: float = NEUTRAL_VARIANCE
 ) -> EmotionVectors:
-    """The vectors of `layer`.
+    """Fits the emotion vectors of `layer` to the means.
+
+    Args:
+        neutral_variance: share of the neutral texts' variance that is projected out.
 
     Raises:
-        EmoexpError: an emotion's vector vanishes, so that it has no direction.
+        EmoexpError: an emotion's vector is zero, so that it has no direction.
     """
     components = neutral_components(means.neutral[:, layer], neutral_variance)
     return EmotionVectors(
@@ -166,11 +187,17 @@ def fit_vectors(
 
 
 def directions_of(means: np.ndarray, components: np.ndarray, names: Sequence[str]) -> np.ndarray:
-    """Emotions' means at one layer, centred over the emotions, without the neutral components, unit
-    norm; (emotion, d_model).
+    """Centres means over the emotions, projects the neutral components out and scales to norm 1.
+
+    Args:
+        means: of each emotion at one layer; (emotion, d_model).
+        components: (component, d_model).
+
+    Returns:
+        (emotion, d_model).
 
     Raises:
-        EmoexpError: an emotion's vector vanishes, so that it has no direction.
+        EmoexpError: an emotion's vector is zero, so that it has no direction.
     """
     centred = means - means.mean(0)
     cleaned = centred - centred @ components.T @ components
@@ -184,8 +211,14 @@ def directions_of(means: np.ndarray, components: np.ndarray, names: Sequence[str
 
 
 def neutral_components(neutral: np.ndarray, variance: float) -> np.ndarray:
-    """The leading principal components over texts that together explain at least `variance`;
-    (component, d_model)."""
+    """Returns the leading principal components that together explain a share `variance`, or more.
+
+    Args:
+        neutral: means of the neutral texts; (text, d_model).
+
+    Returns:
+        (component, d_model).
+    """
     if variance == 0:
         return np.zeros((0, neutral.shape[1]))
     return np.asarray(PCA(n_components=variance, svd_solver="full").fit(neutral).components_)

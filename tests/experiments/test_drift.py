@@ -12,13 +12,13 @@ import torch
 
 from emoexp.config import ReplySpan
 from emoexp.errors import EmoexpError
-from emoexp.experiments import drift as experiment_file
 from emoexp.experiments.drift import Drift
 from emoexp.models.subject import SubjectModel
 from emoexp.stats.drift import rows_by_strength
 from emoexp.stats.labels import EMOTIONS, ISOTROPIC, UNSTEERED
 from emoexp.steering import trajectories
 from emoexp.steering.drift import DriftTexts
+from emoexp.steering.drift_texts import emotions_to_steer
 from emoexp.steering.trajectories import (
     Texts,
     TextSampling,
@@ -172,7 +172,7 @@ def test_the_organism_end_to_end_and_a_second_run_writes_nothing(
     def refuse(*_: object) -> None:
         raise AssertionError("written again")
 
-    monkeypatch.setattr(experiment_file, "write", refuse)
+    monkeypatch.setattr("emoexp.steering.drift_texts.write", refuse)
     again = study(tmp_path)
     again.__dict__.update(stimuli=here.stimuli, model=here.model)
     assert again.config.experiment.run(again).metrics == result.metrics
@@ -223,10 +223,9 @@ def test_mistakes_are_one_line(tmp_path: Path) -> None:
     assert joined.strengths == [0.3, 1.0]
     assert joined.joined
     assert not Drift(strengths=[1.0], strength=1.0).joined
-    here = study(tmp_path, "experiment.emotions=[sad,zest]")
-    here.__dict__["vectors"] = type("V", (), {"names": ("sad", "happy")})()
+    here = study(tmp_path)
     with pytest.raises(EmoexpError, match="zest not among the 2 emotions"):
-        here.config.experiment.chosen(here)
+        emotions_to_steer(["sad", "zest"], ("sad", "happy"), here.stimuli)
     assert trajectories.opened(Opening(None, "A cart"), here.model).spans["turn"] == ((0, 6),)
     here.__dict__["stimuli"] = replace(here.stimuli, drift=())
     with pytest.raises(EmoexpError, match="has no drift: choose"):

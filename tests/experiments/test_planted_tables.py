@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from emoexp.errors import NotApplicableError
 from emoexp.experiments.correlation import Correlation
 from emoexp.experiments.implicit import Implicit
 from emoexp.experiments.logit_lens import LogitLens
@@ -21,7 +22,7 @@ from emoexp.experiments.steering import SteeredPreference
 from emoexp.stats.criteria import COUNTS, CRITERIA, Verdict
 from emoexp.stats.intervals import wilson
 from emoexp.stats.labels import EMOTIONS, ISOTROPIC, MIXTURES
-from emoexp.study.experiment import Bootstrap, NotApplicableError, Validation
+from emoexp.study.experiment import Bootstrap, Validation
 from emoexp.study.result import Result
 
 BOOTSTRAP = Bootstrap(draws=200, permutations=200, seed=0)

@@ -9,11 +9,12 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from emoexp.errors import NotApplicableError
 from emoexp.experiments.steering import SteeredPreference
 from emoexp.stats.labels import EMOTIONS, ISOTROPIC, MIXTURES
 from emoexp.steering.preference import Preferences
 from emoexp.steering.subset import spread
-from emoexp.study.experiment import Bootstrap, NotApplicableError
+from emoexp.study.experiment import Bootstrap
 from emoexp.study.study import Study
 from tests.helpers.studies import composed
 
@@ -62,7 +63,7 @@ def test_every_direction_is_added_at_strength_times_the_residual_norm(
 def test_the_last_block_is_refused(tmp_path: Path) -> None:
     here = study(tmp_path, "layer=7")
     with pytest.raises(NotApplicableError, match="cannot reach the answer"):
-        here.config.experiment.layers(here)
+        here.config.experiment.measure(here)
 
 
 def test_emotions_are_spread_over_the_range_and_exemplars_are_never_replaced() -> None:

@@ -13,7 +13,7 @@ import pytest
 import torch
 
 from emoexp.config import SteeringSpan
-from emoexp.errors import EmoexpError
+from emoexp.errors import EmoexpError, NotApplicableError
 from emoexp.experiments.steering_map import SteeringMap
 from emoexp.figures import steering_map as figures_map
 from emoexp.models.prompts import token_mask
@@ -22,11 +22,11 @@ from emoexp.stats.labels import ISOTROPIC
 from emoexp.stats.ratings import elo, win_probabilities
 from emoexp.stats.steering_grid import COHERENT, describe, judge_cell, propose
 from emoexp.steering.grid_answers import answers_by_strength
+from emoexp.steering.grid_cells import grid_layers
 from emoexp.steering.preference import Preferences, marks
 from emoexp.steering.subset import representatives, same_order, subset, with_exemplars
 from emoexp.stimuli import Stimuli
 from emoexp.store.artifacts import Artifacts, Row
-from emoexp.study.experiment import NotApplicableError
 from emoexp.study.study import Study
 from tests.helpers.studies import composed
 
@@ -189,9 +189,8 @@ def test_same_order() -> None:
 
 def test_the_layers_of_a_map() -> None:
     def mapped(deepest: int, layers: list[int] | None = None) -> tuple[int, ...]:
-        model = SimpleNamespace(last_steerable_layer=deepest, check_layers=lambda _: None)
-        here: Any = SimpleNamespace(model=model)
-        return SteeringMap(layers=layers).grid_layers(here)
+        model: Any = SimpleNamespace(last_steerable_layer=deepest, check_layers=lambda _: None)
+        return grid_layers(model, layers)
 
     assert mapped(6) == (0, 1, 2, 3, 4, 5, 6)
     for deepest in range(80):

@@ -11,6 +11,7 @@ import yaml
 
 from emoexp.stats.criteria import CRITERIA, Effect, Measurement, judge
 from emoexp.stats.intervals import Interval
+from emoexp.store.record import SCHEMA
 
 MODELS, LAYERS = ("organism", "organism_untrained"), (2, 3, 4, 5, 6, 7)
 N = {
@@ -91,6 +92,7 @@ def write_run(folder: Path, model: str = "organism", layer: int = 4, **changes: 
     config.yaml."""
     rise = (1 - 0.15 * abs(layer - 4)) if model == "organism" else 0
     record: dict[str, Any] = {
+        "schema": SCHEMA,
         "status": "success",
         "experiment": "verify",
         "model": model,
@@ -98,6 +100,9 @@ def write_run(folder: Path, model: str = "organism", layer: int = 4, **changes: 
         "n_layers": 8,
         "span": "steered_activity",
         "seed": 0,
+        "settings": {},
+        "where": {},
+        "started": f"2026-11-21T08:{layer:02}:00+00:00",
         "identity": f"{model}-{layer}",
         "code": "c0de" * 16,
         "stimuli": {

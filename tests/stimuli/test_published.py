@@ -14,6 +14,7 @@ import pytest
 from matplotlib.figure import Figure
 
 from emoexp.config import SteeringSpan
+from emoexp.errors import NotApplicableError
 from emoexp.experiments.steering import SteeredPreference
 from emoexp.models.subject import SubjectModel
 from emoexp.places import PUBLISHED
@@ -22,7 +23,7 @@ from emoexp.stimuli import Stimuli, load_stimuli
 from emoexp.stimuli.__main__ import main
 from emoexp.stimuli.paper import published
 from emoexp.stimuli.paper.proof import hash_items, list_fingerprints, lists_of, prompt_fingerprints
-from emoexp.study.experiment import Bootstrap, NotApplicableError
+from emoexp.study.experiment import Bootstrap
 from emoexp.study.study import Study
 from emoexp.vectors.controls import isotropic_directions
 from emoexp.vectors.vectors import EmotionVectors

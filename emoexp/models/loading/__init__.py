@@ -1,1 +1,1 @@
-"""From a repository to a network: files, memory, errors of the hub."""
+"""Loads a network from a repository: files, memory, errors of the hub."""

@@ -1,5 +1,5 @@
-"""Loading a subject model through transformers: settings checked, memory reckoned, weights read;
-every failure is one line."""
+"""Loading a subject model through transformers: checks the settings, estimates the memory, reads
+the weights; every failure is an EmoexpError of one line."""
 
 from __future__ import annotations
 
@@ -31,10 +31,10 @@ class Loaded:
     Attributes:
         network: the transformers model, in evaluation mode.
         tokenizer: with a pad token.
-        dtype: the one in use, by name: what `auto` came to. Quantized weights compute in it.
+        dtype: name of the dtype in use (`auto` resolved). Quantized weights compute in it.
         device: where inputs go (under a device_map that is the embedding's device, not
             `network.device`, which may be "meta").
-        placement: where the weights are, for people.
+        placement: where the weights are, as text for people.
         commit: the commit of the hub's repository that was loaded; None for a folder.
         memory: the estimate, made before loading.
     """
@@ -59,14 +59,14 @@ class Remote:
 
 
 def load_network(config: ModelConfig) -> Loaded:
-    """The model and tokenizer that `config` names. Weights come from safetensors only, and all of
-    them must be there.
+    """Loads the model and the tokenizer of `config`. Weights come from safetensors only, and all
+    of them must be there.
 
     Raises:
         EmoexpError: a setting that is unknown or does not go with another, a checkpoint that cannot
-            be had, or too little memory.
+            be loaded, or too little memory.
     """
-    from transformers import AutoModelForCausalLM, AutoTokenizer
+    from transformers import AutoTokenizer
 
     check_settings(config)
     common, what = source(config), named(config)
@@ -77,23 +77,13 @@ def load_network(config: ModelConfig) -> Loaded:
         | placement_options(config, checkpoint, device)
         | attention_options(config)
     )
-    memory = estimate_memory(config, checkpoint, dtype, device)
-    if os.environ.get("RANK", "0") == "0":
-        sys.stderr.write(memory.line + "\n")
-    if config.check_memory:
-        refuse_unless_it_fits(memory)
+    memory = _report_memory(config, checkpoint, dtype, device)
     # A hub bot would otherwise convert pickles and load its own branch in place of the revision
     # asked for.
     os.environ["DISABLE_SAFETENSORS_CONVERSION"] = "1"
     with explained(what):
         tokenizer = AutoTokenizer.from_pretrained(**common)
-    with explained(
-        what if config.attention is None else f"{what} with model.attention={config.attention!r}"
-    ):
-        network, report = AutoModelForCausalLM.from_pretrained(
-            **common, dtype=DTYPES[dtype], use_safetensors=True, output_loading_info=True, **options
-        )
-    refuse_missing(report, what)
+    network = _read_weights(config, common, DTYPES[dtype], options)
     inputs = device_of_inputs(network)
     return Loaded(
         network=network.eval(),
@@ -106,18 +96,70 @@ def load_network(config: ModelConfig) -> Loaded:
     )
 
 
+def _report_memory(config: ModelConfig, checkpoint: Any, dtype: str, device: str) -> Memory:
+    """Estimates the memory, writes it to stderr (the first process only) and raises EmoexpError if
+    it does not fit and `config.check_memory` is set."""
+    memory = estimate_memory(config, checkpoint, dtype, device)
+    if os.environ.get("RANK", "0") == "0":
+        sys.stderr.write(memory.line + "\n")
+    if config.check_memory:
+        refuse_unless_it_fits(memory)
+    return memory
+
+
+def _read_weights(
+    config: ModelConfig, common: dict[str, Any], dtype: torch.dtype, options: dict[str, Any]
+) -> Any:
+    """Reads the network's weights; `common` is its `source`. Raises EmoexpError where some lack."""
+    from transformers import AutoModelForCausalLM
+
+    what = named(config)
+    with explained(
+        what if config.attention is None else f"{what} with model.attention={config.attention!r}"
+    ):
+        network, report = AutoModelForCausalLM.from_pretrained(
+            **common, dtype=dtype, use_safetensors=True, output_loading_info=True, **options
+        )
+    refuse_missing(report, what)
+    return network
+
+
 def load_remote(config: ModelConfig) -> Remote:
-    """The model of `config` for NDIF: its modules on the meta device; only config and tokenizer are
-    fetched.
+    """Prepares the model of `config` for NDIF: its modules on the meta device; only config and
+    tokenizer are fetched.
 
     Raises:
-        EmoexpError: no key, a setting that NDIF decides, or a checkpoint that cannot be had.
+        EmoexpError: no key, a setting that NDIF decides, or a checkpoint that cannot be loaded.
     """
-    from nnsight import CONFIG
     from nnsight.modeling.transformers import TransformersModel
     from transformers import AutoTokenizer
 
     check_settings(config)
+    _check_remote_settings(config)
+    common = source(config)
+    dtype = resolve_dtype(config, read_checkpoint(config, common))
+    options = {
+        "dtype": DTYPES[dtype],
+        "trust_remote_code": config.trust_remote_code,
+    } | attention_options(config)
+    with explained(named(config)):
+        tokenizer = AutoTokenizer.from_pretrained(**common)
+        # The tokenizer is given because nnsight 0.8.1 does not find it by itself in transformers
+        # 5.23 when it loads no weights.
+        traced = TransformersModel(
+            config.repo_id,
+            revision=config.revision,
+            tokenizer=tokenizer,
+            task="text-generation",
+            **options,
+        )
+    return Remote(traced, padded(tokenizer, named(config)), dtype)
+
+
+def _check_remote_settings(config: ModelConfig) -> None:
+    """Raises EmoexpError where NDIF has no key, decides a setting itself, or has no such model."""
+    from nnsight import CONFIG
+
     if not CONFIG.API.APIKEY:
         raise EmoexpError(
             "model.remote=true needs a key of NDIF: set NDIF_API_KEY (see https://nnsight.net), or"
@@ -139,28 +181,11 @@ def load_remote(config: ModelConfig) -> Remote:
             f"model.remote=true: {named(config)} is on this machine; NDIF has models of the hub"
             " only"
         )
-    common = source(config)
-    dtype = resolve_dtype(config, read_checkpoint(config, common))
-    options = {
-        "dtype": DTYPES[dtype],
-        "trust_remote_code": config.trust_remote_code,
-    } | attention_options(config)
-    with explained(named(config)):
-        tokenizer = AutoTokenizer.from_pretrained(**common)
-        # The tokenizer is given because nnsight 0.8.1 does not find it by itself in transformers
-        # 5.23 when it loads no weights.
-        traced = TransformersModel(
-            config.repo_id,
-            revision=config.revision,
-            tokenizer=tokenizer,
-            task="text-generation",
-            **options,
-        )
-    return Remote(traced, padded(tokenizer, named(config)), dtype)
 
 
 def estimate(config: ModelConfig) -> Memory:
-    """What the model of `config` needs and what there is; reads its config.json, loads nothing."""
+    """Estimates the memory that the model of `config` needs, and reads what is free. It reads the
+    model's config.json and loads no weights."""
     check_settings(config)
     checkpoint = read_checkpoint(config, source(config))
     return estimate_memory(
@@ -169,14 +194,16 @@ def estimate(config: ModelConfig) -> Memory:
 
 
 def resolve_repo(config: ModelConfig) -> str:
-    """A hub id or folder; `bundled:<name>` becomes the folder it ships in, and `~` the home
-    directory."""
+    """Returns the hub id or the folder of the model. `bundled:<name>` becomes the folder of that
+    bundled model, `~` the home directory.
+
+    Raises:
+        EmoexpError: there is no bundled model of that name.
+    """
+    if config.repo_id.startswith("~"):
+        return str(Path(config.repo_id).expanduser())
     if not config.repo_id.startswith("bundled:"):
-        return (
-            str(Path(config.repo_id).expanduser())
-            if config.repo_id.startswith("~")
-            else config.repo_id
-        )
+        return config.repo_id
     name = config.repo_id.removeprefix("bundled:")
     if not (BUNDLED / name / "config.json").exists():
         shipped = sorted(p.parent.name for p in BUNDLED.glob("*/config.json"))
@@ -187,16 +214,16 @@ def resolve_repo(config: ModelConfig) -> str:
 
 
 def named(config: ModelConfig) -> str:
-    """How messages name the model."""
+    """Returns how messages name the model."""
     return f"model.repo_id={config.repo_id!r}" + (
         f" (model.revision={config.revision!r})" if config.revision else ""
     )
 
 
 def source(config: ModelConfig) -> dict[str, Any]:
-    """What every from_pretrained is told. A branch is looked up once, so that config, tokenizer and
-    weights are of one commit; where that fails, the revision stays as it is and the first
-    from_pretrained says why."""
+    """Returns the arguments that every from_pretrained gets. A branch is looked up once, so that
+    config, tokenizer and weights are of one commit. Where that fails, the revision stays as it is
+    and the first from_pretrained raises the error."""
     from transformers.utils.hub import resolve_revision
 
     repo = resolve_repo(config)
@@ -208,8 +235,12 @@ def source(config: ModelConfig) -> dict[str, Any]:
 
 
 def read_checkpoint(config: ModelConfig, common: dict[str, Any]) -> Any:
-    """The checkpoint's own config (transformers'), after a look at the folder if it is one;
-    `common` is its `source`."""
+    """Reads the checkpoint's own config (transformers'); `common` is its `source`.
+
+    Raises:
+        EmoexpError: the folder has no config.json or only pickled weights, the name is neither a
+            folder nor an id of the hub, or the config cannot be read.
+    """
     from transformers import AutoConfig
 
     repo, what = common["pretrained_model_name_or_path"], named(config)
@@ -219,11 +250,8 @@ def read_checkpoint(config: ModelConfig, common: dict[str, Any]) -> Any:
             raise EmoexpError(
                 f"{what} has no config.json: give the folder that save_pretrained wrote"
             )
-        if (
-            not config.remote
-            and not any(folder.glob("*.safetensors"))
-            and any(folder.glob("*.bin"))
-        ):
+        pickles_only = not any(folder.glob("*.safetensors")) and any(folder.glob("*.bin"))
+        if pickles_only and not config.remote:
             raise EmoexpError(f"{what} {CONVERT}")
     elif folder.is_absolute() or repo.startswith(".") or repo.count("/") > 1:
         raise EmoexpError(
@@ -234,8 +262,11 @@ def read_checkpoint(config: ModelConfig, common: dict[str, Any]) -> Any:
 
 
 def check_settings(config: ModelConfig) -> None:
-    """Raises EmoexpError, one line, for settings that are unknown here or that exclude one another.
-    Reads no file."""
+    """Checks that the settings are known and do not exclude one another. Reads no file.
+
+    Raises:
+        EmoexpError: one line that names the setting and what to do.
+    """
     if config.dtype not in (*DTYPES, "auto"):
         raise EmoexpError(
             f"model.dtype={config.dtype!r} is unknown: choose from {', '.join(DTYPES)}, auto"
@@ -245,28 +276,7 @@ def check_settings(config: ModelConfig) -> None:
             f"model.device_map={config.device_map!r} is unknown: choose from"
             f" {', '.join(DEVICE_MAPS)}, null"
         )
-    sharding = (
-        f"model.device_map={config.device_map}"
-        if config.device_map
-        else "model.tensor_parallel=true"
-        if config.tensor_parallel
-        else None
-    )
-    if sharding and config.device != "auto":
-        raise EmoexpError(
-            f"{sharding} chooses the devices itself: leave model.device={config.device!r} out"
-        )
-    if config.tensor_parallel:
-        if config.device_map or config.quantization is not Quantization.none:
-            raise EmoexpError(
-                "model.tensor_parallel=true excludes model.device_map and model.quantization:"
-                " choose one"
-            )
-        if "WORLD_SIZE" not in os.environ:
-            raise EmoexpError(
-                "model.tensor_parallel=true runs one process for each GPU: launch it with torchrun"
-                " --nproc-per-node N -m emoexp ..."
-            )
+    _check_sharding(config)
     if (
         config.quantization is not Quantization.none
         and importlib.util.find_spec("bitsandbytes") is None
@@ -276,21 +286,53 @@ def check_settings(config: ModelConfig) -> None:
             " 'emoexp[quantization]'"
         )
     if config.attention is not None and "/" not in config.attention:
-        from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
+        _check_attention(config.attention)
 
-        allowed = [
-            "eager",
-            *(k for k in ALL_ATTENTION_FUNCTIONS.valid_keys() if "|" not in k and k != "eager"),
-        ]
-        if config.attention not in allowed:
-            raise EmoexpError(
-                f"model.attention={config.attention!r} is unknown: choose from"
-                f" {', '.join(allowed)}, or null for transformers' choice"
-            )
+
+def _check_sharding(config: ModelConfig) -> None:
+    """Raises EmoexpError where device_map or tensor_parallel excludes another setting."""
+    sharding = None
+    if config.device_map:
+        sharding = f"model.device_map={config.device_map}"
+    elif config.tensor_parallel:
+        sharding = "model.tensor_parallel=true"
+    if sharding and config.device != "auto":
+        raise EmoexpError(
+            f"{sharding} chooses the devices itself: leave model.device={config.device!r} out"
+        )
+    if not config.tensor_parallel:
+        return
+    if config.device_map or config.quantization is not Quantization.none:
+        raise EmoexpError(
+            "model.tensor_parallel=true excludes model.device_map and model.quantization:"
+            " choose one"
+        )
+    if "WORLD_SIZE" not in os.environ:
+        raise EmoexpError(
+            "model.tensor_parallel=true runs one process for each GPU: launch it with torchrun"
+            " --nproc-per-node N -m emoexp ..."
+        )
+
+
+def _check_attention(attention: str) -> None:
+    """Raises EmoexpError where transformers has no attention implementation of that name."""
+    from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
+
+    names = ALL_ATTENTION_FUNCTIONS.valid_keys()
+    allowed = ["eager", *(name for name in names if "|" not in name and name != "eager")]
+    if attention not in allowed:
+        raise EmoexpError(
+            f"model.attention={attention!r} is unknown: choose from"
+            f" {', '.join(allowed)}, or null for transformers' choice"
+        )
 
 
 def resolve_dtype(config: ModelConfig, checkpoint: Any) -> str:
-    """The dtype's name; `auto` is the checkpoint's own, and float32 where it names none."""
+    """Returns the dtype's name. `auto` is the checkpoint's own dtype, float32 where it names none.
+
+    Raises:
+        EmoexpError: the checkpoint was saved in a dtype that is not supported.
+    """
     if config.dtype != "auto":
         return config.dtype
     declared = checkpoint.dtype or checkpoint.get_text_config().dtype
@@ -304,30 +346,39 @@ def resolve_dtype(config: ModelConfig, checkpoint: Any) -> str:
 
 
 def resolve_device(config: ModelConfig) -> str:
-    """The device's name; `auto` is the first GPU if there is one, else the CPU (never mps: it has
-    no float64, and was not tried)."""
+    """Returns the device's name. `auto` is the first GPU if there is one, else the CPU (never mps:
+    it has no float64, and was not tried).
+
+    Raises:
+        EmoexpError: the device is unknown, or not on this machine.
+    """
     if config.device == "auto":
         return "cuda" if torch.cuda.is_available() else "cpu"
     kind, _, index = config.device.partition(":")
-    here = {
+    available = {
         "cpu": 1,
         "cuda": torch.cuda.device_count(),
         "mps": int(torch.backends.mps.is_available()),
     }
-    if kind not in here or (index and (kind != "cuda" or not index.isdigit())):
+    if kind not in available or (index and (kind != "cuda" or not index.isdigit())):
         raise EmoexpError(
             f"model.device={config.device!r} is unknown: choose from cpu, cuda, cuda:N, mps, auto"
         )
-    if int(index or 0) >= here[kind]:
+    if int(index or 0) >= available[kind]:
         raise EmoexpError(
-            f"model.device={config.device!r} is not on this machine ({here['cuda']} GPU(s)): choose"
-            " model.device=auto or cpu"
+            f"model.device={config.device!r} is not on this machine ({available['cuda']} GPU(s)):"
+            " choose model.device=auto or cpu"
         )
     return config.device
 
 
 def quantization_options(config: ModelConfig, checkpoint: Any, dtype: str) -> dict[str, Any]:
-    """bitsandbytes' settings: int8, or nf4 without double quantization, computing in `dtype`."""
+    """Returns the settings of bitsandbytes: int8, or nf4 without double quantization, computing in
+    `dtype`.
+
+    Raises:
+        EmoexpError: the checkpoint is quantized already.
+    """
     if config.quantization is Quantization.none:
         return {}
     from transformers import BitsAndBytesConfig
@@ -337,9 +388,8 @@ def quantization_options(config: ModelConfig, checkpoint: Any, dtype: str) -> di
             f"{named(config)} is quantized already: leave"
             f" model.quantization={config.quantization.value} out"
         )
-    logging.getLogger("bitsandbytes").setLevel(
-        logging.ERROR
-    )  # it reports the cast to float16 at every matrix product
+    # bitsandbytes reports the cast to float16 at every matrix product.
+    logging.getLogger("bitsandbytes").setLevel(logging.ERROR)
     if config.quantization is Quantization.int8:
         return {"quantization_config": BitsAndBytesConfig(load_in_8bit=True)}
     nf4 = BitsAndBytesConfig(
@@ -352,8 +402,12 @@ def quantization_options(config: ModelConfig, checkpoint: Any, dtype: str) -> di
 
 
 def placement_options(config: ModelConfig, checkpoint: Any, device: str) -> dict[str, Any]:
-    """Where from_pretrained puts the weights; straight onto the device, so that no copy passes
-    through the CPU's memory."""
+    """Returns where from_pretrained puts the weights: straight onto the device, so that no copy
+    passes through the CPU's memory.
+
+    Raises:
+        EmoexpError: the model cannot be split over so many processes.
+    """
     if not config.tensor_parallel:
         return {"device_map": config.device_map or {"": device}}
     from nnsight.modeling.tp import check_tp_request
@@ -368,12 +422,13 @@ def placement_options(config: ModelConfig, checkpoint: Any, device: str) -> dict
 
 
 def attention_options(config: ModelConfig) -> dict[str, Any]:
+    """Returns the attention implementation that was asked for; nothing is transformers' choice."""
     return {} if config.attention is None else {"attn_implementation": config.attention}
 
 
 def refuse_missing(report: dict[str, Any], what: str) -> None:
-    """transformers fills weights that a checkpoint lacks with random numbers; here that is an
-    error."""
+    """Raises EmoexpError where the checkpoint lacks weights, which transformers would fill with
+    random numbers. `report` is its loading info."""
     if missing := sorted(report["missing_keys"]):
         raise EmoexpError(
             f"{what} lacks {len(missing)} weight(s) that its config.json asks for ({missing[0]},"
@@ -382,7 +437,11 @@ def refuse_missing(report: dict[str, Any], what: str) -> None:
 
 
 def padded(tokenizer: Any, what: str) -> Any:
-    """The tokenizer, which pads with its end token if it has no token for it."""
+    """Returns the tokenizer with a pad token: its end token if it has none of its own.
+
+    Raises:
+        EmoexpError: it has neither.
+    """
     if tokenizer.pad_token_id is None:
         if tokenizer.eos_token is None:
             raise EmoexpError(
@@ -394,8 +453,8 @@ def padded(tokenizer: Any, what: str) -> Any:
 
 
 def device_of_inputs(network: Any) -> torch.device:
-    """Where token ids go: the device that runs the embedding, even when its weights are offloaded
-    to disk."""
+    """Returns the device that token ids go to: the one that runs the embedding, also where the
+    embedding's weights are offloaded to disk."""
     embedding = network.get_input_embeddings()
     hook = getattr(embedding, "_hf_hook", None)
     if (device := getattr(hook, "execution_device", None)) is not None:
@@ -404,16 +463,12 @@ def device_of_inputs(network: Any) -> torch.device:
 
 
 def describe_placement(config: ModelConfig, network: Any, inputs: torch.device) -> str:
-    """Where the weights are, for people: `cpu`, `cuda:0`, `cuda:0 (20 modules), cpu (14 modules)`,
-    `2 processes on cpu`."""
+    """Describes for people where the weights are: `cpu`, `cuda:0`, `cuda:0 (20 modules), cpu (14
+    modules)`, `2 processes on cpu`."""
     if config.tensor_parallel:
         return f"{os.environ['WORLD_SIZE']} processes on {inputs.type}"
-    placed = [
-        str(d) if isinstance(d, str) else str(torch.device(d))
-        for d in (getattr(network, "hf_device_map", None) or {}).values()
-    ]
-    return (
-        ", ".join(f"{d} ({placed.count(d)} modules)" for d in dict.fromkeys(placed))
-        if len(set(placed)) > 1
-        else str(inputs)
-    )
+    device_map = getattr(network, "hf_device_map", None) or {}
+    devices = [d if isinstance(d, str) else str(torch.device(d)) for d in device_map.values()]
+    if len(set(devices)) <= 1:
+        return str(inputs)
+    return ", ".join(f"{d} ({devices.count(d)} modules)" for d in dict.fromkeys(devices))

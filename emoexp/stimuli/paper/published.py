@@ -1,5 +1,6 @@
-"""Published numbers, as a reference to compare with: the paper's (Claude Sonnet 4.5) and the
-Llama-3.1-8B reproduction's.
+"""Published numbers, as a reference to compare with.
+
+They are the paper's (Claude Sonnet 4.5) and the Llama-3.1-8B reproduction's.
 
 Numbers, single words and cluster names only. "Digitised" numbers were read off the paper's figures
 by colour or pixel; the error stands with each. Nothing here is a threshold: those are in
@@ -19,7 +20,7 @@ from emoexp.places import PUBLISHED
 from emoexp.stats.intervals import spearman
 
 MODEL = "Claude Sonnet 4.5 (paper)"
-"""How the paper's numbers are called in figures and tables."""
+"""The name of the paper's numbers in figures and tables."""
 POSITIVE = ("Exuberant Joy", "Peaceful Contentment", "Compassionate Gratitude", "Playful Amusement")
 MIXED = ("Competitive Pride",)
 """Clusters whose valence is positive, and those that mix (proud beside spiteful); the others are
@@ -28,13 +29,15 @@ negative."""
 
 @cache
 def _read(name: str) -> Any:
+    """Reads a file of published numbers."""
     return json.loads((PUBLISHED / f"{name}.json").read_text(encoding="utf-8"))
 
 
 @dataclass(frozen=True)
 class Activities:
-    """The paper's 64 activities, by their index in its table. All arrays are (activity,) but the
-    two of the steered half.
+    """The paper's 64 activities, by their index in its table.
+
+    All arrays are (activity,) but the two of the steered half.
 
     Attributes:
         category: of each activity; 8 of 8.
@@ -65,6 +68,7 @@ class Activities:
 
 @cache
 def activities() -> Activities:
+    """Reads the numbers of the activities."""
     raw = _read("activities")
     arrays = {
         name: np.array(raw[name], dtype=float)
@@ -80,13 +84,18 @@ def activities() -> Activities:
 
 
 def clusters() -> dict[str, tuple[str, ...]]:
-    """The ten clusters of the 171 emotions by name (Table 12, k-means on the vectors; exact)."""
+    """Reads the ten clusters of the 171 emotions by name.
+
+    They are k-means on the vectors (Table 12); exact.
+    """
     return {name: tuple(words) for name, words in _read("clusters").items()}
 
 
 def valence_signs() -> dict[str, float]:
-    """+1 or -1 by the cluster's valence; the emotions of `MIXED` clusters are left out. A sign, not
-    a measurement."""
+    """Returns +1 or -1 for each emotion, by its cluster's valence: a sign, not a measurement.
+
+    The emotions of `MIXED` clusters are left out.
+    """
     return {
         word: 1.0 if name in POSITIVE else -1.0
         for name, words in clusters().items()
@@ -97,7 +106,7 @@ def valence_signs() -> dict[str, float]:
 
 @dataclass(frozen=True)
 class Implicit:
-    """Figure 2, digitised (error about 0.003): cosine at the ":" after "Assistant".
+    """The numbers of Figure 2, digitised (error about 0.003): cosine at the ":" after "Assistant".
 
     Attributes:
         emotions: of both axes.
@@ -109,20 +118,21 @@ class Implicit:
     cosine: np.ndarray
 
     def only(self, emotions: tuple[str, ...]) -> np.ndarray:
-        """The matrix of some of the emotions, in their order."""
+        """Returns the matrix of some of the emotions, in their order; (scenario, probe)."""
         index = [self.emotions.index(e) for e in emotions]
         return self.cosine[np.ix_(index, index)]
 
 
 @cache
 def implicit() -> Implicit:
+    """Reads the numbers of Figure 2."""
     raw = _read("implicit")
     return Implicit(tuple(raw["emotions"]), np.array(raw["cosine"]))
 
 
 @dataclass(frozen=True)
 class NumericCurves:
-    """One panel of Figure 3, digitised (error about 0.001).
+    """The numbers of one panel of Figure 3, digitised (error about 0.001).
 
     Attributes:
         values: of the number in the prompt, ascending.
@@ -135,7 +145,7 @@ class NumericCurves:
 
 @cache
 def numeric() -> dict[str, NumericCurves]:
-    """The six panels by key."""
+    """Reads the six panels of Figure 3 by key."""
     return {
         key: NumericCurves(tuple(t["values"]), {p: np.array(c) for p, c in t["curves"].items()})
         for key, t in _read("numeric").items()
@@ -144,9 +154,11 @@ def numeric() -> dict[str, NumericCurves]:
 
 @cache
 def numeric_trends() -> dict[str, dict[str, float]]:
-    """Spearman of value and digitised curve, by key and probe. Three are weak: tylenol happy
-    -.03, exam calm +.26, runway sad +.37 (of which the paper's text says that it falls); their
-    signs mean little."""
+    """Returns Spearman's correlation of value and digitised curve, by key and probe.
+
+    Three are weak, so that their signs mean little: tylenol happy -.03, exam calm +.26, runway sad
+    +.37 (of which the paper's text says that it falls).
+    """
     return {
         key: {p: spearman(np.array(t.values), c) for p, c in t.curves.items()}
         for key, t in numeric().items()
@@ -154,7 +166,7 @@ def numeric_trends() -> dict[str, dict[str, float]]:
 
 
 def numeric_signs() -> dict[str, dict[str, int]]:
-    """The sign of each trend, by key and probe: +1 or -1."""
+    """Returns the sign of each trend, by key and probe: +1 or -1."""
     return {
         key: {p: 1 if rho > 0 else -1 for p, rho in trends.items()}
         for key, trends in numeric_trends().items()
@@ -163,12 +175,13 @@ def numeric_signs() -> dict[str, dict[str, int]]:
 
 @dataclass(frozen=True)
 class Correlations:
-    """Figure 4 (top right), digitised (error about 0.005): r of probe and Elo over the 64
-    activities.
+    """The numbers of Figure 4 (top right), digitised (error about 0.005).
+
+    They are r of probe and Elo over the 64 activities.
 
     Attributes:
-        sorted_r: of all 171, ascending; which emotion is which is not told but for
-        labelled: the 35 that the figure names.
+        sorted_r: of all 171 emotions, ascending; the figure names only those in `labelled`.
+        labelled: of the 35 emotions that the figure names.
     """
 
     sorted_r: np.ndarray
@@ -177,16 +190,18 @@ class Correlations:
 
 @cache
 def correlations() -> Correlations:
+    """Reads the numbers of Figure 4 (top right)."""
     raw = _read("correlations")
     return Correlations(np.array(raw["sorted_r"]), dict(raw["labelled"]))
 
 
 @dataclass(frozen=True)
 class SteeringScatter:
-    """Figure 4 (bottom right), digitised (error about 0.005 in r, 3 points in delta Elo); (disc,).
+    """The numbers of Figure 4 (bottom right), digitised; (disc,).
 
-    36 discs, though the paper says 35 emotions: one may be spurious. Which emotion is which is not
-    told. Their r is .853 (published .85).
+    The error is about 0.005 in r and 3 points in delta Elo. There are 36 discs, though the paper
+    says 35 emotions: one may be spurious. The figure does not say which emotion a disc is. Their r
+    is .853 (published .85).
     """
 
     r: np.ndarray
@@ -195,20 +210,25 @@ class SteeringScatter:
 
 @cache
 def steering() -> SteeringScatter:
+    """Reads the numbers of Figure 4 (bottom right)."""
     raw = _read("steering")
     return SteeringScatter(np.array(raw["r"]), np.array(raw["delta_elo"]))
 
 
 def numbers() -> dict[str, Any]:
-    """The headline numbers of the paper's text, by topic (exact):
-    `numbers()["preference_steering"]["delta_elo_blissful"]` is 212."""
+    """Reads the headline numbers of the paper's text, by topic (exact).
+
+    For example, `numbers()["preference_steering"]["delta_elo_blissful"]` is 212.
+    """
     return dict(_read("numbers"))
 
 
 def llama8b() -> dict[str, Any]:
-    """The Llama-3.1-8B-Instruct reproduction (J. Hong, "Reproducing Emotion Vector Part I"; layer
-    21): V1 to V11 under `criteria` with the `sizes` they are out of, category means and range of
-    Elo, range of r, delta Elo of the exemplars, and V10 and V11 of its bug (`both_activities`).
-    Exact as printed. Its Elo means are not 1500 and its V8 is the lesser of 3 and 3.
+    """Reads the numbers of the Llama-3.1-8B-Instruct reproduction, exact as printed.
+
+    It is J. Hong, "Reproducing Emotion Vector Part I"; layer 21. The numbers are V1 to V11 under
+    `criteria` with the `sizes` they are out of, category means and range of Elo, range of r, delta
+    Elo of the exemplars, and V10 and V11 of its bug (`both_activities`). Its Elo means are not 1500
+    and its V8 is the lesser of 3 and 3.
     """
     return dict(_read("llama8b"))

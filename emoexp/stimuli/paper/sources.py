@@ -1,4 +1,4 @@
-"""Where the paper's lists are looked for: its page, and files laid out as JSON."""
+"""The sources of the paper's lists: its page, and JSON files."""
 
 from __future__ import annotations
 
@@ -25,54 +25,65 @@ FILES = {
     **dict.fromkeys(SCENARIO, "blackmail_summitbridge.txt"),
     **dict.fromkeys(OPENINGS, "other_prompts.json"),
 }
-"""The file of a folder that holds each list."""
+"""The file, within the user's folder, of each list and prompt."""
 KEYS = {
     "story_prompt": "story",
     "dialogue_prompt": "neutral_dialogue",
     "preference_template": "preference",
     "feeling_template": "activity_probe",
 }
+"""The key, in its JSON file, of each prompt."""
 
 
 class ListSource(Protocol):
-    """Where lists are looked for. `name` is what the provenance says: nothing of the user's
-    machine."""
+    """A source in which lists and prompts are looked for."""
 
     @property
-    def name(self) -> str: ...
+    def name(self) -> str:
+        """Returns the source's name for the provenance; it has no path of the user's machine."""
+        ...
+
     def candidates(self, name: str) -> list[list[str]]:
-        """Item lists that might be, or hold, the list; none if the source lacks it."""
+        """Returns the lists of items in the source that might be, or contain, the list."""
         ...
 
     def words(self, name: str) -> list[str]:
-        """Words among which the prompt may stand."""
+        """Returns the words among which the prompt may stand."""
         ...
 
 
 @dataclass(frozen=True)
 class PageSource:
+    """The paper's page as a source."""
+
     page: Page
     name: str
 
     def candidates(self, name: str) -> list[list[str]]:
+        """Returns the candidates on the page; see `ListSource`."""
         return self.page.candidates(name)
 
     def words(self, name: str) -> list[str]:
+        """Returns all words of the page."""
         return self.page.words()
 
 
 @dataclass(frozen=True)
 class JsonSource:
-    """Files by list; a file that is not there offers nothing.
+    """Files as a source; a file that is missing has no candidates.
 
-    Raises:
-        EmoexpError: a file is there but is not laid out as it should be.
+    Its methods raise an EmoexpError where a file is there but does not have its layout.
+
+    Attributes:
+        files: by the name of the list or prompt.
     """
 
     files: dict[str, Path]
     name: str
 
     def candidates(self, name: str) -> list[list[str]]:
+        """Returns the list in its file, as the only candidate; see `ListSource`."""
+
         def items(content: Any) -> list[str]:
             match name:
                 case "activities_64":
@@ -89,21 +100,15 @@ class JsonSource:
         return self._read(name, lambda content: [items(content)])
 
     def words(self, name: str) -> list[str]:
+        """Returns the words of the prompt's file, or of its entry there; see `ListSource`."""
         if name in SCENARIO:
             return self._text(name)
         if name in OPENINGS:
-            return self._read(
-                name,
-                lambda content: bare_words(
-                    "\n".join(
-                        f"{o['human']}\n{o['assistant_prefix']}"
-                        for o in content["self_report_steering"]
-                    )
-                ),
-            )
+            return self._read(name, _opening_words)
         return self._read(name, lambda content: bare_words(content[KEYS[name]]))
 
     def _text(self, name: str) -> list[str]:
+        """Returns the words of a text file; none where it is missing."""
         path = self.files.get(name)
         if path is None or not path.exists():
             return []
@@ -113,13 +118,24 @@ class JsonSource:
             raise EmoexpError(f"{path} cannot be read as UTF-8 text ({error})") from error
 
     def _read(self, name: str, get: Any) -> list[Any]:
+        """Returns what `get` finds in a JSON file; nothing where it is missing."""
         path = self.files.get(name)
         return list(get_content(path, get)) if path is not None and path.exists() else []
 
 
+def _opening_words(content: Any) -> list[str]:
+    """Returns the words of the openings in the content of other_prompts.json."""
+    openings = content["self_report_steering"]
+    return bare_words("\n".join(f"{o['human']}\n{o['assistant_prefix']}" for o in openings))
+
+
 def get_content(path: Path, get: Any) -> Any:
-    """`get` of a JSON file. Raises EmoexpError with the file's name if it cannot be read, or `get`
-    does not find what it looks for."""
+    """Reads a JSON file and returns what the function `get` finds in its content.
+
+    Raises:
+        EmoexpError: the file cannot be read, or `get` does not find what it looks for; with the
+            file's name.
+    """
     try:
         return get(json.loads(path.read_text(encoding="utf-8")))
     except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:

@@ -1,1 +1,1 @@
-"""Story corpora that others wrote: where they are, their formats, their rows."""
+"""Import of story corpora that others wrote: their places, formats and rows."""

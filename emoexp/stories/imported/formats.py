@@ -1,7 +1,7 @@
 """Readers of story corpora, one per layout. They add to a `Reading`; a malformed row is a fault
 there, never an exception.
 
-Where a layout was looked up stands with its reader; what is a guess says so.
+The docstring of a reader names where its layout was looked up, or says that the layout is a guess.
 """
 
 from __future__ import annotations
@@ -27,8 +27,8 @@ EMPTY: Table = ([], iter(()))
 
 
 def read_table(path: Path, reading: Reading, *, neutral: bool = False) -> None:
-    """One .jsonl, .json, .csv, .tsv or .parquet file; `neutral` if it is known to hold neutral
-    texts only."""
+    """Reads one .jsonl, .json, .csv, .tsv or .parquet file; `neutral` if it is known to hold
+    neutral texts only."""
     reader = {
         ".jsonl": json_lines,
         ".json": json_rows,
@@ -42,7 +42,7 @@ def read_table(path: Path, reading: Reading, *, neutral: bool = False) -> None:
 
 
 def json_lines(path: Path, reading: Reading) -> Table:
-    """One JSON object a line; the columns are the keys of all of them."""
+    """Reads a file with one JSON object a line; the columns are the keys of all of them."""
     rows: list[tuple[str, Mapping[str, Any]]] = []
     for number, line in enumerate((reading.text_of(path) or "").split("\n"), 1):
         if not line.strip():
@@ -61,7 +61,7 @@ def json_lines(path: Path, reading: Reading) -> Table:
 
 
 def load_json(path: Path, reading: Reading) -> Any:
-    """A whole JSON file; None, and a fault, if it is not one."""
+    """Reads a whole JSON file; returns None, and adds a fault, if it is not one."""
     text = reading.text_of(path)
     try:
         return None if text is None else json.loads(text)
@@ -71,8 +71,8 @@ def load_json(path: Path, reading: Reading) -> Any:
 
 
 def json_rows(path: Path, reading: Reading) -> Table:
-    """A JSON array of objects, or an object {emotion: [texts]} (a guess at what people keep: no
-    public corpus of this form was found)."""
+    """Reads a JSON array of objects, or an object {emotion: [texts]} (a guess at what people keep:
+    no public corpus of this form was found)."""
     data = load_json(path, reading)
     if isinstance(data, dict):
         data = [{"emotion": emotion, "text": texts} for emotion, texts in data.items()]
@@ -80,19 +80,16 @@ def json_rows(path: Path, reading: Reading) -> Table:
         return EMPTY
     for number, row in enumerate(data if isinstance(data, list) else [data], 1):
         if not isinstance(row, dict):
-            reading.fault(
-                f"{reading.name(path)}, item {number}",
-                f"a JSON {type(row).__name__}, not an object",
-            )
+            where = f"{reading.name(path)}, item {number}"
+            reading.fault(where, f"a JSON {type(row).__name__}, not an object")
             return EMPTY
-    return list(dict.fromkeys(key for row in data for key in row)), (
-        (f"{reading.name(path)}, item {n}", row) for n, row in enumerate(data, 1)
-    )
+    names = list(dict.fromkeys(key for row in data for key in row))
+    return names, ((f"{reading.name(path)}, item {n}", row) for n, row in enumerate(data, 1))
 
 
 def separated(path: Path, reading: Reading) -> Table:
-    """CSV or TSV with a header, quoted as spreadsheets quote. A line is the first line of its
-    row."""
+    """Reads CSV or TSV with a header, quoted as spreadsheets quote. The line number of a row is
+    that of its first line."""
     text = reading.text_of(path)
     if text is None:
         return EMPTY
@@ -107,6 +104,7 @@ def separated(path: Path, reading: Reading) -> Table:
         return EMPTY
 
     def rows() -> Iterator[tuple[str, Mapping[str, Any]]]:
+        """Yields the rows, each with its place."""
         while True:
             where = f"{reading.name(path)}, line {reader.line_num + 1}"
             try:
@@ -124,25 +122,22 @@ def separated(path: Path, reading: Reading) -> Table:
 
 
 def parquet(path: Path, reading: Reading) -> Table:
-    """A Parquet file; rows count from 1."""
+    """Reads the known columns of a Parquet file; rows count from 1."""
     import pyarrow
     from pyarrow.parquet import ParquetFile
 
     try:
         table = ParquetFile(path)
     except (pyarrow.ArrowException, OSError) as error:
-        reading.fault(
-            reading.name(path), f"not a whole Parquet file ({str(error).splitlines()[0]})"
-        )
+        reason = str(error).splitlines()[0]
+        reading.fault(reading.name(path), f"not a whole Parquet file ({reason})")
         return EMPTY
-    names = [str(n) for n in table.schema_arrow.names]
-    wanted = {
-        *(n for usual in ROLES.values() for n in usual),
-        "source",
-        *(c.lower() for c in reading.columns.values()),
-    }
+    names = [str(name) for name in table.schema_arrow.names]
+    usual = {name for names_of_role in ROLES.values() for name in names_of_role}
+    wanted = usual | {"source"} | {name.lower() for name in reading.columns.values()}
 
     def rows() -> Iterator[tuple[str, Mapping[str, Any]]]:
+        """Yields the rows, each with its place."""
         number = 0
         try:
             for batch in table.iter_batches(columns=[n for n in names if n.lower() in wanted]):
@@ -150,60 +145,70 @@ def parquet(path: Path, reading: Reading) -> Table:
                     number += 1
                     yield f"{reading.name(path)}, row {number}", row
         except (pyarrow.ArrowException, OSError) as error:
-            reading.fault(
-                f"{reading.name(path)}, after row {number}",
-                f"not to be read from here on ({str(error).splitlines()[0]})",
-            )
+            where = f"{reading.name(path)}, after row {number}"
+            reason = str(error).splitlines()[0]
+            reading.fault(where, f"not to be read from here on ({reason})")
 
     return names, rows()
 
 
 def read_sqlite(path: Path, reading: Reading) -> None:
-    """gemotions' store: table `stories_clean` (or `stories`, as the API answered, where there is no
-    cleaned one) with emotion, topic, text, and table `dialogues` with topic, text, in the same file
-    or another (generate_stories.py and generate_neutral.py of dejanseo/gemotions, in a vendored
-    copy on GitHub, whose neutral.db this has read). Opened read-only.
+    """Reads gemotions' store: table `stories_clean` (or `stories`, as the API answered, where there
+    is no cleaned one) with emotion, topic, text, and table `dialogues` with topic, text, in the
+    same file or another (generate_stories.py and generate_neutral.py of dejanseo/gemotions, in a
+    vendored copy on GitHub, whose neutral.db this has read). Opened read-only.
+
+    Raises:
+        EmoexpError: the file has none of these tables.
     """
-    path, label = path.resolve(), reading.name(path)
-    waiting = path.with_name(path.name + "-wal")
-    # The store is in WAL mode: opened plainly, sqlite would write files beside it. It may do so
-    # only if there is a log to read.
-    mode = "ro" if waiting.exists() and waiting.stat().st_size else "ro&immutable=1"
+    label = reading.name(path)
+    path = path.resolve()
     try:
-        with closing(sqlite3.connect(f"file:{quote(str(path))}?mode={mode}", uri=True)) as base:
-            tables = {
-                str(row[0])
-                for row in base.execute("SELECT name FROM sqlite_master WHERE type = 'table'")
-            }
-            chosen = [
-                next((t for t in ("stories_clean", "stories") if t in tables), None),
-                "dialogues" if "dialogues" in tables else None,
-            ]
-            if chosen == [None, None]:
-                raise EmoexpError(
-                    f"{path} has no table stories_clean, stories or dialogues: it has"
-                    f" {', '.join(sorted(tables)) or 'none'}"
-                )
-            for table in filter(None, chosen):
-                cursor = base.execute(f"SELECT rowid AS rowid_, * FROM {table}")
-                names = [d[0] for d in cursor.description]
-                rows = (
-                    (f"{label}, {table} rowid {row[0]}", dict(zip(names, row, strict=True)))
-                    for row in cursor
-                )
-                read_rows(
-                    rows,
-                    names[1:],
-                    reading,
-                    f"{label}, table {table}",
-                    neutral=table == "dialogues",
-                )
+        with closing(_connect_read_only(path)) as database:
+            for table in _tables_to_read(database, path):
+                _read_sqlite_table(database, table, label, reading)
     except sqlite3.DatabaseError as error:
         reading.fault(label, f"not to be read as SQLite ({error})")
 
 
+def _connect_read_only(path: Path) -> sqlite3.Connection:
+    """Opens a database that may be in WAL mode, as the store is: opened plainly, sqlite would write
+    files beside it. It may do so only if there is a log to read."""
+    log = path.with_name(path.name + "-wal")
+    mode = "ro" if log.exists() and log.stat().st_size else "ro&immutable=1"
+    return sqlite3.connect(f"file:{quote(str(path))}?mode={mode}", uri=True)
+
+
+def _tables_to_read(database: sqlite3.Connection, path: Path) -> list[str]:
+    """Returns the names of the table of stories and of the table of dialogues, as far as they are
+    there."""
+    query = "SELECT name FROM sqlite_master WHERE type = 'table'"
+    tables = {str(row[0]) for row in database.execute(query)}
+    stories = [name for name in ("stories_clean", "stories") if name in tables]
+    dialogues = ["dialogues"] if "dialogues" in tables else []
+    chosen: list[str] = [*stories[:1], *dialogues]
+    if not chosen:
+        raise EmoexpError(
+            f"{path} has no table stories_clean, stories or dialogues: it has"
+            f" {', '.join(sorted(tables)) or 'none'}"
+        )
+    return chosen
+
+
+def _read_sqlite_table(
+    database: sqlite3.Connection, table: str, label: str, reading: Reading
+) -> None:
+    cursor = database.execute(f"SELECT rowid AS rowid_, * FROM {table}")
+    names = [column[0] for column in cursor.description]
+    rows = (
+        (f"{label}, {table} rowid {row[0]}", dict(zip(names, row, strict=True))) for row in cursor
+    )
+    where = f"{label}, table {table}"
+    read_rows(rows, names[1:], reading, where, neutral=table == "dialogues")
+
+
 def read_json_folder(folder: Path, reading: Reading) -> None:
-    """stories/<emotion>/<any>.json and neutral/<any>.json.
+    """Reads stories/<emotion>/<any>.json and neutral/<any>.json.
 
     emotion-probes writes {emotion, topic, stories: [...], metadata: {model, ...}} and {topic,
     dialogues: [...]} under the hash of the topic (github.com/V-Coding/emotion-probes,
@@ -212,11 +217,12 @@ def read_json_folder(folder: Path, reading: Reading) -> None:
     is a guess.
     """
     for path in visible(folder / "stories", "*/*.json"):
-        row, filed = _as_row(load_json(path, reading)), unquote(path.parent.name)
-        emotion = row.get("emotion", filed)
-        if isinstance(emotion, str) and emotion_name(emotion) != emotion_name(filed):
+        row = _as_row(load_json(path, reading))
+        named = unquote(path.parent.name)
+        emotion = row.get("emotion", named)
+        if isinstance(emotion, str) and emotion_name(emotion) != emotion_name(named):
             reading.fault(
-                reading.name(path), f"the emotion is {emotion!r}, the folder's is {filed!r}"
+                reading.name(path), f"the emotion is {emotion!r}, the folder's is {named!r}"
             )
         elif row and not _unanswered(row):
             reading.add(reading.name(path), emotion, row.get("topic"), _texts_of(row))
@@ -228,42 +234,43 @@ def read_json_folder(folder: Path, reading: Reading) -> None:
 
 
 def _as_row(data: Any) -> dict[str, Any]:
-    """Empty only where a fault has been told already."""
+    """Returns the row of a JSON file; it is empty only where a fault has been added already."""
     if data is None:
         return {}
     return data if isinstance(data, dict) else {"texts": data}
 
 
 def _unanswered(row: Mapping[str, Any]) -> bool:
-    """A unit of emoexp's own that is done without a text."""
+    """Checks whether `row` is a unit of emoexp's own that is done without a text."""
     return row.get("texts") == [] and "answers" in row
 
 
 def _texts_of(row: Mapping[str, Any]) -> Any:
-    return next(
-        (row[key] for key in ("texts", "stories", "dialogues", "text", "story") if key in row), None
-    )
+    keys = ("texts", "stories", "dialogues", "text", "story")
+    return next((row[key] for key in keys if key in row), None)
 
 
 def read_text_folder(folder: Path, reading: Reading) -> None:
-    """<emotion>/<any>.txt, a text each (data/ of github.com/sortira/seven-deadly-sins-of-gemma,
-    whose neutral texts are one more such folder), and <emotion>.txt with a text per block between
-    blank lines, or per line where there is no blank one (its data-prep/).
+    """Reads <emotion>/<any>.txt, a text each (data/ of
+    github.com/sortira/seven-deadly-sins-of-gemma, whose neutral texts are one more such folder),
+    and <emotion>.txt with a text per block between blank lines, or per line where there is no blank
+    one (its data-prep/).
 
     Neutral texts on their own (`stories.neutral`) are a text per file.
     """
-    for path in visible(folder, "*/*.txt" if not reading.all_neutral else "**/*.txt"):
+    for path in visible(folder, "**/*.txt" if reading.all_neutral else "*/*.txt"):
         if (text := reading.text_of(path)) is not None:
             reading.add(reading.name(path), path.parent.name, None, [text])
-    for path in () if reading.all_neutral else visible(folder, "*.txt"):
+    if reading.all_neutral:
+        return
+    for path in visible(folder, "*.txt"):
         if path.stem.lower() not in ("readme", "license", "licence", "notice", "requirements"):
             read_blocks(path, reading)
 
 
 def read_blocks(path: Path, reading: Reading) -> None:
-    """<emotion>.txt, see `read_text_folder`."""
+    """Reads <emotion>.txt with several texts, see `read_text_folder`."""
     text = (reading.text_of(path) or "").strip()
-    for number, block in enumerate(
-        re.split(r"\n\s*\n" if re.search(r"\n\s*\n", text) else r"\n", text), 1
-    ):
+    boundary = r"\n\s*\n" if re.search(r"\n\s*\n", text) else r"\n"
+    for number, block in enumerate(re.split(boundary, text), 1):
         reading.add(f"{reading.name(path)}, text {number}", path.stem, None, [block])

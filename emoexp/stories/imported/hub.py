@@ -1,4 +1,4 @@
-"""Story corpora on the Hugging Face hub: which files to fetch, and who wrote them.
+"""Story corpora on the Hugging Face hub: the files to fetch, and their authors.
 
 Layouts looked up in public code that reads or writes these repositories (the hub itself cannot be
 reached from here): `ryancodrai/emotion-probes`: expression/stories.parquet {emotion, topic, story},
@@ -38,7 +38,7 @@ TEXT_FILES = (
 
 @dataclass(frozen=True)
 class HubCorpus:
-    """What to fetch of a repository, and who wrote it where its files do not say."""
+    """The files to fetch of a repository, and its author where its files name none."""
 
     files: tuple[str, ...] = TEXT_FILES
     author: str | None = None
@@ -58,7 +58,7 @@ KNOWN = {
 
 
 def is_repo_id(path: str) -> bool:
-    """Whether `path` has the form owner/name."""
+    """Checks whether `path` has the form owner/name."""
     return re.fullmatch(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*", path) is not None
 
 
@@ -66,7 +66,7 @@ def fetch(repo_id: str, revision: str | None) -> tuple[Path, str]:
     """Downloads a corpus, or finds it in the cache of huggingface_hub.
 
     Returns:
-        its folder, and the revision: the commit where the cache tells, else what was asked for.
+        its folder, and the revision: the commit where the cache has it, else what was asked for.
 
     Raises:
         EmoexpError: it is missing, gated, without such a revision, or cannot be reached (see

@@ -1,8 +1,8 @@
-"""Bringing in a story corpus that somebody else wrote, whatever its layout, without code on the
+"""The import of a story corpus that somebody else wrote, in any known layout, without code on the
 user's side.
 
-`stories.path` is a folder, a file, or the id of a Hugging Face dataset. Its layout is told by its
-shape:
+`stories.path` is a folder, a file, or the id of a Hugging Face dataset. The layout is recognized by
+the names of its files and folders:
 
 emoexp, emotion-probes   stories/<emotion>/<any>.json and neutral/<any>.json
 ryancodrai, abotresol    expression/stories.parquet with deflection/neutral_dialogues.parquet;
@@ -53,7 +53,8 @@ LAYOUTS = (
 
 @dataclass(frozen=True)
 class LocatedCorpus:
-    """Where a corpus lies. `author` is what is known without reading it."""
+    """The place of a corpus. `author` is who wrote it as far as that is known without reading it;
+    `part` is the one `source` whose stories are wanted."""
 
     path: Path
     name: str
@@ -62,30 +63,19 @@ class LocatedCorpus:
 
 
 def import_corpus(config: StoriesConfig) -> Corpus:
-    """The corpus at `stories.path`, its rejects sifted out.
+    """Reads the corpus at `stories.path` and sifts it.
 
     Raises:
         EmoexpError: one line: nothing there, an unknown layout, malformed rows (all of them, twenty
-            listed), no neutral texts, or nobody named as its author.
+            listed), no neutral texts, or no author known.
     """
-    if config.path is None:
-        raise EmoexpError(
-            "stories=corpus needs stories.path=<folder, file, or id of a Hugging Face dataset>"
-        )
-    if unknown := set(config.columns) - set(ROLES):
-        raise EmoexpError(
-            f"stories.columns has {', '.join(sorted(unknown))}: it says what {', '.join(ROLES)} are"
-            " called, as {text: body}"
-        )
-    source = locate(config.path, config.revision)
+    source = locate(_checked_path(config), config.revision)
     reading = read(source, config)
     name, neutral = source.name, reading.neutral
     if config.neutral is not None:
-        elsewhere = locate(config.neutral, None)
-        name, neutral = (
-            f"{name}, neutral {elsewhere.name}",
-            read(elsewhere, config, all_neutral=True).neutral,
-        )
+        neutral_source = locate(config.neutral, None)
+        name = f"{name}, neutral {neutral_source.name}"
+        neutral = read(neutral_source, config, all_neutral=True).neutral
     if not reading.stories:
         raise EmoexpError(
             f"the corpus {source.name} has no stories, only {len(reading.neutral)} neutral texts"
@@ -95,22 +85,42 @@ def import_corpus(config: StoriesConfig) -> Corpus:
             f"the corpus {source.name} has no neutral texts: file them under the emotion"
             f" {NEUTRAL!r}, or give them by stories.neutral=<folder, file or id>"
         )
+    return _sifted(name, _author_of(source, reading, config), reading.stories, neutral)
+
+
+def _checked_path(config: StoriesConfig) -> str:
+    """Returns `stories.path`, after the check that it is given and that `stories.columns` has no
+    unknown roles."""
+    if config.path is None:
+        raise EmoexpError(
+            "stories=corpus needs stories.path=<folder, file, or id of a Hugging Face dataset>"
+        )
+    if unknown := set(config.columns) - set(ROLES):
+        raise EmoexpError(
+            f"stories.columns has {', '.join(sorted(unknown))}: it says what {', '.join(ROLES)} are"
+            " called, as {text: body}"
+        )
+    return config.path
+
+
+def _author_of(source: LocatedCorpus, reading: Reading, config: StoriesConfig) -> str:
+    """Returns the author as the config names it, else as the source, else as the files do."""
     author = config.author or source.author or " + ".join(sorted(reading.authors))
     if not author:
         raise EmoexpError(
             f"the corpus {source.name} does not say who wrote it, which is part of every result:"
             " give stories.author=<model or people>"
         )
-    return _sifted(name, author, reading.stories, neutral)
+    return author
 
 
 def _sifted(name: str, author: str, stories: list[Story], neutral: list[str]) -> Corpus:
-    """In canonical order, so that what counts as a duplicate does not depend on the layout
-    either."""
+    """Returns the corpus, sifted in canonical order, so that what counts as a duplicate does not
+    depend on the layout either."""
     from emoexp.stories.reject import sift
 
-    kept, rejected = sift(sorted(stories, key=lambda s: (s.emotion, _digest(s.text), s.topic)))
-    if not kept:
+    accepted, rejected = sift(sorted(stories, key=lambda s: (s.emotion, _digest(s.text), s.topic)))
+    if not accepted:
         raise EmoexpError(
             f"the corpus {name} has {len(stories)} stories and all are rejected:"
             f" {', '.join(sorted({r.reason for r in rejected}))}"
@@ -118,7 +128,7 @@ def _sifted(name: str, author: str, stories: list[Story], neutral: list[str]) ->
     return Corpus(
         name=name,
         author=author,
-        stories=tuple(kept),
+        stories=tuple(accepted),
         neutral=tuple(sorted(neutral, key=_digest)),
         rejected=tuple(rejected),
     )
@@ -129,7 +139,11 @@ def _digest(text: str) -> str:
 
 
 def locate(path: str, revision: str | None) -> LocatedCorpus:
-    """A folder or file of this machine, else a repository of the hub, which is fetched."""
+    """Finds a folder or file on this machine, else fetches a repository of the hub.
+
+    Raises:
+        EmoexpError: there is neither, or a revision is given for something on this machine.
+    """
     place, part = path, None
     if ":" in path and not Path(path).expanduser().exists():
         place, part = path.rsplit(":", 1)
@@ -153,8 +167,8 @@ def locate(path: str, revision: str | None) -> LocatedCorpus:
 
 
 def _written_by(folder: Path) -> str | None:
-    """The author of a corpus that emoexp generated (emoexp/stories/generation.py): the server's
-    model, or the subject."""
+    """Reads the author of a corpus that emoexp generated (emoexp/stories/generation.py): the
+    server's model, or the subject. Returns None if the corpus is not one of these."""
     path = folder / "identity.json"
     if not path.is_file():
         return None
@@ -171,7 +185,7 @@ def _written_by(folder: Path) -> str | None:
 
 
 def read(source: LocatedCorpus, config: StoriesConfig, *, all_neutral: bool = False) -> Reading:
-    """All that stands at `source`.
+    """Reads all stories and neutral texts at `source`.
 
     Raises:
         EmoexpError: the layout is not known, or rows are malformed.
@@ -181,26 +195,28 @@ def read(source: LocatedCorpus, config: StoriesConfig, *, all_neutral: bool = Fa
     )
     (read_file if source.path.is_file() else read_folder)(source.path, reading)
     if reading.faults:
-        more = (
-            f"; and {len(reading.faults) - MOST_LISTED} more"
-            if len(reading.faults) > MOST_LISTED
-            else ""
-        )
+        more = len(reading.faults) - MOST_LISTED
         raise EmoexpError(
             f"the corpus {source.name} has {len(reading.faults)} malformed row(s):"
-            f" {'; '.join(reading.faults[:MOST_LISTED])}{more}"
+            f" {'; '.join(reading.faults[:MOST_LISTED])}"
+            + (f"; and {more} more" if more > 0 else "")
         )
     if source.part is not None and source.part not in reading.sources:
-        there = (
+        sources = (
             f"its sources are {', '.join(sorted(reading.sources)[:MOST_LISTED])}"
             if reading.sources
             else "it has no column `source`"
         )
-        raise EmoexpError(f"no story of {source.name} has the source {source.part!r}: {there}")
+        raise EmoexpError(f"no story of {source.name} has the source {source.part!r}: {sources}")
     return reading
 
 
 def read_file(path: Path, reading: Reading) -> None:
+    """Reads a corpus of one file.
+
+    Raises:
+        EmoexpError: the file's suffix is not that of a corpus.
+    """
     suffix = path.suffix.lower()
     if suffix in (*TABLE_SUFFIXES, ".json"):
         read_table(path, reading)
@@ -215,49 +231,59 @@ def read_file(path: Path, reading: Reading) -> None:
 
 
 def read_folder(folder: Path, reading: Reading) -> None:
-    """The first layout that is there, in the order of the module's docstring."""
+    """Reads the first layout that `folder` has, in the order of the module's docstring.
+
+    Raises:
+        EmoexpError: it has no known layout.
+    """
     if visible(folder / "stories", "*/*.json"):
-        return read_json_folder(folder, reading)
-    if (stories := folder / "expression" / "stories.parquet").is_file():
+        read_json_folder(folder, reading)
+    elif (stories := folder / "expression" / "stories.parquet").is_file():
         read_table(stories, reading)
         if (neutral := folder / "deflection" / "neutral_dialogues.parquet").is_file():
             read_table(neutral, reading, neutral=True)
-        return None
-    if (stories := folder / "data" / "single_emotion.parquet").is_file():
+    elif (stories := folder / "data" / "single_emotion.parquet").is_file():
         read_table(stories, reading)
         reading.authors |= reading.sources if reading.part is None else {reading.part}
-        return None
-    if databases := [
-        p
-        for pattern in ("*", "data/*")
-        for p in visible(folder, pattern)
-        if p.suffix.lower() in SQLITE_SUFFIXES
-    ]:
+    elif databases := _databases_in(folder):
         for path in databases:
             read_sqlite(path, reading)
-        return None
+    else:
+        _read_tables_or_texts(folder, reading)
+
+
+def _databases_in(folder: Path) -> list[Path]:
+    files = [*visible(folder, "*"), *visible(folder, "data/*")]
+    return [p for p in files if p.suffix.lower() in SQLITE_SUFFIXES]
+
+
+def _read_tables_or_texts(folder: Path, reading: Reading) -> None:
+    """Reads the tables of a folder; if there are none, its text files.
+
+    Raises:
+        EmoexpError: nothing was read, not even a malformed row.
+    """
     files = visible(folder, "**/*")
-    suffixes = {p.suffix.lower() for p in files}
-    wanted = TABLE_SUFFIXES if suffixes & set(TABLE_SUFFIXES) or ".txt" in suffixes else (".json",)
-    tables = [p for p in files if p.suffix.lower() in wanted]
+    tables = _tables_among(files)
     for path in tables:
-        read_table(
-            path,
-            reading,
-            neutral=any(
-                part.lower().startswith(NEUTRAL) for part in path.relative_to(folder).parts
-            ),
-        )
+        parts = path.relative_to(folder).parts
+        neutral = any(part.lower().startswith(NEUTRAL) for part in parts)
+        read_table(path, reading, neutral=neutral)
     if not tables:
-        read_text_folder(
-            folder / "data" if visible(folder / "data", "*/*.txt") else folder, reading
-        )
+        data = folder / "data"
+        read_text_folder(data if visible(data, "*/*.txt") else folder, reading)
     if not (reading.stories or reading.neutral or reading.faults):
-        found = ", ".join(p.relative_to(folder).as_posix() for p in files[:5]) + (
-            f" and {len(files) - 5} more" if len(files) > 5 else ""
-        )
+        names = ", ".join(p.relative_to(folder).as_posix() for p in files[:5])
+        more = f" and {len(files) - 5} more" if len(files) > 5 else ""
         raise EmoexpError(
-            f"{folder}: no known layout of a corpus; it has {found or 'no files'}; known are"
+            f"{folder}: no known layout of a corpus; it has {names + more or 'no files'}; known are"
             f" {LAYOUTS}"
         )
-    return None
+
+
+def _tables_among(files: list[Path]) -> list[Path]:
+    """Returns the files that are tables. JSON files count only where there is no other table and
+    no text file."""
+    suffixes = {p.suffix.lower() for p in files}
+    wanted = TABLE_SUFFIXES if suffixes & set(TABLE_SUFFIXES) or ".txt" in suffixes else (".json",)
+    return [p for p in files if p.suffix.lower() in wanted]
