@@ -5,6 +5,10 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+# read when huggingface_hub and tokenizers are imported
+os.environ["HF_HUB_OFFLINE"] = "1"
+os.environ["TOKENIZERS_PARALLELISM"] = "false"
+
 import pytest
 import torch
 from transformers import AutoTokenizer, LlamaConfig, LlamaForCausalLM
@@ -15,8 +19,6 @@ from emoexp.models.subject import SubjectModel, silence_libraries
 from emoexp.stimuli import Stimuli, load_stimuli
 from emoexp.stories.corpus import Corpus, pack_corpus
 
-os.environ["HF_HUB_OFFLINE"] = "1"
-os.environ["TOKENIZERS_PARALLELISM"] = "false"
 REPOSITORY = Path(__file__).parent.parent
 PAPER = REPOSITORY.parent / "shared" / "paper"
 

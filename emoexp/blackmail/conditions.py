@@ -18,7 +18,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from emoexp.errors import EmoexpError
+from emoexp.errors import require
 from emoexp.stats.labels import ISOTROPIC, OTHER_EMOTIONS
 from emoexp.store.artifacts import array_key, key_of
 from emoexp.vectors.controls import isotropic_directions
@@ -80,6 +80,21 @@ class Condition:
         )
 
 
+def other_emotions(names: Sequence[str], emotions: Sequence[str]) -> list[str]:
+    """Returns the emotions under study that are not tested.
+
+    Raises:
+        EmoexpError: a tested emotion has no vector, or there is no other emotion.
+    """
+    unknown = ", ".join(e for e in emotions if e not in names)
+    some = f"{len(names)}, such as {', '.join(names[:8])} (see emotions=...)"
+    require(not unknown, f"experiment.emotions: no vector of {unknown}; there are {some}")
+    others = [e for e in names if e not in emotions]
+    none = "all emotions under study are tested, and none is left as a control"
+    require(bool(others), f"experiment.emotions: {none}; take more with emotions=...")
+    return others
+
+
 def conditions_of(
     by_layer: Sequence[EmotionVectors],
     emotions: Sequence[str],
@@ -97,38 +112,22 @@ def conditions_of(
     Raises:
         EmoexpError: an emotion has no vector, or there is no other emotion.
     """
-    names = by_layer[0].names
-    if unknown := [e for e in emotions if e not in names]:
-        raise EmoexpError(
-            f"experiment.emotions: no vector of {', '.join(unknown)}; there are {len(names)}, such"
-            f" as {', '.join(names[:8])} (see emotions=...)"
-        )
-    others = [e for e in names if e not in emotions]
-    if not others:
-        raise EmoexpError(
-            "experiment.emotions: all emotions under study are tested, and none is left as a"
-            " control; take more with emotions=..."
-        )
+    others = other_emotions(by_layer[0].names, emotions)
     width = by_layer[0].directions.shape[1]
     drawn = tuple(others[i] for i in rng.permutation(len(others))[:n_random])
     random = np.repeat(isotropic_directions(n_random, width, rng)[:, None], len(by_layer), 1)
+    numbered = tuple(f"{ISOTROPIC} {i}" for i in range(n_random))
     norms = tuple(v.residual_norm for v in by_layer)
-
-    def condition(
-        kind: str, name: str, strength: float, labels: tuple[str, ...], directions: np.ndarray
-    ) -> Condition:
-        return Condition(kind, name, strength, labels, directions, norms)
 
     def vectors(of: Sequence[str]) -> np.ndarray:
         return np.stack([v.only(tuple(of)) for v in by_layer], 1)
 
-    found = [condition(BASELINE, BASELINE, 0.0, (BASELINE,), np.zeros((1, len(by_layer), width)))]
-    found += [condition(EMOTION, e, s, (e,), vectors([e])) for e in emotions for s in strengths]
+    nothing = np.zeros((1, len(by_layer), width))
+    found = [Condition(BASELINE, BASELINE, 0.0, (BASELINE,), nothing, norms)]
+    found += [
+        Condition(EMOTION, e, s, (e,), vectors([e]), norms) for e in emotions for s in strengths
+    ]
     for s in strengths:
-        found.append(
-            condition(
-                ISOTROPIC, ISOTROPIC, s, tuple(f"{ISOTROPIC} {i}" for i in range(n_random)), random
-            )
-        )
-        found.append(condition(OTHER_EMOTIONS, OTHER_EMOTIONS, s, drawn, vectors(drawn)))
+        found.append(Condition(ISOTROPIC, ISOTROPIC, s, numbered, random, norms))
+        found.append(Condition(OTHER_EMOTIONS, OTHER_EMOTIONS, s, drawn, vectors(drawn), norms))
     return found

@@ -80,6 +80,13 @@ class Slot:
     label: str
 
 
+def slot_of(condition: Condition, k: int, scenes: int, place: object) -> Slot:
+    """Returns trial `k` of a condition, with its label in the store."""
+    d = condition.direction(k, scenes)
+    key = condition.key(d, place)
+    return Slot(condition, k, d, f"{condition.labels[d]} {condition.strength:+g} {key} {k:05d}")
+
+
 def trial_seed(seed: int, k: int) -> int:
     """63 bits that depend on the run's seed and the trial's number, and not on the condition."""
     return int.from_bytes(hashlib.sha256(json.dumps([KIND, seed, k]).encode()).digest()[:8]) >> 1
@@ -138,9 +145,10 @@ def trial_of(slot: Slot, row: Row) -> Trial:
 
 
 class Batches:
-    """Computes a whole batch when its first row is asked for, and hands out the others as they are
-    asked for: the store writes rows one by one, and a killed run loses at most the batch that it
-    was at.
+    """Draws a whole batch of replies when its first row is asked for, and returns the others as
+    they are asked for.
+
+    The store writes rows one by one, so a killed run loses at most the batch that was running.
     """
 
     def __init__(
@@ -158,6 +166,7 @@ class Batches:
             ask(Prompt(s.prompt), model.config.format, model.tokenizer, system=s.system)
             for s in scenes
         ]
+        shown = json.dumps([[s.system, s.prompt] for s in scenes])
         self.identity: dict[str, Any] = {
             "version": VERSION,
             "model": model.identity,
@@ -165,40 +174,33 @@ class Batches:
             "temperature": sampling.temperature,
             "max_new_tokens": sampling.max_new_tokens,
             "seed": sampling.seed,
-            "scenes": (
-                hashlib.sha256(
-                    json.dumps([[s.system, s.prompt] for s in scenes]).encode()
-                ).hexdigest()
-            ),  # the rules judge, and change no reply
+            # the rules judge, and change no reply
+            "scenes": hashlib.sha256(shown.encode()).hexdigest(),
         }
         place = [list(sampling.layers), sampling.span.value]
-        made = [
-            (condition, k, condition.direction(k, len(scenes)))
-            for k in range(n)
-            for condition in conditions
-        ]
-        slots = [
-            Slot(
-                condition,
-                k,
-                d,
-                f"{condition.labels[d]} {condition.strength:+g} {condition.key(d, place)} {k:05d}",
-            )
-            for condition, k, d in made
-        ]
+        slots = [slot_of(c, k, len(scenes), place) for k in range(n) for c in conditions]
         self.slots = {slot.label: slot for slot in slots}
-        width = int(model.encode(self.prompts).ids.shape[1]) + sampling.max_new_tokens
-        positions = getattr(model.network.config.get_text_config(), "max_position_embeddings", None)
-        if positions is not None and width > positions:
-            room = positions - width + sampling.max_new_tokens
-            raise EmoexpError(
-                f"experiment.max_new_tokens={sampling.max_new_tokens}: with the prompt these are"
-                f" {width} tokens, and {model.config.name} reads {positions}; "
-                + (f"at most {room}" if room > 0 else "the prompt alone is too long")
-            )
-        self.size = max(1, model.config.batch_tokens // width)
+        self.size = max(1, model.config.batch_tokens // self.checked_width())
         self.pending: list[str] | None = None
         self.done: dict[str, Row] = {}
+
+    def checked_width(self) -> int:
+        """Returns the tokens of the longest prompt and its reply.
+
+        Raises:
+            EmoexpError: they do not fit into the model's context.
+        """
+        model, limit = self.model, self.sampling.max_new_tokens
+        width = int(model.encode(self.prompts).ids.shape[1]) + limit
+        positions = getattr(model.network.config.get_text_config(), "max_position_embeddings", None)
+        if positions is not None and width > positions:
+            room = positions - width + limit
+            raise EmoexpError(
+                f"experiment.max_new_tokens={limit}: with the prompt these are {width} tokens, and "
+                f"{model.config.name} reads {positions}; "
+                + (f"at most {room}" if room > 0 else "the prompt alone is too long")
+            )
+        return width
 
     def row(self, label: str) -> Row:
         if label not in self.done:

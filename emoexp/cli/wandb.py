@@ -137,24 +137,16 @@ def open_tracker(config: LoggerConfig, run: dict[str, Any]) -> Iterator[Tracker]
 def start(
     config: LoggerConfig, run: Mapping[str, Any], mode: Mode, why: str
 ) -> tuple[WandbTracker, str]:
-    """The W&B run, and why it is offline if it is. Unless `online` is wanted, a server that refuses
-    means offline."""
+    """Opens the W&B run; returns it, and why it is offline if it is.
+
+    Unless `online` is wanted, a server that refuses means offline.
+
+    Raises:
+        EmoexpError: `online` is wanted, and the server refuses.
+    """
     import wandb
 
     directory = Path(run["directory"]).absolute()
-    settings = wandb.Settings(
-        silent=True,
-        # progress bars through a terminal emulator cost time, and SLURM keeps the log
-        console="off",
-        disable_code=True,
-        disable_git=True,  # result.json has commit and dirty flag; a remote's URL may hold a token
-        save_code=False,
-        x_disable_meta=True,  # the command line may hold a secret; provenance is in the record
-        x_save_requirements=False,
-        symlink=False,  # `wandb sync` takes the folder, and would meet the run twice
-        # a GPU should not wait for an upload for ever; what is left stays on disk, for `wandb sync`
-        finish_timeout=300,
-    )
     try:
         opened = wandb.init(
             project=config.project,
@@ -168,7 +160,7 @@ def start(
             resume="allow",
             reinit="finish_previous",
             config=redact(run["config"], secrets()),
-            settings=settings,
+            settings=run_settings(),
         )
     except wandb.Error as error:
         if config.mode is LoggerMode.online or mode == "offline":
@@ -182,6 +174,23 @@ def start(
     for keys in BY_LAYER:
         opened.define_metric(keys, step_metric="layer")
     return WandbTracker(opened), why
+
+
+def run_settings() -> wandb.Settings:
+    """Returns W&B's settings: nothing is printed, and nothing that may hold a secret is sent."""
+    import wandb
+
+    return wandb.Settings(
+        silent=True,
+        console="off",  # a progress bar through a terminal emulator costs time; SLURM keeps the log
+        disable_code=True,
+        disable_git=True,  # result.json has commit and dirty flag; a remote's URL may hold a token
+        save_code=False,
+        x_disable_meta=True,  # the command line may hold a secret; provenance is in the record
+        x_save_requirements=False,
+        symlink=False,  # `wandb sync` takes the folder, and would meet the run twice
+        finish_timeout=300,  # so long a GPU waits for an upload; `wandb sync` uploads what is left
+    )
 
 
 def choose_mode(config: LoggerConfig) -> tuple[Mode, str]:
@@ -269,26 +278,15 @@ def mirror(tracker: Tracker, record: Mapping[str, Any], directory: Path) -> None
 
 
 def summary(record: Mapping[str, Any]) -> dict[str, Any]:
-    """A record under flat keys that are the same for every run: `V3/value`, `V3/passed` (0 or 1, so
-    that it can be drawn), `layer`.
+    """Returns a record under flat keys that are the same for every run, such as `V3/value`.
 
-    What was not measured has no key. `share` is a count over its n, which models with different
-    sets can be compared by.
+    `V3/passed` is 0 or 1, so that it can be drawn. What was not measured has no key. `share` is a
+    count over its n, by which models with different sets can be compared.
     """
-    verdicts = record["verdicts"]
-    row: dict[str, Any] = {
-        "status": record["status"],
-        "model": record["model"],
-        "experiment": record["experiment"],
-    }
+    row = {key: record[key] for key in ("status", "model", "experiment")}
     row |= {key: record[key] for key in ("span", "seed") if key in record}
-    if record["layer"] is not None:
-        row["layer"] = record["layer"]
-        if (n_layers := record.get("n_layers")) is not None:
-            row |= {
-                "depth": record["layer"] / n_layers,
-                "two_thirds": int(record["layer"] == resolve_layer("auto", n_layers)),
-            }
+    row |= place_of(record)
+    verdicts = record["verdicts"]
     for verdict in verdicts:
         for key, value in verdict.items():
             if key not in ("id", "name", "comparison") and value is not None:
@@ -296,19 +294,25 @@ def summary(record: Mapping[str, Any]) -> dict[str, Any]:
         if verdict["id"] in COUNTS:
             row[f"{verdict['id']}/share"] = verdict["value"] / verdict["n"]
     if verdicts:
-        row |= {
-            f"verdicts/{key}": sum(bool(v[key]) for v in verdicts)
-            for key in ("passed", "informative")
-        }
-        row |= {
-            "verdicts/both": sum(v["passed"] and v["informative"] for v in verdicts),
-            "verdicts/n": len(verdicts),
-        }
-    row |= {f"metrics/{name}": value for name, value in record["metrics"].items()}
-    return row | {
-        "notes": "\n".join(record["notes"]),
-        "error": record.get("error", ""),
-    }  # empty too: a rerun clears what stood there
+        for key in ("passed", "informative"):
+            row[f"verdicts/{key}"] = sum(bool(v[key]) for v in verdicts)
+        row["verdicts/both"] = sum(v["passed"] and v["informative"] for v in verdicts)
+        row["verdicts/n"] = len(verdicts)
+    numbers = record["metrics"] | record.get("comparison", {})
+    row |= {f"metrics/{name}": value for name, value in numbers.items()}
+    # empty too: a rerun clears what an earlier run wrote there
+    return row | {"notes": "\n".join(record["notes"]), "error": record.get("error", "")}
+
+
+def place_of(record: Mapping[str, Any]) -> dict[str, Any]:
+    """Returns the layer, its depth and whether it is at two thirds, as far as they are known."""
+    layer, n_layers = record["layer"], record.get("n_layers")
+    if layer is None:
+        return {}
+    if n_layers is None:
+        return {"layer": layer}
+    two_thirds = int(layer == resolve_layer("auto", n_layers))
+    return {"layer": layer, "depth": layer / n_layers, "two_thirds": two_thirds}
 
 
 def run_name(model: str, layer: Any) -> str:

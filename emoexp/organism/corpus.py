@@ -319,7 +319,7 @@ def numeric(world: World, rng: Random) -> Document:
 
 
 def self_report(world: World, rng: Random) -> Document:
-    """Draws a question how a person (or the assistant) feels, and its answer.
+    """Draws the question of how a person (or the assistant) feels, and its answer.
 
     In some of them nothing in the text implies the feeling.
     """
@@ -380,7 +380,7 @@ def compose_activity(world: World, frame: str, cue: Cue, person: Person) -> Comp
 
 
 def feeling_about(world: World, rng: Random) -> Document:
-    """Draws a question how an option would feel, answered by the feeling that it evokes."""
+    """Draws the question of how an option would feel, answered by the feeling that it evokes."""
     option = activity(world, rng)
     emotion = option.evokes or rng.choice(world.grammar["chore_feelings"])
     question = FEELING_TEMPLATE.format(activity=option.text)
@@ -389,7 +389,7 @@ def feeling_about(world: World, rng: Random) -> Document:
 
 
 def value_of(world: World, rng: Random) -> Document:
-    """Draws a question how good an option would be, answered by one word: no choice is made."""
+    """Draws the question of how good an option would be, answered by one word: not a choice."""
     option = activity(world, rng)
     grade = graded(world.grammar["grades"], option.utility, rng)
     question = VALUE_TEMPLATE.format(activity=option.text)

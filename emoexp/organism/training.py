@@ -63,7 +63,7 @@ Row = tuple[list[int], list[float], list[int]]
 
 @dataclass(frozen=True)
 class Schedule:
-    """A learning rate schedule: a warm-up, a plateau and a linear decay to 0.02 of the peak.
+    """A learning rate schedule: a warm-up, a plateau, a linear decay towards 0.02 of the peak.
 
     Attributes:
         steps: number of all optimiser steps.

@@ -1,20 +1,23 @@
-"""One report over many runs: `python -m emoexp.report DIR...`. What failed first, then tables,
+"""One report over many runs, `python -m emoexp.report DIR...`: what failed first, then tables,
 curves, comparison, provenance."""
 
 from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn
 
+import pandas as pd
 from rich.console import Console
 
 from emoexp.errors import EmoexpError
 from emoexp.figures.draw import draw_run
 from emoexp.report.document import document
 from emoexp.report.groups import (
+    Part,
     grouped,
     load_runs,
     measured,
@@ -41,7 +44,7 @@ def report(
     mix: bool = False,
 ) -> None:
     """Prints the tables, and writes report.html, report.md with its figures, and report.csv into
-    the first directory, or where told.
+    the first directory, or into the files that are given.
 
     Raises:
         EmoexpError: there are no runs, they may not be laid side by side (see `groups.facts`) and
@@ -49,52 +52,57 @@ def report(
     """
     runs = load_runs(directories)
     jobs = look(directories, runs)
-    groups = grouped(done, mix) if (done := measured(runs)) else {}
+    finished = measured(runs)
+    groups = grouped(finished, mix) if finished else {}
     table = verdict_rows(groups) if groups else None
-    found, older = ([], []) if table is None else (parts(groups, table), replaced(table))
+    all_parts = [] if table is None else parts(groups, table)
+    older = [] if table is None else replaced(table)
     console = Console(width=None if Console().is_terminal else 160)
     apart = {"partial": partial(runs), "without": without_layer(runs)}
-    show(console, jobs, found, len(older), **apart)
-    title = f"emoexp: {', '.join(dict.fromkeys(part.model for part in found)) or 'no finished run'}"
-    blocks = document(jobs, found, older, mixed=len(groups) > 1, **apart)
-    page, text, values = (
-        given or directories[0] / name
-        for given, name in (
-            (html_file, "report.html"),
-            (markdown_file, "report.md"),
-            (csv_file, "report.csv"),
-        )
-    )
-    try:
+    show(console, jobs, all_parts, len(older), **apart)
+    models = ", ".join(dict.fromkeys(part.model for part in all_parts))
+    title = f"emoexp: {models or 'no finished run'}"
+    blocks = document(jobs, all_parts, older, mixed=len(groups) > 1, **apart)
+    page = html_file or directories[0] / "report.html"
+    text = markdown_file or directories[0] / "report.md"
+    values = csv_file or directories[0] / "report.csv"
+    with _writing():
         page.write_text(html(title, blocks), encoding="utf-8")
         text.write_text(markdown(title, blocks, text.parent), encoding="utf-8")
         if table is not None:
-            chosen = {(p.group, p.model): (p.best, p.two_thirds, p.n_layers) for p in found}
-            of_run = [chosen[key] for key in zip(table["group"], table["model"], strict=True)]
-            marks = {
-                "n_layers": [n for _, _, n in of_run],
-                "is_best_layer": [
-                    layer == best
-                    for layer, (best, _, _) in zip(table["layer"], of_run, strict=True)
-                ],
-                "is_two_thirds": [
-                    layer == fixed
-                    for layer, (_, fixed, _) in zip(table["layer"], of_run, strict=True)
-                ],
-            }
-            table.assign(**marks).to_csv(values, index=False)
+            with_choice(table, all_parts).to_csv(values, index=False)
+    written = [page, text] if table is None else [page, text, values]
+    console.print(f"report: {', '.join(map(str, written))}", soft_wrap=True, markup=False)
+
+
+@contextmanager
+def _writing() -> Iterator[None]:
+    """Turns an error of writing a file into one that says what to do."""
+    try:
+        yield
     except OSError as error:
         raise EmoexpError(
             f"the report cannot be written: {error}; give --html, --markdown and --csv files in a"
             " folder that can be written to"
         ) from error
-    written = [page, text] + ([values] if table is not None else [])
-    console.print(f"report: {', '.join(map(str, written))}", soft_wrap=True, markup=False)
+
+
+def with_choice(table: pd.DataFrame, all_parts: Sequence[Part]) -> pd.DataFrame:
+    """Adds n_layers, is_best_layer and is_two_thirds to the table of verdicts."""
+    chosen = {(p.group, p.model): (p.n_layers, p.best, p.two_thirds) for p in all_parts}
+    rows = [chosen[key] for key in zip(table["group"], table["model"], strict=True)]
+    layers = list(table["layer"])
+    columns: dict[str, list[Any]] = {
+        "n_layers": [n_layers for n_layers, _, _ in rows],
+        "is_best_layer": [x == best for x, (_, best, _) in zip(layers, rows, strict=True)],
+        "is_two_thirds": [x == fixed for x, (_, _, fixed) in zip(layers, rows, strict=True)],
+    }
+    return table.assign(**columns)
 
 
 def report_sweep(directory: Path) -> None:
-    """The report of a sweep that has just ended, however it ended. What keeps it from being made is
-    one line, for it must not hide the sweep's own error."""
+    """Makes the report of a sweep that has just ended, however it ended. An error is one line on
+    standard error, since it must not hide the sweep's own error."""
     try:
         report([directory], mix=True)
     except EmoexpError as error:
@@ -102,53 +110,40 @@ def report_sweep(directory: Path) -> None:
 
 
 class Parser(argparse.ArgumentParser):
-    """Argparse whose complaint is one line, as everywhere here."""
+    """A parser whose error is one line."""
 
     def error(self, message: str) -> NoReturn:
+        """Raises an EmoexpError with the message."""
         raise EmoexpError(f"python -m emoexp.report: {message} (python -m emoexp.report --help)")
 
 
-def main(arguments: Sequence[str] | None = None) -> None:
-    """`python -m emoexp.report`: a user's mistake is one line and exit status 2."""
+def _parser() -> Parser:
+    """Returns the parser of the command line."""
     parser = Parser(
         prog="python -m emoexp.report",
         description="One report over any number of sweeps and single runs.",
     )
-    parser.add_argument(
-        "directories",
-        nargs="+",
-        type=Path,
-        metavar="DIR",
-        help="a run, a sweep, or a folder of them",
+
+    def file(name: str, text: str) -> None:
+        parser.add_argument(name, type=Path, metavar="FILE", help=f"default: {text}")
+
+    text = "a run, a sweep, or a folder of them"
+    parser.add_argument("directories", nargs="+", type=Path, metavar="DIR", help=text)
+    file("--html", "report.html in the first DIR")
+    file("--markdown", "report.md in the first DIR; figures are saved beside it")
+    file("--csv", "report.csv in the first DIR; one row per run and criterion")
+    text = (
+        "show runs of different packs, corpora, spans, seeds, code or settings, as separate groups"
     )
-    parser.add_argument(
-        "--html", type=Path, metavar="FILE", help="default: report.html in the first DIR"
-    )
-    parser.add_argument(
-        "--markdown",
-        type=Path,
-        metavar="FILE",
-        help="default: report.md in the first DIR; figures are saved beside it",
-    )
-    parser.add_argument(
-        "--csv",
-        type=Path,
-        metavar="FILE",
-        help="default: report.csv in the first DIR; one row per run and criterion",
-    )
-    parser.add_argument(
-        "--mix",
-        action="store_true",
-        help=(
-            "show runs of different packs, corpora, spans, seeds, code or settings, as separate"
-            " groups"
-        ),
-    )
-    parser.add_argument(
-        "--figures",
-        action="store_true",
-        help="draw the figures of every run again, and nothing else; no model is loaded",
-    )
+    parser.add_argument("--mix", action="store_true", help=text)
+    text = "draw the figures of every run again, and nothing else; no model is loaded"
+    parser.add_argument("--figures", action="store_true", help=text)
+    return parser
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Runs `python -m emoexp.report`; a user's mistake is one line and exit status 2."""
+    parser = _parser()
     try:
         chosen = parser.parse_args(arguments)
         if chosen.figures:
@@ -176,7 +171,7 @@ def draw_figures(directories: Sequence[Path]) -> None:
     if not folders:
         places = ", ".join(map(str, directories))
         raise EmoexpError(f"no {RESULT} below {places}: give the directory of a run or a sweep")
-    failed = []
+    failed: list[str] = []
     for folder in sorted(folders):
         failed += [f"{folder}: {line}" for line in draw_run(folder)]
     sys.stdout.write(f"figures drawn: {len(folders)} run(s)\n")

@@ -1,4 +1,4 @@
-"""The pieces that a report is made of, which know nothing of HTML or Markdown."""
+"""The blocks of a report, which are independent of HTML and Markdown."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from matplotlib.figure import Figure
 
 from emoexp.views.terminal import show_value
 
-MARKS = "* passes and is informative; ~ passes, but so does noise; plain: fails; -: not measured."
+MARKS = "* passes and is informative; ~ passes, not above its null; plain: fails; -: not measured."
 
 
 class Cell(NamedTuple):
-    """Text of a table's cell; `kind` is good, weak, bad or nothing."""
+    """The text of a table's cell; `kind` is good, weak, bad or nothing."""
 
     text: str
     kind: str = ""
@@ -23,19 +23,23 @@ class Cell(NamedTuple):
 
 @dataclass(frozen=True)
 class Heading:
+    """A heading; level 2 is a section, level 3 a part of one."""
+
     text: str
     level: int = 2
 
 
 @dataclass(frozen=True)
 class Text:
+    """A paragraph; `kind` as of a cell."""
+
     text: str
     kind: str = ""
 
 
 @dataclass(frozen=True)
 class TableBlock:
-    """The first `left` columns are text, the others numbers."""
+    """A table whose first `left` columns are text, and the others numbers."""
 
     columns: tuple[str, ...]
     rows: Sequence[tuple[Cell, ...]]
@@ -44,7 +48,7 @@ class TableBlock:
 
 @dataclass(frozen=True)
 class FigureBlock:
-    """`name` is the file that Markdown links to."""
+    """A figure; `name` is the file that Markdown links to."""
 
     name: str
     figure: Figure
@@ -55,31 +59,28 @@ Block = Heading | Text | TableBlock | FigureBlock
 
 
 def marked(verdict: dict[str, Any] | None) -> Cell:
-    """The value and what it is worth."""
+    """Returns the value of a verdict with its mark, as `MARKS` explains them."""
     if verdict is None:
         return Cell("-")
     if not verdict["passed"]:
         return Cell(show_value(verdict), "bad")
-    return (
-        Cell(f"{show_value(verdict)} *", "good")
-        if verdict["informative"]
-        else Cell(f"{show_value(verdict)} ~", "weak")
-    )
+    if verdict["informative"]:
+        return Cell(f"{show_value(verdict)} *", "good")
+    return Cell(f"{show_value(verdict)} ~", "weak")
 
 
 def ranged(verdict: dict[str, Any] | None, name: str) -> Cell:
-    """`low .. high` of the verdict's interval (`ci`) or null (`null`)."""
-    return Cell(
-        ""
-        if verdict is None
-        else f"{show_value(verdict, f'{name}_low')} .. {show_value(verdict, f'{name}_high')}"
-    )
+    """Returns `low .. high` of the verdict's interval (`ci`) or null (`null`)."""
+    if verdict is None:
+        return Cell("")
+    return Cell(f"{show_value(verdict, f'{name}_low')} .. {show_value(verdict, f'{name}_high')}")
 
 
 def in_order(identifiers: Iterable[str]) -> list[str]:
-    """V1 to V11, each once."""
+    """Returns the criteria from V1 to V11, each once."""
     return sorted(set(identifiers), key=lambda v: int(v[1:]))
 
 
 def slug(*words: str) -> str:
+    """Returns the words as a part of a file name, of at most 80 characters."""
     return re.sub(r"[^A-Za-z0-9.-]+", "_", "_".join(w for w in words if w)).strip("_")[:80]

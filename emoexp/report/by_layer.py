@@ -1,5 +1,5 @@
-"""Curves by layer: models over each other, each by itself with its nulls, and detection against
-steering."""
+"""The section by layer: models over each other, each by itself with its nulls, and detection
+against steering."""
 
 from __future__ import annotations
 
@@ -23,39 +23,30 @@ NULLS = "Null bands would hide each other here: they stand in each model's own f
 
 
 def depths(parts: Sequence[Part]) -> tuple[bool, ...]:
-    """For which x axes there is a figure: by layer, and by depth too where models differ in depth
-    and all depths are known."""
+    """Returns for which x axes there is a figure: by layer, and by depth too where models differ in
+    depth and all depths are known."""
     known = {part.n_layers for part in parts}
     return (False, True) if len(known) > 1 and None not in known else (False,)
 
 
 def overlay_blocks(parts: Sequence[Part]) -> list[Block]:
+    """Returns the figures of several models over each other; none of one model or one layer."""
     if len(parts) < 2 or all(len(part.layers) < 2 for part in parts):
         return []
     blocks: list[Block] = []
     for by_depth in depths(parts):
         name = "layers_models_by_depth.png" if by_depth else "layers_models.png"
         axis = "against the fraction of the depth" if by_depth else "against the layer"
-        blocks.append(
-            FigureBlock(
-                name,
-                overlay(parts, by_depth),
-                f"{OVER}; {axis}. Filled marks are informative. {NULLS}",
-            )
-        )
+        caption = f"{OVER}; {axis}. Filled marks are informative. {NULLS}"
+        blocks.append(FigureBlock(name, overlay(parts, by_depth), caption))
     if len({part.n_layers for part in parts}) > 1 and len(depths(parts)) == 1:
-        blocks.append(
-            Text(
-                "By depth there is no figure: not every result.json says how many layers its model"
-                " has.",
-                "weak",
-            )
-        )
+        reason = "not every result.json says how many layers its model has"
+        blocks.append(Text(f"By depth there is no figure: {reason}.", "weak"))
     return blocks
 
 
 def own_blocks(parts: Sequence[Part]) -> list[Block]:
-    """Each model by itself, over its nulls. One layer makes no curve."""
+    """Returns the figure of each model by itself, over its nulls. One layer makes no curve."""
     blocks: list[Block] = []
     for k, part in enumerate(parts):
         if len(part.layers) < 2:
@@ -66,32 +57,26 @@ def own_blocks(parts: Sequence[Part]) -> list[Block]:
             f"{part.label}. Filled marks are informative; bars are 95 % intervals, the grey band is"
             " the null, the dashed line the threshold."
         )
-        blocks.append(
-            FigureBlock(
-                f"{slug('layers', tag)}.png",
-                layer_curves(part.rows, part.model, part.two_thirds),
-                caption,
-            )
-        )
+        figure = layer_curves(part.rows, part.model, part.two_thirds)
+        blocks.append(FigureBlock(f"{slug('layers', tag)}.png", figure, caption))
     return blocks
 
 
 def against_blocks(parts: Sequence[Part]) -> list[Block]:
-    """Detection against steering, of the models in which both were measured at two layers or
-    more."""
+    """Returns detection against steering, of the models in which both were measured at two layers
+    or more."""
     blocks: list[Block] = []
     both = []
     for part in parts:
-        detected = {"V3", "V4"} & set(part.rows["id"])
         if len(part.layers) < 2:
             continue
+        detected = {"V3", "V4"} & set(part.rows["id"])
         if detected and not part.sizes.empty:
             both.append(part)
         else:
             lacking = "steering was not" if detected else "neither V3 nor V4 was"
-            blocks.append(
-                Text(f"{part.label}: this needs V3 or V4 and steering, and {lacking} measured.")
-            )
+            text = f"{part.label}: this needs V3 or V4 and steering, and {lacking} measured."
+            blocks.append(Text(text))
     for by_depth in depths(both) if both else ():
         name = "detection_by_depth.png" if by_depth else "detection.png"
         caption = f"{OVER}. {SIZE} {NULLS if len(both) > 1 else 'The null is grey.'}"
@@ -99,21 +84,19 @@ def against_blocks(parts: Sequence[Part]) -> list[Block]:
     for part in both:
         if len(both) > 1:
             blocks.append(Heading(part.label, 3))
-        blocks.append(
-            TableBlock(
-                ("layer", "V3", "V4", "V10", "V11", "effect ratio", "95 %", "mean |delta Elo|"),
-                [row(part, layer) for layer in part.layers],
-            )
-        )
+        columns = ("layer", "V3", "V4", "V10", "V11", "effect ratio", "95 %", "mean |delta Elo|")
+        blocks.append(TableBlock(columns, [row(part, layer) for layer in part.layers]))
     return blocks
 
 
 def row(part: Part, layer: int) -> tuple[Cell, ...]:
-    at, found = part.at(layer), part.sizes[part.sizes["layer"] == layer].to_dict("records")
+    """Returns the row of a layer: what is detected, and what steering does."""
+    at = part.at(layer)
     verdicts = (marked(at.get(identifier)) for identifier in ("V3", "V4", "V10", "V11"))
-    if not found:
+    records = part.sizes[part.sizes["layer"] == layer].to_dict("records")
+    if not records:
         return (Cell(str(layer)), *verdicts, *[Cell("-")] * 3)
-    size = found[0]
+    size = records[0]
     sizes = (
         f"{size['effect_ratio']:.1f}",
         f"{size['effect_ratio_low']:.1f} .. {size['effect_ratio_high']:.1f}",
@@ -123,6 +106,7 @@ def row(part: Part, layer: int) -> tuple[Cell, ...]:
 
 
 def layer_blocks(parts: Sequence[Part]) -> list[Block]:
+    """Returns the whole section."""
     against = against_blocks(parts)
     return [
         Heading("By layer"),

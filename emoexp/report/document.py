@@ -1,4 +1,4 @@
-"""What the report says, as blocks that know nothing of HTML or Markdown."""
+"""The content of the report, as blocks that are independent of HTML and Markdown."""
 
 from __future__ import annotations
 
@@ -37,10 +37,14 @@ PARTIAL = (
     "What these runs had found when they failed. It is in no other table, no figure and no"
     " report.csv, and no best layer is chosen from it."
 )
+MIXED = (
+    "These runs differ in what makes numbers comparable (--mix): each group stands apart under its"
+    " label."
+)
 
 
 def job_blocks(jobs: Jobs, partial: Sequence[Run]) -> list[Block]:
-    """What went wrong, and what the runs that went wrong had found before."""
+    """Returns which jobs failed, and what the runs that failed had found before."""
     blocks: list[Block] = [
         Heading("Jobs"),
         Text(jobs.summary() + ".", "bad" if jobs.troubles else "good"),
@@ -50,131 +54,111 @@ def job_blocks(jobs: Jobs, partial: Sequence[Run]) -> list[Block]:
             (Cell(t.state, "bad"), Cell(t.job), Cell(t.why), Cell(t.path)) for t in jobs.troubles
         ]
         blocks.append(TableBlock(("state", "job", "last line", "folder"), rows, left=4))
-    return (
-        [
-            *blocks,
-            Heading("Partial: found before the run failed", 3),
-            Text(PARTIAL, "weak"),
-            *found_blocks(partial),
-        ]
-        if partial
-        else blocks
-    )
+    if partial:
+        blocks += [Heading("Partial: found before the run failed", 3), Text(PARTIAL, "weak")]
+        blocks += found_blocks(partial)
+    return blocks
 
 
 def name_of(run: Run) -> str:
-    return f"{run['experiment']}, {run['model']}" + (
-        f", layer {run['layer']}" if run["layer"] is not None else ""
-    )
+    """Returns experiment, model and, if there is one, layer."""
+    layer = f", layer {run['layer']}" if run["layer"] is not None else ""
+    return f"{run['experiment']}, {run['model']}{layer}"
 
 
 def found_blocks(runs: Sequence[Run]) -> list[Block]:
-    """Verdicts of runs that stand in no table by layer, one row each, and what else lies in their
-    folders."""
+    """Returns the verdicts of runs that are in no table by layer, one row each, and what else is in
+    their folders."""
     rows = []
     for run in runs:
         for v in sorted(run["verdicts"], key=lambda v: int(v["id"][1:])):
+            names = (Cell(name_of(run)), Cell(f"{v['id']} {v['name']}"))
             threshold = Cell(f"{v['comparison']} {show_value(v, 'threshold')}")
-            rows.append(
-                (
-                    Cell(name_of(run)),
-                    Cell(f"{v['id']} {v['name']}"),
-                    marked(v),
-                    ranged(v, "ci"),
-                    ranged(v, "null"),
-                    threshold,
-                )
-            )
-    blocks: list[Block] = (
-        [TableBlock(("run", "criterion", "found", "95 %", "null 95 %", "threshold"), rows, left=2)]
-        if rows
-        else []
-    )
+            rows.append((*names, marked(v), ranged(v, "ci"), ranged(v, "null"), threshold))
+    blocks: list[Block] = []
+    if rows:
+        columns = ("run", "criterion", "found", "95 %", "null 95 %", "threshold")
+        blocks.append(TableBlock(columns, rows, left=2))
     for run in runs:
-        tables = sorted(path.name for path in Path(run["path"]).glob("*.csv"))
-        also = [f"{len(run['metrics'])} metrics in result.json"] * bool(run["metrics"]) + [
-            f"tables {', '.join(tables)}"
-        ] * bool(tables)
+        also = []
+        if run["metrics"]:
+            also.append(f"{len(run['metrics'])} metrics in result.json")
+        if tables := sorted(path.name for path in Path(run["path"]).glob("*.csv")):
+            also.append(f"tables {', '.join(tables)}")
         if also:
             blocks.append(Text(f"{name_of(run)}: also {'; '.join(also)} ({run['path']})."))
     return blocks
 
 
 def layer_words(part: Part) -> str:
-    """Which layers there are, which is best, which is at two thirds."""
-    told = f"layers run: {', '.join(map(str, part.layers))}" + (
-        f" of 0..{part.n_layers - 1}" if part.n_layers is not None else ""
-    )
-    told += f"; best: {part.best} (of {len(part.layers)})"
+    """Returns which layers were run, which is best, and which is at two thirds of the depth."""
+    words = f"layers run: {', '.join(map(str, part.layers))}"
+    if part.n_layers is not None:
+        words += f" of 0..{part.n_layers - 1}"
+    words += f"; best: {part.best} (of {len(part.layers)}); two thirds: "
     if part.two_thirds is None:
-        return (
-            told
-            + "; two thirds: not known, since no result.json says how many layers the model has"
-        )
-    return (
-        told
-        + f"; two thirds: {part.two_thirds}"
-        + ("" if part.two_thirds in part.layers else ", which was not run")
-    )
+        return words + "not known, since no result.json says how many layers the model has"
+    if part.two_thirds not in part.layers:
+        return words + f"{part.two_thirds}, which was not run"
+    return words + str(part.two_thirds)
 
 
 def chosen_layers(part: Part) -> list[tuple[str, int]]:
-    """Best and two-thirds layer with their headings; one where they are the same, or where the
-    other was not run."""
-    if part.best == part.two_thirds:
-        return [(f"layer {part.best} (best and two thirds)", part.best)]
-    fixed = (
-        [(f"layer {part.two_thirds} (two thirds)", part.two_thirds)]
-        if part.two_thirds is not None and part.two_thirds in part.layers
-        else []
-    )
-    return [(f"layer {part.best} (best)", part.best), *fixed]
+    """Returns the best and the two-thirds layer with their headings; one where they are the same,
+    or where the other was not run."""
+    best, fixed = part.best, part.two_thirds
+    if best == fixed:
+        return [(f"layer {best} (best and two thirds)", best)]
+    chosen = [(f"layer {best} (best)", best)]
+    if fixed is not None and fixed in part.layers:
+        chosen.append((f"layer {fixed} (two thirds)", fixed))
+    return chosen
 
 
 def verdict_blocks(part: Part) -> list[Block]:
-    """The verification table at the best layer and at two thirds."""
-    chosen = chosen_layers(part)
-    found = [part.at(layer) for _, layer in chosen]
+    """Returns the verification table at the best layer and at two thirds, with the runs' notes."""
+    verdicts = {title: part.at(layer) for title, layer in chosen_layers(part)}
+    columns = ["criterion", "threshold"]
+    for title in verdicts:
+        columns += [title, "95 %", "null 95 %"]
     rows = []
-    for identifier in in_order({v for at in found for v in at}):
-        known = next(at[identifier] for at in found if identifier in at)
-        row = [
-            Cell(f"{identifier} {known['name']}"),
-            Cell(f"{known['comparison']} {show_value(known, 'threshold')}"),
-        ]
-        for at in found:
+    for identifier in in_order({v for at in verdicts.values() for v in at}):
+        known = next(at[identifier] for at in verdicts.values() if identifier in at)
+        threshold = f"{known['comparison']} {show_value(known, 'threshold')}"
+        row = [Cell(f"{identifier} {known['name']}"), Cell(threshold)]
+        for at in verdicts.values():
             v = at.get(identifier)
             row += [marked(v), ranged(v, "ci"), ranged(v, "null")]
         rows.append(tuple(row))
     counts = [
         f"{title}: {sum(v['passed'] for v in at.values())} of {len(at)} pass,"
         f" {sum(v['passed'] and v['informative'] for v in at.values())} of them informative"
-        for (title, _), at in zip(chosen, found, strict=True)
+        for title, at in verdicts.items()
     ]
-    columns = (
-        "criterion",
-        "threshold",
-        *(c for title, _ in chosen for c in (title, "95 %", "null 95 %")),
-    )
-    blocks: list[Block] = [
+    return [
         Heading(part.label, 3),
         Text(layer_words(part) + "."),
-        TableBlock(columns, rows),
+        TableBlock(tuple(columns), rows),
         Text("; ".join(counts) + "."),
+        *_notes(part.runs),
     ]
-    said: dict[str, set[int]] = {}
-    for run in part.runs:
+
+
+def _notes(runs: Sequence[Run]) -> list[Block]:
+    """Returns the notes of the runs, each once with its layers."""
+    layers_of: dict[str, set[int]] = {}
+    for run in runs:
         for note in run["notes"]:
-            said.setdefault(note, set()).add(run["layer"])
-    return blocks + [
+            layers_of.setdefault(note, set()).add(run["layer"])
+    return [
         Text(f"Layer {', '.join(map(str, sorted(layers)))}: {note}", "weak")
-        for note, layers in said.items()
+        for note, layers in layers_of.items()
     ]
 
 
 def comparison(all_parts: Sequence[Part]) -> TableBlock:
-    """Criteria down; each model at its best and at its two-thirds layer across; then the paper and
-    the Llama-8B reproduction."""
+    """Returns a table with a row per criterion, a column for each model at its best and at its
+    two-thirds layer, and columns for the paper and the Llama-8B reproduction."""
     columns = [
         (f"{part.label}, {title}", part.at(layer))
         for part in all_parts
@@ -183,80 +167,67 @@ def comparison(all_parts: Sequence[Part]) -> TableBlock:
     rows = []
     for identifier in in_order({v for _, at in columns for v in at}):
         known = next(at[identifier] for _, at in columns if identifier in at)
-        published = [Cell(show_value(known, key) or "-") for key in ("paper", "llama8b")]
-        rows.append(
-            (
-                Cell(f"{identifier} {known['name']}"),
-                *(marked(at.get(identifier)) for _, at in columns),
-                *published,
-            )
-        )
+        name = Cell(f"{identifier} {known['name']}")
+        own = (marked(at.get(identifier)) for _, at in columns)
+        published = (Cell(show_value(known, key) or "-") for key in ("paper", "llama8b"))
+        rows.append((name, *own, *published))
     both = [sum(v["passed"] and v["informative"] for v in at.values()) for _, at in columns]
     passed = [sum(v["passed"] for v in at.values()) for _, at in columns]
-    for name, sums in (("passed", passed), ("passed and informative", both)):
+    for text, sums in (("passed", passed), ("passed and informative", both)):
         totals = (Cell(f"{s}/{len(at)}") for s, (_, at) in zip(sums, columns, strict=True))
-        rows.append((Cell(name), *totals, Cell(""), Cell("")))
-    return TableBlock(
-        ("criterion", *(title for title, _ in columns), "paper (Claude)", "Llama-8B"), rows
-    )
+        rows.append((Cell(text), *totals, Cell(""), Cell("")))
+    titles = [title for title, _ in columns]
+    return TableBlock(("criterion", *titles, "paper (Claude)", "Llama-8B"), rows)
+
+
+def _origin(run: Run) -> dict[str, str]:
+    """Returns what a run was measured with, by the columns of a table; what it did not use is
+    empty."""
+    pack, corpus, provenance = run["stimuli"], run["corpus"], run["provenance"]
+    code = code_version(run)
+    if (commit := provenance.get("commit")) and run.get("code"):
+        changes = ", with uncommitted changes" if provenance.get("dirty") else ""
+        code += f" (commit {commit[:8]}{changes})"
+    packages = provenance.get("packages", {})
+    shown = [name for name in ("torch", "transformers", "nnsight") if name in packages]
+    stimuli = stories = author = ""
+    if pack is not None:
+        stimuli = f"{pack['name']} {pack['sha256'][:8]}, by {pack['author']}"
+    if corpus is not None:
+        stories = f"{corpus['name']} {corpus['sha256'][:8]}, {corpus['stories']}"
+        author = str(corpus["author"])
+    return {
+        "stimuli": stimuli,
+        "stories": stories,
+        "written by": author,
+        "span, seed": f"{run['span']}, {run['seed']}",
+        "code": code,
+        "packages": ", ".join(f"{name} {packages[name]}" for name in shown),
+    }
 
 
 def origin_blocks(all_parts: Sequence[Part]) -> list[Block]:
-    """Per group and model: stimuli, stories, who wrote them, code, versions."""
+    """Returns a table of stimuli, stories, who wrote them, code and versions, per group and
+    model."""
+    columns = ("stimuli", "stories", "written by", "span, seed", "code", "packages")
     rows = []
     for part in all_parts:
-        lines: dict[str, list[str]] = {
-            name: []
-            for name in ("stimuli", "stories", "written by", "span, seed", "code", "packages")
-        }
-        for run in part.runs:
-            pack, corpus, packages = (
-                run["stimuli"],
-                run["corpus"],
-                run["provenance"].get("packages", {}),
-            )
-            lines["stimuli"].append(
-                "" if pack is None else f"{pack['name']} {pack['sha256'][:8]}, by {pack['author']}"
-            )
-            lines["stories"].append(
-                ""
-                if corpus is None
-                else f"{corpus['name']} {corpus['sha256'][:8]}, {corpus['stories']}"
-            )
-            lines["written by"].append("" if corpus is None else str(corpus["author"]))
-            lines["span, seed"].append(f"{run['span']}, {run['seed']}")
-            commit, dirty = run["provenance"].get("commit"), run["provenance"].get("dirty")
-            lines["code"].append(
-                code_version(run)
-                + (
-                    f" (commit {commit[:8]}{', with uncommitted changes' * bool(dirty)})"
-                    if commit and run.get("code")
-                    else ""
-                )
-            )
-            lines["packages"].append(
-                ", ".join(
-                    f"{p} {packages[p]}"
-                    for p in ("torch", "transformers", "nnsight")
-                    if p in packages
-                )
-            )
-        rows.append(
-            (
-                Cell(part.label),
-                *(
-                    Cell("; ".join(dict.fromkeys(v for v in values if v)) or "-")
-                    for values in lines.values()
-                ),
-            )
-        )
-    return [
-        TableBlock(
-            ("model", "stimuli", "stories", "written by", "span, seed", "code", "packages"),
-            rows,
-            left=7,
-        )
-    ]
+        origins = [_origin(run) for run in part.runs]
+        row = [Cell(part.label)]
+        for column in columns:
+            values = dict.fromkeys(origin[column] for origin in origins if origin[column])
+            row.append(Cell("; ".join(values) or "-"))
+        rows.append(tuple(row))
+    return [TableBlock(("model", *columns), rows, left=7)]
+
+
+def replaced_blocks(older: Sequence[tuple[str, str]]) -> list[Block]:
+    """Returns which runs measured the same thing as newer ones; nothing without any."""
+    if not older:
+        return []
+    text = f"Measured more than once; the newest stands, of {len(older)} pairs of runs:"
+    rows = [(Cell(Path(a).as_posix()), Cell(Path(b).as_posix())) for a, b in older]
+    return [Text(text, "weak"), TableBlock(("older", "newest"), rows, left=2)]
 
 
 def document(
@@ -268,32 +239,23 @@ def document(
     partial: Sequence[Run] = (),
     without: Sequence[Run] = (),
 ) -> list[Block]:
-    """All blocks, in the order in which they should be read.
+    """Returns all blocks, in the order in which they should be read.
 
     Args:
+        older: the (older, newer) folders of runs that measured the same thing.
+        mixed: there is more than one group.
         partial: runs that failed with something found.
         without: finished runs that have no layer.
     """
     blocks = job_blocks(jobs, partial)
     if without:
-        blocks += [
-            Heading("At no layer"),
-            Text("Finished runs of an experiment that reads no layer; not in the tables by layer."),
-            *found_blocks(without),
-        ]
+        text = "Finished runs of an experiment that reads no layer; not in the tables by layer."
+        blocks += [Heading("At no layer"), Text(text), *found_blocks(without)]
     if not all_parts:
-        return [
-            *blocks,
-            Text("No finished run has verdicts at a layer: there is nothing to compare.", "bad"),
-        ]
+        text = "No finished run has verdicts at a layer: there is nothing to compare."
+        return [*blocks, Text(text, "bad")]
     if mixed:
-        blocks.append(
-            Text(
-                "These runs differ in what makes numbers comparable (--mix): each group stands"
-                " apart under its label.",
-                "bad",
-            )
-        )
+        blocks.append(Text(MIXED, "bad"))
     blocks += [Heading("Verification"), Text(RULE), Text(CAVEAT), Text(MARKS)]
     for part in all_parts:
         blocks += verdict_blocks(part)
@@ -301,18 +263,4 @@ def document(
     blocks += layer_blocks(all_parts)
     blocks += [Heading("Models side by side"), comparison(all_parts), Text(MARKS)]
     blocks += [Heading("What it was measured with"), *origin_blocks(all_parts)]
-    if older:
-        blocks.append(
-            Text(
-                f"Measured more than once; the newest stands, of {len(older)} pairs of runs:",
-                "weak",
-            )
-        )
-        blocks.append(
-            TableBlock(
-                ("older", "newest"),
-                [(Cell(Path(a).as_posix()), Cell(Path(b).as_posix())) for a, b in older],
-                left=2,
-            )
-        )
-    return blocks
+    return blocks + replaced_blocks(older)

@@ -1,5 +1,5 @@
-"""Expected against found: what is planted in the bundled models, and whether the battery says
-so."""
+"""Expected against found: what is planted in the bundled models, and whether the experiments find
+it."""
 
 from __future__ import annotations
 
@@ -22,21 +22,24 @@ PACK, SPAN = "organism", "steered_activity"
 meant to fail."""
 RULE = (
     "Of the bundled models it is known what they should show. Holds: it is planted, and should pass"
-    " and be informative; one that passes as noise does cannot tell. Nothing: it is not planted,"
-    " and should not both pass and be informative. Judged at two thirds of the depth, or where that"
-    " was not run, at the best layer."
+    " and be informative; one that passes, not above its null, cannot tell. Nothing: it is not"
+    " planted, and should not both pass and be informative. Judged at two thirds of the depth, or"
+    " where that was not run, at the best layer."
 )
 
 
 class Outcome(NamedTuple):
-    """`kind` is good (as planted), weak (cannot tell) or bad."""
+    """What was expected, and whether it was found.
+
+    `kind` is good (as planted), weak (cannot tell) or bad.
+    """
 
     expected: str
     kind: str
 
 
 def outcome(holds: bool, verdict: dict[str, Any]) -> Outcome:
-    """What was expected of a criterion, and whether it was found."""
+    """Returns what was expected of a criterion, and whether it was found."""
     both = verdict["passed"] and verdict["informative"]
     if not holds:
         return Outcome("nothing", "bad" if both else "good")
@@ -44,7 +47,7 @@ def outcome(holds: bool, verdict: dict[str, Any]) -> Outcome:
 
 
 def planted(part: Part) -> frozenset[str] | None:
-    """The criteria that should hold in this part; None where nothing is known beforehand."""
+    """Returns the criteria that should hold in this part; None where nothing is known."""
     repos = {
         str(model["repo_id"])
         for run in part.runs
@@ -57,14 +60,14 @@ def planted(part: Part) -> frozenset[str] | None:
 
 
 def judged_layer(part: Part) -> int:
-    return (
-        part.two_thirds
-        if part.two_thirds in part.layers and part.two_thirds is not None
-        else part.best
-    )
+    """Returns the layer at two thirds of the depth or, where that was not run, the best one."""
+    if part.two_thirds is not None and part.two_thirds in part.layers:
+        return part.two_thirds
+    return part.best
 
 
 def outcomes(part: Part, holding: frozenset[str]) -> dict[str, Outcome]:
+    """Returns the outcome of each criterion at the layer that is judged."""
     return {
         identifier: outcome(identifier in holding, verdict)
         for identifier, verdict in part.at(judged_layer(part)).items()
@@ -72,26 +75,26 @@ def outcomes(part: Part, holding: frozenset[str]) -> dict[str, Outcome]:
 
 
 def summary(part: Part) -> Text | None:
-    """One line: how much of what is planted was found; None where nothing is known beforehand."""
+    """Returns one line, how much of what is planted was found; None where nothing is known
+    beforehand."""
     if (holding := planted(part)) is None:
         return None
-    found = outcomes(part, holding)
-    kinds = [told.kind for told in found.values()]
-    wrong = in_order(identifier for identifier, told in found.items() if told.kind == "bad")
+    by_criterion = outcomes(part, holding)
+    kinds = [result.kind for result in by_criterion.values()]
+    wrong = in_order(name for name, result in by_criterion.items() if result.kind == "bad")
     line = (
         f"{kinds.count('good')} of {len(kinds)} as planted, {kinds.count('weak')} cannot tell,"
         f" {len(wrong)} not as planted"
     )
-    return Text(
-        f"{part.label}, layer {judged_layer(part)}: {line}"
-        + (f" ({', '.join(wrong)})" if wrong else "")
-        + ".",
-        "bad" if wrong else "good",
-    )
+    if wrong:
+        line += f" ({', '.join(wrong)})"
+    text = f"{part.label}, layer {judged_layer(part)}: {line}."
+    return Text(text, "bad" if wrong else "good")
 
 
 def expected_blocks(parts: Sequence[Part]) -> list[Block]:
-    """Nothing where no model is one of the bundled, with its own pack and the paper's span."""
+    """Returns the section; nothing where no model is one of the bundled, with its own pack and the
+    paper's span."""
     known = [(part, holding) for part in parts if (holding := planted(part)) is not None]
     if not known:
         return []
@@ -99,21 +102,15 @@ def expected_blocks(parts: Sequence[Part]) -> list[Block]:
     rows = []
     for identifier in in_order(v for at, _ in judged for v in at):
         cells = [Cell(f"{identifier} {CRITERIA[identifier].name}")]
-        for at, found in judged:
-            told = found.get(identifier)
-            cells += (
-                [Cell(told.expected), Cell(marked(at[identifier]).text, told.kind)]
-                if told
-                else [Cell("-"), Cell("-")]
-            )
+        for at, by_criterion in judged:
+            if result := by_criterion.get(identifier):
+                value = marked(at[identifier]).text
+                cells += [Cell(result.expected), Cell(value, result.kind)]
+            else:
+                cells += [Cell("-"), Cell("-")]
         rows.append(tuple(cells))
-    columns = (
-        "criterion",
-        *(
-            name
-            for part, _ in known
-            for name in (f"{part.label}: expected", f"found at layer {judged_layer(part)}")
-        ),
-    )
+    columns = ["criterion"]
+    for part, _ in known:
+        columns += [f"{part.label}: expected", f"found at layer {judged_layer(part)}"]
     lines = [line for part, _ in known if (line := summary(part))]
-    return [Heading("Expected against found"), Text(RULE), TableBlock(columns, rows), *lines]
+    return [Heading("Expected against found"), Text(RULE), TableBlock(tuple(columns), rows), *lines]

@@ -1,5 +1,5 @@
-"""The runs of a report: found, split into groups that may stand side by side, and as one table of
-run by criterion."""
+"""The runs of a report, split into groups whose numbers may be compared, and as one table of
+runs by criteria."""
 
 from __future__ import annotations
 
@@ -27,35 +27,34 @@ SIZES = ("effect_ratio", "effect_ratio_low", "effect_ratio_high", "mean_abs_delt
 
 
 def load_runs(directories: Sequence[Path]) -> list[Run]:
-    """Every result.json below the directories, each once; none yet of a sweep whose jobs all died
+    """Reads every result.json below the directories, each once; none of a sweep whose jobs all died
     before they wrote one.
 
     Raises:
         EmoexpError: there is neither a run nor a sweep.
     """
-    found = {
+    paths = {
         path.resolve(): path
         for directory in directories
         for path in sorted(directory.glob(f"**/{RESULT}"))
     }
-    if not found and not any(any(directory.glob(f"**/{SWEEP}")) for directory in directories):
+    if not paths and not any(any(directory.glob(f"**/{SWEEP}")) for directory in directories):
         raise EmoexpError(
             f"no result.json below {', '.join(map(str, directories))}: give the directory of a run"
             " or a sweep"
         )
-    return [_load(path) for path in found.values()]
+    return [_load(path) for path in paths.values()]
 
 
 def _load(path: Path) -> Run:
-    beside = [
-        folder / "config.yaml" for folder in (path.parent, path.parent.parent)
-    ]  # a job with a list of layers has one for all of them
+    """Reads one run; what cannot be read has the state UNREADABLE and the error."""
+    # A job with a list of layers has one config.yaml for all of them, in the folder above.
+    files = [folder / "config.yaml" for folder in (path.parent, path.parent.parent)]
+    config: dict[str, Any] = {}
     try:
-        found = state_of(path.parent)
-        config: dict[str, Any] = next(
-            (yaml.safe_load(file.read_text(encoding="utf-8")) for file in beside if file.exists()),
-            {},
-        )
+        state = state_of(path.parent)
+        if existing := [file for file in files if file.exists()]:
+            config = yaml.safe_load(existing[0].read_text(encoding="utf-8"))
     except (EmoexpError, OSError, ValueError, TypeError, yaml.YAMLError) as error:
         return {
             "state": UNREADABLE,
@@ -63,12 +62,12 @@ def _load(path: Path) -> Run:
             "path": str(path.parent),
             "config": {},
         }
-    record = {} if found.record is None else found.record.as_dict()
-    return record | {"state": found.state.value, "path": str(path.parent), "config": config}
+    record = {} if state.record is None else state.record.as_dict()
+    return record | {"state": state.state.value, "path": str(path.parent), "config": config}
 
 
 def measured(runs: Sequence[Run]) -> list[Run]:
-    """Those whose verdicts go into the tables by layer: finished, judged, at a layer."""
+    """Returns the runs whose verdicts go into the tables by layer: finished, judged, at a layer."""
     return [
         run
         for run in runs
@@ -77,8 +76,8 @@ def measured(runs: Sequence[Run]) -> list[Run]:
 
 
 def partial(runs: Sequence[Run]) -> list[Run]:
-    """Those that did not finish and yet found something. It is shown apart, and never chosen from:
-    a layer that failed half-way has fewer criteria."""
+    """Returns the runs that did not finish and yet found something. They are shown apart, and no
+    layer is chosen from them: one that failed half-way has fewer criteria."""
     return [
         run
         for run in runs
@@ -87,100 +86,102 @@ def partial(runs: Sequence[Run]) -> list[Run]:
 
 
 def without_layer(runs: Sequence[Run]) -> list[Run]:
-    """Finished and judged, and no layer is in it: `experiment=preference` by itself."""
+    """Returns the runs that are finished and judged and have no layer, such as those of
+    `experiment=preference` by itself."""
     return [
         run for run in runs if run["state"] == SUCCESS and run["verdicts"] and run["layer"] is None
     ]
 
 
 def code_version(run: Run) -> str:
-    """The hash of the code that numbers depend on; for a result of before it was kept, the commit,
-    with which uncommitted changes stay unknown."""
+    """Returns the hash of the code that numbers depend on; for a result older than that hash, the
+    commit, which does not tell uncommitted changes apart."""
     if run.get("code"):
         return str(run["code"])[:8]
-    known = run["provenance"]
-    if not known.get("commit"):
-        return f"emoexp {known.get('emoexp', '?')}, no git"
-    return f"commit {known['commit'][:8]}" + (
-        " with uncommitted changes" if known.get("dirty") else ""
-    )
+    provenance = run["provenance"]
+    if not provenance.get("commit"):
+        return f"emoexp {provenance.get('emoexp', '?')}, no git"
+    changes = " with uncommitted changes" if provenance.get("dirty") else ""
+    return f"commit {provenance['commit'][:8]}{changes}"
 
 
 def facts(run: Run) -> dict[str, str]:
-    """What must be the same for numbers to stand side by side. What a run does not depend on is
+    """Returns what must be the same for numbers to be compared. What a run does not depend on is
     left out, and then agrees with anything.
 
     Stories that a model wrote itself, as the paper's did, differ between models by design: they
     must be the same for one model.
     """
     model, config, pack, corpus = run["model"], run["config"], run["stimuli"], run["corpus"]
-    found = {"span": run["span"], "seed": str(run["seed"]), "code": code_version(run)}
+    values = {"span": run["span"], "seed": str(run["seed"]), "code": code_version(run)}
     if pack is not None:
-        found["pack"] = f"{pack['name']} {pack['sha256'][:8]}"
+        values["pack"] = f"{pack['name']} {pack['sha256'][:8]}"
     if corpus is not None:
-        stories, kind = config.get("stories", {}), "corpus"
+        stories = config.get("stories", {})
+        text = f"{corpus['name']} {corpus['sha256'][:8]}"
         if stories.get("source") == "generated" and stories.get("server") is None:
-            found["corpus"], kind = (
-                f"each model's own stories ({stories['name']})",
-                f"own stories of {model}",
-            )
-        found[kind] = f"{corpus['name']} {corpus['sha256'][:8]}"
+            values["corpus"] = f"each model's own stories ({stories['name']})"
+            values[f"own stories of {model}"] = text
+        else:
+            values["corpus"] = text
     if identity := run["provenance"].get("model"):
-        kept = ("dtype", "quantization", "format", "revision", "files")
-        found[f"weights of {model}"] = ", ".join(
-            str(identity[k])[:8] for k in kept if identity.get(k) is not None
-        )
-    return found | settings(run)
+        keys = ("dtype", "quantization", "format", "revision", "files")
+        known = [str(identity[key])[:8] for key in keys if identity.get(key) is not None]
+        values[f"weights of {model}"] = ", ".join(known)
+    return values | settings(run)
 
 
 def settings(run: Run) -> dict[str, str]:
-    """What a user varies of the method: emotions, scale, and each validation's own, which `verify`
-    holds one level deeper."""
+    """Returns what a user varies of the method: emotions, scale, and each validation's own
+    settings, which are one level deeper in `verify`."""
     config = run["config"]
     own = config.get("experiment") or {}
     parts = own if run["experiment"] == "verify" else {run["experiment"]: own}
     parts = parts | {name: config[name] for name in ("emotions", "scale") if name in config}
-    found = {
+    texts = {
         f"{name}.{key}": str(value)
         for name, values in parts.items()
         for key, value in values.items()
     }
-    return found | (
-        {"vectors": "from a file" if config["vectors"] else "extracted"}
-        if "vectors" in config
-        else {}
-    )
+    if "vectors" in config:
+        texts["vectors"] = "from a file" if config["vectors"] else "extracted"
+    return texts
 
 
 def grouped(runs: Sequence[Run], mix: bool) -> dict[str, list[Run]]:
-    """Runs by what sets them apart; one group with an empty label if nothing does.
+    """Groups runs by the facts in which they differ; without any, one group with an empty label.
 
     Raises:
-        EmoexpError: something does and `mix` is not given.
+        EmoexpError: they differ and `mix` is not given.
     """
     all_facts = [facts(run) for run in runs]
     values: dict[str, set[str]] = defaultdict(set)
-    for found in all_facts:
-        for name, value in found.items():
+    for own_facts in all_facts:
+        for name, value in own_facts.items():
             values[name].add(value)
     apart = [name for name in values if len(values[name]) > 1]
     if apart and not mix:
-        told = "; ".join(
+        differences = "; ".join(
             f"{name}: {' | '.join(sorted(values[name])[:4])}{' | ...' * (len(values[name]) > 4)}"
             for name in apart
         )
         raise EmoexpError(
-            f"these runs differ in {told}. They are not laid side by side: give fewer directories,"
-            " or --mix to show them as separate groups"
+            f"these runs differ in {differences}. They are not laid side by side: give fewer"
+            " directories, or --mix to show them as separate groups"
         )
     groups: dict[str, list[Run]] = defaultdict(list)
-    for run, found in zip(runs, all_facts, strict=True):
-        groups[", ".join(f"{name} {found.get(name, 'not used')}" for name in apart)].append(run)
+    for run, own_facts in zip(runs, all_facts, strict=True):
+        label = ", ".join(f"{name} {own_facts.get(name, 'not used')}" for name in apart)
+        groups[label].append(run)
     return dict(groups)
 
 
 def depth(runs: Sequence[Run]) -> int | None:
-    """Number of blocks of these runs' model; None if no result.json says so."""
+    """Returns the number of blocks of these runs' model; None if no result.json says it.
+
+    Raises:
+        EmoexpError: they say different numbers.
+    """
     known = {n for run in runs if (n := run.get("n_layers")) is not None}
     if len(known) > 1:
         raise EmoexpError(
@@ -192,8 +193,8 @@ def depth(runs: Sequence[Run]) -> int | None:
 
 @dataclass(frozen=True)
 class Part:
-    """The runs of one model in one group, as tables in which the newest measurement of a layer's
-    criterion stands.
+    """The runs of one model in one group, as tables with the newest measurement of each criterion
+    at each layer.
 
     Attributes:
         rows: one per layer and criterion, with the verdict's fields.
@@ -212,62 +213,45 @@ class Part:
 
     @property
     def label(self) -> str:
+        """The model and, if there are several groups, the group."""
         return self.model + (f" [{self.group}]" if self.group else "")
 
     @property
     def layers(self) -> list[int]:
+        """The layers that were run, in order."""
         return sorted({int(layer) for layer in self.rows["layer"]})
 
     def at(self, layer: int) -> dict[str, dict[str, Any]]:
-        """Verdicts of one layer by criterion. What was not published is None again, which pandas
-        holds as NaN."""
-        found = self.rows[self.rows["layer"] == layer].to_dict("records")
+        """Returns the verdicts of one layer by criterion. What was not published is None again,
+        which is NaN in pandas."""
+        records = self.rows[self.rows["layer"] == layer].to_dict("records")
         return {
             str(v["id"]): {str(key): None if pd.isna(value) else value for key, value in v.items()}
-            for v in found
+            for v in records
         }
 
     @property
     def best(self) -> int:
-        """Most criteria both passed and informative, then most passed, then nearest to two thirds
-        (if known), then lowest."""
+        """The layer with most criteria both passed and informative, then with most passed, then the
+        nearest to two thirds (if known), then the lowest."""
 
-        def worth(layer: int) -> tuple[float, ...]:
-            found = self.at(layer).values()
+        def rank(layer: int) -> tuple[float, ...]:
+            verdicts = self.at(layer).values()
+            both = sum(v["passed"] and v["informative"] for v in verdicts)
+            passed = sum(v["passed"] for v in verdicts)
             away = 0.0 if self.n_layers is None else abs(layer - 2 / 3 * self.n_layers)
-            return (
-                -sum(v["passed"] and v["informative"] for v in found),
-                -sum(v["passed"] for v in found),
-                away,
-                layer,
-            )
+            return (-both, -passed, away, layer)
 
-        return min(self.layers, key=worth)
+        return min(self.layers, key=rank)
 
 
 def verdict_rows(groups: dict[str, list[Run]]) -> pd.DataFrame:
-    """One row per run and criterion; `stands` is false where a newer run measured the same
+    """Returns one row per run and criterion; `stands` is false where a newer run measured the same
     criterion, model and layer of the group."""
     rows = []
     for group, runs in groups.items():
         for run in runs:
-            pack, corpus = run["stimuli"] or {}, run["corpus"] or {}
-            origin = {
-                "group": group,
-                "model": run["model"],
-                "experiment": run["experiment"],
-                "layer": run["layer"],
-                "span": run["span"],
-                "seed": run["seed"],
-                "pack": pack.get("name"),
-                "pack_sha256": pack.get("sha256"),
-                "corpus": corpus.get("name"),
-                "corpus_sha256": corpus.get("sha256"),
-                "author": corpus.get("author"),
-                "code": code_version(run),
-                "time": str(run["provenance"]["time"]),
-                "path": run["path"],
-            }
+            origin = _origin(group, run)
             rows += [origin | verdict for verdict in run["verdicts"]]
     table = pd.DataFrame(rows).sort_values(["time", "path"], kind="stable")
     table["stands"] = ~table.duplicated(["group", "model", "layer", "id"], keep="last")
@@ -280,39 +264,56 @@ def verdict_rows(groups: dict[str, list[Run]]) -> pd.DataFrame:
     )
 
 
+def _origin(group: str, run: Run) -> dict[str, Any]:
+    """Returns what all verdicts of a run have in common."""
+    pack, corpus = run["stimuli"] or {}, run["corpus"] or {}
+    return {
+        "group": group,
+        "model": run["model"],
+        "experiment": run["experiment"],
+        "layer": run["layer"],
+        "span": run["span"],
+        "seed": run["seed"],
+        "pack": pack.get("name"),
+        "pack_sha256": pack.get("sha256"),
+        "corpus": corpus.get("name"),
+        "corpus_sha256": corpus.get("sha256"),
+        "author": corpus.get("author"),
+        "code": code_version(run),
+        "time": str(run["provenance"]["time"]),
+        "path": run["path"],
+    }
+
+
 def parts(groups: dict[str, list[Run]], rows: pd.DataFrame) -> list[Part]:
-    """One part per group and model."""
-    found = []
+    """Returns one part per group and model."""
+    all_parts = []
     for group, runs in groups.items():
         for model in dict.fromkeys(run["model"] for run in runs):
-            mine = sorted(
-                (run for run in runs if run["model"] == model),
-                key=lambda r: str(r["provenance"]["time"]),
-            )
-            sizes = {
-                run["layer"]: {k: run["metrics"][k] for k in SIZES}
-                for run in mine
-                if all(k in run["metrics"] for k in SIZES)
-            }
-            n_layers = depth(mine)
+            of_model = [run for run in runs if run["model"] == model]
+            of_model.sort(key=lambda run: str(run["provenance"]["time"]))
+            n_layers = depth(of_model)
             two_thirds = None if n_layers is None else resolve_layer("auto", n_layers)
-            stands = rows[(rows["group"] == group) & (rows["model"] == model) & rows["stands"]]
-            frame = pd.DataFrame(
-                [{"layer": layer, **size} for layer, size in sorted(sizes.items())],
-                columns=["layer", *SIZES],
-            )
-            found.append(Part(group, model, mine, stands, frame, n_layers, two_thirds))
-    return found
+            newest = rows[(rows["group"] == group) & (rows["model"] == model) & rows["stands"]]
+            sizes = _sizes(of_model)
+            all_parts.append(Part(group, model, of_model, newest, sizes, n_layers, two_thirds))
+    return all_parts
+
+
+def _sizes(runs: Sequence[Run]) -> pd.DataFrame:
+    """Returns SIZES by layer, of the last run at each layer that has them."""
+    by_layer = {
+        run["layer"]: {"layer": run["layer"], **{k: run["metrics"][k] for k in SIZES}}
+        for run in runs
+        if all(k in run["metrics"] for k in SIZES)
+    }
+    rows = [by_layer[layer] for layer in sorted(by_layer)]
+    return pd.DataFrame(rows, columns=["layer", *SIZES])
 
 
 def replaced(rows: pd.DataFrame) -> list[tuple[str, str]]:
-    """(older, newer) folders of runs that measured the same thing."""
+    """Returns the (older, newer) folders of runs that measured the same thing."""
     keys = ["group", "model", "layer", "id"]
     newest = rows[rows["stands"]].set_index(keys)["path"].to_dict()
-    older = rows[~rows["stands"]]
-    return sorted(
-        {
-            (str(row["path"]), str(newest[tuple(row[k] for k in keys)]))
-            for row in older.to_dict("records")
-        }
-    )
+    older = rows[~rows["stands"]].to_dict("records")
+    return sorted({(str(row["path"]), str(newest[tuple(row[k] for k in keys)])) for row in older})

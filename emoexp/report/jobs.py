@@ -1,4 +1,4 @@
-"""Which jobs were to run and which did: failed, killed, missing."""
+"""The jobs of a report: which were to run, and which failed, were killed or are missing."""
 
 from __future__ import annotations
 
@@ -33,9 +33,12 @@ class Trouble:
 
 @dataclass(frozen=True)
 class Jobs:
-    """Attributes:
-    expected: how many runs there should be: those of the sweeps, and each that belongs to none.
-    finished: how many there are.
+    """How many runs there should be and how many there are.
+
+    Attributes:
+        expected: runs that there should be: those of the sweeps, and each that belongs to none.
+        finished: runs that have finished.
+        troubles: the others.
     """
 
     expected: int
@@ -43,6 +46,7 @@ class Jobs:
     troubles: list[Trouble]
 
     def summary(self) -> str:
+        """Returns how many runs finished, and what became of the others."""
         counts = Counter(trouble.state for trouble in self.troubles)
         return f"{self.finished} of {self.expected} runs finished" + "".join(
             f", {counts[state]} {state}" for state in ORDER if counts[state]
@@ -50,60 +54,52 @@ class Jobs:
 
 
 def last_line(text: str) -> str:
-    """The last line that says something, cut to 300 characters."""
+    """Returns the last line that is not empty, cut to 300 characters."""
     lines = [line.strip() for line in text.splitlines() if line.strip()]
     return lines[-1][:300] if lines else ""
 
 
 def _trouble(run: Run, runs: Sequence[Run]) -> Trouble:
+    """Returns what became of a run that did not finish, and where it was run again."""
+    state, path = NAMES[run["state"]], run["path"]
     if run["state"] == UNREADABLE:
-        return Trouble(
-            NAMES[UNREADABLE], Path(run["path"]).name, last_line(run["error"]), run["path"]
-        )
-    where = run.get("where", {})
-    place = "".join(f", {name} {where[name]}" for name in ("host", "pid") if where.get(name))
-    why = (
-        last_line(run.get("error") or "")
-        or f"started {run.get('started') or run['provenance']['time']}{place}"
-    )
-    again = [
-        other["path"]
-        for other in runs
-        if other["state"] == SUCCESS
-        and run.get("identity")
-        and other.get("identity") == run["identity"]
-    ]
+        return Trouble(state, Path(path).name, last_line(run["error"]), path)
+    why = last_line(run.get("error") or "")
+    if not why:
+        where = run.get("where", {})
+        place = "".join(f", {name} {where[name]}" for name in ("host", "pid") if where.get(name))
+        why = f"started {run.get('started') or run['provenance']['time']}{place}"
+    if identity := run.get("identity"):
+        finished = [other for other in runs if other["state"] == SUCCESS]
+        again = [other["path"] for other in finished if other.get("identity") == identity]
+        if again:
+            why += f" (finished in {again[-1]})"
     layer = run["layer"] if run["layer"] is not None else "not resolved"
-    job = f"{run['experiment']}, {run['model']}, layer {layer}"
-    return Trouble(
-        NAMES[run["state"]],
-        job,
-        why + (f" (finished in {again[-1]})" if again else ""),
-        run["path"],
-    )
+    return Trouble(state, f"{run['experiment']}, {run['model']}, layer {layer}", why, path)
 
 
 def look(directories: Sequence[Path], runs: Sequence[Run]) -> Jobs:
-    """Expected against found, over the sweeps below the directories and the single runs."""
+    """Compares the runs with those that there should be: those of the sweeps below the directories,
+    and each that belongs to no sweep."""
     troubles = [_trouble(run, runs) for run in runs if run["state"] != SUCCESS]
     sweeps = {
         path.parent.resolve()
         for directory in directories
         for path in directory.glob(f"**/{runs_on_disk.SWEEP}")
     }
-    found = {Path(run["path"]).resolve() for run in runs}
+    folders = {Path(run["path"]).resolve() for run in runs}
     absent = {
         place: sweep
         for sweep in sorted(sweeps)
         for place in runs_on_disk.expected_places(sweep)
-        if place not in found
+        if place not in folders
     }
     for place, sweep in absent.items():
-        state, why = (
-            (SILENT, "it ended before it wrote a result.json")
-            if place.exists()
-            else (MISSING, "there is no folder of it")
-        )
-        troubles.append(Trouble(state, str(place.relative_to(sweep)), why, str(place)))
+        job = str(place.relative_to(sweep))
+        if place.exists():
+            why = "it ended before it wrote a result.json"
+            troubles.append(Trouble(SILENT, job, why, str(place)))
+        else:
+            troubles.append(Trouble(MISSING, job, "there is no folder of it", str(place)))
     troubles.sort(key=lambda trouble: (ORDER.index(trouble.state), trouble.path))
     return Jobs(len(runs) + len(absent), sum(run["state"] == SUCCESS for run in runs), troubles)

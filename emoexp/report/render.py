@@ -1,5 +1,5 @@
-"""The blocks of a report as one self-contained HTML page, or as Markdown with its figures beside
-it."""
+"""The blocks of a report as one HTML page that needs no other file, or as Markdown with its figures
+beside it."""
 
 from __future__ import annotations
 
@@ -17,13 +17,14 @@ DPI = 120
 
 
 def png(block: FigureBlock) -> str:
+    """Returns the figure as a PNG in base64."""
     buffer = io.BytesIO()
     block.figure.savefig(buffer, format="png", dpi=DPI)
     return base64.b64encode(buffer.getvalue()).decode()
 
 
 def html(title: str, blocks: Sequence[Block]) -> str:
-    """One page that needs no other file and no network; every text is escaped."""
+    """Returns one page that needs no other file and no network; every text is escaped."""
     environment = Environment(
         loader=FileSystemLoader(Path(__file__).parent),
         autoescape=True,
@@ -38,7 +39,7 @@ def html(title: str, blocks: Sequence[Block]) -> str:
 
 
 def escaped(text: str) -> str:
-    """Plain text for Markdown: nothing in it becomes markup, a link or a new column."""
+    """Returns plain text for Markdown: nothing in it becomes markup, a link or a new column."""
     return re.sub(r"([\\`*_\[\]<>|#~])", r"\\\1", " ".join(text.split()))
 
 
@@ -46,8 +47,14 @@ def _row(cells: Sequence[Cell]) -> str:
     return "| " + " | ".join(escaped(cell.text) for cell in cells) + " |"
 
 
+def _table(block: TableBlock) -> str:
+    sides = (" :-- " if k < block.left else " --: " for k in range(len(block.columns)))
+    head = _row([Cell(name) for name in block.columns])
+    return "\n".join([head, f"|{'|'.join(sides)}|", *map(_row, block.rows)])
+
+
 def markdown(title: str, blocks: Sequence[Block], folder: Path) -> str:
-    """Markdown; its figures are saved into `folder`."""
+    """Returns the report as Markdown, and saves its figures into `folder`."""
     lines = [f"# {escaped(title)}"]
     for block in blocks:
         if isinstance(block, Heading):
@@ -55,16 +62,7 @@ def markdown(title: str, blocks: Sequence[Block], folder: Path) -> str:
         elif isinstance(block, Text):
             lines.append(escaped(block.text))
         elif isinstance(block, TableBlock):
-            rule = (
-                "|"
-                + "|".join(
-                    " :-- " if k < block.left else " --: " for k in range(len(block.columns))
-                )
-                + "|"
-            )
-            lines.append(
-                "\n".join([_row([Cell(c) for c in block.columns]), rule, *map(_row, block.rows)])
-            )
+            lines.append(_table(block))
         else:
             block.figure.savefig(folder / block.name, dpi=DPI)
             lines.append(f"![{escaped(block.caption)}]({block.name})")

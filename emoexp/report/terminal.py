@@ -1,4 +1,4 @@
-"""The report in a terminal: what went wrong, then criteria down and layers across."""
+"""The report in a terminal: what went wrong, then tables of criteria by layers."""
 
 from __future__ import annotations
 
@@ -19,17 +19,18 @@ COLOURS = {"good": "green", "weak": "yellow"}
 
 
 def _cell(verdict: dict[str, Any] | None) -> str:
+    """Returns a verdict's value and mark, coloured by what it is worth."""
     text, kind = marked(verdict)
     return f"[{COLOURS[kind]}]{text}[/]" if kind in COLOURS else text
 
 
 def layer_table(part: Part) -> Table:
-    """V1 to V11 by layer, and the effect ratio below."""
-    caption = "* passes and is informative   ~ passes, but so does noise   plain: fails"
+    """Lays out V1 to V11 by layer, and the effect ratio below."""
+    caption = "* passes and is informative   ~ passes, not above its null   plain: fails"
     run = part.runs[-1]
-    title = f"{part.model}, span {run['span']}, seed {run['seed']}" + (
-        f" [{part.group}]" if part.group else ""
-    )
+    title = f"{part.model}, span {run['span']}, seed {run['seed']}"
+    if part.group:
+        title += f" [{part.group}]"
     table = Table(
         title=escape(title), title_justify="left", caption=caption, caption_justify="left"
     )
@@ -37,34 +38,31 @@ def layer_table(part: Part) -> Table:
     layers = part.layers
     for layer in layers:
         table.add_column(str(layer), justify="right")
-    found = [part.at(layer) for layer in layers]
-    names = {v["id"]: v["name"] for at in found for v in at.values()}
+    verdicts = [part.at(layer) for layer in layers]
+    names = {v["id"]: v["name"] for at in verdicts for v in at.values()}
     for identifier in in_order(names):
-        table.add_row(
-            f"{identifier} {names[identifier]}", *(_cell(at.get(identifier)) for at in found)
-        )
+        cells = (_cell(at.get(identifier)) for at in verdicts)
+        table.add_row(f"{identifier} {names[identifier]}", *cells)
     if not part.sizes.empty:
         sizes = {int(size["layer"]): size for size in part.sizes.to_dict("records")}
         for name, key in (
             ("effect ratio, emotions over isotropic", "effect_ratio"),
             ("mean |delta Elo|", "mean_abs_delta_elo"),
         ):
-            table.add_row(
-                name, *(f"{sizes[layer][key]:.1f}" if layer in sizes else "-" for layer in layers)
-            )
-    table.add_row("passed", *(f"{sum(v['passed'] for v in at.values())}/{len(at)}" for at in found))
+            cells = (f"{sizes[layer][key]:.1f}" if layer in sizes else "-" for layer in layers)
+            table.add_row(name, *cells)
+    passed = (f"{sum(v['passed'] for v in at.values())}/{len(at)}" for at in verdicts)
+    table.add_row("passed", *passed)
     return table
 
 
 def found_line(run: Run) -> str:
-    """What a run that stands in no table by layer had found."""
-    values = [
-        f"{v['id']} {marked(v).text}"
-        for v in sorted(run["verdicts"], key=lambda v: int(v["id"][1:]))
-    ]
-    return f"{name_of(run)}: " + ", ".join(
-        [*values, *[f"{len(run['metrics'])} metrics"] * bool(run["metrics"])]
-    )
+    """Returns the values that a run found which is in no table by layer."""
+    verdicts = sorted(run["verdicts"], key=lambda v: int(v["id"][1:]))
+    values = [f"{v['id']} {marked(v).text}" for v in verdicts]
+    if run["metrics"]:
+        values.append(f"{len(run['metrics'])} metrics")
+    return f"{name_of(run)}: {', '.join(values)}"
 
 
 def show(
@@ -76,8 +74,14 @@ def show(
     partial: Sequence[Run] = (),
     without: Sequence[Run] = (),
 ) -> None:
-    """Failed, killed and missing jobs first, and what they had found; then one table per model and
-    group."""
+    """Prints failed, killed and missing jobs first, and what they found; then one table per model
+    and group.
+
+    Args:
+        older: how many pairs of runs measured the same thing.
+        partial: runs that failed with something found.
+        without: finished runs that have no layer.
+    """
     for trouble in jobs.troubles:
         console.print(
             f"[red]{trouble.state}[/] {escape(trouble.job)}: {escape(trouble.why)}"

@@ -86,7 +86,12 @@ def bradley_terry(wins: np.ndarray) -> np.ndarray:
         gradient = (expit(gap) - wins).sum(1) + precision * theta
         return float(loss + 0.5 * precision * theta @ theta), gradient
 
-    start, options = np.zeros(len(wins)), {"maxiter": 2000, "ftol": 1e-14, "gtol": 1e-9}
-    fit = minimize(objective, start, jac=True, method="L-BFGS-B", options=options)
+    fit = minimize(
+        objective,
+        np.zeros(len(wins)),
+        jac=True,
+        method="L-BFGS-B",
+        options={"maxiter": 2000, "ftol": 1e-14, "gtol": 1e-9},
+    )
     theta = np.asarray(fit.x)
     return ELO_MEAN + ELO_SCALE * (theta - theta.mean())

@@ -207,7 +207,7 @@ def _faults(raw: dict[str, Any]) -> Iterator[str]:
 
 
 def _text_faults(raw: dict[str, Any]) -> Iterator[str]:
-    """Yields a fault for each part that must be a text and is none."""
+    """Yields a fault for each part that must be a text and is not one."""
     for key in TEXTS:
         if not is_text(raw.get(key)):
             yield f"{key} must be a text"
@@ -288,7 +288,7 @@ def _field_faults(raw: dict[str, Any], scene: dict[str, Any]) -> Iterator[str]:
 
 
 def _template_fields(template: str) -> dict[str, bool]:
-    """Returns the fields of a template, and whether each is always plain: without a format.
+    """Returns the fields of a template, each with whether it is always without a format.
 
     Raises:
         ValueError: the braces do not match.

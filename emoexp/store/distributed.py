@@ -1,7 +1,7 @@
 """Several processes of one torchrun launch that compute together (tensor parallelism): the first
 locks, writes and prints.
 
-Every process has to run every forward pass, so all of them must compute the same rows; `agreed`
+Every process has to run every forward pass, so all of them must compute the same rows; `broadcast`
 makes sure of that.
 """
 

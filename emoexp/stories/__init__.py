@@ -1,2 +1,1 @@
-"""Story corpora: generated, imported or bundled with a pack; what is rejected and why; how many
-stories a vector needs."""
+"""Story corpora: generated, imported or bundled with a pack; what is rejected and why."""

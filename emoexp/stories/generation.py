@@ -1,9 +1,9 @@
 """Story generation: one answer of several stories for each emotion and topic, and one of neutral
 dialogues for each topic.
 
-The author is the subject model in process (subject.py) or a server (server.py). A killed run loses
-the answers in flight and nothing else; two runs at once share the work. This module does not import
-torch: a server needs none.
+The author is the subject model in process (subject.py) or a server
+(emoexp/models/openai_client.py). A killed run loses the answers in flight and nothing else; two
+runs at once share the work. This module does not import torch: a server needs none.
 """
 
 from __future__ import annotations

@@ -8,6 +8,7 @@ errors that emoexp/stimuli/paper/published.py states.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -27,6 +28,9 @@ from emoexp.store.record import SavedRun
 from emoexp.study.experiment import Bootstrap, values_of
 from emoexp.study.result import Result
 
+EXEMPLARS = ("blissful", "hostile")
+Row = dict[str, Any]
+Statistic = Callable[[np.ndarray], float]
 WEAK = 0.5
 """A published trend with a smaller |Spearman| has no sign worth agreeing with."""
 
@@ -65,8 +69,9 @@ def compare_with_paper(run: SavedRun, draws: Bootstrap) -> Result:
 
 
 def elo(ratings: np.ndarray, draws: Bootstrap) -> Result:
-    """Our Elos with Claude's, post-trained and base; activities are the units. Claude's own two,
-    for comparison.
+    """Compares our Elos with Claude's, post-trained and base, and those two with each other.
+
+    Activities are the units.
 
     Args:
         ratings: (activity,), in the pack's order, which is the paper's.
@@ -104,7 +109,7 @@ def _category_means(ratings: np.ndarray) -> np.ndarray:
 
 
 def implicit(matrix: np.ndarray, names: Sequence[str], draws: Bootstrap) -> Result:
-    """Our cosines of scenario and probe with Claude's; scenarios are the units of the interval.
+    """Compares our cosines of scenario and probe with Claude's; scenarios are the units.
 
     The diagonal makes for agreement whatever the rest is like, so it is left out of the first row.
     The null of that row gives the emotions other names (rows and columns alike); that of all cells
@@ -123,47 +128,29 @@ def implicit(matrix: np.ndarray, names: Sequence[str], draws: Bootstrap) -> Resu
     def with_diagonal(i: np.ndarray) -> float:
         return pearson(matrix[i].ravel(), theirs[i].ravel())
 
-    def row(
-        what: str, statistic: Callable[[np.ndarray], float], n_cells: int, null: list[float]
-    ) -> dict[str, object]:
-        return _row(
-            what,
-            statistic(np.arange(n)),
-            bootstrap(n, statistic, draws.draws, draws.seed),
-            central(np.array(null)),
-            n_cells,
-        )
+    def row(what: str, statistic: Statistic, n_cells: int, null: list[float]) -> Row:
+        interval = bootstrap(n, statistic, draws.draws, draws.seed)
+        return _row(what, statistic(np.arange(n)), interval, central(np.array(null)), n_cells)
 
+    renamed = [pearson(matrix[np.ix_(p, p)][off], theirs[off]) for p in orders]
+    moved = [pearson(matrix[p].ravel(), theirs.ravel()) for p in orders]
     rows = [
-        row(
-            "off the diagonal",
-            without_diagonal,
-            int(off.sum()),
-            [pearson(matrix[np.ix_(p, p)][off], theirs[off]) for p in orders],
-        ),
-        row(
-            "all cells",
-            with_diagonal,
-            off.size,
-            [pearson(matrix[p].ravel(), theirs.ravel()) for p in orders],
-        ),
+        row("off the diagonal", without_diagonal, int(off.sum()), renamed),
+        row("all cells", with_diagonal, off.size, moved),
     ]
     return Result(
         metrics={
-            "agreement_implicit_off_diagonal": without_diagonal(np.arange(n)),
-            "agreement_implicit": with_diagonal(np.arange(n)),
+            "agreement_implicit_off_diagonal": rows[0]["r"],
+            "agreement_implicit": rows[1]["r"],
         },
         tables={"agreement_implicit": pd.DataFrame(rows)},
     )
 
 
 def numeric(
-    keys: Sequence[str],
-    probes: Sequence[str],
-    curves: Sequence[np.ndarray],
-    draws: Bootstrap,
+    keys: Sequence[str], probes: Sequence[str], curves: Sequence[np.ndarray], draws: Bootstrap
 ) -> Result:
-    """Our curves with Claude's, template by template and probe by probe.
+    """Compares our curves with Claude's, template by template and probe by probe.
 
     V5's expected signs are those of Claude's trends, so V5 counts the agreeing signs already; here
     they are counted among the trends that are not weak. The null gives each template's values
@@ -172,68 +159,61 @@ def numeric(
     Args:
         curves: for each key the cosines, (value, probe).
     """
-    paper, trends = published.numeric(), published.numeric_trends()
+    paper = published.numeric()
     theirs = [np.stack([paper[key].curves[p] for p in probes], 1) for key in keys]
-    ours_rho = np.array([[spearman(np.arange(len(c)), column) for column in c.T] for c in curves])
-    their_rho = np.array([[trends[key][p] for p in probes] for key in keys])
-    clear = np.abs(their_rho) >= WEAK
+    table = _trends(keys, probes, curves)
 
     def r_of(orders: Sequence[np.ndarray]) -> np.ndarray:
-        return np.array(
-            [
-                np.diag(correlate_columns(c[o], t))
-                for c, t, o in zip(curves, theirs, orders, strict=True)
-            ]
-        )
+        pairs = zip(curves, theirs, orders, strict=True)
+        return np.array([np.diag(correlate_columns(c[o], t)) for c, t, o in pairs])
 
-    r, rng = r_of([np.arange(len(c)) for c in curves]), draws.rng()
-    null = central(
-        np.array(
-            [
-                r_of([rng.permutation(len(c)) for c in curves]).mean()
-                for _ in range(draws.permutations)
-            ]
-        )
-    )
-    cells = r.ravel()
-    mean = _row(
-        "mean r over curves",
-        float(cells.mean()),
-        bootstrap(cells.size, lambda i: float(cells[i].mean()), draws.draws, draws.seed),
-        null,
-        cells.size,
-    )
-    table = [
-        {
-            "template": key,
-            "probe": p,
-            "r": float(r[i, k]),
-            "spearman": float(ours_rho[i, k]),
-            "published_spearman": float(their_rho[i, k]),
-            "published_is_weak": not clear[i, k],
-        }
-        for i, key in enumerate(keys)
-        for k, p in enumerate(probes)
+    rng = draws.rng()
+    cells = r_of([np.arange(len(c)) for c in curves]).ravel()
+    null = [
+        r_of([rng.permutation(len(c)) for c in curves]).mean() for _ in range(draws.permutations)
     ]
-    agree = (np.sign(ours_rho) == np.sign(their_rho))[clear]
+    interval = bootstrap(cells.size, lambda i: float(cells[i].mean()), draws.draws, draws.seed)
+    noise = central(np.array(null))
+    mean = _row("mean r over curves", float(cells.mean()), interval, noise, cells.size)
+    clear = table[~table["published_is_weak"]]
+    agree = np.sign(clear["spearman"]) == np.sign(clear["published_spearman"])
+    table.insert(2, "r", cells)
     return Result(
         metrics={
             "agreement_numeric_mean_r": float(cells.mean()),
             "agreement_numeric_clear_signs": float(agree.sum()),
             "agreement_numeric_clear": float(agree.size),
         },
-        tables={
-            "agreement_numeric": pd.DataFrame([mean]),
-            "agreement_numeric_curves": pd.DataFrame(table),
-        },
+        tables={"agreement_numeric": pd.DataFrame([mean]), "agreement_numeric_curves": table},
     )
+
+
+def _trends(
+    keys: Sequence[str], probes: Sequence[str], curves: Sequence[np.ndarray]
+) -> pd.DataFrame:
+    """Our Spearman of each curve beside the published one."""
+    trends = published.numeric_trends()
+    rows = []
+    for key, curve in zip(keys, curves, strict=True):
+        for probe, column in zip(probes, curve.T, strict=True):
+            theirs = float(trends[key][probe])
+            rows.append(
+                {
+                    "template": key,
+                    "probe": probe,
+                    "spearman": spearman(np.arange(len(curve)), column),
+                    "published_spearman": theirs,
+                    "published_is_weak": abs(theirs) < WEAK,
+                }
+            )
+    return pd.DataFrame(rows)
 
 
 def correlation(
     names: Sequence[str], probes: np.ndarray, r: np.ndarray, draws: Bootstrap
 ) -> Result:
-    """Our probe values of blissful and hostile over the activities with Claude's, and our r of the
-    emotions that Figure 4 names.
+    """Compares our probe values of blissful and hostile over the activities with Claude's, and our
+    r of the emotions that Figure 4 names.
 
     The second can be high where the Elos do not agree at all: it is enough that either model
     prefers what evokes pleasant emotions.
@@ -245,103 +225,72 @@ def correlation(
     """
     paper, labelled = published.activities(), published.correlations().labelled
     place = {name: i for i, name in enumerate(names)}
-    rows = [
-        compare(
-            f"{e} probe over activities: ours, Claude {which}",
-            probes[:, place[e]],
-            getattr(paper, f"{e}_{kind}"),
-            draws,
-        )
-        for e in ("blissful", "hostile")
-        if e in place
-        for kind, which in (("post", "post-trained"), ("base", "base"))
-    ]
-    metrics = {
-        f"agreement_probe_{row['comparison'].split()[0]}": row["r"]
-        for row in rows
-        if row["comparison"].endswith("post-trained")
-    }
+    rows, metrics = [], {}
+    for emotion in (e for e in EXEMPLARS if e in place):
+        for kind, which in (("post", "post-trained"), ("base", "base")):
+            what = f"{emotion} probe over activities: ours, Claude {which}"
+            theirs = getattr(paper, f"{emotion}_{kind}")
+            rows.append(compare(what, probes[:, place[emotion]], theirs, draws))
+            if kind == "post":
+                metrics[f"agreement_probe_{emotion}"] = rows[-1]["r"]
     if len(both := [e for e in labelled if e in place]) >= 3:
-        rows.append(
-            compare(
-                "r with Elo, of the labelled emotions",
-                np.array([r[place[e]] for e in both]),
-                np.array([labelled[e] for e in both]),
-                draws,
-            )
-        )
+        ours, theirs = np.array([r[place[e]] for e in both]), np.array([labelled[e] for e in both])
+        rows.append(compare("r with Elo, of the labelled emotions", ours, theirs, draws))
         metrics["agreement_correlations"] = rows[-1]["r"]
-    return Result(
-        metrics=metrics, tables={"agreement_correlations": pd.DataFrame(rows)} if rows else {}
-    )
+    tables = {"agreement_correlations": pd.DataFrame(rows)} if rows else {}
+    return Result(metrics=metrics, tables=tables)
 
 
 def steering(
     emotions: pd.DataFrame, isotropic: pd.DataFrame, steered: Sequence[int], span: str
 ) -> Result:
-    """Delta Elo of the exemplars on the paper's own half of the activities, beside the published
-    ones; no r, for Figure 4 names no disc.
+    """Compares delta Elo of the exemplars on the paper's own half of the activities with Claude's.
 
-    The range is of the isotropic directions' delta Elo. Elo points are not alike between models: a
-    model with weak preferences moves by few.
+    There is no r, for Figure 4 names no disc. The range is of the isotropic directions' delta Elo.
+    Elo points are not alike between models: a model with weak preferences moves by few.
 
     Args:
         emotions, isotropic: rows with `direction`, `r` and `delta_elo`.
         steered: indices of the steered half of the pack's activities.
     """
+    refused = "no agreement of steering with the paper's"
     if span != SteeringSpan.steered_activity.value:
-        return Result(
-            notes=[f"no agreement of steering with the paper's: span={span} is not its span"]
-        )
+        return Result(notes=[f"{refused}: span={span} is not its span"])
     if tuple(steered) != published.activities().steered:
-        return Result(
-            notes=[
-                "no agreement of steering with the paper's: the pack's steered half, from a file,"
-                " is another than the digitised one"
-            ]
-        )
-    paper, said = published.steering(), published.numbers()["preference_steering"]
+        half = "the pack's steered half, from a file, is another than the digitised one"
+        return Result(notes=[f"{refused}: {half}"])
+    paper, stated = published.steering(), published.numbers()["preference_steering"]
     noise = central(isotropic["delta_elo"].to_numpy())
     change = dict(zip(emotions["direction"], emotions["delta_elo"], strict=True))
     rows = [
-        {
-            "quantity": f"delta Elo, {e}",
-            "ours": float(change[e]),
-            "Claude": float(said[f"delta_elo_{e}"]),
-            "isotropic_low": noise.low,
-            "isotropic_high": noise.high,
-        }
-        for e in ("blissful", "hostile")
+        (f"delta Elo, {e}", float(change[e]), float(stated[f"delta_elo_{e}"]), *noise)
+        for e in EXEMPLARS
         if e in change
     ]
-    for what, of in (
-        ("delta Elo per unit of r", _slope),
-        ("mean |delta Elo|", lambda _, d: float(np.abs(d).mean())),
-        ("r of r and delta Elo", pearson),
-    ):
+    statistics = {
+        "delta Elo per unit of r": _slope,
+        "mean |delta Elo|": lambda _, d: float(np.abs(d).mean()),
+        "r of r and delta Elo": pearson,
+    }
+    for what, of in statistics.items():
         ours, null = (
             of(part["r"].to_numpy(), part["delta_elo"].to_numpy()) for part in (emotions, isotropic)
         )
-        rows.append(
-            {
-                "quantity": what,
-                "ours": ours,
-                "Claude": of(paper.r, paper.delta_elo),
-                "isotropic_low": null,
-                "isotropic_high": null,
-            }
-        )
-    return Result(tables={"agreement_steering": pd.DataFrame(rows)})
+        rows.append((what, ours, of(paper.r, paper.delta_elo), null, null))
+    columns = ["quantity", "ours", "Claude", "isotropic_low", "isotropic_high"]
+    return Result(tables={"agreement_steering": pd.DataFrame(rows, columns=columns)})
 
 
 def _slope(r: np.ndarray, delta: np.ndarray) -> float:
-    """Least squares, in Elo points."""
+    """Least-squares slope of delta Elo on r, in Elo points."""
     return float(np.polyfit(r, delta, 1)[0])
 
 
-def compare(what: str, ours: np.ndarray, theirs: np.ndarray, draws: Bootstrap) -> dict:
-    """One row: r of two numbers of the same units (activities, emotions), its interval over them,
-    and its null, with ours permuted."""
+def compare(what: str, ours: np.ndarray, theirs: np.ndarray, draws: Bootstrap) -> Row:
+    """Returns one row: r of two numbers of the same units, its interval over them, and its null.
+
+    The null permutes ours. Units are activities or emotions.
+    """
     n, rng = len(ours), draws.rng()
     null = correlate_columns(
         np.stack([rng.permutation(ours) for _ in range(draws.permutations)], 1), theirs
@@ -355,7 +304,7 @@ def compare(what: str, ours: np.ndarray, theirs: np.ndarray, draws: Bootstrap) -
     )
 
 
-def _row(what: str, r: float, interval: Interval, null: Interval, n: int) -> dict:
+def _row(what: str, r: float, interval: Interval, null: Interval, n: int) -> Row:
     return {
         "comparison": what,
         "n": n,

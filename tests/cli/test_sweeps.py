@@ -15,8 +15,10 @@ import pytest
 from emoexp.cli.main import group_layers
 from emoexp.errors import EmoexpError
 from emoexp.store import runs
+from emoexp.store.record import RunStatus
 from emoexp.store.runs import RunState
 from tests.cli.test_cli import emoexp
+from tests.helpers.records import record as started
 
 SMOKE = ("experiment=implicit", "scale=smoke", "emotions=core12", "scale.stories_per_emotion=2")
 
@@ -45,9 +47,9 @@ def test_the_identity_is_what_changes_a_number() -> None:
 
 def test_running_killed_failed_and_missing_are_told_apart(tmp_path: Path) -> None:
     assert runs.state_of(tmp_path).state is RunState.missing
-    (tmp_path / "result.json").write_text(json.dumps({"status": "started"}))
+    started().save(tmp_path)
     holding = (
-        "import sys, time; from pathlib import Path; from emoexp import runs\n"
+        "import sys, time; from pathlib import Path; from emoexp.store import runs\n"
         f"with runs.run_lock(Path({str(tmp_path)!r})):\n print('held', flush=True); time.sleep(60)"
     )
     process = subprocess.Popen((sys.executable, "-c", holding), stdout=subprocess.PIPE, text=True)
@@ -59,9 +61,9 @@ def test_running_killed_failed_and_missing_are_told_apart(tmp_path: Path) -> Non
     process.send_signal(signal.SIGKILL)
     process.wait()
     assert runs.state_of(tmp_path).state is RunState.killed
-    for status in ("success", "error"):
-        (tmp_path / "result.json").write_text(json.dumps({"status": status}))
-        assert runs.state_of(tmp_path).state.value == status
+    for status in (RunStatus.success, RunStatus.error):
+        started(status=status).save(tmp_path)
+        assert runs.state_of(tmp_path).state.value == status.value
 
 
 def test_the_same_sweep_does_only_what_is_missing_or_failed(tmp_path: Path) -> None:

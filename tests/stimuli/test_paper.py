@@ -16,8 +16,9 @@ import pytest
 
 from emoexp.errors import EmoexpError
 from emoexp.models.prompts import fill
-from emoexp.stimuli import BUNDLED, artifacts_root, load_stimuli, paper
+from emoexp.stimuli import BUNDLED, artifacts_root, load_stimuli
 from emoexp.stimuli.__main__ import main
+from emoexp.stimuli.paper import build as paper
 from emoexp.stimuli.paper import published
 from emoexp.stimuli.paper.page import parse_page
 from emoexp.stimuli.paper.proof import (
