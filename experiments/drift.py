@@ -19,7 +19,7 @@ from emoexp.config import ReplySpan
 from emoexp.errors import require
 from emoexp.stats.drift import degenerate_shares, rows_by_strength
 from emoexp.stats.labels import EMOTIONS, ISOTROPIC, UNSTEERED
-from emoexp.steering.drift_texts import continue_openings, emotions_to_steer
+from emoexp.steering.drift_texts import DriftPlan, continue_openings, emotions_to_steer
 from emoexp.steering.sets import DirectionSets, check_strength, numbered
 from emoexp.steering.trajectories import TextSampling
 from emoexp.study.experiment import Bootstrap, Tables, Validation
@@ -86,7 +86,8 @@ class Drift(Validation):
         limits, sets = (self.max_new_tokens, self.temperature, self.top_p), DirectionSets.of(parts)
         sampling = TextSampling(*limits, self.steered)
         drawn = self.strengths, sampling, self.samples, seed
-        texts = continue_openings(model, study.stimuli, study.artifacts, vectors, sets, *drawn)
+        plan = DriftPlan(model, study.stimuli, vectors, sets, *drawn)
+        texts = continue_openings(plan, study.artifacts)
         return {
             "drift_curves": texts.curves(self.smooth, config.scale.bootstrap_draws, seed),
             "drift_maps": texts.maps(),

@@ -38,12 +38,14 @@ def as_plain(config: Config) -> dict[str, Any]:
 def started_record(config: Config, name: str) -> RunRecord:
     """Returns the record of a run that is about to start."""
     plain = as_plain(config)
+    # a NaN or an infinity in a setting, which JSON cannot hold, is kept as text
+    settings = json.loads(json.dumps(plain["experiment"]), parse_constant=str)
     return RunRecord(
         experiment=name,
         model=config.model.name,
         span=config.span.kind.value,
         seed=config.seed,
-        settings=plain["experiment"],
+        settings=settings,
         identity=runs.identity_of(name, plain),
         code=runs.code_hash(),
         where=runs.host_info(),
@@ -84,10 +86,7 @@ def run(
             record.status = RunStatus.success
         except BaseException as error:
             fail_record(record, error)
-            if (before := getattr(error, "partial", None)) is not None:
-                keep(record, before, study, directory)
-            if wrong := record.drop_not_finite():
-                record.error = f"{record.error}; not a number: {', '.join(wrong)}"
+            keep_partial(record, error, study, directory)
             raise
         finally:
             record.ended = runs.now()
@@ -137,6 +136,14 @@ def fail_record(record: RunRecord, error: BaseException) -> None:
     record.error = f"{type(error).__name__}: {error}"
     if isinstance(error, SystemExit):  # submitit ends a job like this after it has requeued it
         record.error = "pre-empted or out of time: queued again"
+
+
+def keep_partial(record: RunRecord, error: BaseException, study: Study, directory: Path) -> None:
+    """Keeps what was found before the error, and names the numbers that are not finite."""
+    if (before := getattr(error, "partial", None)) is not None:
+        keep(record, before, study, directory)
+    if wrong := record.drop_not_finite():
+        record.error = f"{record.error}; not a number: {', '.join(wrong)}"
 
 
 def keep(record: RunRecord, result: Result, study: Study, directory: Path) -> None:

@@ -26,8 +26,8 @@ DPI = 130
 
 
 class View(NamedTuple):
-    """A figure: the table without which there is none, and the function that draws it (or returns
-    None, where there is nothing to draw)."""
+    """A figure: the table without which there is none, and the function that draws it, which returns
+    None where there is nothing to draw."""
 
     table: str
     draw: Callable[[SavedRun], Figure | None]
@@ -244,8 +244,7 @@ VIEWS: dict[str, View] = {
 
 
 def figures_of(run: SavedRun) -> Iterable[tuple[str, Callable[[], Figure | None]]]:
-    """Yields the name of each figure that the run has, and a function that draws it or, where there
-    is nothing to draw, returns None."""
+    """Yields the name of each figure that the run has, and a function that draws it."""
     for name, view in VIEWS.items():
         if view.table in run.names:
             yield name, lambda draw=view.draw: draw(run)  # type: ignore[misc]

@@ -20,6 +20,7 @@ from emoexp.figures.style import (
     DIVERGING,
     INK,
     LARGE,
+    LIGHT,
     MEDIUM,
     NULL_BAND,
     PROPOSED,
@@ -31,7 +32,7 @@ from emoexp.figures.style import (
 )
 from emoexp.stats.steering_grid import Proposal
 
-HALO = [withStroke(linewidth=3.6, foreground="white")]
+HALO = [withStroke(linewidth=3.6, foreground=LIGHT)]
 ROUND = tuple(step * 10.0**power for power in range(-3, 5) for step in (1, 3))
 """Where logarithmic colour bars have ticks."""
 MOST_WRITTEN = 150
@@ -130,7 +131,7 @@ def _mark_proposal(axes: Axes, proposal: Proposal, grid: Grid) -> None:
     column = grid.strengths.index(proposal.cell["strength"])
     row = grid.layers.index(proposal.cell["layer"])
     axes.add_patch(frame(low, high, column, PROPOSED, 3.2))
-    style: dict[str, Any] = {"markersize": 11, "markeredgecolor": "white", "clip_on": False}
+    style: dict[str, Any] = {"markersize": 11, "markeredgecolor": LIGHT, "clip_on": False}
     axes.plot(column + 0.36, row + 0.3, "*", color=PROPOSED, **style)
 
 
@@ -153,7 +154,7 @@ def written(axes: Axes, values: np.ndarray, norm: Normalize, colours: str, digit
     shades = matplotlib.colormaps[colours](norm(values))[..., :3] @ (0.299, 0.587, 0.114)
     style: dict[str, Any] = {"ha": "center", "va": "center", "fontsize": SMALL}
     for (i, j), value in np.ndenumerate(values):
-        colour = "white" if shades[i, j] < 0.5 else INK
+        colour = LIGHT if shades[i, j] < 0.5 else INK
         axes.text(j, i, format(value, digits), color=colour, **style)
 
 

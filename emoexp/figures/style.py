@@ -26,6 +26,8 @@ MODEL_LINES = ("-", "--", ":", "-.")
 another line."""
 HOLLOW = "white"
 """The face of a mark that is not filled."""
+LIGHT = "white"
+"""Text on dark cells, and the edge of marks on a map."""
 DIVERGING, SEQUENTIAL, SHARES = "RdBu_r", "viridis", "cividis"
 """Colour maps: of numbers around a middle, of sizes, of numbers from 0 to 1."""
 

@@ -30,6 +30,7 @@ from emoexp.figures.style import (
     HOLLOW,
     INK,
     LARGE,
+    LIGHT,
     MEDIUM,
     MODEL,
     NEGATIVE,
@@ -73,7 +74,7 @@ def _cells(axes: Axes, matrix: np.ndarray, names: Sequence[str], title: str) -> 
     image = axes.imshow(matrix, cmap=DIVERGING, vmin=-limit, vmax=limit)
     style: dict[str, Any] = {"ha": "center", "va": "center", "fontsize": SMALL}
     for (i, j), value in np.ndenumerate(matrix):
-        colour = "white" if abs(value) > 0.6 * limit else INK
+        colour = LIGHT if abs(value) > 0.6 * limit else INK
         weight = "bold" if j == matrix[i].argmax() else "normal"
         cell = axes.text(j, i, f"{value:.2f}", color=colour, fontweight=weight, **style)
         # It lies inside the axes: measuring it would take longer than drawing it.

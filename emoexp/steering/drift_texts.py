@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -39,69 +41,84 @@ def emotions_to_steer(
     return chosen
 
 
-def continue_openings(
-    model: SubjectModel,
-    stimuli: Stimuli,
-    artifacts: Artifacts,
-    vectors: EmotionVectors,
-    sets: DirectionSets,
-    strengths: Sequence[float],
-    sampling: TextSampling,
-    samples: int,
-    seed: int,
-) -> DriftTexts:
+@dataclass(frozen=True)
+class DriftPlan:
+    """What is continued, and with what.
+
+    Attributes:
+        model: writes the texts, and reads them again unsteered.
+        stimuli: has the openings.
+        vectors: the probes that read the texts; steering is at their layer.
+        sets: the directions; (direction, 1, d_model).
+        strengths: in multiples of the mean residual norm.
+        sampling: how a text is drawn.
+        samples: continuations of each opening.
+        seed: of the texts' random numbers.
+    """
+
+    model: SubjectModel
+    stimuli: Stimuli
+    vectors: EmotionVectors
+    sets: DirectionSets
+    strengths: Sequence[float]
+    sampling: TextSampling
+    samples: int
+    seed: int
+
+    @property
+    def steps(self) -> np.ndarray:
+        """Norm of what is added at each strength; (strength, 1)."""
+        return np.array(self.strengths)[:, None] * self.vectors.residual_norm
+
+    @property
+    def identity(self) -> dict[str, Any]:
+        """What the texts depend on."""
+        sampling = self.sampling
+        drawn = [sampling.max_new_tokens, sampling.temperature, sampling.top_p]
+        return {
+            "model": self.model.identity,
+            "format": self.model.format_identity,
+            "pack": self.stimuli.sha256,
+            "probes": array_key(self.vectors.directions),
+            "layer": self.vectors.layer,
+            "added": array_key(self.sets.directions[:, 0]),
+            "steps": array_key(self.steps),
+            "seed": self.seed,
+            "samples": self.samples,
+            "sampling": [*drawn, sampling.steered.value],
+        }
+
+
+def continue_openings(plan: DriftPlan, artifacts: Artifacts) -> DriftTexts:
     """Continues every opening, unsteered and steered with each direction at each strength.
 
     One artifact row per direction: a killed run resumes where it stopped.
 
-    Args:
-        vectors: the probes that read the texts; steering is at their layer.
-        sets: the directions; (direction, 1, d_model).
-        samples: continuations of each opening.
-
     Raises:
         EmoexpError: the pack has no openings.
     """
-    if not stimuli.drift:
-        raise stimuli.lacking("drift")
-    prompts = [opened(o, model) for o in stimuli.drift for _ in range(samples)]
-    seeds, probes = [text_seed(seed, k) for k in range(len(prompts))], vectors.directions
-    steps, directions = np.array(strengths)[:, None] * vectors.residual_norm, sets.directions[:, 0]
+    model, vectors, sets = plan.model, plan.vectors, plan.sets
+    if not plan.stimuli.drift:
+        raise plan.stimuli.lacking("drift")
+    prompts = [opened(o, model) for o in plan.stimuli.drift for _ in range(plan.samples)]
+    seeds = [text_seed(plan.seed, k) for k in range(len(prompts))]
 
     def row(label: str) -> Row:
         added = np.zeros((1, model.d_model))
         if label != UNSTEERED:
-            added = steps * directions[sets.names.index(label)]
-        return write(model, prompts, seeds, vectors.layer, added, probes, sampling)
+            added = plan.steps * sets.directions[sets.names.index(label), 0]
+        probes = vectors.directions
+        return write(model, prompts, seeds, vectors.layer, added, probes, plan.sampling)
 
-    identity = {
-        "model": model.identity,
-        "format": model.format_identity,
-        "pack": stimuli.sha256,
-        "probes": array_key(probes),
-        "layer": vectors.layer,
-        "added": array_key(directions),
-        "steps": array_key(steps),
-        "seed": seed,
-        "samples": samples,
-        "sampling": [*_numbers(sampling), sampling.steered.value],
-    }
-    title = f"drift, {len(sets.names)} directions, {len(strengths)} strengths"
-    rows = artifacts.rows("drift", identity, [UNSTEERED, *sets.names], row, title)
+    title = f"drift, {len(sets.names)} directions, {len(plan.strengths)} strengths"
+    rows = artifacts.rows("drift", plan.identity, [UNSTEERED, *sets.names], row, title)
     first, *rest = (Texts.of(r) for r in rows)
-    names: dict[str, list[str]] = {}
-    for label, name in zip(sets.sets, sets.names, strict=True):
-        names.setdefault(label, []).append(name)
     return DriftTexts(
         prompts=[prompt.text for prompt in prompts],
         probes=vectors.names,
-        names=names,
-        strengths=list(strengths),
+        names=sets.names_by_set(),
+        strengths=list(plan.strengths),
         unsteered=first,
         texts=dict(zip(sets.names, rest, strict=True)),
         limit=surprise_limit([s[np.isfinite(s)] for s in first.surprise[0]]),
     )
-
-
-def _numbers(sampling: TextSampling) -> tuple[int, float, float]:
-    return sampling.max_new_tokens, sampling.temperature, sampling.top_p

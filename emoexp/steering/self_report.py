@@ -52,12 +52,10 @@ def word_log_probs(
     One artifact row for each direction: a killed run resumes where it stopped.
 
     Args:
-        sets: the directions.
-        added: what is added for each of them; (direction, d_model).
+        added: what is added for each direction of `sets`; (direction, d_model).
 
     Returns:
-        columns set, direction, asked (SELF, OTHER) and one for each word. Of several openings
-        about others the log-probabilities are averaged.
+        columns set, direction, asked (SELF, OTHER) and one for each word; a mean over openings.
     """
     vectors = torch.as_tensor(added, dtype=torch.float32)
     whose, prompts = prompts_of(stimuli, model)
@@ -67,25 +65,15 @@ def word_log_probs(
         vector = None if label == UNSTEERED else vectors[sets.names.index(label)]
         return {"log_probs": np.stack([reader.log_probs(layer, vector) for reader in readers])}
 
-    identity = {
-        "model": model.identity,
-        "format": model.format_identity,
-        "pack": stimuli.sha256,
-        "words": list(words),
-        "layer": layer,
-        "steered": span.value,
-        "vectors": array_key(vectors.numpy()),
-    }
+    asked = {"pack": stimuli.sha256, "words": list(words)}
+    place = {"layer": layer, "steered": span.value, "vectors": array_key(vectors.numpy())}
+    identity = {"model": model.identity, "format": model.format_identity, **asked, **place}
     title = f"self-report, steered with {len(sets.names)} directions"
     rows = artifacts.rows("self_report", identity, [UNSTEERED, *sets.names], row, title)
     log_probs = np.stack([r["log_probs"] for r in rows])
-    return pd.concat(
-        [
-            _table(log_probs[:, [w == who for w in whose]].mean(1), who, words, sets)
-            for who in (SELF, OTHER)
-        ],
-        ignore_index=True,
-    )
+    by_who = {who: log_probs[:, [w == who for w in whose]].mean(1) for who in (SELF, OTHER)}
+    parts = [_table(values, who, words, sets) for who, values in by_who.items()]
+    return pd.concat(parts, ignore_index=True)
 
 
 def _table(

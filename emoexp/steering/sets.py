@@ -38,6 +38,13 @@ class DirectionSets(NamedTuple):
             np.concatenate([directions for _, directions in parts.values()]),
         )
 
+    def names_by_set(self) -> dict[str, list[str]]:
+        """Returns the names of the directions of each set."""
+        names: dict[str, list[str]] = {}
+        for label, name in zip(self.sets, self.names, strict=True):
+            names.setdefault(label, []).append(name)
+        return names
+
     def added(self, strength: float, norms: Sequence[float]) -> np.ndarray:
         """Returns what steering adds: strength x residual norm x direction.
 

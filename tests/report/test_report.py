@@ -59,6 +59,7 @@ def test_a_sweep_of_two_models_becomes_one_report_in_three_forms(
     sweep, shown = reported
     assert "12 of 12 runs finished" in shown
     assert "best: 4 (of 6); two thirds: 5" in shown
+    assert "~ passes, not above its null" in shown
     page = (sweep / "report.html").read_text()
     text = (sweep / "report.md").read_text()
     titles = [
