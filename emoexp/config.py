@@ -8,7 +8,7 @@ from typing import Any
 
 from omegaconf import MISSING
 
-from emoexp.errors import EmoexpError
+from emoexp.errors import EmoexpError, require
 
 TWO_THIRDS = 2 / 3
 """`layer=auto`: about two thirds of the way through (paper, "Finding and validating emotion
@@ -135,8 +135,53 @@ class StoriesSource(Enum):
 
 
 @dataclass(kw_only=True)
-class StoriesConfig:
-    """The story corpus: where it comes from and, for a generated one, how it is written."""
+class ServerConfig:
+    """An OpenAI-compatible server, and how a text is drawn; null `server` is none."""
+
+    server: str | None = None
+    """Base URL (http://localhost:8000/v1)."""
+    server_model: str | None = None
+    """The name of the model that it serves."""
+    api_key_variable: str = "OPENAI_API_KEY"
+    """The environment variable that holds the server's key; the key itself is never in a config."""
+    temperature: float = 1.0
+    top_p: float = 1.0
+    max_new_tokens: int = 4096
+    """Per answer."""
+    concurrency: int = 16
+    requests_per_minute: float | None = None
+    timeout_s: float = 120.0
+    retries: int = 6
+    """Further tries of one request that failed, with back-off."""
+    request: dict[str, Any] = field(default_factory=dict)
+    """Further fields of the request's body, for a server that wants others; null leaves one out
+    ({seed: null})."""
+
+    def check_server(self, group: str) -> None:
+        """Raises EmoexpError for a wrong setting, which it names under `group`."""
+        for name, least in (
+            ("temperature", 0),
+            ("retries", 0),
+            ("max_new_tokens", 1),
+            ("concurrency", 1),
+        ):
+            value = getattr(self, name)
+            require(value >= least, f"{group}.{name}={value} is too small: at least {least}")
+        share = "is not a share of probability: above 0, at most 1"
+        require(0 < self.top_p <= 1, f"{group}.top_p={self.top_p} {share}")
+        for name in ("timeout_s", "requests_per_minute"):
+            value = getattr(self, name)
+            require(value is None or value > 0, f"{group}.{name}={value} must be above 0")
+        both = f"{group}.server and {group}.server_model go together: the base URL and the name of"
+        require((self.server is None) == (self.server_model is None), f"{both} the model it serves")
+
+
+@dataclass(kw_only=True)
+class StoriesConfig(ServerConfig):
+    """The story corpus: where it comes from and, for a generated one, how it is written.
+
+    With a `server`, that writes the stories in place of the subject model.
+    """
 
     name: str = MISSING
     source: StoriesSource = StoriesSource.pack
@@ -150,64 +195,30 @@ class StoriesConfig:
     """source=corpus: what `emotion`, `topic` and `text` are called in it, where that cannot be
     told."""
     neutral: str | None = None
-    """source=corpus: the neutral texts, where they lie elsewhere (any layout that `path` may have).
-    """
+    """source=corpus: the neutral texts, where they are elsewhere (any layout that `path` may
+    have)."""
     topics: int = 0
     """source=generated: how many of the pack's topics."""
     per_topic: int = 0
-    """source=generated: stories per emotion and topic."""
+    """source=generated: stories per emotion and topic; one answer holds all of them."""
     dialogues_per_topic: int = 0
     """source=generated: neutral dialogues per topic."""
-    temperature: float = 1.0
-    top_p: float = 1.0
-    max_new_tokens: int = 4096
-    """source=generated: per answer, which holds `per_topic` stories."""
     attempts: int = 4
     """source=generated: answers asked for until a topic has all its stories."""
     batch: int = 8
     """source=generated, in process: answers written together."""
-    server: str | None = None
-    """source=generated: base URL of an OpenAI-compatible server (http://localhost:8000/v1) in place
-    of the subject model."""
-    server_model: str | None = None
-    api_key_variable: str = "OPENAI_API_KEY"
-    """The environment variable that holds the server's key; the key itself is never in a config."""
-    concurrency: int = 16
-    requests_per_minute: float | None = None
-    timeout_s: float = 120.0
-    retries: int = 6
-    """Further tries of one request that failed, with back-off."""
-    request: dict[str, Any] = field(default_factory=dict)
-    """Further fields of the request's body, for a server that wants others; null leaves one out
-    ({seed: null})."""
 
     def __post_init__(self) -> None:
         for name, least in (
             ("topics", 0),
             ("per_topic", 0),
             ("dialogues_per_topic", 0),
-            ("temperature", 0),
-            ("retries", 0),
+            ("attempts", 1),
+            ("batch", 1),
         ):
-            if getattr(self, name) < least:
-                raise EmoexpError(
-                    f"stories.{name}={getattr(self, name)} is too small: at least {least}"
-                )
-        for name in ("max_new_tokens", "attempts", "batch", "concurrency"):
-            if getattr(self, name) < 1:
-                raise EmoexpError(f"stories.{name}={getattr(self, name)} is too small: at least 1")
-        if not 0 < self.top_p <= 1:
-            raise EmoexpError(
-                f"stories.top_p={self.top_p} is not a share of probability: above 0, at most 1"
-            )
-        for name in ("timeout_s", "requests_per_minute"):
-            if (value := getattr(self, name)) is not None and not value > 0:
-                raise EmoexpError(f"stories.{name}={value} must be above 0")
-        if (self.server is None) != (self.server_model is None):
-            raise EmoexpError(
-                "stories.server and stories.server_model go together: the base URL and the name of"
-                " the model that it serves"
-            )
+            value = getattr(self, name)
+            require(value >= least, f"stories.{name}={value} is too small: at least {least}")
+        self.check_server("stories")
 
 
 @dataclass(kw_only=True)

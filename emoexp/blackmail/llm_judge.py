@@ -12,16 +12,16 @@ import asyncio
 import hashlib
 import json
 import re
-from collections import deque
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from filelock import FileLock
 
 from emoexp.blackmail.trials import Trial
+from emoexp.config import ServerConfig
 from emoexp.errors import EmoexpError
+from emoexp.models.lanes import Lanes
 from emoexp.models.openai_client import Answer, Request, Server, UnansweredError
 from emoexp.stimuli import BlackmailScenario
 from emoexp.stimuli.blackmail import ANSWERS
@@ -30,9 +30,6 @@ from emoexp.store.distributed import broadcast, rank
 from emoexp.store.progress import Meter, meter
 
 VERSION, GROUP = 1, "experiment.judge_model"
-FAILED_IN_A_ROW = 3
-"""So many questions without an answer, none with one in between, and the server is taken to be
-down."""
 SHOWN = 120
 _THOUGHT = re.compile(r"^\s*<think>.*?</think>", re.DOTALL)
 _FIRST = re.compile(
@@ -41,48 +38,16 @@ _FIRST = re.compile(
 
 
 @dataclass(kw_only=True)
-class JudgeConfig:
-    """How the judging model is asked; no `server`, no second judge. The fields are those of a
-    stories config."""
+class JudgeConfig(ServerConfig):
+    """How the judging model is asked; no `server`, no judging model."""
 
-    server: str | None = None
-    """Base URL of an OpenAI-compatible server (http://localhost:8000/v1)."""
-    server_model: str | None = None
-    api_key_variable: str = "OPENAI_API_KEY"
-    """The environment variable that holds the server's key; the key itself is never in a config."""
     temperature: float = 0.0
-    top_p: float = 1.0
     max_new_tokens: int = 512
-    concurrency: int = 16
-    requests_per_minute: float | None = None
     timeout_s: float = 60.0
     retries: int = 2
-    request: dict[str, Any] = field(default_factory=dict)
-    """Further fields of the request's body; null leaves one out ({seed: null})."""
 
     def __post_init__(self) -> None:
-        for name, least in (
-            ("temperature", 0),
-            ("retries", 0),
-            ("max_new_tokens", 1),
-            ("concurrency", 1),
-        ):
-            if not getattr(self, name) >= least:
-                raise EmoexpError(
-                    f"{GROUP}.{name}={getattr(self, name)} is too small: at least {least}"
-                )
-        for name in ("timeout_s", "requests_per_minute"):
-            if (value := getattr(self, name)) is not None and not value > 0:
-                raise EmoexpError(f"{GROUP}.{name}={value} must be above 0")
-        if not 0 < self.top_p <= 1:
-            raise EmoexpError(
-                f"{GROUP}.top_p={self.top_p} is not a share of probability: above 0, at most 1"
-            )
-        if (self.server is None) != (self.server_model is None):
-            raise EmoexpError(
-                f"{GROUP}.server and {GROUP}.server_model go together: the base URL and the name of"
-                " the model that it serves"
-            )
+        self.check_server(GROUP)
 
 
 @dataclass(frozen=True)
@@ -132,8 +97,6 @@ class LLMJudge:
         }
         self.folder = root / "labels" / key_of(self.identity)
         self.missing: dict[str, Label] = {}
-        self.in_a_row = 0
-        self.down: str | None = None
 
     def path(self, question: str) -> Path:
         return self.folder / f"{hashlib.sha256(question.encode()).hexdigest()[:32]}.json"
@@ -175,48 +138,34 @@ class LLMJudge:
         return [found[question] for question in questions]
 
     async def ask(self, todo: Sequence[str], progress: Meter) -> None:
-        queue = deque(todo)
-        try:
-            async with Server(self.judge, group=GROUP) as server:
-                await asyncio.gather(
-                    *(
-                        self.lane(server, queue, progress)
-                        for _ in range(min(self.judge.concurrency, len(queue)))
-                    )
-                )
-        except (
-            Exception
-            # a key that no header can hold, a proxy that is none: the trials are worth more than
-            # the
-            # labels
-        ) as error:
-            self.down = f"{type(error).__name__}: {server_said(error)}"
-        for question in todo:
-            self.missing.setdefault(
-                question, Label(None, f"not asked, the server was given up: {self.down}")
-            )
+        """Asks each question; what gets no label is `missing`, with the reason."""
+        lanes = Lanes[str](self.note_unanswered)
 
-    async def lane(self, server: Server, queue: deque[str], progress: Meter) -> None:
-        while queue and self.down is None:
-            question = queue.popleft()
-            try:
-                label = read_label(
-                    await server.answer(Request(question, int(self.path(question).stem[:7], 16)))
-                )
-                self.in_a_row = 0
-            except UnansweredError as error:
-                label = Label(None, f"no answer: {error}")
-                self.in_a_row += 1
-                if self.in_a_row >= FAILED_IN_A_ROW:
-                    self.down = str(error)
-            except EmoexpError as error:
-                self.down = str(error)
-                return
+        async def work(question: str) -> None:
+            request = Request(question, int(self.path(question).stem[:7], 16))
+            label = read_label(await server.answer(request))
+            lanes.answered()
             if label.verdict is None:
                 self.missing[question] = label
             else:
                 self.write(question, label)
             progress.advance(f"{len(self.missing)} missing" if self.missing else "")
+
+        try:
+            async with Server(self.judge, group=GROUP) as server:
+                await lanes.run(todo, self.judge.concurrency, work)
+            down = str(lanes.error)
+        except Exception as error:
+            # a key that no header can hold, or a wrong proxy: the trials are worth more
+            down = f"{type(error).__name__}: {server_said(error)}"
+        given_up = Label(None, f"not asked, the server was given up: {down}")
+        for question in todo:
+            if self.read(question) is None:
+                self.missing.setdefault(question, given_up)
+
+    def note_unanswered(self, question: str, error: UnansweredError) -> None:
+        """Keeps why a question has no label."""
+        self.missing[question] = Label(None, f"no answer: {error}")
 
 
 def server_said(error: BaseException) -> str:

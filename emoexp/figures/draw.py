@@ -26,7 +26,7 @@ DPI = 130
 
 
 class View(NamedTuple):
-    """A figure: the table without which there is none, and the function that draws it, which returns
+    """A figure: the table without which there is none, and the function that draws it; that returns
     None where there is nothing to draw."""
 
     table: str

@@ -12,10 +12,11 @@ import time
 from contextlib import suppress
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
-from typing import Any, Protocol, Self
+from typing import Any, Self
 
 import httpx
 
+from emoexp.config import ServerConfig
 from emoexp.errors import EmoexpError
 
 with suppress(TypeError):
@@ -29,34 +30,6 @@ TRANSIENT = frozenset({408, 409, 425, 429})
 the request or of the key, and stops at once."""
 FIRST_WAIT_S = 1.0
 LONGEST_WAIT_S = 60.0
-
-
-class ServerSettings(Protocol):
-    """Settings of the requests to a server: the fields of the same names of `StoriesConfig`, or of
-    a judge's config."""
-
-    @property
-    def server(self) -> str | None: ...
-    @property
-    def server_model(self) -> str | None: ...
-    @property
-    def api_key_variable(self) -> str: ...
-    @property
-    def temperature(self) -> float: ...
-    @property
-    def top_p(self) -> float: ...
-    @property
-    def max_new_tokens(self) -> int: ...
-    @property
-    def concurrency(self) -> int: ...
-    @property
-    def requests_per_minute(self) -> float | None: ...
-    @property
-    def timeout_s(self) -> float: ...
-    @property
-    def retries(self) -> int: ...
-    @property
-    def request(self) -> dict[str, Any]: ...
 
 
 @dataclass(frozen=True)
@@ -117,7 +90,7 @@ class Server:
 
     def __init__(
         self,
-        settings: ServerSettings,
+        settings: ServerConfig,
         waits: tuple[float, float] = (FIRST_WAIT_S, LONGEST_WAIT_S),
         *,
         group: str = "stories",

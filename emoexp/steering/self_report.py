@@ -55,7 +55,8 @@ def word_log_probs(
         added: what is added for each direction of `sets`; (direction, d_model).
 
     Returns:
-        columns set, direction, asked (SELF, OTHER) and one for each word; a mean over openings.
+        columns set, direction, asked (SELF, OTHER) and one for each word. Of several openings
+        about others the log-probabilities are averaged.
     """
     vectors = torch.as_tensor(added, dtype=torch.float32)
     whose, prompts = prompts_of(stimuli, model)

@@ -11,13 +11,14 @@ from __future__ import annotations
 import asyncio
 import re
 import sys
-from collections import deque
 from collections.abc import Sequence
 from contextlib import AbstractAsyncContextManager, nullcontext
+from functools import partial
 from typing import Protocol
 
 from emoexp.errors import EmoexpError
-from emoexp.models.openai_client import Answer, Request, Server, UnansweredError
+from emoexp.models.lanes import Lanes
+from emoexp.models.openai_client import Answer, Request, Server
 from emoexp.store.artifacts import write_json
 from emoexp.store.progress import Meter, meter
 from emoexp.stories.corpus import Corpus, Story
@@ -35,8 +36,6 @@ from emoexp.stories.units import (
 
 LOOK_AGAIN_S = 1.0
 """Seconds before the units that another job was writing are read again."""
-FAILED_IN_A_ROW = 3
-"""After so many units in a row without an answer, the server is taken to be down."""
 SPEAKERS = {"Person": "Human", "AI": "Assistant"}
 """Speakers' names in the neutral dialogues: those of the prompt, and those that replace them in the
 corpus (paper, appendix: the generation prompts)."""
@@ -76,7 +75,9 @@ def generate(inputs: CorpusInputs) -> Plan:
     sys.stderr.write(_summary(plan, total, done))
     if todo:
         with meter("stories", total, done) as progress:
-            asyncio.run(_write_all(inputs, Run(plan, inputs.config.seed, progress, count), todo))
+            asyncio.run(
+                _write_all(inputs, Generation(plan, inputs.config.seed, progress, count), todo)
+            )
     return plan
 
 
@@ -91,7 +92,7 @@ def _summary(plan: Plan, total: int, done: int) -> str:
     )
 
 
-async def _write_all(inputs: CorpusInputs, run: Run, todo: list[Unit]) -> None:
+async def _write_all(inputs: CorpusInputs, run: Generation, todo: list[Unit]) -> None:
     """Opens the author and writes the units `todo`, in parallel lanes."""
     stories = run.plan.stories
     lanes = stories.concurrency
@@ -109,32 +110,31 @@ class StoryCount:
     """The number of texts and of rejected ones, which the meter shows beside its count."""
 
     def __init__(self) -> None:
-        self.sieve = StoryFilter()
+        self.filter = StoryFilter()
         self.texts = 0
         self.rejected = 0
 
     def add(self, written: Written) -> None:
         """Counts the texts of a unit."""
         self.texts += len(written.texts)
-        self.rejected += sum(self.sieve.reason(story) is not None for story in written.judged())
+        self.rejected += sum(self.filter.reason(story) is not None for story in written.judged())
         self.rejected += len(written.other)
 
 
-class Run:
+class Generation:
     """The writing of units by several lanes; a lane writes one unit at a time."""
 
     author: Author
 
-    def __init__(self, plan: Plan, seed: int, progress: Meter, tally: StoryCount) -> None:
+    def __init__(self, plan: Plan, seed: int, progress: Meter, count: StoryCount) -> None:
         self.plan = plan
         self.seed = seed
         self.progress = progress
-        self.tally = tally
+        self.count = count
         self.failed: list[str] = []
-        self.in_a_row = 0
-        self.error: EmoexpError | None = None
+        self.lanes = Lanes[Unit](lambda _, error: self.failed.append(str(error)))
 
-    async def all(self, todo: Sequence[Unit], lanes: int) -> None:
+    async def all(self, todo: Sequence[Unit], n_lanes: int) -> None:
         """Writes every unit of `todo`, or waits until another job has written it.
 
         Raises:
@@ -142,49 +142,35 @@ class Run:
                 answers are missing.
         """
         total = len(todo)
-        while todo and self.error is None:
-            queue = deque(todo)
+        while todo and self.lanes.error is None:
             locked: list[Unit] = []
-            await asyncio.gather(*(self.lane(queue, locked) for _ in range(min(lanes, len(queue)))))
+            await self.lanes.run(todo, n_lanes, partial(self.write, locked=locked))
             if len(locked) == len(todo):
                 await asyncio.sleep(LOOK_AGAIN_S)
             todo = locked
-        if self.error is not None:
+        if (error := self.lanes.error) is not None:
             raise EmoexpError(
-                f"{self.error}; what was written is kept, and the same command goes on from there"
-            ) from self.error
+                f"{error}; what was written is kept, and the same command goes on from there"
+            ) from error
         if self.failed:
             raise EmoexpError(
                 f"{len(self.failed)} of {total} answers are missing, the others are kept; run the"
                 f" same command again ({self.failed[-1]})"
             )
 
-    async def lane(self, queue: deque[Unit], locked: list[Unit]) -> None:
-        """Writes units of `queue` until it is empty or an error is fatal; units that another job
-        is writing go to `locked`."""
-        while queue and self.error is None:
-            unit = queue.popleft()
-            with self.plan.claim(unit) as claimed:
-                if not claimed:
-                    locked.append(unit)
-                    continue
-                try:
-                    if (written := self.plan.read(unit)) is None:
-                        written = await self.compose(unit)
-                        self.plan.write(unit, written)
-                except UnansweredError as error:
-                    self.failed.append(str(error))
-                    self.in_a_row += 1
-                    self.error = error if self.in_a_row >= FAILED_IN_A_ROW else self.error
-                    continue
-                except EmoexpError as error:
-                    self.error = error
-                    return
-            self.tally.add(written)
-            repeated = f", {self.author.repeated} tries repeated" if self.author.repeated else ""
-            self.progress.advance(
-                f"{self.tally.texts} texts, {self.tally.rejected} rejected{repeated}"
-            )
+    async def write(self, unit: Unit, locked: list[Unit]) -> None:
+        """Writes one unit, unless it is there; one that another job is writing goes to `locked`."""
+        with self.plan.claim(unit) as claimed:
+            if not claimed:
+                locked.append(unit)
+                return
+            if (written := self.plan.read(unit)) is None:
+                written = await self.compose(unit)
+                self.plan.write(unit, written)
+        self.count.add(written)
+        repeated = f", {self.author.repeated} tries repeated" if self.author.repeated else ""
+        texts = f"{self.count.texts} texts, {self.count.rejected} rejected"
+        self.progress.advance(f"{texts}{repeated}")
 
     async def compose(self, unit: Unit) -> Written:
         """Asks the author until the unit has all its texts, `stories.attempts` times at most, and
@@ -195,7 +181,7 @@ class Run:
             prompt = self.plan.prompt(unit, missing)
             seed = story_seed(self.seed, unit, written.answers)
             answer = await self.author.answer(Request(prompt, seed))
-            self.in_a_row = 0
+            self.lanes.answered()
             texts = split(answer.text, self.plan.markers[unit.kind])
             if not texts:
                 written.other.append(answer.text)

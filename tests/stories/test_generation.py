@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from emoexp.errors import EmoexpError
+from emoexp.models.lanes import FAILED_IN_A_ROW
 from emoexp.models.openai_client import RateLimiter, Server, retry_after
 from emoexp.stories import generation
 from emoexp.stories.generation import generate, generated_corpus
@@ -232,7 +233,7 @@ def test_no_server_and_a_server_that_is_down(make: Make) -> None:
             ),
         ):
             generate(study)
-    assert len(server.bodies) == 3 + 2 * generation.FAILED_IN_A_ROW
+    assert len(server.bodies) == 3 + 2 * FAILED_IN_A_ROW
     with pytest.raises(EmoexpError, match="lacks 12 of its 15 answers") as caught:
         generated_corpus(study)
     assert "run python -m emoexp experiment=stories stories=screen" in str(caught.value)
