@@ -35,6 +35,7 @@ from emoexp.study.study import Study
 from emoexp.vectors.extraction import StoryGroups, extract, load_groups
 from emoexp.vectors.reliability import check_groups, curve, draw_parts, split
 from emoexp.vectors.vectors import fit_vectors, neutral_components
+from tests.helpers.records import drawn, saved
 
 WIDTH = 300
 NOTHING = np.zeros((0, WIDTH))
@@ -76,7 +77,7 @@ def test_planted_signal_and_noise_give_the_expected_curve(signal: float) -> None
 
 def test_the_whole_set_is_estimated_and_the_own_half_is_found() -> None:
     groups = planted(0.3)
-    table = by_emotion(split(groups, NOTHING, None, 50, 0), groups)
+    table = by_emotion(split(groups, NOTHING, None, 50, 0), groups.emotions, groups.counts)
     assert table["split_half"].mean() == pytest.approx(expected(0.3, 24), abs=0.02)
     assert table["all_stories"].mean() == pytest.approx(expected(0.3, 48), abs=0.02)
     assert (table["identified"] == 1).all()
@@ -88,12 +89,11 @@ def test_the_whole_set_is_estimated_and_the_own_half_is_found() -> None:
 def test_stories_needed_are_measured_inside_extrapolated_beyond_and_bounded_below() -> None:
     needed = stories_needed(curve(planted(0.3), NOTHING, 50, 0), [0.1, 0.5, 0.8], 200, 0)
     assert needed["how"].tolist() == [AT_MOST, MEASURED, EXTRAPOLATED]
-    assert needed["stories"].tolist()[0] == "3"
-    for text, target in zip(needed["stories"][1:], (0.5, 0.8), strict=True):
-        assert int(text) == pytest.approx(target / (1 - target) / 0.3**2, rel=0.12)
-    assert needed["95 %"].tolist()[0] == ""
-    low, high = (int(x) for x in needed["95 %"][2].split(" .. "))
-    assert low <= int(needed["stories"][2]) <= high
+    assert needed["stories"][0] == 3
+    for count, target in zip(needed["stories"][1:], (0.5, 0.8), strict=True):
+        assert count == pytest.approx(target / (1 - target) / 0.3**2, rel=0.12)
+    assert needed[["low", "high"]].isna().all(axis=1).tolist() == [True, False, False]
+    assert needed["low"][2] <= needed["stories"][2] <= needed["high"][2]
 
 
 def test_stories_are_read_off_by_hand() -> None:
@@ -118,9 +118,11 @@ def test_identical_groups_agree_wholly() -> None:
     points = curve(groups, NOTHING, 20, 0)
     assert all(np.allclose(p.own, 1) for p in points)
     assert stories_needed(points, [0.95], 100, 0)[["stories", "how"]].values.tolist() == [
-        ["3", AT_MOST]
+        [3, AT_MOST]
     ]
-    assert by_emotion(points[-1], groups)["all_stories"].to_numpy() == pytest.approx(1)
+    assert by_emotion(points[-1], groups.emotions, groups.counts)[
+        "all_stories"
+    ].to_numpy() == pytest.approx(1)
 
 
 @pytest.mark.parametrize("seed", range(5))
@@ -131,9 +133,9 @@ def test_noise_is_about_nothing_and_not_estimable(seed: int) -> None:
     assert own_half_ranks(points[-1].cosines).mean() == pytest.approx(10.5, abs=2)
     needed = stories_needed(points, [0.8, 0.9], 100, 0)
     assert needed["how"].tolist() == [NOT_ESTIMABLE] * 2
-    assert needed["stories"].tolist() == ["", ""]
+    assert needed["stories"].isna().all()
     assert "spearman_brown" not in stability(points)
-    table = by_emotion(points[-1], groups)
+    table = by_emotion(points[-1], groups.emotions, groups.counts)
     assert table["all_stories"].isna().all()
     assert stability_curve(stability(points), needed, "noise").axes
     assert reliability_dots(table, "noise").axes
@@ -208,7 +210,7 @@ def test_all_of_the_groups_give_the_vectors_themselves(
     wanted = fit_vectors(means, 2).directions
     first, second = np.zeros((2, 5, 16))
     first[:, :8], second[:, 8:] = 1 / 8, 1 / 8
-    with pytest.MonkeyPatch.study() as patch:
+    with pytest.MonkeyPatch.context() as patch:
         patch.setattr("emoexp.vectors.reliability.draw_parts", lambda *_: (first, second))
         found = split(doubled, components, None, 1, 0)
     np.testing.assert_allclose(found.cosines[0], wanted @ wanted.T, atol=1e-4)
@@ -252,8 +254,12 @@ def test_the_experiment_reports_tables_figures_and_how_it_knows(
     study.config.model.name = "tiny"
     result = experiment.run(study)
     assert set(result.tables) == {"stories_needed", "stability", "reliability"}
-    assert set(experiment.shown) <= set(result.tables)
-    assert set(result.figures) == {"stability", "reliability"}
+    run = saved(tmp_path, result.tables, experiment="reliability", corpus={"name": "stories"})
+    figures = drawn(run)
+    assert set(figures) == {"stability", "reliability"}
+    assert [t.get_text() for t in figures["reliability"].axes[0].get_xticklabels()] == list(
+        result.tables["reliability"].sort_values("split_half")["emotion"]
+    )
     assert len(result.tables["reliability"]) == 8
     assert result.tables["stories_needed"]["how"][1] == NOT_ESTIMABLE
     assert "stories_for_0.2" in result.metrics
@@ -262,8 +268,6 @@ def test_the_experiment_reports_tables_figures_and_how_it_knows(
     assert all(np.isfinite(v) for v in result.metrics.values())
     stories = result.tables["stability"]["stories"]
     assert all(a < b for a, b in pairwise(stories))
-    result.save(tmp_path)
-    assert (tmp_path / "stability.png").exists()
     assert EXPERIMENTS["reliability"] is Reliability
 
 
