@@ -18,8 +18,8 @@ COHERENT_ENOUGH = 0.5
 """Share of the trials of a condition that must be coherent, and judged, for anything to be said of
 it.
 """
-NOT_ABOVE_NULL = "not above random directions"
-NOT_SIGNIFICANT, NOT_JUDGED = "not significant", "not judged"
+NOT_ABOVE_NULL = "not beyond random directions"
+INTERVALS_OVERLAP, NOT_JUDGED = "intervals overlap", "not judged"
 
 
 @dataclass(frozen=True)
@@ -149,7 +149,7 @@ def finding(of: ReplyCount, baseline: ReplyCount, isotropic: ReplyCount, others:
     assert rate and base and noise  # some of each is coherent
     side = rate.apart(base)
     if not side:
-        return NOT_SIGNIFICANT
+        return INTERVALS_OVERLAP
     if rate.apart(noise) != side:
         return NOT_ABOVE_NULL
     bounds = (of.at_least, baseline.at_most) if side > 0 else (of.at_most, baseline.at_least)

@@ -13,7 +13,7 @@ from emoexp.blackmail.coherence import faults, surprise_limit
 from emoexp.blackmail.conditions import BASELINE, EMOTION, Condition, conditions_of
 from emoexp.blackmail.rates import (
     NOT_ABOVE_NULL,
-    NOT_SIGNIFICANT,
+    INTERVALS_OVERLAP,
     Rate,
     ReplyCount,
     difference,
@@ -196,7 +196,7 @@ def test_what_may_be_said_of_a_condition() -> None:
     base, quiet = count(22), count(24)
     assert finding(count(72), base, quiet, quiet) == "raises"
     assert finding(count(0), base, quiet, quiet) == "lowers"
-    assert finding(count(30), base, quiet, quiet) == NOT_SIGNIFICANT
+    assert finding(count(30), base, quiet, quiet) == INTERVALS_OVERLAP
     assert finding(count(72), base, count(65), quiet) == NOT_ABOVE_NULL
     assert finding(count(60), base, count(90), quiet) == NOT_ABOVE_NULL
     assert finding(count(72), base, quiet, count(70)) == "raises, as other emotions do"
