@@ -17,7 +17,7 @@ from pathlib import Path
 
 import numpy as np
 
-from emoexp.blackmail.coherence import faults, surprise_limit
+from emoexp.blackmail.coherence import faults, reply_surprise_limit
 from emoexp.blackmail.conditions import conditions_of
 from emoexp.blackmail.judgements import trials_table
 from emoexp.blackmail.llm_judge import JudgeConfig, label_replies
@@ -103,7 +103,7 @@ class Blackmail(Validation):
         return {"blackmail_trials": table, "blackmail_scenes": scenes_table(scenario)}
 
     def judge(self, tables: Tables, bootstrap: Bootstrap) -> Result:
-        limit = surprise_limit(tables["blackmail_trials"])
+        limit = reply_surprise_limit(tables["blackmail_trials"])
         trials = tables["blackmail_trials"].assign(fault=lambda table: faults(table, limit))
         counts = count_replies(trials, trials["rules"] == HARM, trials["rules"] == UNCLEAR)
         name = self.judge_model.server_model

@@ -20,7 +20,7 @@ from urllib.parse import urlsplit
 import pandas as pd
 
 from emoexp.config import LoggerConfig, LoggerKind, LoggerMode, resolve_layer
-from emoexp.errors import EmoexpError
+from emoexp.errors import EmoexpError, one_line
 from emoexp.stats.criteria import COUNTS
 from emoexp.store.distributed import rank
 
@@ -159,7 +159,7 @@ def start(
             id=run_id(directory),
             resume="allow",
             reinit="finish_previous",
-            config=redact(run["config"], secrets()),
+            config=without_secrets(run["config"], secrets()),
             settings=run_settings(),
         )
     except wandb.Error as error:
@@ -261,11 +261,11 @@ def mirror(tracker: Tracker, record: Mapping[str, Any], directory: Path) -> None
     result.json is whole without it."""
     try:
         known = secrets()
-        origin = redact({k: v for k, v in record.items() if k not in FINDINGS}, known)
+        origin = without_secrets({k: v for k, v in record.items() if k not in FINDINGS}, known)
         tracker.show(
             run_name(record["model"], record["layer"]),
             origin,
-            redact(summary(record), known),
+            without_secrets(summary(record), known),
             whole=record["status"] == "success",
         )
         tracker.attach(sorted(directory.glob("*.csv")), sorted(directory.glob("*.png")))
@@ -348,16 +348,12 @@ def secrets() -> tuple[str, ...]:
     return tuple(sorted(found, key=len, reverse=True))
 
 
-def redact(content: Any, known: Sequence[str]) -> Any:
+def without_secrets(content: Any, known: Sequence[str]) -> Any:
     """A JSON value without the secrets in `known` and without the user and password of any URL."""
     text = json.dumps(content, ensure_ascii=False)
     for secret in known:
         text = text.replace(json.dumps(secret, ensure_ascii=False)[1:-1], "***")
     return json.loads(re.sub(r'(?<=://)[^/@\s"]+@', "***@", text))
-
-
-def one_line(error: BaseException) -> str:
-    return " ".join(str(error).split()) or type(error).__name__
 
 
 def tell(text: str) -> None:

@@ -9,8 +9,8 @@ import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from emoexp.cli.wandb import has_key, one_line
-from emoexp.errors import EmoexpError
+from emoexp.cli.wandb import has_key
+from emoexp.errors import EmoexpError, one_line
 from emoexp.stats.criteria import COUNTS, CRITERIA
 
 if TYPE_CHECKING:

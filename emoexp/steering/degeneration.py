@@ -110,7 +110,13 @@ def surprise_limit(unsteered: Sequence[np.ndarray], window: int = WINDOW) -> flo
     means = np.concatenate(by_text) if by_text else np.zeros(0)
     if len(means) == 0:
         raise ValueError("no unsteered text has a token to be measured by")
-    return float(np.quantile(means, 0.99) + MARGIN)
+    return limit_above(means)
+
+
+def limit_above(surprise: np.ndarray) -> float:
+    """Returns the limit (nats) that mean surprises of unsteered text seldom reach: their 99th
+    percentile and MARGIN."""
+    return float(np.quantile(np.asarray(surprise, dtype=np.float64), 0.99) + MARGIN)
 
 
 def find_degeneration(

@@ -136,10 +136,10 @@ HYPHEN = r"[\s\u2010\u2011-]+"
 
 def sift(stories: Sequence[Story]) -> tuple[tuple[Story, ...], tuple[Rejected, ...]]:
     """Returns the stories that count and those that do not, both in the order given."""
-    sieve = StoryFilter()
+    story_filter = StoryFilter()
     accepted, rejected = [], []
     for story in stories:
-        if reason := sieve.reason(story):
+        if reason := story_filter.reason(story):
             rejected.append(Rejected(story, reason))
         else:
             accepted.append(story)

@@ -9,11 +9,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from emoexp.blackmail.coherence import faults, surprise_limit
+from emoexp.blackmail.coherence import faults, reply_surprise_limit
 from emoexp.blackmail.conditions import BASELINE, EMOTION, Condition, conditions_of
 from emoexp.blackmail.rates import (
-    NOT_ABOVE_NULL,
     INTERVALS_OVERLAP,
+    NOT_ABOVE_NULL,
     Rate,
     ReplyCount,
     difference,
@@ -153,7 +153,7 @@ def test_an_emotion_without_a_vector_and_no_emotion_left() -> None:
 
 def test_incoherent_replies_are_told_by_their_fault() -> None:
     baseline = [trials(surprise=0.5 + i / 100) for i in range(100)]
-    limit = surprise_limit(pd.concat([*baseline, trials(text="", surprise=np.nan)]))
+    limit = reply_surprise_limit(pd.concat([*baseline, trials(text="", surprise=np.nan)]))
     assert limit == pytest.approx(0.5 + 0.9801 + 1, abs=1e-9)
     cases = [
         ({"surprise": limit}, ""),
@@ -166,7 +166,7 @@ def test_incoherent_replies_are_told_by_their_fault() -> None:
     for changes, fault in cases:
         assert list(faults(trials(**changes), limit)) == [fault]  # type: ignore[arg-type]
     with pytest.raises(EmoexpError, match="every reply of the unsteered model is empty"):
-        surprise_limit(trials(text="", surprise=np.nan))
+        reply_surprise_limit(trials(text="", surprise=np.nan))
 
 
 # --- rates

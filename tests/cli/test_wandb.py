@@ -25,10 +25,10 @@ from emoexp.cli.wandb import (
     Tracker,
     group_of,
     mirror,
-    redact,
     run_id,
     secrets,
     summary,
+    without_secrets,
 )
 from emoexp.stats.criteria import Measurement, judge
 from emoexp.stats.intervals import Interval
@@ -350,7 +350,7 @@ def test_secrets_go_and_nothing_else_does(monkeypatch: pytest.MonkeyPatch) -> No
         "url": "https://***@host/a@b",
         "plain": "https://host/a@b",
     }
-    assert redact(content, secrets()) == wanted
+    assert without_secrets(content, secrets()) == wanted
 
 
 def test_names_are_stable_and_tell_days_apart(

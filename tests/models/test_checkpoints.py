@@ -14,7 +14,7 @@ import torch
 from nnsight import CONFIG
 
 from emoexp.errors import EmoexpError
-from emoexp.models.loading.hub_errors import one_line, redact
+from emoexp.models.loading.hub_errors import explain, redact
 from emoexp.models.loading.load import load_network, load_remote
 from tests.helpers.fake_hub import BAD_TOKEN, COMMIT, ask
 from tests.helpers.saved_models import edit, model, save_tiny
@@ -212,4 +212,4 @@ def test_a_token_is_never_quoted(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HF_TOKEN", "a-secret-of-another-kind")
     said = "Authorization: Bearer abcdef hf_AbCdEf123456 and a-secret-of-another-kind"
     assert redact(said) == "Authorization: Bearer <token> <token> and <token>"
-    assert "hf_A" not in one_line(RuntimeError(said), "model.repo_id='x'")
+    assert "hf_A" not in explain(RuntimeError(said), "model.repo_id='x'")

@@ -71,10 +71,10 @@ def explained(what: str) -> Iterator[None]:
     except EmoexpError:
         raise
     except Exception as error:
-        raise EmoexpError(one_line(error, what)) from error
+        raise EmoexpError(explain(error, what)) from error
 
 
-def one_line(error: BaseException, what: str) -> str:
+def explain(error: BaseException, what: str) -> str:
     """Returns `what` (the setting and its value) and why it cannot be loaded. For known causes the
     line says what to do; other messages are quoted, with access tokens replaced."""
     chain = _chain(error)
