@@ -111,7 +111,7 @@ class Correlation(Validation):
     def aligned(self, r: np.ndarray, valence: np.ndarray) -> float:
         """Returns the smaller of two counts: positive among the highest, negative among the
         lowest."""
-        order = np.argsort(r)
+        order = np.argsort(r, kind="stable")
         positive = (valence[order[-self.extremes :]] > 0).sum()
         return float(min(positive, (valence[order[: self.extremes]] < 0).sum()))
 

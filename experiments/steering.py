@@ -21,7 +21,7 @@ from emoexp.stats.criteria import Effect, Measurement
 from emoexp.stats.intervals import Interval, central, correlate_columns, pearson, wilson
 from emoexp.stats.labels import EMOTIONS, ISOTROPIC
 from emoexp.stats.ratings import bradley_terry, elo, win_probabilities
-from emoexp.stats.steering_effects import correlation_interval, signs_agree, sizes, summarise
+from emoexp.stats.steering_effects import correlation_interval, signs_agree, summarise, unmoved
 from emoexp.steering import sets as direction_sets
 from emoexp.steering.subset import spread, steered_layers
 from emoexp.study.experiment import Bootstrap, Tables, Validation
@@ -29,7 +29,7 @@ from emoexp.study.result import Result
 from emoexp.study.study import Study
 from emoexp.vectors.probes import activity_residuals
 
-UNMOVED = "no random direction changes any preference here, so there is no null to compare with"
+UNMOVED = "steering changes no preference here, or all alike, with the directions"
 
 
 @dataclass(kw_only=True)
@@ -84,8 +84,8 @@ class SteeredPreference(Validation):
         sets = {str(name): part.reset_index(drop=True) for name, part in parts}
         emotions, isotropic = sets[EMOTIONS], sets[ISOTROPIC]
         draws, seed, n = bootstrap.draws, bootstrap.seed, len(emotions)
-        if not sizes(isotropic).mean() > 0:
-            raise NotApplicableError(f"V10, V11: {UNMOVED}")
+        if still := unmoved(sets):
+            raise NotApplicableError(f"V10, V11: {UNMOVED}: {still}")
         rows = summarise(sets, isotropic, draws, seed)
         by_set = rows.set_index("directions").to_dict("index")
         own, control = by_set[EMOTIONS], by_set[ISOTROPIC]

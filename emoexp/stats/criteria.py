@@ -55,10 +55,8 @@ class Criterion:
     published_n: int | None = None
 
     def threshold_for(self, n: int) -> float:
-        """Returns the threshold for a set of `n`; a count is scaled in proportion and rounded up.
-
-        It is never for a larger set than stated.
-        """
+        """Returns the threshold for a set of `n`; a count is scaled in proportion and rounded
+        up."""
         if self.full_n is None or n == self.full_n:
             return self.threshold
         return float(math.ceil(self.threshold * n / self.full_n - 1e-9))

@@ -19,6 +19,7 @@ from emoexp.stats.intervals import (
     ratio_interval,
     resampled_correlations,
 )
+from emoexp.stats.labels import ISOTROPIC
 
 
 def correlation(directions: pd.DataFrame) -> float:
@@ -40,6 +41,16 @@ def signs_agree(directions: pd.DataFrame) -> np.ndarray:
 def sizes(directions: pd.DataFrame) -> np.ndarray:
     """Returns |delta Elo| of each direction, in Elo points; (direction,)."""
     return directions["delta_elo"].abs().to_numpy()
+
+
+def unmoved(sets: Mapping[str, pd.DataFrame]) -> str:
+    """Names the first set of directions that changes too little for V10 or the effect ratio to be
+    defined: all its delta Elo are equal, or half of the isotropic ones are 0. Empty if none is."""
+    for label, part in sets.items():
+        change = part["delta_elo"].to_numpy()
+        if np.ptp(change) == 0 or (label == ISOTROPIC and (change == 0).mean() >= 0.5):
+            return label
+    return ""
 
 
 def summarise(

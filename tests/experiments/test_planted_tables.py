@@ -646,8 +646,19 @@ def test_only_the_size_of_steering_makes_it_informative(
 
 def test_steering_without_a_moving_isotropic_direction_is_not_applicable() -> None:
     r = signed(36)
-    with pytest.raises(NotApplicableError, match="no random direction changes any preference"):
+    with pytest.raises(NotApplicableError, match=f"changes no preference.*: {ISOTROPIC}"):
         judge(SteeredPreference(), steered(r, 50 * r, size=0))
+
+
+@pytest.mark.parametrize("label", [EMOTIONS, ISOTROPIC, MIXTURES])
+def test_a_set_of_directions_that_changes_nothing_is_not_applicable(label: str) -> None:
+    r = signed(36)
+    tables = steered(r, 50 * r)
+    table = tables["steering"]
+    few = table.index[table["set"] == label][1 if label == ISOTROPIC else 0 :]
+    table.loc[few, "delta_elo"] = 0.0
+    with pytest.raises(NotApplicableError, match=f"changes no preference.*: {label}"):
+        judge(SteeredPreference(), tables)
 
 
 # all of them: noise, strong patterns, purity
