@@ -17,7 +17,8 @@ import pandas as pd
 from emoexp.errors import require
 from emoexp.stats import intervals
 from emoexp.stats.criteria import CORRELATED, EXTREMES, Measurement
-from emoexp.stats.intervals import Interval, central, correlate_columns, pearson, widest, wilson
+from emoexp.stats.intervals import Interval, central, correlate_columns, pearson, wilson
+from emoexp.stats.labels import ISOTROPIC, PERMUTED_ELO
 from emoexp.study.experiment import Bootstrap, Tables, Validation, values_of
 from emoexp.study.result import Result
 from emoexp.study.study import Study
@@ -25,7 +26,7 @@ from emoexp.vectors.controls import isotropic_directions
 from emoexp.vectors.probes import activity_residuals
 
 Statistic = Callable[[np.ndarray], float]
-Null = Callable[[Statistic], Interval]
+Nulls = Callable[[Statistic], dict[str, Interval]]
 
 
 @dataclass(kw_only=True)
@@ -68,25 +69,24 @@ class Correlation(Validation):
         r = correlate_columns(probes, elo)
         again = intervals.resampled_correlations(probes, elo, bootstrap.draws, bootstrap.seed)
         orders = np.stack([rng.permutation(elo) for _ in range(bootstrap.permutations)], 1)
-        nulls = values_of(tables["correlations_null"]), correlate_columns(probes, orders).T
+        isotropic, permuted = tables["correlations_null"], correlate_columns(probes, orders).T
+        drawn = {ISOTROPIC: values_of(isotropic), PERMUTED_ELO: permuted}
 
-        def null(statistic: Statistic) -> Interval:
-            return widest(*(central(np.array(list(map(statistic, draws)))) for draws in nulls))
+        def nulls(statistic: Statistic) -> dict[str, Interval]:
+            return {k: central(np.array(list(map(statistic, rs)))) for k, rs in drawn.items()}
 
         low, high = np.array([central(column) for column in again.T]).T
         table = tables["emotions"].assign(r=r, ci_low=low, ci_high=high)
-        result = Result(
-            metrics={"r_max": float(r.max()), "r_min": float(r.min())},
-            tables={"correlations": table.sort_values("r")},
-        )
-        self._judge_extremes(result, table, again, null)
+        result = Result(metrics={"r_max": float(r.max()), "r_min": float(r.min())})
+        result.tables["correlations"] = table.sort_values("r")
+        self._judge_extremes(result, table, again, nulls)
         count, n = int(self.count(r)), len(names)
-        v9 = Measurement("V9", count, n, wilson(count, n), null(self.count))
+        v9 = Measurement("V9", count, n, wilson(count, n), nulls(self.count))
         result.judge(v9, f"emotions with |r| > {self.least}" if self.least != CORRELATED else "")
         return result
 
     def _judge_extremes(
-        self, result: Result, table: pd.DataFrame, again: np.ndarray, null: Null
+        self, result: Result, table: pd.DataFrame, again: np.ndarray, nulls: Nulls
     ) -> None:
         """Adds V8, over the emotions of known valence, or a note that there are too few."""
         k, r, known = self.extremes, table["r"].to_numpy(), table["valence"].notna().to_numpy()
@@ -106,14 +106,13 @@ class Correlation(Validation):
             return self.aligned(x[known], valence)
 
         interval = central(np.array([aligned(x) for x in again]))
-        result.judge(Measurement("V8", aligned(r), 2 * k, interval, null(aligned)), other)
+        result.judge(Measurement("V8", aligned(r), 2 * k, interval, nulls(aligned)), other)
 
     def aligned(self, r: np.ndarray, valence: np.ndarray) -> float:
         """Returns the smaller of two counts: positive among the highest, negative among the
         lowest."""
-        order = np.argsort(r, kind="stable")
-        positive = (valence[order[-self.extremes :]] > 0).sum()
-        return float(min(positive, (valence[order[: self.extremes]] < 0).sum()))
+        order, k = np.argsort(r, kind="stable"), self.extremes
+        return float(min((valence[order[-k:]] > 0).sum(), (valence[order[:k]] < 0).sum()))
 
     def count(self, r: np.ndarray) -> float:
         """Counts |r| > `least`."""

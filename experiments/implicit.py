@@ -2,8 +2,10 @@
 
 The cosine of the residual at the assistant's first token with the probes of the scenarios'
 emotions. V3 counts the scenarios whose own probe is the highest, V4 averages its rank. The verdicts
-are on the raw cosines; those centred over the scenarios are in the metrics. The null is isotropic
-directions in place of the probes.
+are on the raw cosines, as published; centred and z-scored over the scenarios they stand in
+`implicit_read_outs`, with their own nulls. The nulls are isotropic directions in place of the
+probes, and permuted scenarios: residuals of a real model share a large part, so that isotropic
+directions rank all scenarios alike and their null is too narrow.
 """
 
 from __future__ import annotations
@@ -12,10 +14,20 @@ from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
+from scipy.stats import false_discovery_control
 
 from emoexp.errors import NotApplicableError
-from emoexp.stats.criteria import Measurement
-from emoexp.stats.intervals import central, resample, wilson
+from emoexp.stats.own_probe import (
+    CENTRED,
+    RAW,
+    count_highest,
+    mean_rank,
+    measure_ranks,
+    own_ranks,
+    probe_ranks,
+    read_outs,
+    row_of,
+)
 from emoexp.study.experiment import Bootstrap, Tables, Validation, values_of
 from emoexp.study.result import Result
 from emoexp.study.study import Study
@@ -37,44 +49,50 @@ class Implicit(Validation):
         names, n = [s.emotion for s in scenarios], len(scenarios)
         texts = {"scenarios": [s.text for s in scenarios]}
         residuals = assistant_residuals(study.model, study.artifacts, texts, study.layer)[0]
-        matrix = cosine(residuals, study.vectors.only(tuple(names)))
+        table = pd.DataFrame(cosine(residuals, study.vectors.only(tuple(names))), columns=names)
+        table.insert(0, "scenario", names)
         rng, width = study.control_rng(), study.model.d_model
-        noise = [
-            own_ranks(cosine(residuals, isotropic_directions(n, width, rng)))
+        draws = [
+            read_outs(cosine(residuals, isotropic_directions(n, width, rng)))
             for _ in range(study.config.scale.null_draws)
         ]
-        table = pd.DataFrame(matrix, columns=names)
-        table.insert(0, "scenario", names)
-        return {"implicit": table, "implicit_null": pd.DataFrame(noise, columns=names)}
+        noise = [
+            pd.DataFrame([own_ranks(d[name]) for d in draws], columns=names).assign(read_out=name)
+            for name in draws[0]
+        ]
+        return {"implicit": table, "implicit_null": pd.concat(noise, ignore_index=True)}
 
     def judge(self, tables: Tables, bootstrap: Bootstrap) -> Result:
         names = list(tables["implicit"]["scenario"])
-        matrix, noise = values_of(tables["implicit"], names), values_of(tables["implicit_null"])
-        ranks, n = own_ranks(matrix), len(names)
-        centred = own_ranks(matrix - matrix.mean(0))
-        highest, again = (
-            int((ranks == 1).sum()),
-            ranks[resample(n, bootstrap.draws, bootstrap.seed)],
-        )
-        off = ~np.eye(n, dtype=bool)
-        result = Result(
-            metrics={
-                "V3_centred": float((centred == 1).sum()),
-                "V4_centred": float(centred.mean()),
-                "V3_top3": float((ranks <= 3).sum()),
-                "implicit_diagonal_mean": float(np.diag(matrix).mean()),
-                "implicit_off_diagonal_mean": float(matrix[off].mean()),
-            }
-        )
-        null_v3, null_v4 = central((noise == 1).sum(1)), central(noise.mean(1))
-        result.judge(Measurement("V3", float(highest), n, wilson(highest, n), null_v3))
-        result.judge(Measurement("V4", float(ranks.mean()), n, central(again.mean(1)), null_v4))
+        matrix, noise = values_of(tables["implicit"], names), tables["implicit_null"]
+        by_read_out, rows = read_outs(matrix), []
+        result = Result(metrics=metrics_of(by_read_out))
+        for name, cosines in by_read_out.items():
+            isotropic = values_of(noise[noise["read_out"] == name], names)
+            for measurement, p in measure_ranks(
+                probe_ranks(cosines),
+                isotropic,
+                bootstrap.draws,
+                bootstrap.permutations,
+                bootstrap.seed,
+            ):
+                if name == RAW:
+                    result.judge(measurement)
+                rows.append({"read_out": name, **row_of(measurement), "permutation_p": p})
+        table = pd.DataFrame(rows)
+        table["q"] = false_discovery_control(table["permutation_p"])
+        result.tables["implicit_read_outs"] = table
         return result
 
 
-def own_ranks(matrix: np.ndarray) -> np.ndarray:
-    """Ranks each scenario's own probe among the probes, 1 the highest.
-
-    A tie takes the worst rank that it allows, and NaN ranks last; (scenario, probe) -> (scenario,).
-    """
-    return np.asarray((~(matrix < np.diag(matrix)[:, None])).sum(1))
+def metrics_of(by_read_out: dict[str, np.ndarray]) -> dict[str, float]:
+    """Returns the numbers without a verdict."""
+    matrix, centred = by_read_out[RAW], own_ranks(by_read_out[CENTRED])
+    off = ~np.eye(len(matrix), dtype=bool)
+    return {
+        "V3_centred": float(count_highest(centred)),
+        "V4_centred": float(mean_rank(centred)),
+        "V3_top3": float((own_ranks(matrix) <= 3).sum()),
+        "implicit_diagonal_mean": float(np.diag(matrix).mean()),
+        "implicit_off_diagonal_mean": float(matrix[off].mean()),
+    }

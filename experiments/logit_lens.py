@@ -17,6 +17,7 @@ from emoexp.errors import EmoexpError
 from emoexp.models.prompts import word_ids
 from emoexp.stats.criteria import LENS_TOP, Measurement
 from emoexp.stats.intervals import central, wilson
+from emoexp.stats.labels import ISOTROPIC
 from emoexp.study.experiment import Bootstrap, Tables, Validation, values_of
 from emoexp.study.result import Result
 from emoexp.study.study import Study
@@ -90,7 +91,8 @@ class LogitLens(Validation):
                 ),
             }
         )
-        v1 = Measurement("V1", hits, n, wilson(hits, n), central(noise[drawn, np.arange(n)].sum(1)))
+        nulls = {ISOTROPIC: central(noise[drawn, np.arange(n)].sum(1))}
+        v1 = Measurement("V1", hits, n, wilson(hits, n), nulls)
         other = f"own word in top {self.top} of the lens" if self.top != LENS_TOP else ""
         result.judge(v1, other)
         pairs = tables["opposite_pairs"]
@@ -102,7 +104,8 @@ class LogitLens(Validation):
             return result
         raw, centred = (int((pairs[name] < 0).sum()) for name in ("raw", "centred"))
         chance = tables["opposite_pairs_null"]["centred"].to_numpy() < 0
-        null = central(rng.choice(chance, (bootstrap.permutations, len(pairs))).sum(1))
-        result.judge(Measurement("V2", centred, len(pairs), wilson(centred, len(pairs)), null))
+        opposed = rng.choice(chance, (bootstrap.permutations, len(pairs))).sum(1)
+        nulls = {ISOTROPIC: central(opposed)}
+        result.judge(Measurement("V2", centred, len(pairs), wilson(centred, len(pairs)), nulls))
         result.metrics |= {"V2_raw": float(raw), "V2_centred": float(centred)}
         return result

@@ -16,6 +16,7 @@ import pandas as pd
 from emoexp.errors import EmoexpError, NotApplicableError
 from emoexp.stats.criteria import STRONG, Measurement
 from emoexp.stats.intervals import central, rank_columns, wilson
+from emoexp.stats.labels import ISOTROPIC
 from emoexp.stimuli import NumericTemplate
 from emoexp.study.experiment import Bootstrap, Tables, Validation, values_of
 from emoexp.study.result import Result
@@ -89,8 +90,8 @@ class Numeric(Validation):
             ("V6", int(strong.sum()), np.abs(noise) > self.strong, other),
         ):
             interval, n = wilson(count, len(cells)), len(cells)
-            null_range = central(null.sum(1))
-            result.judge(Measurement(criterion, float(count), n, interval, null_range), setting)
+            nulls = {ISOTROPIC: central(null.sum(1))}
+            result.judge(Measurement(criterion, float(count), n, interval, nulls), setting)
         return result
 
 

@@ -14,6 +14,7 @@ import pandas as pd
 
 from emoexp.stats.criteria import Measurement
 from emoexp.stats.intervals import Interval, central
+from emoexp.stats.labels import PERMUTED_CATEGORIES
 from emoexp.stats.ratings import bradley_terry, position_bias, win_probabilities
 from emoexp.study.experiment import Bootstrap, Tables, Validation
 from emoexp.study.result import Result
@@ -62,8 +63,8 @@ class Preference(Validation):
             },
         )
         interval = gap_interval(ratings, labels, bootstrap.draws, rng)
-        null = central(np.array(permuted))
-        result.judge(Measurement("V7", gap(ratings, labels), len(ratings), interval, null))
+        nulls = {PERMUTED_CATEGORIES: central(np.array(permuted))}
+        result.judge(Measurement("V7", gap(ratings, labels), len(ratings), interval, nulls))
         return result
 
 

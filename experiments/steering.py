@@ -101,14 +101,15 @@ class SteeredPreference(Validation):
             "mean_abs_delta_elo": effect.mean_abs,
             "mean_abs_delta_elo_isotropic": control["mean_abs_delta_elo"],
             "V10_isotropic": control["V10"],
-            "V11_isotropic_share": float(signs_agree(isotropic).mean()),
+            "V11_isotropic_share": control["V11"] / len(isotropic),
             **{f"delta_elo_{e}": float(change[e]) for e in named},
         }
         result = Result(metrics=metrics, tables={"steering_rows": rows})
         interval, null = (correlation_interval(p, draws, seed) for p in (emotions, isotropic))
-        result.judge(Measurement("V10", own["V10"], n, interval, null, effect))
-        null = central(bootstrap.rng().choice(signs_agree(isotropic), (draws, n)).sum(1))
-        result.judge(Measurement("V11", float(own["V11"]), n, wilson(own["V11"], n), null, effect))
+        result.judge(Measurement("V10", own["V10"], n, interval, {ISOTROPIC: null}, effect))
+        agreeing = bootstrap.rng().choice(signs_agree(isotropic), (draws, n)).sum(1)
+        nulls = {ISOTROPIC: central(agreeing)}
+        result.judge(Measurement("V11", float(own["V11"]), n, wilson(own["V11"], n), nulls, effect))
         return result
 
     def remarks(self, study: Study, result: Result) -> Sequence[str]:

@@ -9,10 +9,11 @@ figures.
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
-from emoexp.stats.intervals import Interval
+from emoexp.stats.intervals import Interval, widest
 
 LENS_TOP = 20
 """V1: how many of the promoted tokens count."""
@@ -109,17 +110,33 @@ class Effect:
 
 @dataclass(frozen=True)
 class Measurement:
-    """A criterion's statistic with its n, interval and null.
+    """A criterion's statistic with its n, interval and nulls.
 
-    `effect` is given for V10 and V11 alone.
+    Attributes:
+        interval: 95 % of the statistic.
+        nulls: 95 % range of the statistic where there is nothing, by what was drawn at random
+            (stats/labels.py).
+        effect: given for V10 and V11 alone.
     """
 
     id: str
     value: float
     n: int
     interval: Interval
-    null: Interval
+    nulls: Mapping[str, Interval]
     effect: Effect | None = None
+
+    @property
+    def null(self) -> Interval:
+        """The range of all nulls: from the lowest low to the highest high."""
+        return widest(*self.nulls.values())
+
+    def beyond(self, label: str) -> bool:
+        """Tells whether the statistic lies beyond the null `label`, on the passing side."""
+        null = self.nulls[label]
+        if CRITERIA[self.id].comparison == "<=":
+            return self.value < null.low
+        return self.value > null.high
 
 
 @dataclass(frozen=True)
@@ -146,13 +163,13 @@ class Verdict:
         return asdict(self)
 
 
-def informative(measurement: Measurement, comparison: str) -> bool:
+def informative(measurement: Measurement) -> bool:
     """Tells whether a statistic lies beyond its null; nothing else decides this.
 
     V10 and V11 pass on random directions too (whatever correlates with Elo moves Elo), so for them
     the size decides: the effect ratio's interval above 1, and an absolute size of at least
-    `EFFECT_FLOOR`. Any other statistic must lie beyond the 95 % range of its null, on the passing
-    side; V7's must also reach `GAP_FLOOR`.
+    `EFFECT_FLOOR`. Any other statistic must lie beyond the 95 % range of each of its nulls, on the
+    passing side; V7's must also reach `GAP_FLOOR`.
     """
     if measurement.id == "V7" and measurement.value < GAP_FLOOR:
         return False
@@ -161,9 +178,7 @@ def informative(measurement: Measurement, comparison: str) -> bool:
             measurement.effect.ratio_interval.low > 1
             and measurement.effect.mean_abs >= EFFECT_FLOOR
         )
-    if comparison == "<=":
-        return measurement.value < measurement.null.low
-    return measurement.value > measurement.null.high
+    return all(map(measurement.beyond, measurement.nulls))
 
 
 def judge(measurement: Measurement) -> Verdict:
@@ -189,7 +204,7 @@ def judge(measurement: Measurement) -> Verdict:
         ci_high=measurement.interval.high,
         null_low=measurement.null.low,
         null_high=measurement.null.high,
-        informative=informative(measurement, criterion.comparison),
+        informative=informative(measurement),
         paper=criterion.paper,
         llama8b=criterion.llama8b,
     )

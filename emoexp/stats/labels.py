@@ -1,4 +1,4 @@
-"""Labels of the sets of directions, the same in every table and figure."""
+"""Labels of the sets of directions and of the nulls, the same in every table and figure."""
 
 from __future__ import annotations
 
@@ -14,3 +14,9 @@ SUBTRACTED = "exemplars, subtracted"
 """The vectors of the pack's exemplars, subtracted instead of added."""
 UNSTEERED = "unsteered"
 """The model without steering."""
+PERMUTED_SCENARIOS = "permuted scenarios"
+"""Each scenario read with the probe of a scenario drawn without replacement."""
+PERMUTED_CATEGORIES = "permuted categories"
+"""Activities with the category of an activity drawn without replacement."""
+PERMUTED_ELO = "permuted Elo"
+"""Activities with the Elo of an activity drawn without replacement."""

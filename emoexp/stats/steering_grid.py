@@ -69,7 +69,7 @@ def judge_cell(
     effect = _effect(emotions, isotropic, draws, seed)
     value, interval = _v10(emotions, draws, seed)
     value_isotropic, null = _v10(isotropic, draws, seed)
-    verdict = judge(Measurement("V10", value, len(emotions), interval, null, effect))
+    verdict = judge(Measurement("V10", value, len(emotions), interval, {ISOTROPIC: null}, effect))
     return {
         **_effect_columns(emotions, isotropic, effect, draws, seed),
         "V10": value,

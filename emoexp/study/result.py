@@ -10,6 +10,8 @@ from emoexp.stats.criteria import Measurement, Verdict, judge
 
 OTHER_SETTINGS = "other_settings"
 """The table of measurements at settings that are not a criterion's published ones."""
+NULLS = "nulls"
+"""The table of every null of every verdict."""
 
 
 @dataclass
@@ -37,6 +39,7 @@ class Result:
         """
         if not other_setting:
             self.verdicts.append(judge(measurement))
+            self._append(NULLS, null_rows(measurement))
             return
         row = {
             "measurement": other_setting,
@@ -47,26 +50,43 @@ class Result:
             "null_low": measurement.null.low,
             "null_high": measurement.null.high,
         }
-        self._add_other(pd.DataFrame([row]))
+        self._append(OTHER_SETTINGS, pd.DataFrame([row]))
         self.notes.append(
             f"{other_setting}: not the published setting of {measurement.id}, so without verdict"
         )
 
-    def _add_other(self, rows: pd.DataFrame) -> None:
-        known = self.tables.get(OTHER_SETTINGS)
-        self.tables[OTHER_SETTINGS] = rows if known is None else pd.concat([known, rows])
+    def _append(self, name: str, rows: pd.DataFrame) -> None:
+        known = self.tables.get(name)
+        self.tables[name] = rows if known is None else pd.concat([known, rows], ignore_index=True)
 
     def merge(self, other: Result) -> None:
         """Adds another experiment's findings.
 
         Raises:
-            ValueError: both have a metric or a table of one name.
+            ValueError: both have a metric or a table of one name (but for those of `judge`).
         """
-        if OTHER_SETTINGS in other.tables:
-            self._add_other(other.tables.pop(OTHER_SETTINGS))
+        for name in {OTHER_SETTINGS, NULLS} & other.tables.keys():
+            self._append(name, other.tables.pop(name))
         if both := (self.metrics.keys() & other.metrics) | (self.tables.keys() & other.tables):
             raise ValueError(f"two experiments report {', '.join(sorted(both))}")
         self.metrics |= other.metrics
         self.tables |= other.tables
         self.verdicts += other.verdicts
         self.notes += other.notes
+
+
+def null_rows(measurement: Measurement) -> pd.DataFrame:
+    """Lists the nulls of a measurement, a row each: criterion, value, null (what was random),
+    null_low, null_high, and whether the value lies beyond it on the passing side."""
+    rows = [
+        {
+            "criterion": measurement.id,
+            "value": measurement.value,
+            "null": label,
+            "null_low": null.low,
+            "null_high": null.high,
+            "beyond": measurement.beyond(label),
+        }
+        for label, null in measurement.nulls.items()
+    ]
+    return pd.DataFrame(rows)

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from emoexp.stats.criteria import CORRELATED
-from emoexp.stats.labels import ISOTROPIC, UNSTEERED
+from emoexp.stats.labels import ISOTROPIC, PERMUTED_SCENARIOS, UNSTEERED
 from emoexp.stats.reliability import NOT_ESTIMABLE
 from emoexp.store.record import SavedRun
 
@@ -42,6 +42,11 @@ def fractions(count: pd.Series, of: pd.Series) -> list[str]:
 def numbers(values: pd.Series, digits: str) -> list[str]:
     """Formats numbers; empty where they are NaN."""
     return ["" if np.isnan(x) else f"{x:{digits}}" for x in values.astype(float)]
+
+
+def yes_no(values: pd.Series) -> list[str]:
+    """Formats truth values."""
+    return ["yes" if value else "no" for value in values.astype(bool)]
 
 
 def plain(name: str) -> Callable[[SavedRun], pd.DataFrame]:
@@ -254,7 +259,43 @@ def blackmail_agreement(run: SavedRun) -> pd.DataFrame:
     )
 
 
+def nulls(run: SavedRun) -> pd.DataFrame:
+    """Lays out every null of every verdict."""
+    t = run.table("nulls")
+    return pd.DataFrame(
+        {
+            "criterion": t["criterion"],
+            "value": t["value"],
+            "null": t["null"],
+            "null 95 %": own_ranges(t["null_low"], t["null_high"]),
+            "beyond": yes_no(t["beyond"]),
+        }
+    )
+
+
+def implicit_read_outs(run: SavedRun) -> pd.DataFrame:
+    """Lays out V3 and V4 by read-out, with both nulls and the permutation's p."""
+    t = run.table("implicit_read_outs")
+    return pd.DataFrame(
+        {
+            "read-out": t["read_out"],
+            "criterion": t["id"],
+            "value": t["value"],
+            "n": t["n"],
+            "95 %": own_ranges(t["ci_low"], t["ci_high"]),
+            "passed": yes_no(t["passed"]),
+            ISOTROPIC: own_ranges(t["isotropic_low"], t["isotropic_high"]),
+            PERMUTED_SCENARIOS: own_ranges(t["permuted_low"], t["permuted_high"]),
+            "p": numbers(t["permutation_p"], ".2g"),
+            "q": numbers(t["q"], ".2g"),
+            "informative": yes_no(t["informative"]),
+        }
+    )
+
+
 FORMATS: dict[str, tuple[str, Callable[[SavedRun], pd.DataFrame]]] = {
+    "scenarios, by read-out": ("implicit_read_outs", implicit_read_outs),
+    "nulls": ("nulls", nulls),
     "other settings": ("other_settings", plain("other_settings")),
     "steering rows": ("steering_rows", steering_rows),
     "steering map": ("steering_map", steering_map),

@@ -14,7 +14,7 @@ import pytest
 from emoexp.cli.run import run
 from emoexp.config import Config
 from emoexp.errors import EmoexpError
-from emoexp.experiments.implicit import own_ranks
+from emoexp.stats.own_probe import own_ranks
 from emoexp.stats.reliability import own_half_ranks
 from emoexp.store.artifacts import write_tensors
 from emoexp.store.record import RunRecord

@@ -76,7 +76,13 @@ job("preempted", 7)
 
 def verdict(identifier: str, value: float, n: int) -> dict[str, Any]:
     return judge(
-        Measurement(identifier, value, n, Interval(value - 1, value + 1), Interval(0, 3))
+        Measurement(
+            identifier,
+            value,
+            n,
+            Interval(value - 1, value + 1),
+            {"isotropic random": Interval(0, 3)},
+        )
     ).as_dict()
 
 

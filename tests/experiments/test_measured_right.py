@@ -14,7 +14,6 @@ from emoexp.blackmail.rates import ReplyCount, finding
 from emoexp.errors import EmoexpError
 from emoexp.experiments.blackmail import Blackmail
 from emoexp.experiments.correlation import Correlation
-from emoexp.experiments.implicit import own_ranks
 from emoexp.experiments.logit_lens import LogitLens
 from emoexp.experiments.numeric import Numeric
 from emoexp.experiments.steering import SteeredPreference
@@ -23,6 +22,7 @@ from emoexp.organism.training import generator_hash
 from emoexp.organism.world import WORLD_DIR
 from emoexp.stats.criteria import GAP_FLOOR, Measurement, judge
 from emoexp.stats.intervals import Interval, wilson, wilson_share
+from emoexp.stats.own_probe import own_ranks
 from emoexp.store.artifacts import array_key
 from emoexp.study.result import OTHER_SETTINGS, Result
 from emoexp.vectors.controls import direction_rng, isotropic_directions
@@ -123,7 +123,11 @@ def test_keys_of_arrays_do_not_depend_on_the_last_bits() -> None:
 
 
 def measurement(identifier: str, value: float = 3.0, **changes: object) -> Measurement:
-    values = {"n": 12, "interval": Interval(1, 5), "null": Interval(0, 2)} | changes
+    values = {
+        "n": 12,
+        "interval": Interval(1, 5),
+        "nulls": {"isotropic random": Interval(0, 2)},
+    } | changes
     return Measurement(identifier, value, **values)  # type: ignore[arg-type]
 
 
@@ -298,5 +302,5 @@ def test_random_directions_differ_by_layer_and_by_model() -> None:
 
 @pytest.mark.parametrize(("gap", "wanted"), [(10.6, False), (GAP_FLOOR, True), (58.0, True)])
 def test_a_gap_of_a_few_points_says_nothing(gap: float, wanted: bool) -> None:
-    verdict = judge(measurement("V7", gap, null=Interval(0, 5)))
+    verdict = judge(measurement("V7", gap, nulls={"permuted categories": Interval(0, 5)}))
     assert verdict.informative is wanted

@@ -21,7 +21,8 @@ from emoexp.experiments.preference import Preference
 from emoexp.experiments.steering import SteeredPreference
 from emoexp.stats.criteria import COUNTS, CRITERIA, Verdict
 from emoexp.stats.intervals import wilson
-from emoexp.stats.labels import EMOTIONS, ISOTROPIC, MIXTURES
+from emoexp.stats.labels import EMOTIONS, ISOTROPIC, MIXTURES, PERMUTED_SCENARIOS
+from emoexp.stats.own_probe import measure_ranks, probe_ranks, read_outs
 from emoexp.study.experiment import Bootstrap, Validation
 from emoexp.study.result import Result
 
@@ -86,7 +87,8 @@ def scenarios(matrix: np.ndarray, noise: np.ndarray | None = None) -> Tables:
     table = pd.DataFrame(matrix, columns=names(n))
     table.insert(0, "scenario", names(n))
     ranks = np.full((50, n), n) if noise is None else noise
-    return {"implicit": table, "implicit_null": pd.DataFrame(ranks, columns=names(n))}
+    null = [pd.DataFrame(ranks, columns=names(n)).assign(read_out=r) for r in read_outs(matrix)]
+    return {"implicit": table, "implicit_null": pd.concat(null, ignore_index=True)}
 
 
 def ranked(ranks: Numbers) -> np.ndarray:
@@ -352,9 +354,54 @@ def test_the_mean_ranks_interval_is_of_no_width_where_all_ranks_are_equal() -> N
 def test_a_low_mean_rank_is_informative_only_below_what_noise_reaches() -> None:
     noise = np.full((50, 12), 3)
     for ranks, informative in (([3] * 12, False), ([3] * 11 + [2], True), ([4] * 12, False)):
-        found = verdict("V4", Implicit(), scenarios(ranked(ranks), noise))
-        assert (found.null_low, found.null_high) == (3, 3)
-        assert found.informative is informative
+        nulls = judge(Implicit(), scenarios(ranked(ranks), noise)).tables["nulls"]
+        row = nulls[(nulls["criterion"] == "V4") & (nulls["null"] == ISOTROPIC)].iloc[0]
+        assert (row["null_low"], row["null_high"]) == (3, 3)
+        assert row["beyond"] == informative
+
+
+def test_a_part_that_all_scenarios_share_is_beyond_isotropic_directions_and_says_nothing() -> None:
+    """Raw, the probes differ by a constant that no scenario changes: each probe has one rank, so
+    the mean rank is 6.5 however scenarios are permuted. Centred, the own probe is the highest."""
+    matrix = 0.01 * np.eye(12) + np.linspace(0, 5, 12)[None, :]
+    result = judge(Implicit(), scenarios(matrix, np.full((50, 12), 7)))
+    v4 = result.verdicts[1]
+    assert (v4.value, v4.informative) == (6.5, False)
+    nulls = result.tables["nulls"].set_index(["criterion", "null"])
+    assert nulls.loc[("V4", ISOTROPIC), "beyond"]
+    assert not nulls.loc[("V4", PERMUTED_SCENARIOS), "beyond"]
+    rows = result.tables["implicit_read_outs"].set_index(["read_out", "id"])
+    assert rows.loc[("raw", "V4"), "permutation_p"] == 1
+    assert rows.loc[("centred", "V3"), "value"] == 12
+    assert rows.loc[("centred", "V4"), "informative"]
+    assert rows.loc[("centred", "V4"), "permutation_p"] < 0.01
+
+
+def test_the_permutation_null_is_that_of_all_orders() -> None:
+    """Of the six orders of three scenarios one leaves all three own probes highest, three leave
+    one, two leave none; the mean ranks are 1, 2, 3, and three times (1 + 2 + 3) / 3."""
+    ranks = np.array([[1, 2, 3], [3, 1, 2], [2, 3, 1]])
+    found = measure_ranks(ranks, np.full((50, 3), 2), 100, 20_000, 0)
+    (v3, p3), (v4, p4) = found
+    assert (v3.value, v4.value) == (3, 1)
+    assert p3 == pytest.approx(1 / 6, abs=0.01) and p4 == pytest.approx(1 / 6, abs=0.01)
+    assert v3.nulls[PERMUTED_SCENARIOS] == (0, 3)
+    assert v4.nulls[PERMUTED_SCENARIOS].low == 1
+
+
+def test_another_seed_draws_other_permutations() -> None:
+    ranks = probe_ranks(np.random.default_rng(1).standard_normal((12, 12)))
+    first, same, other = (measure_ranks(ranks, ranks, 100, 50, s)[1][1] for s in (0, 0, 1))
+    assert first == same != other
+
+
+def test_scenarios_are_z_scored_only_where_there_are_enough() -> None:
+    matrix = np.random.default_rng(0).standard_normal((6, 6))
+    z = read_outs(matrix)["z-scored"]
+    assert z.mean(0) == pytest.approx(0, abs=1e-12) and z.std(0) == pytest.approx(1)
+    assert list(read_outs(matrix[:5, :5])) == ["raw", "centred"]
+    matrix[:, 2] = 3.0
+    assert list(read_outs(matrix)) == ["raw", "centred"], "a probe without spread"
 
 
 def test_a_tied_probe_takes_the_worst_rank() -> None:

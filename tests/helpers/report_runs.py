@@ -79,7 +79,7 @@ def verdicts(
                     value,
                     N[k],
                     Interval(value - spread, value + spread),
-                    Interval(low, high),
+                    {"isotropic random": Interval(low, high)},
                     effect,
                 )
             ).as_dict()

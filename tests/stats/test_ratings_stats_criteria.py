@@ -21,6 +21,7 @@ from emoexp.stats.intervals import (
     spearman,
     widest,
 )
+from emoexp.stats.labels import ISOTROPIC
 from emoexp.stats.ratings import ELO_MEAN, bradley_terry, elo, position_bias, win_probabilities
 
 
@@ -176,7 +177,9 @@ def measured(
     null: tuple[float, float] = (0, 0),
     effect: Effect | None = None,
 ) -> Measurement:
-    return Measurement(identifier, value, n, Interval(value, value), Interval(*null), effect)
+    return Measurement(
+        identifier, value, n, Interval(value, value), {ISOTROPIC: Interval(*null)}, effect
+    )
 
 
 @pytest.mark.parametrize(
