@@ -1,8 +1,9 @@
 """V5, V6: a number in the prompt changes what it means (paper, Figure 3).
 
 Six templates, four probes: the cosine at the assistant's first token against the value. V5 counts
-the trends (Spearman) with the expected sign, V6 the strong ones. The null is isotropic directions
-in place of the probes.
+the trends (Spearman) with the expected sign, V6 the strong ones, however flat the curve is: so each
+curve's range stands in `numeric_sizes`, in standard deviations of the probe. The null is isotropic
+directions in place of the probes.
 """
 
 from __future__ import annotations
@@ -15,14 +16,14 @@ import pandas as pd
 
 from emoexp.errors import EmoexpError, NotApplicableError
 from emoexp.stats.criteria import STRONG, Measurement
-from emoexp.stats.intervals import central, rank_columns, wilson
+from emoexp.stats.intervals import central, wilson
 from emoexp.stats.labels import ISOTROPIC
-from emoexp.stimuli import NumericTemplate
 from emoexp.study.experiment import Bootstrap, Tables, Validation, values_of
 from emoexp.study.result import Result
 from emoexp.study.study import Study
 from emoexp.vectors.controls import isotropic_directions
 from emoexp.vectors.probes import assistant_residuals, cosine
+from emoexp.vectors.trends import by_draw, sizes_of, trend_sizes, trends
 
 
 @dataclass(kw_only=True)
@@ -59,23 +60,24 @@ class Numeric(Validation):
         residuals = assistant_residuals(study.model, study.artifacts, texts, study.layer)
         directions = study.vectors.only(probes)
         drawn = isotropic_directions(draws * len(probes), study.model.d_model, study.control_rng())
-        null = trends(residuals, drawn, templates).reshape(len(templates), draws, len(probes))
         cells = pd.DataFrame(
             [(t.key, p, t.signs[p]) for t in templates for p in probes],
             columns=["template", "probe", "expected"],
         )
+        pooled = np.concatenate([*residuals, *scenario_residuals(study)])
         cells.insert(2, "spearman", trends(residuals, directions, templates).ravel())
+        cells.insert(3, "size", trend_sizes(residuals, directions, pooled).ravel())
         curves = [
             pd.DataFrame(cosine(h, directions), columns=list(probes)).assign(
                 template=t.key, value=t.values
             )
             for t, h in zip(templates, residuals, strict=True)
         ]
-        columns = [f"{t.key}: {p}" for t in templates for p in probes]
         return {
             "numeric_curves": pd.concat(curves, ignore_index=True)[["template", "value", *probes]],
             "numeric_trends": cells,
-            "numeric_null": pd.DataFrame(null.swapaxes(0, 1).reshape(draws, -1), columns=columns),
+            "numeric_null": by_draw(trends(residuals, drawn, templates), cells),
+            "numeric_size_null": by_draw(trend_sizes(residuals, drawn, pooled), cells),
         }
 
     def judge(self, tables: Tables, bootstrap: Bootstrap) -> Result:
@@ -84,7 +86,13 @@ class Numeric(Validation):
         right, strong = np.sign(rho) == signs, np.abs(rho) > self.strong
         other = f"numbers: |Spearman| > {self.strong}" if self.strong != STRONG else ""
         both = f"V5_and_above_{self.strong}" if other else "V5_and_strong"
-        result = Result(metrics={both: float((right & strong).sum())})
+        table = sizes_of(cells, values_of(tables["numeric_size_null"]))
+        metrics = {
+            both: float((right & strong).sum()),
+            "numeric_size_mean": float(cells["size"].mean()),
+            "numeric_sizes_beyond_null": float(table["beyond"].sum()),
+        }
+        result = Result(metrics=metrics, tables={"numeric_sizes": table})
         for criterion, count, null, setting in (
             ("V5", int(right.sum()), np.sign(noise) == signs, ""),
             ("V6", int(strong.sum()), np.abs(noise) > self.strong, other),
@@ -95,13 +103,8 @@ class Numeric(Validation):
         return result
 
 
-def trends(
-    residuals: Sequence[np.ndarray], directions: np.ndarray, templates: Sequence[NumericTemplate]
-) -> np.ndarray:
-    """Returns Spearman's rho of value and cosine; (template, direction)."""
-    return np.stack(
-        [
-            rank_columns(cosine(h, directions), np.array(t.values))
-            for t, h in zip(templates, residuals, strict=True)
-        ]
-    )
+def scenario_residuals(study: Study) -> Sequence[np.ndarray]:
+    """Reads the pack's scenarios, if it has any, as V3 does."""
+    if not (texts := [s.text for s in study.stimuli.scenarios]):
+        return []
+    return assistant_residuals(study.model, study.artifacts, {"scenarios": texts}, study.layer)

@@ -56,6 +56,17 @@ def numeric(run: SavedRun) -> Figure:
     return validation.numeric_panels(curves, probes, title_of(run), claude)
 
 
+def numeric_centred(run: SavedRun) -> Figure:
+    """Draws the same curves, each less its mean over the values, so that slopes can be compared."""
+    curves = run.table("numeric_curves")
+    probes = [name for name in curves.columns if name not in ("template", "value")]
+    curves[probes] -= curves.groupby("template")[probes].transform("mean")
+    claude = None
+    if run.is_paper:
+        claude = {key: curve.centred() for key, curve in published.numeric().items()}
+    return validation.numeric_panels(curves, probes, title_of(run), claude, centred=True)
+
+
 def elo(run: SavedRun) -> Figure:
     """Draws the Elo of each activity by category."""
     claude = published.activities().elo_post if run.is_paper else None
@@ -224,6 +235,7 @@ def story_lengths(run: SavedRun) -> Figure:
 VIEWS: dict[str, View] = {
     "implicit": View("implicit", implicit),
     "numeric": View("numeric_curves", numeric),
+    "numeric_centred": View("numeric_curves", numeric_centred),
     "elo": View("elo", elo),
     "correlations": View("correlations", correlations),
     "steering": View("steering_rows", steering),

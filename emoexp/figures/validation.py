@@ -90,20 +90,30 @@ def numeric_panels(
     probes: Sequence[str],
     title: str,
     claude: dict[str, published.NumericCurves] | None = None,
+    *,
+    centred: bool = False,
 ) -> Figure:
     """Draws one panel per template: cosine of each probe against the number; published curves
-    dotted, in the same colours."""
+    dotted, in the same colours.
+
+    Args:
+        centred: the curves are less their means, and all panels have one scale.
+    """
+    unit = "cosine minus its mean" if centred else "cosine"
     templates = list(dict.fromkeys(curves["template"]))
     figure = new_figure(11, 6.4)
-    panels = figure.subplots(2, math.ceil(len(templates) / 2), squeeze=False).ravel()
+    panels = figure.subplots(
+        2, math.ceil(len(templates) / 2), squeeze=False, sharey=centred
+    ).ravel()
     for axes, key in zip(panels, templates, strict=False):
         part = curves[curves["template"] == key]
         _numeric_curves(axes, part, probes, None if claude is None else claude[key])
+        axes.set_ylabel(unit)
         axes.set_title(key)
     handles, labels = panels[0].get_legend_handles_labels()
     columns = len(probes) + 1
     figure.legend(handles, labels, loc="outside lower center", ncols=columns, fontsize=TITLE)
-    figure.suptitle(f"Numeric modulation: cosine at the assistant's first token\n{title}")
+    figure.suptitle(f"Numeric modulation: {unit} at the assistant's first token\n{title}")
     return figure
 
 
@@ -124,7 +134,7 @@ def _numeric_curves(
         axes.plot([], [], "D:", color=INK, label=published.MODEL, **hollow)
     axes.axhline(0, color=NOISE, linewidth=0.8)
     axes.set_xticks(x, part["value"].astype(str))
-    axes.set(xlabel="X", ylabel="cosine")
+    axes.set_xlabel("X")
 
 
 def _published(

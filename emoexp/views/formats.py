@@ -273,6 +273,22 @@ def nulls(run: SavedRun) -> pd.DataFrame:
     )
 
 
+def numeric_sizes(run: SavedRun) -> pd.DataFrame:
+    """Lays out the trends with their sizes beside those of isotropic directions."""
+    t = run.table("numeric_sizes")
+    return pd.DataFrame(
+        {
+            "template": t["template"],
+            "probe": t["probe"],
+            "expected": ["+" if sign > 0 else "-" for sign in t["expected"]],
+            "Spearman": numbers(t["spearman"], "+.2f"),
+            "range, SD": numbers(t["size"], ".2f"),
+            ISOTROPIC: ranges(t["null_low"], t["null_high"]),
+            "beyond": yes_no(t["beyond"]),
+        }
+    )
+
+
 def implicit_read_outs(run: SavedRun) -> pd.DataFrame:
     """Lays out V3 and V4 by read-out, with both nulls and the permutation's p."""
     t = run.table("implicit_read_outs")
@@ -295,6 +311,7 @@ def implicit_read_outs(run: SavedRun) -> pd.DataFrame:
 
 FORMATS: dict[str, tuple[str, Callable[[SavedRun], pd.DataFrame]]] = {
     "scenarios, by read-out": ("implicit_read_outs", implicit_read_outs),
+    "numbers, size of each trend": ("numeric_sizes", numeric_sizes),
     "nulls": ("nulls", nulls),
     "other settings": ("other_settings", plain("other_settings")),
     "steering rows": ("steering_rows", steering_rows),

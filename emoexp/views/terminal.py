@@ -16,7 +16,7 @@ from emoexp.views.formats import FORMATS
 
 WIDTH = 150
 """Of a terminal that has none, such as a file."""
-HIDDEN = {("verify", "elo_by_category")}
+HIDDEN = {("verify", "elo_by_category"), ("verify", "numeric_sizes")}
 """Tables that an experiment's terminal leaves out."""
 COLUMNS = (
     "",

@@ -104,8 +104,9 @@ def numbers(rho: Numbers, expected: Numbers, noise: np.ndarray | None = None) ->
     cells = {"template": names(n), "probe": names(n), "spearman": rho, "expected": expected}
     trends = np.zeros((50, n)) if noise is None else noise
     return {
-        "numeric_trends": pd.DataFrame(cells),
+        "numeric_trends": pd.DataFrame(cells | {"size": 1.0}),
         "numeric_null": pd.DataFrame(trends, columns=names(n)),
+        "numeric_size_null": pd.DataFrame(np.ones((50, n)), columns=names(n)),
     }
 
 
@@ -434,7 +435,7 @@ def test_signs_and_sizes_of_trends_are_counted_apart() -> None:
     v5, v6 = result.verdicts
     assert (v5.value, v5.n, v5.passed) == (3, 6, False), "threshold 5: 17 of 24"
     assert (v6.value, v6.n, v6.passed) == (4, 6, True), "of either sign"
-    assert result.metrics == {"V5_and_strong": 2}
+    assert result.metrics["V5_and_strong"] == 2
 
 
 def test_a_flat_trend_has_no_sign() -> None:
@@ -452,7 +453,24 @@ def test_another_limit_of_strong_trends_gives_no_verdict() -> None:
     assert [v.id for v in result.verdicts] == ["V5"]
     row = result.tables["other_settings"].iloc[0]
     assert (row["value"], row["n"]) == (2, 3)
-    assert result.metrics == {"V5_and_above_0.5": 1}
+    assert result.metrics["V5_and_above_0.5"] == 1
+    assert "V5_and_strong" not in result.metrics
+
+
+def test_the_size_of_each_trend_is_beside_that_of_isotropic_directions() -> None:
+    """Two perfect trends, one as flat as noise: V5 and V6 count both, the sizes tell them apart."""
+    tables = dict(numbers([1.0, 1.0], [1, 1]))
+    tables["numeric_trends"]["size"] = [3.0, 0.5]
+    noise = np.tile(np.linspace(0, 1, 101)[:, None], 2)
+    tables["numeric_size_null"] = pd.DataFrame(noise, columns=names(2))
+    result = judge(Numeric(), tables)
+    assert [v.value for v in result.verdicts] == [2, 2]
+    sizes = result.tables["numeric_sizes"]
+    assert list(sizes["beyond"]) == [True, False]
+    assert sizes["null_low"].tolist() == pytest.approx([0.025, 0.025])
+    assert sizes["null_high"].tolist() == pytest.approx([0.975, 0.975])
+    assert result.metrics["numeric_size_mean"] == 1.75
+    assert result.metrics["numeric_sizes_beyond_null"] == 1
 
 
 # V7: preferences

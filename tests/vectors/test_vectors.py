@@ -34,6 +34,7 @@ from emoexp.vectors.extraction import (
     pool_texts,
     summing_device,
 )
+from emoexp.vectors.trends import trend_sizes
 from emoexp.vectors.vectors import EmotionVectors, fit_vectors, neutral_components
 
 EMOTIONS = ("happy", "sad", "afraid")
@@ -348,3 +349,12 @@ def test_identity_travels_as_json(tmp_path: Path) -> None:
     d_model = vectors.directions.shape[1]
     again = EmotionVectors.load(tmp_path / "v", identity=means.identity, layer=0, d_model=d_model)
     assert again.identity == json.loads(json.dumps(vectors.identity))
+
+
+def test_the_size_of_a_trend_is_its_range_in_deviations_over_all_prompts() -> None:
+    """On the unit circle the cosines with (1, 0) are 1, 0, -1 over the values and 1, -1 over all
+    prompts, whose standard deviation is 1; a direction's length does not matter."""
+    residuals = [np.array([[2.0, 0.0], [0.0, 1.0], [-3.0, 0.0]]), np.array([[1.0, 0.0]] * 3)]
+    prompts = np.array([[1.0, 0.0], [-1.0, 0.0]])
+    sizes = trend_sizes(residuals, np.array([[1.0, 0.0], [5.0, 0.0]]), prompts)
+    assert sizes == pytest.approx(np.array([[2.0, 2.0], [0.0, 0.0]]))

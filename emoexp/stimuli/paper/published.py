@@ -142,6 +142,10 @@ class NumericCurves:
     values: tuple[int, ...]
     curves: dict[str, np.ndarray]
 
+    def centred(self) -> NumericCurves:
+        """Returns the curves, each less its mean over the values."""
+        return NumericCurves(self.values, {p: c - c.mean() for p, c in self.curves.items()})
+
 
 @cache
 def numeric() -> dict[str, NumericCurves]:
