@@ -110,6 +110,8 @@ def numeric_panels(
         _numeric_curves(axes, part, probes, None if claude is None else claude[key])
         axes.set_ylabel(unit)
         axes.set_title(key)
+    for empty in panels[len(templates) :]:
+        empty.set_axis_off()
     handles, labels = panels[0].get_legend_handles_labels()
     columns = len(probes) + 1
     figure.legend(handles, labels, loc="outside lower center", ncols=columns, fontsize=TITLE)
