@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
@@ -13,33 +12,32 @@ import pytest
 
 from emoexp.config import ModelConfig
 from emoexp.experiments import EXPERIMENTS
-from emoexp.experiments.steering_map import SteeringMap
 from emoexp.models.loading.load import BUNDLED
 from emoexp.models.subject import SubjectModel
 from emoexp.study.study import Study
 from emoexp.vectors.controls import direction_rng
 from tests.experiments.test_steering import study
 
-DRAWING = {
-    "logit_lens": "isotropic_directions",
-    "implicit": "isotropic_directions",
-    "numeric": "isotropic_directions",
-    "correlation": "isotropic_directions",
-    "steering": "isotropic_directions",
-    "steering_map": "isotropic_directions",
-    "self_report": "isotropic_directions",
-    "drift": "isotropic_directions",
-    "blackmail": "arms_of",
-}
-"""What each experiment hands the random numbers of its control directions to, as last argument."""
+DRAWING = (
+    "logit_lens",
+    "implicit",
+    "numeric",
+    "correlation",
+    "steering",
+    "steering_map",
+    "self_report",
+    "drift",
+    "blackmail",
+)
+"""Experiments with control directions."""
 
 
 class Drawn(Exception):
-    """Thrown where directions would be drawn, with the state of the random numbers."""
+    """Thrown where directions would be drawn, with what they are drawn by."""
 
 
 def draw(*arguments: Any) -> Any:
-    raise Drawn(arguments[-1].bit_generator.state)
+    raise Drawn(*arguments)
 
 
 def state(seed: int, layer: int, identity: Mapping[str, Any]) -> Any:
@@ -56,19 +54,21 @@ def contexts(tmp_path_factory: pytest.TempPathFactory) -> list[Study]:
     return [first, Study(study(folder, "layer=4", "seed=5").config, first=first)]
 
 
-@pytest.mark.parametrize("name", list(DRAWING))
+@pytest.mark.parametrize("name", DRAWING)
 def test_directions_are_drawn_by_layer_and_model(
     name: str, contexts: list[Study], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    module = importlib.import_module(f"emoexp.experiments.{name}")
-    monkeypatch.setattr(module, DRAWING[name], draw)
-    monkeypatch.setattr(SteeringMap, "unsteered_mass", lambda *_: 1.0)
+    monkeypatch.setattr("emoexp.vectors.controls.direction_rng", draw)
     for here in contexts:
         made = {"layers": [here.layer]} if name == "steering_map" else {}
         with pytest.raises(Drawn) as drawn:
             EXPERIMENTS[name](**made).run(here)
-        assert drawn.value.args[0] == state(5, here.layer, here.model.identity)
-    assert state(5, 3, contexts[0].model.identity) != state(5, 4, contexts[0].model.identity)
+        assert drawn.value.args == (5, here.layer, here.model.identity)
+
+
+def test_each_layer_has_draws_of_its_own(contexts: list[Study]) -> None:
+    identity = contexts[0].model.identity
+    assert state(5, 3, identity) != state(5, 4, identity) != state(6, 4, identity)
 
 
 def test_a_bundled_model_has_the_same_draws_from_any_path(tmp_path: Path) -> None:
