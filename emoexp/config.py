@@ -235,14 +235,18 @@ class ScaleConfig:
     permutations: int = 1000
     null_draws: int = 200
     """Isotropic draws for the null of the cheap criteria (lens, implicit, numeric, correlation)."""
+    shuffled_draws: int = 100
+    """Sets of vectors from shuffled labels, for the null of the same criteria."""
     random_directions: int = 24
-    """Random directions steered for each control row (isotropic; mixtures of the emotions)."""
+    """Random directions steered for each control row (isotropic; mixtures of the emotions; shuffled
+    labels)."""
 
     def __post_init__(self) -> None:
         for name, least in (
             ("bootstrap_draws", 100),
             ("permutations", 100),
             ("null_draws", 100),
+            ("shuffled_draws", 40),
             ("random_directions", 8),
         ):
             if getattr(self, name) < least:

@@ -18,11 +18,11 @@ from emoexp.errors import require
 from emoexp.stats import intervals
 from emoexp.stats.criteria import CORRELATED, EXTREMES, Measurement
 from emoexp.stats.intervals import Interval, central, correlate_columns, pearson, wilson
-from emoexp.stats.labels import ISOTROPIC, PERMUTED_ELO
+from emoexp.stats.labels import PERMUTED_ELO
 from emoexp.study.experiment import Bootstrap, Tables, Validation, values_of
 from emoexp.study.result import Result
 from emoexp.study.study import Study
-from emoexp.vectors.controls import isotropic_directions
+from emoexp.study.tables import draws_by_null, null_table
 from emoexp.vectors.probes import activity_residuals
 
 Statistic = Callable[[np.ndarray], float]
@@ -50,15 +50,16 @@ class Correlation(Validation):
     def measure(self, study: Study) -> Tables:
         model, stimuli, names = study.model, study.stimuli, list(study.vectors.names)
         residuals = activity_residuals(model, study.artifacts, stimuli, study.layer)
-        draws = study.config.scale.null_draws
-        random = isotropic_directions(draws * len(names), model.d_model, study.control_rng())
-        null = correlate_columns(residuals @ random.T, study.baseline_elo).reshape(draws, -1)
+        noise = {}
+        for label, drawn in study.null_directions(names).items():
+            r = correlate_columns(residuals @ np.concatenate(drawn).T, study.baseline_elo)
+            noise[label] = pd.DataFrame(r.reshape(-1, len(names)), columns=names)
         probes = pd.DataFrame(residuals @ study.vectors.directions.T, columns=names)
         probes.insert(0, "elo", study.baseline_elo)
         valence = [study.valence.get(e, np.nan) for e in names]
         return {
             "activity_probes": probes,
-            "correlations_null": pd.DataFrame(null, columns=names),
+            "correlations_null": null_table(noise),
             "emotions": pd.DataFrame({"emotion": names, "valence": valence}),
         }
 
@@ -69,8 +70,8 @@ class Correlation(Validation):
         r = correlate_columns(probes, elo)
         again = intervals.resampled_correlations(probes, elo, bootstrap.draws, bootstrap.seed)
         orders = np.stack([rng.permutation(elo) for _ in range(bootstrap.permutations)], 1)
-        isotropic, permuted = tables["correlations_null"], correlate_columns(probes, orders).T
-        drawn = {ISOTROPIC: values_of(isotropic), PERMUTED_ELO: permuted}
+        drawn = {k: values_of(t) for k, t in draws_by_null(tables["correlations_null"]).items()}
+        drawn[PERMUTED_ELO] = correlate_columns(probes, orders).T
 
         def nulls(statistic: Statistic) -> dict[str, Interval]:
             return {k: central(np.array(list(map(statistic, rs)))) for k, rs in drawn.items()}

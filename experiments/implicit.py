@@ -4,8 +4,8 @@ The cosine of the residual at the assistant's first token with the probes of the
 emotions. V3 counts the scenarios whose own probe is the highest, V4 averages its rank. The verdicts
 are on the raw cosines, as published; centred and z-scored over the scenarios they stand in
 `implicit_read_outs`, with their own nulls. The nulls are isotropic directions in place of the
-probes, and permuted scenarios: residuals of a real model share a large part, so that isotropic
-directions rank all scenarios alike and their null is too narrow.
+probes, vectors of shuffled labels, and permuted scenarios: residuals of a real model share a large
+part, so that isotropic directions rank all scenarios alike and their null is too narrow.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from emoexp.stats.own_probe import (
 from emoexp.study.experiment import Bootstrap, Tables, Validation, values_of
 from emoexp.study.result import Result
 from emoexp.study.study import Study
-from emoexp.vectors.controls import isotropic_directions
+from emoexp.study.tables import draws_by_null, null_table
 from emoexp.vectors.probes import assistant_residuals, cosine
 
 
@@ -46,36 +46,26 @@ class Implicit(Validation):
                 "V3, V4: implicit needs at least 3 of the pack's scenarios; emotions.names leaves "
                 f"{len(scenarios)}"
             )
-        names, n = [s.emotion for s in scenarios], len(scenarios)
+        names = [s.emotion for s in scenarios]
         texts = {"scenarios": [s.text for s in scenarios]}
         residuals = assistant_residuals(study.model, study.artifacts, texts, study.layer)[0]
         table = pd.DataFrame(cosine(residuals, study.vectors.only(tuple(names))), columns=names)
         table.insert(0, "scenario", names)
-        rng, width = study.control_rng(), study.model.d_model
-        draws = [
-            read_outs(cosine(residuals, isotropic_directions(n, width, rng)))
-            for _ in range(study.config.scale.null_draws)
-        ]
-        noise = [
-            pd.DataFrame([own_ranks(d[name]) for d in draws], columns=names).assign(read_out=name)
-            for name in draws[0]
-        ]
-        return {"implicit": table, "implicit_null": pd.concat(noise, ignore_index=True)}
+        noise = {
+            label: null_ranks([cosine(residuals, d) for d in directions], names)
+            for label, directions in study.null_directions(names).items()
+        }
+        return {"implicit": table, "implicit_null": null_table(noise)}
 
     def judge(self, tables: Tables, bootstrap: Bootstrap) -> Result:
         names = list(tables["implicit"]["scenario"])
-        matrix, noise = values_of(tables["implicit"], names), tables["implicit_null"]
+        matrix, noise = values_of(tables["implicit"], names), draws_by_null(tables["implicit_null"])
         by_read_out, rows = read_outs(matrix), []
         result = Result(metrics=metrics_of(by_read_out))
         for name, cosines in by_read_out.items():
-            isotropic = values_of(noise[noise["read_out"] == name], names)
-            for measurement, p in measure_ranks(
-                probe_ranks(cosines),
-                isotropic,
-                bootstrap.draws,
-                bootstrap.permutations,
-                bootstrap.seed,
-            ):
+            drawn = {k: values_of(t[t["read_out"] == name], names) for k, t in noise.items()}
+            ranks, n = probe_ranks(cosines), bootstrap.permutations
+            for measurement, p in measure_ranks(ranks, drawn, bootstrap.draws, n, bootstrap.seed):
                 if name == RAW:
                     result.judge(measurement)
                 rows.append({"read_out": name, **row_of(measurement), "permutation_p": p})
@@ -83,6 +73,15 @@ class Implicit(Validation):
         table["q"] = false_discovery_control(table["permutation_p"])
         result.tables["implicit_read_outs"] = table
         return result
+
+
+def null_ranks(cosines: list[np.ndarray], names: list[str]) -> pd.DataFrame:
+    """Ranks the own directions of each draw by each read-out; a row per draw and read-out."""
+    by_draw = [read_outs(matrix) for matrix in cosines]
+    return pd.concat(
+        pd.DataFrame([own_ranks(d[name]) for d in by_draw], columns=names).assign(read_out=name)
+        for name in by_draw[0]
+    )
 
 
 def metrics_of(by_read_out: dict[str, np.ndarray]) -> dict[str, float]:

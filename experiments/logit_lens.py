@@ -3,7 +3,8 @@
 Each vector goes through the final norm's gain and the unembedding. V1 counts the emotions whose own
 word is among the 20 tokens that their vector promotes most. V2 counts the pairs of opposite
 emotions whose promoted tokens oppose each other: the dot product of their centred logits is below
-0. The null of both is isotropic directions in place of the vectors.
+0. The nulls of both are isotropic directions, and vectors of shuffled labels, in place of the
+vectors.
 """
 
 from __future__ import annotations
@@ -17,12 +18,19 @@ from emoexp.errors import EmoexpError
 from emoexp.models.prompts import word_ids
 from emoexp.stats.criteria import LENS_TOP, Measurement
 from emoexp.stats.intervals import central, wilson
-from emoexp.stats.labels import ISOTROPIC
+from emoexp.stats.labels import ISOTROPIC, SHUFFLED
 from emoexp.study.experiment import Bootstrap, Tables, Validation, values_of
 from emoexp.study.result import Result
 from emoexp.study.study import Study
 from emoexp.vectors.controls import isotropic_directions
-from emoexp.vectors.lens import centre, extreme_tokens, opposition, rank_of, within_top
+from emoexp.vectors.lens import (
+    centre,
+    extreme_tokens,
+    opposition,
+    own_words,
+    shuffled_lens,
+    within_top,
+)
 
 
 @dataclass(kw_only=True)
@@ -50,15 +58,8 @@ class LogitLens(Validation):
         rng = study.control_rng()
         noise = model.unembed(isotropic_directions(scale.null_draws, model.d_model, rng))
         own = {e: word_ids(model.tokenizer, e) for e in vectors.names}
-        words = pd.DataFrame(
-            {
-                "emotion": vectors.names,
-                "rank_of_own_word": [rank_of(lens[i], own[e]) for i, e in enumerate(own)],
-                "single_token": [len(ids) == 1 for ids in own.values()],
-            }
-        )
         tables = {
-            "logit_lens": words.join(extreme_tokens(lens, model.tokenizer)),
+            "logit_lens": own_words(lens, own).join(extreme_tokens(lens, model.tokenizer)),
             "logit_lens_null": pd.DataFrame(
                 within_top(noise, list(own.values()), self.top).astype(int), columns=list(own)
             ),
@@ -75,6 +76,9 @@ class LogitLens(Validation):
         drawn = rng.integers(0, len(flat), (scale.permutations, 2)) if len(pairs) >= 2 else ()
         dots_of_noise = [float(flat[a] @ flat[b]) for a, b in drawn if a != b]
         tables["opposite_pairs_null"] = pd.DataFrame({"centred": dots_of_noise})
+        if study.shuffled is not None:
+            found = shuffled_lens(model.unembed, study.shuffled, own, pairs, self.top)
+            tables["logit_lens_shuffled"], tables["opposite_pairs_shuffled"] = found
         return tables
 
     def judge(self, tables: Tables, bootstrap: Bootstrap) -> Result:
@@ -92,6 +96,8 @@ class LogitLens(Validation):
             }
         )
         nulls = {ISOTROPIC: central(noise[drawn, np.arange(n)].sum(1))}
+        if "logit_lens_shuffled" in tables:
+            nulls[SHUFFLED] = central(values_of(tables["logit_lens_shuffled"]).sum(1))
         v1 = Measurement("V1", hits, n, wilson(hits, n), nulls)
         other = f"own word in top {self.top} of the lens" if self.top != LENS_TOP else ""
         result.judge(v1, other)
@@ -106,6 +112,8 @@ class LogitLens(Validation):
         chance = tables["opposite_pairs_null"]["centred"].to_numpy() < 0
         opposed = rng.choice(chance, (bootstrap.permutations, len(pairs))).sum(1)
         nulls = {ISOTROPIC: central(opposed)}
+        if "opposite_pairs_shuffled" in tables:
+            nulls[SHUFFLED] = central((values_of(tables["opposite_pairs_shuffled"]) < 0).sum(1))
         result.judge(Measurement("V2", centred, len(pairs), wilson(centred, len(pairs)), nulls))
         result.metrics |= {"V2_raw": float(raw), "V2_centred": float(centred)}
         return result

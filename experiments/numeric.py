@@ -8,7 +8,6 @@ directions in place of the probes.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -21,9 +20,9 @@ from emoexp.stats.labels import ISOTROPIC
 from emoexp.study.experiment import Bootstrap, Tables, Validation, values_of
 from emoexp.study.result import Result
 from emoexp.study.study import Study
-from emoexp.vectors.controls import isotropic_directions
-from emoexp.vectors.probes import assistant_residuals, cosine
-from emoexp.vectors.trends import by_draw, sizes_of, trend_sizes, trends
+from emoexp.study.tables import draws_by_null, null_table
+from emoexp.vectors.probes import assistant_residuals
+from emoexp.vectors.trends import by_draw, curves, sizes_of, trend_sizes, trends
 
 
 @dataclass(kw_only=True)
@@ -45,7 +44,7 @@ class Numeric(Validation):
             )
 
     def measure(self, study: Study) -> Tables:
-        templates, draws = study.stimuli.numeric, study.config.scale.null_draws
+        templates = study.stimuli.numeric
         if not templates:
             raise NotApplicableError(
                 f"V5, V6: the pack {study.stimuli.name!r} says that it has no numeric templates"
@@ -59,52 +58,52 @@ class Numeric(Validation):
         texts = {t.key: [t.template.format(X=x) for x in t.values] for t in templates}
         residuals = assistant_residuals(study.model, study.artifacts, texts, study.layer)
         directions = study.vectors.only(probes)
-        drawn = isotropic_directions(draws * len(probes), study.model.d_model, study.control_rng())
+        drawn = {k: np.concatenate(d) for k, d in study.null_directions(probes).items()}
         cells = pd.DataFrame(
             [(t.key, p, t.signs[p]) for t in templates for p in probes],
             columns=["template", "probe", "expected"],
         )
-        pooled = np.concatenate([*residuals, *scenario_residuals(study)])
-        cells.insert(2, "spearman", trends(residuals, directions, templates).ravel())
-        cells.insert(3, "size", trend_sizes(residuals, directions, pooled).ravel())
-        curves = [
-            pd.DataFrame(cosine(h, directions), columns=list(probes)).assign(
-                template=t.key, value=t.values
-            )
-            for t, h in zip(templates, residuals, strict=True)
-        ]
+        scenarios = [s.text for s in study.stimuli.scenarios]
+        rest = {"scenarios": scenarios} if scenarios else {}
+        others = assistant_residuals(study.model, study.artifacts, rest, study.layer)
+        pooled = np.concatenate([*residuals, *others])
+        cells["spearman"] = trends(residuals, directions, templates).ravel()
+        cells["size"] = trend_sizes(residuals, directions, pooled).ravel()
         return {
-            "numeric_curves": pd.concat(curves, ignore_index=True)[["template", "value", *probes]],
+            "numeric_curves": curves(residuals, directions, templates, list(probes)),
             "numeric_trends": cells,
-            "numeric_null": by_draw(trends(residuals, drawn, templates), cells),
-            "numeric_size_null": by_draw(trend_sizes(residuals, drawn, pooled), cells),
+            "numeric_null": null_table(
+                {k: by_draw(trends(residuals, d, templates), cells) for k, d in drawn.items()}
+            ),
+            "numeric_size_null": null_table(
+                {k: by_draw(trend_sizes(residuals, d, pooled), cells) for k, d in drawn.items()}
+            ),
         }
 
     def judge(self, tables: Tables, bootstrap: Bootstrap) -> Result:
-        cells, noise = tables["numeric_trends"], values_of(tables["numeric_null"])
+        cells, noise = tables["numeric_trends"], draws_by_null(tables["numeric_null"])
         rho, signs = (cells[name].to_numpy() for name in ("spearman", "expected"))
-        right, strong = np.sign(rho) == signs, np.abs(rho) > self.strong
+        both = self.right(rho, signs) & self.large(rho, signs)
         other = f"numbers: |Spearman| > {self.strong}" if self.strong != STRONG else ""
-        both = f"V5_and_above_{self.strong}" if other else "V5_and_strong"
-        table = sizes_of(cells, values_of(tables["numeric_size_null"]))
+        sizes = draws_by_null(tables["numeric_size_null"])[ISOTROPIC]
+        table = sizes_of(cells, values_of(sizes))
         metrics = {
-            both: float((right & strong).sum()),
+            f"V5_and_above_{self.strong}" if other else "V5_and_strong": float(both.sum()),
             "numeric_size_mean": float(cells["size"].mean()),
             "numeric_sizes_beyond_null": float(table["beyond"].sum()),
         }
         result = Result(metrics=metrics, tables={"numeric_sizes": table})
-        for criterion, count, null, setting in (
-            ("V5", int(right.sum()), np.sign(noise) == signs, ""),
-            ("V6", int(strong.sum()), np.abs(noise) > self.strong, other),
-        ):
-            interval, n = wilson(count, len(cells)), len(cells)
-            nulls = {ISOTROPIC: central(null.sum(1))}
-            result.judge(Measurement(criterion, float(count), n, interval, nulls), setting)
+        for criterion, counted, setting in (("V5", self.right, ""), ("V6", self.large, other)):
+            count, n = int(counted(rho, signs).sum()), len(cells)
+            nulls = {k: central(counted(values_of(x), signs).sum(1)) for k, x in noise.items()}
+            measurement = Measurement(criterion, float(count), n, wilson(count, n), nulls)
+            result.judge(measurement, setting)
         return result
 
+    def right(self, rho: np.ndarray, signs: np.ndarray) -> np.ndarray:
+        """Tells which trends have the expected sign, as V5 counts them."""
+        return np.asarray(np.sign(rho) == signs)
 
-def scenario_residuals(study: Study) -> Sequence[np.ndarray]:
-    """Reads the pack's scenarios, if it has any, as V3 does."""
-    if not (texts := [s.text for s in study.stimuli.scenarios]):
-        return []
-    return assistant_residuals(study.model, study.artifacts, {"scenarios": texts}, study.layer)
+    def large(self, rho: np.ndarray, signs: np.ndarray) -> np.ndarray:
+        """Tells which trends are strong, of either sign, as V6 counts them."""
+        return np.asarray(np.abs(rho) > self.strong)

@@ -18,10 +18,17 @@ import pandas as pd
 
 from emoexp.errors import NotApplicableError, require
 from emoexp.stats.criteria import Effect, Measurement
-from emoexp.stats.intervals import Interval, central, correlate_columns, pearson, wilson
-from emoexp.stats.labels import EMOTIONS, ISOTROPIC
+from emoexp.stats.intervals import Interval, central, correlate_columns, wilson
+from emoexp.stats.labels import EMOTIONS, ISOTROPIC, SHUFFLED
 from emoexp.stats.ratings import bradley_terry, elo, win_probabilities
-from emoexp.stats.steering_effects import correlation_interval, signs_agree, summarise, unmoved
+from emoexp.stats.steering_effects import (
+    correlation_interval,
+    metrics_of,
+    ratio_over,
+    signs_agree,
+    summarise,
+    unmoved,
+)
 from emoexp.steering import sets as direction_sets
 from emoexp.steering.subset import spread, steered_layers
 from emoexp.study.experiment import Bootstrap, Tables, Validation
@@ -61,7 +68,9 @@ class SteeredPreference(Validation):
         chosen = spread(r, vectors.names, self.n_emotions, exemplars)
         by_layer = [vectors if k == study.layer else study.vectors_at(k) for k in layers]
         n_random, rng = study.config.scale.random_directions, study.control_rng()
-        sets = direction_sets.emotions_and_controls(by_layer, chosen, vectors, n_random, rng)
+        sets = direction_sets.emotions_and_controls(
+            by_layer, chosen, vectors, n_random, rng, study.shuffled_by_layer(layers)
+        )
         added = sets.added(self.strength, [v.residual_norm for v in by_layer])
         span, preferences = study.config.span.kind, study.preferences
         margins = preferences.steer(study.artifacts, study.baseline, span, layers, added)
@@ -82,33 +91,24 @@ class SteeredPreference(Validation):
     def judge(self, tables: Tables, bootstrap: Bootstrap) -> Result:
         parts = tables["steering"].groupby("set", sort=False)
         sets = {str(name): part.reset_index(drop=True) for name, part in parts}
-        emotions, isotropic = sets[EMOTIONS], sets[ISOTROPIC]
+        emotions = sets[EMOTIONS]
         draws, seed, n = bootstrap.draws, bootstrap.seed, len(emotions)
         if still := unmoved(sets):
             raise NotApplicableError(f"V10, V11: {UNMOVED}: {still}")
-        rows = summarise(sets, isotropic, draws, seed)
-        by_set = rows.set_index("directions").to_dict("index")
-        own, control = by_set[EMOTIONS], by_set[ISOTROPIC]
+        rows = summarise(sets, sets[ISOTROPIC], draws, seed)
+        own = rows.set_index("directions").to_dict("index")[EMOTIONS]
         ratio = Interval(own["effect_ratio_low"], own["effect_ratio_high"])
         effect = Effect(own["mean_abs_delta_elo"], own["effect_ratio"], ratio)
-        change = emotions.set_index("direction")["delta_elo"]
-        named = emotions["direction"][emotions["exemplar"].astype(bool)]
-        by_bt = pearson(emotions["r"].to_numpy(), emotions["delta_bradley_terry"].to_numpy())
-        metrics = {
-            "V10_absolute_as_published": abs(own["V10"]),
-            "V10_bradley_terry": by_bt,
-            **{str(k): v for k, v in own.items() if str(k).startswith("effect_ratio")},
-            "mean_abs_delta_elo": effect.mean_abs,
-            "mean_abs_delta_elo_isotropic": control["mean_abs_delta_elo"],
-            "V10_isotropic": control["V10"],
-            "V11_isotropic_share": control["V11"] / len(isotropic),
-            **{f"delta_elo_{e}": float(change[e]) for e in named},
-        }
+        metrics = metrics_of(rows, sets)
+        if SHUFFLED in sets:
+            metrics |= ratio_over(sets[SHUFFLED], emotions, "shuffled", draws, seed)
         result = Result(metrics=metrics, tables={"steering_rows": rows})
-        interval, null = (correlation_interval(p, draws, seed) for p in (emotions, isotropic))
-        result.judge(Measurement("V10", own["V10"], n, interval, {ISOTROPIC: null}, effect))
-        agreeing = bootstrap.rng().choice(signs_agree(isotropic), (draws, n)).sum(1)
-        nulls = {ISOTROPIC: central(agreeing)}
+        interval, signs = correlation_interval(emotions, draws, seed), bootstrap.rng()
+        controls = {k: sets[k] for k in (ISOTROPIC, SHUFFLED) if k in sets}
+        nulls = {k: correlation_interval(part, draws, seed) for k, part in controls.items()}
+        result.judge(Measurement("V10", own["V10"], n, interval, nulls, effect))
+        agreeing = {k: signs.choice(signs_agree(p), (draws, n)).sum(1) for k, p in controls.items()}
+        nulls = {k: central(count) for k, count in agreeing.items()}
         result.judge(Measurement("V11", float(own["V11"]), n, wilson(own["V11"], n), nulls, effect))
         return result
 

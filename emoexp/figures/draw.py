@@ -76,7 +76,9 @@ def elo(run: SavedRun) -> Figure:
 
 def correlations(run: SavedRun) -> Figure:
     """Draws r of each emotion, sorted."""
-    null = central(run.table("correlations_null").to_numpy(dtype=float).ravel())
+    table = run.table("correlations_null")
+    isotropic = table[table["null"] == ISOTROPIC].drop(columns="null")
+    null = central(isotropic.to_numpy(dtype=float).ravel())
     claude = published.correlations().labelled if run.is_paper else {}
     return validation.correlation_bars(run.table("correlations"), null, title_of(run), claude)
 

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import numpy as np
 
 from emoexp.stats.criteria import Measurement, judge
 from emoexp.stats.intervals import central, resample, wilson
-from emoexp.stats.labels import ISOTROPIC, PERMUTED_SCENARIOS
+from emoexp.stats.labels import ISOTROPIC, PERMUTED_SCENARIOS, SHUFFLED
 
 RAW, CENTRED, Z_SCORED = "raw", "centred", "z-scored"
+SHORT = {ISOTROPIC: "isotropic", SHUFFLED: "shuffled", PERMUTED_SCENARIOS: "permuted"}
+"""Names of the nulls in columns."""
 FEWEST_TO_Z_SCORE = 6
 """Scenarios from which a standard deviation over them is taken."""
 
@@ -51,13 +55,17 @@ def mean_rank(ranks: np.ndarray) -> np.ndarray:
 
 
 def measure_ranks(
-    ranks: np.ndarray, isotropic: np.ndarray, draws: int, permutations: int, seed: int
+    ranks: np.ndarray,
+    drawn: Mapping[str, np.ndarray],
+    draws: int,
+    permutations: int,
+    seed: int,
 ) -> list[tuple[Measurement, float]]:
     """Measures V3 and V4, each with the share of permutations that are as good or better.
 
     Args:
         ranks: of the probes in each scenario; (scenario, probe), square.
-        isotropic: of the own probes, with isotropic directions; (draw, scenario).
+        drawn: of the own probes where directions were drawn, by their label; (draw, scenario).
         draws, permutations: of the bootstrap interval, and of the permutation null.
     """
     n, rng = len(ranks), np.random.default_rng(seed)
@@ -68,18 +76,19 @@ def measure_ranks(
     found = []
     for criterion, statistic, sign in (("V3", count_highest, 1), ("V4", mean_rank, -1)):
         value, chance = float(statistic(own)), statistic(permuted)
-        nulls = {ISOTROPIC: central(statistic(isotropic)), PERMUTED_SCENARIOS: central(chance)}
+        nulls = {label: central(statistic(noise)) for label, noise in drawn.items()}
+        nulls[PERMUTED_SCENARIOS] = central(chance)
         p = (1 + int((sign * chance >= sign * value - 1e-9).sum())) / (1 + len(chance))
         found.append((Measurement(criterion, value, n, intervals[criterion], nulls), p))
     return found
 
 
 def row_of(measurement: Measurement) -> dict[str, float | str | bool]:
-    """Returns a read-out's row: its verdict, and both nulls."""
+    """Returns a read-out's row: its verdict, and its nulls."""
     verdict = judge(measurement)
     ends = {
-        f"{short}_{end}": getattr(measurement.nulls[label], end)
-        for short, label in (("isotropic", ISOTROPIC), ("permuted", PERMUTED_SCENARIOS))
+        f"{SHORT[label]}_{end}": float(getattr(null, end))
+        for label, null in measurement.nulls.items()
         for end in ("low", "high")
     }
     kept = ("id", "value", "n", "ci_low", "ci_high", "passed", "informative")

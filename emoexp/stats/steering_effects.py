@@ -19,7 +19,7 @@ from emoexp.stats.intervals import (
     ratio_interval,
     resampled_correlations,
 )
-from emoexp.stats.labels import ISOTROPIC
+from emoexp.stats.labels import EMOTIONS, ISOTROPIC
 
 
 def correlation(directions: pd.DataFrame) -> float:
@@ -41,6 +41,43 @@ def signs_agree(directions: pd.DataFrame) -> np.ndarray:
 def sizes(directions: pd.DataFrame) -> np.ndarray:
     """Returns |delta Elo| of each direction, in Elo points; (direction,)."""
     return directions["delta_elo"].abs().to_numpy()
+
+
+def metrics_of(rows: pd.DataFrame, sets: Mapping[str, pd.DataFrame]) -> dict[str, float]:
+    """Returns the numbers of a steering run that have no verdict.
+
+    Args:
+        rows: of `summarise`.
+        sets: tables of directions by the label of their set, with the columns
+            delta_bradley_terry and exemplar.
+    """
+    by_set = {str(row["directions"]): row for row in rows.to_dict("records")}
+    own, control, emotions = by_set[EMOTIONS], by_set[ISOTROPIC], sets[EMOTIONS]
+    exemplars = emotions[emotions["exemplar"].astype(bool)]
+    by_bt = pearson(emotions["r"].to_numpy(), emotions["delta_bradley_terry"].to_numpy())
+    named = zip(exemplars["direction"], exemplars["delta_elo"], strict=True)
+    return {
+        "V10_absolute_as_published": abs(own["V10"]),
+        "V10_bradley_terry": by_bt,
+        **{str(k): float(v) for k, v in own.items() if str(k).startswith("effect_ratio")},
+        "mean_abs_delta_elo": float(own["mean_abs_delta_elo"]),
+        "mean_abs_delta_elo_isotropic": float(control["mean_abs_delta_elo"]),
+        "V10_isotropic": float(control["V10"]),
+        "V11_isotropic_share": control["V11"] / control["n"],
+        **{f"delta_elo_{name}": float(change) for name, change in named},
+    }
+
+
+def ratio_over(
+    control: pd.DataFrame, emotions: pd.DataFrame, name: str, draws: int, seed: int
+) -> dict[str, float]:
+    """Returns the ratio of mean |delta Elo| of the emotions to that of a control, with its 95 %
+    bootstrap interval, as metrics named `effect_ratio_over_<name>`."""
+    above, below = sizes(emotions), sizes(control)
+    low, high = ratio_interval(above, below, draws, seed)
+    key = f"effect_ratio_over_{name}"
+    ratio = float(above.mean() / below.mean())
+    return {key: ratio, f"{key}_low": low, f"{key}_high": high}
 
 
 def unmoved(sets: Mapping[str, pd.DataFrame]) -> str:

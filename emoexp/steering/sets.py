@@ -10,7 +10,7 @@ import numpy as np
 from emoexp.config import SteeringSpan
 from emoexp.errors import EmoexpError, NotApplicableError, require
 from emoexp.models.subject import SubjectModel
-from emoexp.stats.labels import EMOTIONS, ISOTROPIC, MIXTURES
+from emoexp.stats.labels import EMOTIONS, ISOTROPIC, MIXTURES, SHUFFLED
 from emoexp.steering.subset import steered_layers
 from emoexp.vectors.controls import isotropic_directions, mixture_directions
 from emoexp.vectors.vectors import EmotionVectors
@@ -68,24 +68,31 @@ def emotions_and_controls(
     reference: EmotionVectors,
     n_random: int,
     rng: np.random.Generator,
+    shuffled: Sequence[np.ndarray] | None = None,
 ) -> DirectionSets:
-    """Returns the chosen emotions, and as many isotropic directions and mixtures as asked for.
+    """Returns the chosen emotions, and as many directions of each control as asked for.
 
     Args:
         by_layer: the vectors of each layer that is steered.
         reference: the vectors that mixtures are drawn from; a control is the same at every layer.
-        n_random: directions of either control.
+        n_random: directions of each control.
+        shuffled: vectors of shuffled labels of each layer; (draw, emotion, d_model). Draw k gives
+            the vector of emotion k modulo their number; draws are used again if there are too few.
     """
     width, layers = reference.directions.shape[1], len(by_layer)
     isotropic = isotropic_directions(n_random, width, rng)
     mixtures = mixture_directions(n_random, reference.directions, rng)
-    return DirectionSets.of(
-        {
-            EMOTIONS: (chosen, np.stack([v.only(chosen) for v in by_layer], 1)),
-            ISOTROPIC: (numbered(ISOTROPIC, n_random), _repeated(isotropic, layers)),
-            MIXTURES: (numbered(MIXTURES, n_random), _repeated(mixtures, layers)),
-        }
-    )
+    sets = {
+        EMOTIONS: (chosen, np.stack([v.only(chosen) for v in by_layer], 1)),
+        ISOTROPIC: (numbered(ISOTROPIC, n_random), _repeated(isotropic, layers)),
+        MIXTURES: (numbered(MIXTURES, n_random), _repeated(mixtures, layers)),
+    }
+    if shuffled is not None:
+        draws, emotions = shuffled[0].shape[:2]
+        k = np.arange(n_random)
+        at_layers = np.stack([part[k % draws, k % emotions] for part in shuffled], 1)
+        sets[SHUFFLED] = (numbered(SHUFFLED, n_random), at_layers)
+    return DirectionSets.of(sets)
 
 
 def _repeated(directions: np.ndarray, layers: int) -> np.ndarray:

@@ -92,6 +92,8 @@ class Validation(Experiment):
             raise
         result.tables = {**tables, **result.tables}
         result.notes += self.remarks(study, result)
+        if study.used("shuffled") and study.shuffled is None:
+            result.notes.append("not measured: shuffled labels, since vectors= holds no stories")
         return result
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
     from emoexp.vectors.vectors import EmotionVectors
 
 T = TypeVar("T")
+SHUFFLES = 1
+"""Stream of random numbers of the shuffled labels."""
 
 
 class once_per_run(cached_property[T]):
@@ -156,6 +159,43 @@ class Study:
         vectors = self.vectors_at(self.layer)
         vectors.save(Path(self.config.run_dir) / "vectors.safetensors")
         return vectors
+
+    def shuffled_at(self, layer: int) -> np.ndarray:
+        """Returns vectors of shuffled labels at any layer, with the same shuffles at each; (draw,
+        emotion, d_model)."""
+        from emoexp.vectors.controls import direction_rng, shuffled_directions
+        from emoexp.vectors.extraction import load_groups
+        from emoexp.vectors.vectors import neutral_components
+
+        rng = direction_rng(self.config.seed, self.layer, self.model.identity, SHUFFLES)
+        groups = load_groups(self.means, self.artifacts, layer)
+        components = neutral_components(self.means.neutral[:, layer])
+        return shuffled_directions(groups, components, self.config.scale.shuffled_draws, rng)
+
+    def shuffled_by_layer(self, layers: Sequence[int]) -> list[np.ndarray] | None:
+        """Returns vectors of shuffled labels at several layers, the same shuffles at each."""
+        if (own := self.shuffled) is None:
+            return None
+        return [own if k == self.layer else self.shuffled_at(k) for k in layers]
+
+    @cached_property
+    def shuffled(self) -> np.ndarray | None:
+        """Vectors of shuffled labels at `layer`; None where the vectors are from a file, which has
+        no stories."""
+        return None if self.config.vectors is not None else self.shuffled_at(self.layer)
+
+    def null_directions(self, names: Sequence[str]) -> dict[str, np.ndarray]:
+        """Draws directions in place of the probes `names`, by the label of the null: isotropic, and
+        of shuffled labels where there are stories; (draw, name, d_model)."""
+        from emoexp.stats.labels import ISOTROPIC, SHUFFLED
+        from emoexp.vectors.controls import isotropic_directions
+
+        draws, n, width = self.config.scale.null_draws, len(names), self.model.d_model
+        isotropic = isotropic_directions(draws * n, width, self.control_rng())
+        drawn = {ISOTROPIC: isotropic.reshape(draws, n, width)}
+        if self.shuffled is not None:
+            drawn[SHUFFLED] = self.shuffled[:, [self.vectors.names.index(e) for e in names]]
+        return drawn
 
     def control_rng(self, layer: int | None = None) -> np.random.Generator:
         """Returns the generator for the control directions of a layer, by default the run's own."""

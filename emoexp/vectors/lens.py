@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import pandas as pd
+
+from emoexp.store.progress import track
 
 LISTED = 5
 """How many of the tokens that a vector promotes, and of those that it suppresses, a table lists."""
@@ -69,4 +71,48 @@ def extreme_tokens(lens: np.ndarray, tokenizer: Any) -> pd.DataFrame:
             "up": [text(order[::-1][:LISTED]) for order in orders],
             "down": [text(order[:LISTED]) for order in orders],
         }
+    )
+
+
+def own_words(lens: np.ndarray, words: Mapping[str, Sequence[int]]) -> pd.DataFrame:
+    """Ranks each emotion's own word in its row; columns emotion, rank_of_own_word, single_token.
+
+    Args:
+        lens: (emotion, vocabulary), in the order of `words`.
+        words: the tokens of each emotion's word.
+    """
+    return pd.DataFrame(
+        {
+            "emotion": list(words),
+            "rank_of_own_word": [rank_of(lens[i], words[e]) for i, e in enumerate(words)],
+            "single_token": [len(ids) == 1 for ids in words.values()],
+        }
+    )
+
+
+def shuffled_lens(
+    unembed: Callable[[np.ndarray], np.ndarray],
+    directions: np.ndarray,
+    words: Mapping[str, Sequence[int]],
+    pairs: Sequence[tuple[str, str]],
+    top: int,
+) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Measures own words and opposite pairs of vectors of shuffled labels, set by set.
+
+    Args:
+        directions: (draw, emotion, d_model), in the order of `words`.
+
+    Returns:
+        whether each own word is within `top`, 0 or 1, (draw, emotion); and the dot product of each
+        pair in centred logit space, (draw, pair).
+    """
+    hits, dots = [], []
+    for drawn in track(list(directions), "lens, shuffled labels"):
+        lens = unembed(drawn)
+        own = zip(lens, words.values(), strict=True)
+        hits.append([int(within_top(row[None], [ids], top)[0, 0]) for row, ids in own])
+        dots.append(opposition(centre(lens), pairs, list(words)))
+    return (
+        pd.DataFrame(hits, columns=list(words)),
+        pd.DataFrame(np.array(dots), columns=list(map(", ".join, pairs))),
     )

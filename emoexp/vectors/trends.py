@@ -45,6 +45,20 @@ def trend_sizes(
     return np.stack([np.ptp(cosine(h, directions), axis=0) / spread for h in residuals])
 
 
+def curves(
+    residuals: Sequence[np.ndarray],
+    directions: np.ndarray,
+    templates: Sequence[NumericTemplate],
+    probes: list[str],
+) -> pd.DataFrame:
+    """Lays out the cosine of each probe at each value; columns template, value and the probes."""
+    parts = [
+        pd.DataFrame(cosine(h, directions), columns=probes).assign(template=t.key, value=t.values)
+        for t, h in zip(templates, residuals, strict=True)
+    ]
+    return pd.concat(parts, ignore_index=True)[["template", "value", *probes]]
+
+
 def by_draw(found: np.ndarray, cells: pd.DataFrame) -> pd.DataFrame:
     """Lays statistics of random directions out by draw and cell; (template, draw x probe)."""
     values = found.reshape(len(found), -1, len(cells) // len(found)).swapaxes(0, 1)

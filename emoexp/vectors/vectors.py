@@ -210,7 +210,7 @@ def directions_of(means: np.ndarray, components: np.ndarray, names: Sequence[str
     return np.asarray(cleaned / norms[:, None])
 
 
-def neutral_components(neutral: np.ndarray, variance: float) -> np.ndarray:
+def neutral_components(neutral: np.ndarray, variance: float = NEUTRAL_VARIANCE) -> np.ndarray:
     """Returns the leading principal components that together explain a share `variance`, or more.
 
     Args:

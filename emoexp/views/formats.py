@@ -8,7 +8,8 @@ import numpy as np
 import pandas as pd
 
 from emoexp.stats.criteria import CORRELATED
-from emoexp.stats.labels import ISOTROPIC, PERMUTED_SCENARIOS, UNSTEERED
+from emoexp.stats.labels import ISOTROPIC, UNSTEERED
+from emoexp.stats.own_probe import SHORT
 from emoexp.stats.reliability import NOT_ESTIMABLE
 from emoexp.store.record import SavedRun
 
@@ -290,7 +291,7 @@ def numeric_sizes(run: SavedRun) -> pd.DataFrame:
 
 
 def implicit_read_outs(run: SavedRun) -> pd.DataFrame:
-    """Lays out V3 and V4 by read-out, with both nulls and the permutation's p."""
+    """Lays out V3 and V4 by read-out, with their nulls and the permutation's p."""
     t = run.table("implicit_read_outs")
     return pd.DataFrame(
         {
@@ -300,8 +301,11 @@ def implicit_read_outs(run: SavedRun) -> pd.DataFrame:
             "n": t["n"],
             "95 %": own_ranges(t["ci_low"], t["ci_high"]),
             "passed": yes_no(t["passed"]),
-            ISOTROPIC: own_ranges(t["isotropic_low"], t["isotropic_high"]),
-            PERMUTED_SCENARIOS: own_ranges(t["permuted_low"], t["permuted_high"]),
+            **{
+                label: own_ranges(t[f"{short}_low"], t[f"{short}_high"])
+                for label, short in SHORT.items()
+                if f"{short}_low" in t
+            },
             "p": numbers(t["permutation_p"], ".2g"),
             "q": numbers(t["q"], ".2g"),
             "informative": yes_no(t["informative"]),

@@ -20,11 +20,12 @@ from emoexp.experiments.numeric import Numeric
 from emoexp.experiments.preference import Preference
 from emoexp.experiments.steering import SteeredPreference
 from emoexp.stats.criteria import COUNTS, CRITERIA, Verdict
-from emoexp.stats.intervals import wilson
-from emoexp.stats.labels import EMOTIONS, ISOTROPIC, MIXTURES, PERMUTED_SCENARIOS
-from emoexp.stats.own_probe import measure_ranks, probe_ranks, read_outs
+from emoexp.stats.intervals import correlate_columns, wilson
+from emoexp.stats.labels import EMOTIONS, ISOTROPIC, MIXTURES, PERMUTED_SCENARIOS, SHUFFLED
+from emoexp.stats.own_probe import measure_ranks, own_ranks, probe_ranks, read_outs
 from emoexp.study.experiment import Bootstrap, Validation
 from emoexp.study.result import Result
+from emoexp.study.tables import null_table
 
 BOOTSTRAP = Bootstrap(draws=200, permutations=200, seed=0)
 ALL = tuple(CRITERIA)
@@ -81,6 +82,11 @@ def lens(
     }
 
 
+def isotropic(draws: pd.DataFrame) -> pd.DataFrame:
+    """Labels draws as those of isotropic directions, the only null there is."""
+    return null_table({ISOTROPIC: draws})
+
+
 def scenarios(matrix: np.ndarray, noise: np.ndarray | None = None) -> Tables:
     """V3, V4: cosines (scenario, probe) and the own probes' ranks of noise, by default the last."""
     n = len(matrix)
@@ -88,7 +94,7 @@ def scenarios(matrix: np.ndarray, noise: np.ndarray | None = None) -> Tables:
     table.insert(0, "scenario", names(n))
     ranks = np.full((50, n), n) if noise is None else noise
     null = [pd.DataFrame(ranks, columns=names(n)).assign(read_out=r) for r in read_outs(matrix)]
-    return {"implicit": table, "implicit_null": pd.concat(null, ignore_index=True)}
+    return {"implicit": table, "implicit_null": isotropic(pd.concat(null))}
 
 
 def ranked(ranks: Numbers) -> np.ndarray:
@@ -105,8 +111,8 @@ def numbers(rho: Numbers, expected: Numbers, noise: np.ndarray | None = None) ->
     trends = np.zeros((50, n)) if noise is None else noise
     return {
         "numeric_trends": pd.DataFrame(cells | {"size": 1.0}),
-        "numeric_null": pd.DataFrame(trends, columns=names(n)),
-        "numeric_size_null": pd.DataFrame(np.ones((50, n)), columns=names(n)),
+        "numeric_null": isotropic(pd.DataFrame(trends, columns=names(n))),
+        "numeric_size_null": isotropic(pd.DataFrame(np.ones((50, n)), columns=names(n))),
     }
 
 
@@ -140,7 +146,7 @@ def probed(
     null = np.zeros((50, n)) if noise is None else noise
     return {
         "activity_probes": table,
-        "correlations_null": pd.DataFrame(null, columns=names(n)),
+        "correlations_null": isotropic(pd.DataFrame(null, columns=names(n))),
         "emotions": pd.DataFrame({"emotion": names(n), "valence": known}),
     }
 
@@ -382,7 +388,7 @@ def test_the_permutation_null_is_that_of_all_orders() -> None:
     """Of the six orders of three scenarios one leaves all three own probes highest, three leave
     one, two leave none; the mean ranks are 1, 2, 3, and three times (1 + 2 + 3) / 3."""
     ranks = np.array([[1, 2, 3], [3, 1, 2], [2, 3, 1]])
-    found = measure_ranks(ranks, np.full((50, 3), 2), 100, 20_000, 0)
+    found = measure_ranks(ranks, {ISOTROPIC: np.full((50, 3), 2)}, 100, 20_000, 0)
     (v3, p3), (v4, p4) = found
     assert (v3.value, v4.value) == (3, 1)
     assert p3 == pytest.approx(1 / 6, abs=0.01) and p4 == pytest.approx(1 / 6, abs=0.01)
@@ -392,7 +398,9 @@ def test_the_permutation_null_is_that_of_all_orders() -> None:
 
 def test_another_seed_draws_other_permutations() -> None:
     ranks = probe_ranks(np.random.default_rng(1).standard_normal((12, 12)))
-    first, same, other = (measure_ranks(ranks, ranks, 100, 50, s)[1][1] for s in (0, 0, 1))
+    first, same, other = (
+        measure_ranks(ranks, {ISOTROPIC: ranks}, 100, 50, s)[1][1] for s in (0, 0, 1)
+    )
     assert first == same != other
 
 
@@ -462,7 +470,7 @@ def test_the_size_of_each_trend_is_beside_that_of_isotropic_directions() -> None
     tables = dict(numbers([1.0, 1.0], [1, 1]))
     tables["numeric_trends"]["size"] = [3.0, 0.5]
     noise = np.tile(np.linspace(0, 1, 101)[:, None], 2)
-    tables["numeric_size_null"] = pd.DataFrame(noise, columns=names(2))
+    tables["numeric_size_null"] = isotropic(pd.DataFrame(noise, columns=names(2)))
     result = judge(Numeric(), tables)
     assert [v.value for v in result.verdicts] == [2, 2]
     sizes = result.tables["numeric_sizes"]
@@ -724,6 +732,70 @@ def test_a_set_of_directions_that_changes_nothing_is_not_applicable(label: str) 
     table.loc[few, "delta_elo"] = 0.0
     with pytest.raises(NotApplicableError, match=f"changes no preference.*: {label}"):
         judge(SteeredPreference(), tables)
+
+
+# shuffled labels
+
+
+@pytest.mark.parametrize("identifier", ["V1", "V2", "V3", "V4", "V5", "V6", "V9"])
+def test_a_pattern_that_shuffled_labels_reach_too_is_not_informative(identifier: str) -> None:
+    """Each is informative beside isotropic directions alone, and not once the vectors of shuffled
+    labels show the same."""
+    validation, tables = strong(identifier)
+    alone = verdict(identifier, validation, tables)
+    assert alone.informative
+    found = judge(validation, shuffled_as_well(identifier, tables))
+    row = next(v for v in found.verdicts if v.id == identifier)
+    assert (row.value, row.passed, row.informative) == (alone.value, alone.passed, False)
+    nulls = found.tables["nulls"].set_index(["criterion", "null"])["beyond"]
+    assert nulls[identifier, ISOTROPIC] and not nulls[identifier, SHUFFLED]
+
+
+def shuffled_as_well(identifier: str, tables: Tables) -> Tables:
+    """Adds vectors of shuffled labels that show exactly what the emotion vectors show."""
+    tables = {name: table.copy() for name, table in tables.items()}
+    draws = 40
+    if identifier in ("V1", "V2"):
+        hits = tables["logit_lens"]["rank_of_own_word"].to_numpy() < 20
+        dots = tables["opposite_pairs"]["centred"].to_numpy()
+        tables["logit_lens_shuffled"] = pd.DataFrame(np.tile(hits.astype(int), (draws, 1)))
+        tables["opposite_pairs_shuffled"] = pd.DataFrame(np.tile(dots, (draws, 1)))
+        return tables
+    if identifier in ("V3", "V4"):
+        names_, read = list(tables["implicit"]["scenario"]), tables["implicit_null"]
+        own = own_ranks(tables["implicit"][names_].to_numpy(dtype=float))
+        part = pd.DataFrame(np.tile(own, (draws, 1)), columns=names_)
+        parts = [part.assign(read_out=r, null=SHUFFLED) for r in read["read_out"].unique()]
+        tables["implicit_null"] = pd.concat([read, *parts], ignore_index=True)
+        return tables
+    if identifier == "V9":
+        name, own = "correlations_null", correlate_columns(*probes_and_elo(tables))
+    else:
+        name, own = "numeric_null", tables["numeric_trends"]["spearman"].to_numpy()
+    columns = tables[name].columns.drop("null")
+    same = pd.DataFrame(np.tile(own, (draws, 1)), columns=columns).assign(null=SHUFFLED)
+    tables[name] = pd.concat([tables[name], same], ignore_index=True)
+    return tables
+
+
+def probes_and_elo(tables: Tables) -> tuple[np.ndarray, np.ndarray]:
+    table = tables["activity_probes"]
+    return table.drop(columns="elo").to_numpy(dtype=float), table["elo"].to_numpy()
+
+
+def test_steering_says_how_large_it_is_beside_shuffled_labels() -> None:
+    r = signed(36)
+    tables = dict(steered(r, 30 * np.sign(r), size=10, agreeing=24))
+    same = tables["steering"][tables["steering"]["set"] == EMOTIONS].assign(set=SHUFFLED)
+    tables["steering"] = pd.concat([tables["steering"], same], ignore_index=True)
+    result = judge(SteeredPreference(), tables)
+    assert result.metrics["effect_ratio"] == pytest.approx(3)
+    assert result.metrics["effect_ratio_over_shuffled"] == pytest.approx(1)
+    assert result.metrics["effect_ratio_over_shuffled_low"] <= 1
+    assert SHUFFLED in list(result.tables["steering_rows"]["directions"])
+    assert all(v.informative for v in result.verdicts), "the size over isotropic directions decides"
+    nulls = result.tables["nulls"]
+    assert set(nulls["null"]) == {ISOTROPIC, SHUFFLED}
 
 
 # all of them: noise, strong patterns, purity
