@@ -110,7 +110,7 @@ def shuffled_lens(
     for drawn in track(list(directions), "lens, shuffled labels"):
         lens = unembed(drawn)
         own = zip(lens, words.values(), strict=True)
-        hits.append([int(within_top(row[None], [ids], top)[0, 0]) for row, ids in own])
+        hits.append([int(rank_of(row, ids) < top) for row, ids in own])
         dots.append(opposition(centre(lens), pairs, list(words)))
     return (
         pd.DataFrame(hits, columns=list(words)),

@@ -77,7 +77,9 @@ def test_the_elo_of_each_activity_is_a_point_and_categories_are_sorted(tmp_path:
 
 def test_correlations_are_sorted_bars_over_the_null(tmp_path: Path) -> None:
     table = pd.DataFrame({"emotion": NAMES, "valence": [1.0, -1.0, np.nan], "r": [0.6, -0.4, 0.1]})
-    null = pd.DataFrame(np.linspace(-0.2, 0.2, 300).reshape(100, 3), columns=NAMES).assign(null=ISOTROPIC)
+    null = pd.DataFrame(np.linspace(-0.2, 0.2, 300).reshape(100, 3), columns=NAMES).assign(
+        null=ISOTROPIC
+    )
     table = table.assign(ci_low=table["r"] - 0.1, ci_high=table["r"] + 0.1)
     axes = figures(tmp_path, correlations=table, correlations_null=null)["correlations"].axes[0]
     assert [t.get_text() for t in axes.get_xticklabels()] == ["sad", "calm", "happy"]

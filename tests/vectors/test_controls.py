@@ -7,6 +7,7 @@ import pytest
 
 from emoexp.vectors.controls import shuffled_directions, shuffled_means
 from emoexp.vectors.extraction import StoryGroups
+from emoexp.vectors.lens import shuffled_lens, within_top
 
 NAMES = ("happy", "sad", "calm", "angry")
 NO_COMPONENTS = np.zeros((0, 8))
@@ -67,3 +68,19 @@ def test_neutral_components_are_projected_out_of_shuffled_vectors_too() -> None:
     component = np.eye(8)[:1]
     drawn = shuffled_directions(groups, component, 2, np.random.default_rng(0))
     assert drawn[..., 0] == pytest.approx(0, abs=1e-12)
+
+
+def test_the_lens_of_shuffled_vectors_counts_as_the_lens_of_vectors_does() -> None:
+    rng = np.random.default_rng(3)
+    unembedding, directions = rng.standard_normal((5, 40)), rng.standard_normal((3, 4, 5))
+    words = {"happy": [0], "sad": [7], "calm": [11, 12], "angry": [3]}
+    pairs = [("happy", "sad"), ("calm", "angry")]
+    hits, dots = shuffled_lens(lambda d: d @ unembedding, directions, words, pairs, 6)
+    for k, drawn in enumerate(directions):
+        lens = drawn @ unembedding
+        all_words = within_top(lens, list(words.values()), 6)
+        assert hits.iloc[k].tolist() == np.diag(all_words).astype(int).tolist()
+        flat = lens - lens.mean(1, keepdims=True)
+        assert dots.iloc[k].tolist() == pytest.approx([flat[0] @ flat[1], flat[2] @ flat[3]])
+    assert hits["calm"].sum() == 0, "a word of two tokens is never within the top"
+    assert list(dots) == ["happy, sad", "calm, angry"]
