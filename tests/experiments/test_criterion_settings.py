@@ -42,14 +42,15 @@ def test_numbers_above_another_limit(here: Study, strong: float) -> None:
     result = Numeric(strong=strong).run(here)
     assert [v.id for v in result.verdicts] == ["V5"]
     assert named(result) == [f"numbers: |Spearman| > {strong}"]
-    assert list(result.metrics) == [f"V5_and_above_{strong}"], "strong is 0.7 and nothing else"
+    counts = [name for name in result.metrics if name.startswith("V5")]
+    assert counts == [f"V5_and_above_{strong}"], "strong is 0.7 and nothing else"
 
 
 def test_the_published_settings_have_their_names(here: Study) -> None:
     result = Numeric().run(here)
     assert [v.id for v in result.verdicts] == ["V5", "V6"]
     assert OTHER_SETTINGS not in result.tables
-    assert list(result.metrics) == ["V5_and_strong"]
+    assert [name for name in result.metrics if name.startswith("V5")] == ["V5_and_strong"]
 
 
 def test_correlations_at_other_settings(here: Study) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,12 +11,16 @@ import pandas as pd
 import pytest
 
 from emoexp.errors import NotApplicableError
+from emoexp.experiments.implicit import Implicit
 from emoexp.experiments.steering import SteeredPreference
-from emoexp.stats.labels import EMOTIONS, ISOTROPIC, MIXTURES
+from emoexp.stats.labels import EMOTIONS, ISOTROPIC, MIXTURES, SHUFFLED
 from emoexp.steering.preference import Preferences
 from emoexp.steering.subset import spread
 from emoexp.study.experiment import Bootstrap
-from emoexp.study.study import Study
+from emoexp.study.study import SHUFFLES, Study
+from emoexp.vectors.controls import direction_rng, shuffled_directions
+from emoexp.vectors.extraction import load_groups
+from emoexp.vectors.vectors import neutral_components
 from tests.helpers.studies import composed
 
 
@@ -55,7 +60,7 @@ def test_every_direction_is_added_at_strength_times_the_residual_norm(
     wanted = [0.3 * here.vectors_at(layer).residual_norm for layer in (3, 4)]
     np.testing.assert_allclose(norms, np.tile(wanted, (len(norms), 1)), rtol=1e-6)
     assert wanted[0] != pytest.approx(wanted[1]), "each layer has its own norm"
-    assert list(table["set"].unique()) == [EMOTIONS, ISOTROPIC, MIXTURES]
+    assert list(table["set"].unique()) == [EMOTIONS, ISOTROPIC, MIXTURES, SHUFFLED]
     assert {"blissful", "hostile"} <= set(table["direction"])
     assert (table["delta_elo"] == 0).all(), "unchanged margins are a delta of exactly zero"
 
@@ -117,3 +122,30 @@ def test_a_perfect_correlation_is_informative_only_by_its_size(
     result = SteeredPreference().judge(tables, Bootstrap(draws=200))
     assert all(v.passed for v in result.verdicts)
     assert [v.informative for v in result.verdicts] == [informative, informative]
+
+
+def test_shuffled_labels_are_shuffled_alike_at_each_layer_of_a_band(tmp_path: Path) -> None:
+    """The emotion of each shuffled group is the same at every layer, so the vectors of a draw at
+    two layers are of the same stories; another seed shuffles otherwise."""
+    here = study(tmp_path, "layer=4", "seed=1")
+    lower, own = here.shuffled_by_layer((3, 4)) or []
+    assert own is here.shuffled
+    groups = {layer: load_groups(here.means, here.artifacts, layer) for layer in (3, 4)}
+    again = direction_rng(1, 4, here.model.identity, SHUFFLES)
+    components = neutral_components(here.means.neutral[:, 3])
+    wanted = shuffled_directions(groups[3], components, len(lower), again)
+    assert np.array_equal(lower, wanted)
+    other = Study.of(replace(here.config, seed=2), first=here)
+    assert not np.allclose(other.shuffled_at(3), lower)
+
+
+def test_vectors_from_a_file_have_no_shuffled_labels_and_the_result_says_so(
+    tmp_path: Path,
+) -> None:
+    here = study(tmp_path, "layer=4")
+    here.vectors.save(path := tmp_path / "mine.safetensors")
+    there = study(tmp_path, "layer=4", f"vectors={path}")
+    result = Implicit().run(there)
+    assert SHUFFLED not in set(result.tables["nulls"]["null"])
+    assert "not measured: shuffled labels, since vectors= holds no stories" in result.notes
+    assert SHUFFLED in set(Implicit().run(here).tables["nulls"]["null"])
