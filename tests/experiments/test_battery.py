@@ -10,6 +10,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import pytest
 
 from emoexp.stats.criteria import EFFECT_FLOOR
@@ -85,10 +86,23 @@ def test_random_directions_have_their_row(store: Path, organism: dict[str, Any])
         "emotions",
         "isotropic random",
         "random mixtures of emotions",
+        "shuffled labels",
     ]
     assert {"V10_isotropic", "V11_isotropic_share", "mean_abs_delta_elo_isotropic"} <= set(
         organism["metrics"]
     )
+
+
+def test_the_emotions_steer_more_than_shuffled_labels_do(organism: dict[str, Any]) -> None:
+    assert organism["metrics"]["effect_ratio_over_shuffled_low"] > 1
+
+
+@pytest.mark.parametrize("identifier", ["V1", "V3", "V4", "V9"])
+def test_the_organism_is_beyond_every_null(store: Path, identifier: str) -> None:
+    nulls = pd.read_csv(store / "organism" / "nulls.csv")
+    rows = nulls[nulls["criterion"] == identifier]
+    wanted = {"isotropic random", "shuffled labels"}
+    assert wanted <= set(rows["null"]) and rows["beyond"].all()
 
 
 def test_steering_both_activities_fails_v11(both: dict[str, Any]) -> None:

@@ -283,6 +283,7 @@ def study(tmp_path: Path, experiment: str, stimuli: Stimuli, model: SubjectModel
         "emotions": names,
         "baseline": rng.normal(size=(64, 64)),
         "vectors": EmotionVectors(names, directions, 2, 1.0, 0, {}),
+        "shuffled": None,
     }
     vars(here).update(made)
     return here
