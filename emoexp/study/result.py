@@ -60,7 +60,7 @@ class Result:
         self.tables[name] = rows if known is None else pd.concat([known, rows], ignore_index=True)
 
     def merge(self, other: Result) -> None:
-        """Adds another experiment's findings.
+        """Adds another experiment's findings; a note that both have stands once.
 
         Raises:
             ValueError: both have a metric or a table of one name (but for those of `judge`).
@@ -72,7 +72,7 @@ class Result:
         self.metrics |= other.metrics
         self.tables |= other.tables
         self.verdicts += other.verdicts
-        self.notes += other.notes
+        self.notes += [note for note in other.notes if note not in self.notes]
 
 
 def null_rows(measurement: Measurement) -> pd.DataFrame:

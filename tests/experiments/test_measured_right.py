@@ -304,3 +304,9 @@ def test_random_directions_differ_by_layer_and_by_model() -> None:
 def test_a_gap_of_a_few_points_says_nothing(gap: float, wanted: bool) -> None:
     verdict = judge(measurement("V7", gap, nulls={"permuted categories": Interval(0, 5)}))
     assert verdict.informative is wanted
+
+
+def test_a_note_of_two_experiments_stands_once() -> None:
+    result, other = Result(notes=["a", "b"]), Result(notes=["b", "c"])
+    result.merge(other)
+    assert result.notes == ["a", "b", "c"]
