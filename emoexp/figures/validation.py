@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from itertools import cycle
 from typing import Any
 
 import numpy as np
@@ -248,7 +249,9 @@ def _controls(axes: Axes, controls: pd.DataFrame) -> None:
     first = str(controls["set"].iloc[0])
     low, high = np.quantile(controls[controls["set"] == first]["delta_elo"], [0.025, 0.975])
     axes.axhspan(low, high, label=f"{first}, 95 %", **NULL_BAND)
-    for (name, part), marker in zip(controls.groupby("set", sort=False), "x+", strict=False):
+    for (name, part), marker in zip(
+        controls.groupby("set", sort=False), cycle("x+1"), strict=False
+    ):
         style: dict[str, Any] = {"marker": marker, "s": 26, "color": CONTROL}
         axes.scatter(part["r"], part["delta_elo"], label=str(name), **style)
 

@@ -11,7 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.collections import PathCollection
 from matplotlib.figure import Figure
 
-from emoexp.stats.labels import EMOTIONS, ISOTROPIC, MIXTURES
+from emoexp.stats.labels import EMOTIONS, ISOTROPIC, MIXTURES, SHUFFLED
 from tests.helpers.records import drawn, saved
 
 NAMES = ["happy", "sad", "calm"]
@@ -91,7 +91,7 @@ def test_correlations_are_sorted_bars_over_the_null(tmp_path: Path) -> None:
 
 
 def test_steering_is_a_point_per_direction_with_its_controls(tmp_path: Path) -> None:
-    n = {EMOTIONS: 3, ISOTROPIC: 5, MIXTURES: 4}
+    n = {EMOTIONS: 3, ISOTROPIC: 5, MIXTURES: 4, SHUFFLED: 6}
     table = pd.DataFrame(
         [
             (name, f"{name} {k}", k / 10, 10.0 * k, 0.0, 1.0 if name == EMOTIONS else np.nan, False)
@@ -116,6 +116,6 @@ def test_steering_is_a_point_per_direction_with_its_controls(tmp_path: Path) -> 
     )
     axes = drawn(run)["steering"].axes[0]
     points = {c.get_label(): len(c.get_offsets()) for c in axes.collections}
-    assert points == {ISOTROPIC: 5, MIXTURES: 4, "emotions, positive valence": 3}
+    assert points == {ISOTROPIC: 5, MIXTURES: 4, SHUFFLED: 6, "emotions, positive valence": 3}
     assert f"{ISOTROPIC}, 95 %" in labels(axes)
     assert axes.get_xlabel() == "r of probe and Elo, unsteered"
