@@ -36,7 +36,7 @@ from emoexp.study.result import Result
 from emoexp.study.study import Study
 from emoexp.vectors.probes import activity_residuals
 
-UNMOVED = "steering changes no preference here, or all alike, with the directions"
+UNMOVED = "not defined, since steering changes no preference, or all alike, with these directions"
 
 
 @dataclass(kw_only=True)

@@ -165,11 +165,11 @@ class Study:
         emotion, d_model)."""
         from emoexp.vectors.controls import direction_rng, shuffled_directions
         from emoexp.vectors.extraction import load_groups
-        from emoexp.vectors.vectors import neutral_components
+        from emoexp.vectors.vectors import NEUTRAL_VARIANCE, components_at
 
         rng = direction_rng(self.config.seed, self.layer, self.model.identity, SHUFFLES)
         groups = load_groups(self.means, self.artifacts, layer)
-        components = neutral_components(self.means.neutral[:, layer])
+        components = components_at(self.means, layer, NEUTRAL_VARIANCE)
         return shuffled_directions(groups, components, self.config.scale.shuffled_draws, rng)
 
     def shuffled_by_layer(self, layers: Sequence[int]) -> list[np.ndarray] | None:

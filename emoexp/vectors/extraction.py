@@ -39,9 +39,9 @@ SUMMED = ("mean", "n", "n_short", "norm_sum", "norm_count")
 """The tensors of an emotion's row that StoryMeans needs; its groups are 16 times as large."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class StoryMeans:
-    """All-layer means of one corpus.
+    """All-layer means of one corpus; two are equal only if they are the same object.
 
     Attributes:
         emotions: names, in the order of `by_emotion`.

@@ -6,6 +6,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -171,7 +172,7 @@ def fit_vectors(
     Raises:
         EmoexpError: an emotion's vector is zero, so that it has no direction.
     """
-    components = neutral_components(means.neutral[:, layer], neutral_variance)
+    components = components_at(means, layer, neutral_variance)
     return EmotionVectors(
         names=means.emotions,
         directions=directions_of(means.by_emotion[:, layer], components, means.emotions),
@@ -210,7 +211,14 @@ def directions_of(means: np.ndarray, components: np.ndarray, names: Sequence[str
     return np.asarray(cleaned / norms[:, None])
 
 
-def neutral_components(neutral: np.ndarray, variance: float = NEUTRAL_VARIANCE) -> np.ndarray:
+@lru_cache(maxsize=4)
+def components_at(means: StoryMeans, layer: int, variance: float) -> np.ndarray:
+    """Returns the neutral components of a layer, computed once for all vectors of the layer;
+    (component, d_model)."""
+    return neutral_components(means.neutral[:, layer], variance)
+
+
+def neutral_components(neutral: np.ndarray, variance: float) -> np.ndarray:
     """Returns the leading principal components that together explain a share `variance`, or more.
 
     Args:

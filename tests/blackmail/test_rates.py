@@ -1,4 +1,4 @@
-"""Arms, coherence, rates, agreement, and the transcripts page."""
+"""Conditions, coherence, rates, agreement, and the transcripts page."""
 
 from __future__ import annotations
 

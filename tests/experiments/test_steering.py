@@ -20,7 +20,7 @@ from emoexp.study.experiment import Bootstrap
 from emoexp.study.study import SHUFFLES, Study
 from emoexp.vectors.controls import direction_rng, shuffled_directions
 from emoexp.vectors.extraction import load_groups
-from emoexp.vectors.vectors import neutral_components
+from emoexp.vectors.vectors import NEUTRAL_VARIANCE, neutral_components
 from tests.helpers.studies import composed
 
 
@@ -132,7 +132,7 @@ def test_shuffled_labels_are_shuffled_alike_at_each_layer_of_a_band(tmp_path: Pa
     assert own is here.shuffled
     groups = {layer: load_groups(here.means, here.artifacts, layer) for layer in (3, 4)}
     again = direction_rng(1, 4, here.model.identity, SHUFFLES)
-    components = neutral_components(here.means.neutral[:, 3])
+    components = neutral_components(here.means.neutral[:, 3], NEUTRAL_VARIANCE)
     wanted = shuffled_directions(groups[3], components, len(lower), again)
     assert np.array_equal(lower, wanted)
     other = Study.of(replace(here.config, seed=2), first=here)
@@ -149,3 +149,19 @@ def test_vectors_from_a_file_have_no_shuffled_labels_and_the_result_says_so(
     assert SHUFFLED not in set(result.tables["nulls"]["null"])
     assert "not measured: shuffled labels, since vectors= holds no stories" in result.notes
     assert SHUFFLED in set(Implicit().run(here).tables["nulls"]["null"])
+
+
+def test_the_neutral_components_of_a_layer_are_computed_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    here, computed = study(tmp_path, "layer=4"), []
+
+    def count(neutral: np.ndarray, variance: float) -> np.ndarray:
+        computed.append(variance)
+        return neutral_components(neutral, variance)
+
+    monkeypatch.setattr("emoexp.vectors.vectors.neutral_components", count)
+    assert here.vectors.n_neutral_components > 0 and here.shuffled is not None
+    assert computed == [NEUTRAL_VARIANCE]
+    here.vectors_at(3)
+    assert computed == [NEUTRAL_VARIANCE] * 2, "each layer has its own"
