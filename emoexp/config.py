@@ -76,7 +76,15 @@ class ModelConfig:
 
     name: str = MISSING
     repo_id: str = MISSING
-    """A hub id, a folder, or `bundled:<name>` for a model that ships with emoexp."""
+    """A hub id, a folder, a GGUF file, or `bundled:<name>` for a model that ships with emoexp."""
+    gguf_file: str | None = None
+    """The GGUF file of a hub repository or of a folder that has several; transformers dequantizes
+    it."""
+    wheels: list[str] = field(default_factory=list)
+    """Packages of PyPI whose files together are the weights, as one GGUF file; see
+    emoexp/models/loading/wheels.py."""
+    sha256: str | None = None
+    """Hash of the file that `wheels` give."""
     revision: str | None = None
     dtype: str = "auto"
     """float32, bfloat16, float16, or `auto`: the one that the checkpoint was saved in."""
@@ -94,6 +102,8 @@ class ModelConfig:
     """Attention implementation (eager, sdpa, flash_attention_2, ...); null is transformers' choice.
     """
     format: PromptFormat = PromptFormat.plain
+    plain_turns: list[str] = field(default_factory=lambda: ["Human:", "Assistant:"])
+    """How the user's and the assistant's turn begin in the plain format."""
     option_reading: OptionReading = OptionReading.in_context
     """How the answers of preference prompts are read (V7 to V11); see emoexp/models/answers.py."""
     modules: ModulesConfig = field(default_factory=ModulesConfig)
@@ -126,10 +136,11 @@ class EmotionsConfig:
 
 
 class StoriesSource(Enum):
-    """Where stories come from: shipped with the pack, a corpus on disk or on the hub, or
-    `experiment=stories`."""
+    """Where stories come from: shipped with the pack, shipped for any model (`starter`), a corpus
+    on disk or on the hub, or `experiment=stories`."""
 
     pack = "pack"
+    starter = "starter"
     corpus = "corpus"
     generated = "generated"
 
@@ -240,6 +251,8 @@ class ScaleConfig:
     random_directions: int = 24
     """Random directions steered for each control row (isotropic; mixtures of the emotions; shuffled
     labels)."""
+    activities_per_category: int | None = None
+    """Activities of each category of the pack, half of them steered; null is all."""
 
     def __post_init__(self) -> None:
         for name, least in (
@@ -257,6 +270,11 @@ class ScaleConfig:
         if self.stories_per_emotion is not None and self.stories_per_emotion < 2:
             raise EmoexpError(
                 f"scale.stories_per_emotion={self.stories_per_emotion}: at least 2, or null for all"
+            )
+        n = self.activities_per_category
+        if n is not None and (n < 2 or n % 2):
+            raise EmoexpError(
+                f"scale.activities_per_category={n}: an even number, at least 2, or null for all"
             )
 
 

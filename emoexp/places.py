@@ -11,6 +11,8 @@ PACKS, MODELS, PUBLISHED, WORLD = (
     DATA / name for name in ("packs", "models", "published", "world")
 )
 
+STARTER = DATA / "stories" / "starter"
+
 
 def _beside_or_inside(name: str) -> Path:
     """A folder that a wheel has inside the package, and a checkout beside it."""

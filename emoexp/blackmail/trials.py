@@ -22,7 +22,7 @@ import torch
 from emoexp.blackmail.conditions import Condition
 from emoexp.config import ReplySpan
 from emoexp.errors import EmoexpError
-from emoexp.models.prompts import Prompt, ask, reply_mask
+from emoexp.models.prompts import Prompt, reply_mask
 from emoexp.models.subject import Steering, SubjectModel
 from emoexp.steering.degeneration import repetition, token_surprise
 from emoexp.stimuli import BlackmailScenario
@@ -162,10 +162,7 @@ class Batches:
     ) -> None:
         self.model, self.sampling, self.artifacts = model, sampling, artifacts
         scenes = [scenario.scene(k) for k in range(len(scenario.scenes))]
-        self.prompts = [
-            ask(Prompt(s.prompt), model.config.format, model.tokenizer, system=s.system)
-            for s in scenes
-        ]
+        self.prompts = [model.ask(Prompt(s.prompt), system=s.system) for s in scenes]
         shown = json.dumps([[s.system, s.prompt] for s in scenes])
         self.identity: dict[str, Any] = {
             "version": VERSION,

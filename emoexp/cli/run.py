@@ -160,7 +160,12 @@ def keep(record: RunRecord, result: Result, study: Study, directory: Path) -> No
         record.corpus = study.corpus.summary() | used
     if study.used("model"):
         record.n_layers = study.model.n_layers
-        record.provenance["model"] = study.model.identity | study.model.format_identity
+        model = study.model
+        record.provenance["model"] = (
+            model.identity
+            | model.format_identity
+            | {"repo_id": model.config.repo_id, "bos": model.bos}
+        )
     if study.used("baseline"):
         record.answers = study.preferences.answer_summary(study.artifacts)
     record.metrics, record.verdicts = result.metrics, result.verdicts

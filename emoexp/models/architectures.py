@@ -22,6 +22,8 @@ PATHS = {
     "norm": (
         "model.norm",
         "model.language_model.norm",
+        "model.embedding_norm",
+        "model.norm_f",
         "model.final_layernorm",
         "transformer.ln_f",
         "gpt_neox.final_layer_norm",
@@ -209,11 +211,15 @@ def whole(module: nn.Module, name: str) -> Tensor:
 @dataclass(frozen=True)
 class Difference:
     """The largest difference `off` between two tensors that should be equal, and the largest value
-    `scale` to compare it with; `what` describes the failure for people."""
+    `scale` to compare it with; `what` describes the failure for people, and `cure` what to do."""
 
     what: str
     off: float
     scale: float
+    cure: str = (
+        "name the right parts with model.modules.layers, .norm and .unembedding, or report the"
+        " architecture"
+    )
 
 
 def compare(what: str, ours: Tensor, theirs: Tensor) -> Difference:
@@ -235,6 +241,5 @@ def check(name: str, differences: list[Difference], dtype: torch.dtype) -> None:
         if not d.off <= tolerance * max(d.scale, 1.0):
             raise EmoexpError(
                 f"{name}: {d.what} (off by {d.off:.3g} where values reach {d.scale:.3g}), so its"
-                " numbers would be wrong; name the right parts with model.modules.layers, .norm"
-                " and .unembedding, or report the architecture"
+                f" numbers would be wrong; {d.cure}"
             )

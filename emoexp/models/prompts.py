@@ -13,6 +13,8 @@ from emoexp.config import PromptFormat, ReplySpan
 from emoexp.errors import EmoexpError
 from emoexp.models.chat import chat_of
 
+PLAIN_TURNS = ("Human:", "Assistant:")
+"""How the user's and the assistant's turn begin in the plain format (paper, Methods)."""
 Range = tuple[int, int]
 """Half-open range of characters."""
 
@@ -69,19 +71,22 @@ def ask(
     tokenizer: Any,
     prefill: str = "",
     system: str | None = None,
+    *,
+    turns: Sequence[str] = PLAIN_TURNS,
 ) -> Prompt:
     """Returns `content` as a user's turn up to the assistant's first token, followed by `prefill`
     as the start of the assistant's reply.
 
     The span "turn" is the start of the assistant's turn and the prefill. A plain prompt's `system`
-    stands before "Human:".
+    stands before the user's turn; `turns` is how the user's and the assistant's turn begin in it.
 
     Raises:
         EmoexpError: the chat template cannot write such a turn (see `chat_of`).
     """
     if style is PromptFormat.plain:
-        head = f"{system}\n\nHuman: " if system else "Human: "
-        turn = f"Assistant:{' ' + prefill if prefill else ''}"
+        user, assistant = turns
+        head = f"{system}\n\n{user} " if system else f"{user} "
+        turn = f"{assistant}{' ' + prefill if prefill else ''}"
         prompt = content.shifted(len(head), head, "\n\n" + turn, special_tokens=True)
     else:
         chat = chat_of(tokenizer, content.text, system)

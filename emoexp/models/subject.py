@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any, TypeVar
@@ -20,10 +20,18 @@ from torch import Tensor
 
 from emoexp.config import ModelConfig, PromptFormat
 from emoexp.errors import EmoexpError
-from emoexp.models.architectures import Unembedding, check, compare, find_paths, get_submodule
+from emoexp.models.architectures import (
+    Difference,
+    Unembedding,
+    check,
+    compare,
+    find_paths,
+    get_submodule,
+)
 from emoexp.models.chat import DATE, template_hash
+from emoexp.models.loading.gguf import locate
 from emoexp.models.loading.load import DTYPES, load_network, resolve_repo
-from emoexp.models.prompts import Encoding, Prompt, encode
+from emoexp.models.prompts import PLAIN_TURNS, Encoding, Prompt, ask, encode
 from emoexp.models.sampling import PerRowSampler
 
 T = TypeVar("T")
@@ -61,6 +69,8 @@ class Generated:
     texts: tuple[str, ...]
 
 
+CHECKED = "Human: What time is it?\n\nAssistant:"
+"""The text of the check when a model is opened."""
 LOGITS_AT_ONCE = 2**26
 """Largest number of logits in memory at once where whole distributions are needed: 256 MB of
 float32."""
@@ -76,6 +86,10 @@ class SubjectModel:
 
     commit: str | None = None
     """The commit of the hub's repository; None where the model is not from the hub."""
+    quantized: str | None = None
+    """The quantization that the weights had in a GGUF file."""
+    bos: str | None = None
+    """Who puts BOS before a prompt; see `bos_of`. None where no tokenizer was loaded."""
 
     def __init__(
         self,
@@ -109,8 +123,19 @@ class SubjectModel:
         model = cls(
             loaded.network, loaded.tokenizer, config, dtype=loaded.dtype, device=loaded.device
         )
-        model.commit = loaded.commit
+        model.commit, model.quantized, model.bos = loaded.commit, loaded.quantized, loaded.bos
         return model
+
+    def ask(self, content: Prompt, prefill: str = "", system: str | None = None) -> Prompt:
+        """Returns `content` as a user's turn in the model's format; see `prompts.ask`."""
+        return ask(
+            content,
+            self.config.format,
+            self.tokenizer,
+            prefill,
+            system,
+            turns=self.config.plain_turns,
+        )
 
     def wrapped(self) -> Any:
         """Returns the network as nnsight traces it."""
@@ -124,13 +149,13 @@ class SubjectModel:
 
     @torch.no_grad()
     def check(self) -> None:
-        """Checks by a tiny forward that block outputs are the hidden states, and that final norm
-        and unembedding give the model's own logits.
+        """Checks by two tiny forwards that block outputs are the hidden states, that final norm and
+        unembedding give the model's own logits, and that padding changes nothing.
 
         Raises:
             EmoexpError: they do not.
         """
-        encoding = self.encode([Prompt("Human: What time is it?\n\nAssistant:")])
+        encoding = self.encode([Prompt(CHECKED)])
         shape = (1, encoding.ids.shape[1], self.d_model)
         ours = self.residuals(encoding, range(self.n_layers))
         hidden, logits = self.reference(encoding)
@@ -150,7 +175,21 @@ class SubjectModel:
         differences.append(compare(wrong_norm, final, hidden[-1][:, -1]))
         wrong_logits = "final norm and unembedding do not give the model's logits"
         differences.append(compare(wrong_logits, self.unembedding.logits(final), logits[:, -1]))
+        differences.append(self._padding_difference(encoding, ours))
         check(self.config.name, differences, DTYPES[self.dtype])
+
+    def _padding_difference(self, encoding: Encoding, alone: Tensor) -> Difference:
+        """Compares the residuals of one text with those of the same text in a padded batch, where
+        recurrent blocks may carry the padding along."""
+        batch = self.encode([Prompt(CHECKED), Prompt(f"{CHECKED} It is noon.\n\n{CHECKED}")])
+        padded = self.residuals(batch, range(self.n_layers))[:, :1, -encoding.ids.shape[1] :]
+        difference = compare(
+            "a text has other residuals in a padded batch than alone", padded, alone
+        )
+        cure = (
+            "set model.batch_tokens=1, which reads one text at a time, or report the architecture"
+        )
+        return replace(difference, cure=cure)
 
     def reference(self, encoding: Encoding) -> tuple[Sequence[Tensor], Tensor]:
         """Returns hidden states and logits as transformers gives them."""
@@ -393,7 +432,9 @@ class SubjectModel:
         """The settings that change the prompts: the format and, for a chat, the template and the
         date that it gets."""
         if self.config.format is PromptFormat.plain:
-            return {"format": self.config.format.value}
+            turns = " ".join(self.config.plain_turns)
+            usual = turns == " ".join(PLAIN_TURNS)
+            return {"format": self.config.format.value} | ({} if usual else {"turns": turns})
         return {
             "format": self.config.format.value,
             "template": template_hash(self.tokenizer),
@@ -402,19 +443,20 @@ class SubjectModel:
 
     @cached_property
     def identity(self) -> dict[str, Any]:
-        """The settings that change the model's numbers: repository, revision, dtype, quantization
-        and, for a folder, the hash of its files."""
+        """The settings that change the model's numbers: dtype, quantization and, for files on this
+        machine, their hash; for a model of the hub, its repository and revision."""
         from emoexp.store.provenance import hash_files
 
-        repo = Path(resolve_repo(self.config))
-        patterns = ("*.safetensors", "config.json", "tokenizer*")
+        name, gguf_file = locate(self.config, resolve_repo(self.config))
+        repo = Path(name)
+        patterns = (gguf_file,) if gguf_file else ("*.safetensors", "config.json", "tokenizer*")
         paths = [path for pattern in patterns for path in sorted(repo.glob(pattern))]
         files = hash_files(paths) if repo.is_dir() else None
         return {
-            "repo_id": self.config.repo_id,
+            "repo_id": None if files else self.config.repo_id,
             "revision": self.commit or self.config.revision,
             "dtype": self.dtype,
-            "quantization": self.config.quantization.value,
+            "quantization": self.quantized or self.config.quantization.value,
             "files": files,
             **({"remote": True} if self.config.remote else {}),
         }

@@ -141,7 +141,7 @@ def settings(run: Run) -> dict[str, str]:
     texts = {
         f"{name}.{key}": str(value)
         for name, values in parts.items()
-        for key, value in values.items()
+        for key, value in (values or {}).items()
     }
     if "vectors" in config:
         texts["vectors"] = "from a file" if config["vectors"] else "extracted"

@@ -19,7 +19,7 @@ from torch import Tensor
 
 from emoexp.config import SteeringSpan
 from emoexp.models.answers import AnswerReader
-from emoexp.models.prompts import Encoding, Prompt, ask, fill, token_mask
+from emoexp.models.prompts import Encoding, Prompt, fill, token_mask
 from emoexp.models.subject import LOGITS_AT_ONCE, Steering, SubjectModel
 from emoexp.steering.replay import Band, PrefixReplay, replay_fault
 from emoexp.stimuli import Stimuli
@@ -78,7 +78,7 @@ class Preferences:
         """
         template, activities = self.stimuli.templates["preference"], self.stimuli.activities
         content = fill(template, a=activities[i].text, b=activities[j].text)
-        prompt = ask(content, self.model.config.format, self.model.tokenizer, prefill="(")
+        prompt = self.model.ask(content, prefill="(")
         spans = {**prompt.spans, "text": ((0, len(prompt.text)),)}
         return Prompt(prompt.text, spans, prompt.special_tokens)
 

@@ -9,7 +9,7 @@ import pandas as pd
 import torch
 
 from emoexp.config import ReplySpan
-from emoexp.models.prompts import Prompt, ask
+from emoexp.models.prompts import Prompt
 from emoexp.models.subject import SubjectModel
 from emoexp.stats.labels import UNSTEERED
 from emoexp.stats.self_report import OTHER, SELF
@@ -30,10 +30,7 @@ def prompts_of(stimuli: Stimuli, model: SubjectModel) -> tuple[list[str], list[P
     """Returns whom each opening asks about (SELF, OTHER), and its prompt up to the feeling."""
     report = required_openings(stimuli)
     asked = [(SELF, report.self), *((OTHER, opening) for opening in report.other)]
-    prompts = [
-        ask(Prompt(str(o.question)), model.config.format, model.tokenizer, o.answer)
-        for _, o in asked
-    ]
+    prompts = [model.ask(Prompt(str(o.question)), o.answer) for _, o in asked]
     return [who for who, _ in asked], prompts
 
 

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 
 from emoexp.config import ReplySpan
-from emoexp.models.prompts import Prompt, ask, reply_mask
+from emoexp.models.prompts import Prompt, reply_mask
 from emoexp.models.subject import Generated, Steering, SubjectModel
 from emoexp.steering.continuations import batches, continued
 from emoexp.steering.degeneration import token_surprise
@@ -60,7 +60,7 @@ def opened(opening: Opening, model: SubjectModel) -> Prompt:
     """Returns the prompt of an opening; of a text without a question, the text is the turn."""
     if opening.question is None:
         return Prompt(opening.answer, {"turn": ((0, len(opening.answer)),)})
-    return ask(Prompt(opening.question), model.config.format, model.tokenizer, opening.answer)
+    return model.ask(Prompt(opening.question), opening.answer)
 
 
 def write(

@@ -23,12 +23,13 @@ what is asked (null: nothing, a text is continued) and how the answer begins.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from emoexp.errors import EmoexpError
 from emoexp.stimuli.blackmail import BlackmailScenario
+from emoexp.store.artifacts import key_of
 
 FILES = ("pack.json", "emotions.csv", "activities.csv", "scenarios.csv", "numeric.json")
 OPTIONAL = ("topics.txt", "stories.jsonl", "neutral.jsonl", "blackmail.json")
@@ -132,6 +133,32 @@ class Stimuli:
     drift: tuple[Opening, ...] = ()
     provenance: dict[str, Any] = field(default_factory=dict)
     is_paper: bool = False
+
+    def with_fewer_activities(self, per_category: int) -> Stimuli:
+        """Returns the pack with the first activities of each category, half of them steered.
+
+        It is a pack of another name and sha256, and not the paper's.
+
+        Raises:
+            EmoexpError: a category has too few of either half.
+        """
+        chosen = []
+        for category in dict.fromkeys(a.category for a in self.activities):
+            for steered in (True, False):
+                half = [
+                    a for a in self.activities if a.category == category and a.steered is steered
+                ]
+                if len(half) < per_category // 2:
+                    raise EmoexpError(
+                        f"scale.activities_per_category={per_category}: the category {category!r}"
+                        f" of the pack {self.name!r} has {len(half)} that are"
+                        f" {'' if steered else 'not '}steered"
+                    )
+                chosen += half[: per_category // 2]
+        key = {"pack": self.sha256, "activities_per_category": per_category}
+        activities = tuple(a for a in self.activities if a in chosen)
+        name = f"{self.name}, {per_category} activities of each category"
+        return replace(self, name=name, activities=activities, sha256=key_of(key), is_paper=False)
 
     def lacking(self, part: str) -> EmoexpError:
         """Returns the error for an experiment that needs an optional part which the pack lacks.

@@ -201,7 +201,7 @@ class SavedRun:
         """Returns the hyperparameters of an experiment, which `verify` has one level deeper."""
         if self.record.experiment != "verify":
             return self.record.settings
-        return dict(self.record.settings.get(experiment, {}))
+        return dict(self.record.settings.get(experiment) or {})
 
     @property
     def pack(self) -> str:

@@ -12,7 +12,10 @@ from pathlib import Path
 from typing import Any
 
 from emoexp.errors import EmoexpError
+from emoexp.places import STARTER
 from emoexp.stimuli import Stimuli
+
+FILES = ("stories.jsonl", "neutral.jsonl")
 
 
 @dataclass(frozen=True)
@@ -89,16 +92,29 @@ def pack_corpus(pack: Stimuli) -> Corpus:
     Raises:
         EmoexpError: the pack has none, or a line is not what it should be.
     """
-    stories, neutral = pack.folder / "stories.jsonl", pack.folder / "neutral.jsonl"
-    if not (stories.exists() and neutral.exists()):
+    if not all((pack.folder / name).exists() for name in FILES):
         raise EmoexpError(
-            f"the pack {pack.name!r} has no stories of its own: generate some (python -m emoexp"
-            " experiment=stories stories=screen), or give a corpus (stories=corpus"
-            " stories.path=<folder, file or dataset id>)"
+            f"the pack {pack.name!r} has no stories of its own: take the ones that ship"
+            " (stories=starter), generate some (python -m emoexp experiment=stories"
+            " stories=screen), or give a corpus (stories=corpus stories.path=<folder, file or"
+            " dataset id>)"
         )
+    return _read_folder(pack.folder, f"pack {pack.name}", pack.author)
+
+
+def starter_corpus() -> Corpus:
+    """Reads the corpus that ships for any model: 20 stories for each of 30 emotions, one on each of
+    the same 20 topics, and 80 neutral texts."""
+    author = (STARTER / "AUTHOR").read_text(encoding="utf-8").strip()
+    return _read_folder(STARTER, "starter", author)
+
+
+def _read_folder(folder: Path, name: str, author: str) -> Corpus:
+    """Reads stories.jsonl and neutral.jsonl of a folder."""
+    stories, neutral = (folder / file for file in FILES)
     return Corpus(
-        name=f"pack {pack.name}",
-        author=pack.author,
+        name=name,
+        author=author,
         stories=tuple(
             Story(r["emotion"], r["topic"], r["text"])
             for r in json_lines(stories, ("emotion", "topic", "text"))

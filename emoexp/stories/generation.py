@@ -62,7 +62,7 @@ def generate(inputs: CorpusInputs) -> Plan:
     plan.folder.mkdir(parents=True, exist_ok=True)
     identity_file = plan.folder / "identity.json"
     if not identity_file.exists():
-        write_json(identity_file, plan.identity)
+        write_json(identity_file, plan.identity | {"author": plan.author})
     count = StoryCount()
     todo = []
     for unit in plan.units:

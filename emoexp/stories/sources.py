@@ -1,10 +1,10 @@
-"""The choice of a run's corpus: the pack's own, an imported one, or one that experiment=stories
-wrote."""
+"""The choice of a run's corpus: the pack's own, the starter corpus, an imported one, or one that
+experiment=stories wrote."""
 
 from __future__ import annotations
 
 from emoexp.config import StoriesSource
-from emoexp.stories.corpus import Corpus, pack_corpus
+from emoexp.stories.corpus import Corpus, pack_corpus, starter_corpus
 from emoexp.stories.units import CorpusInputs
 
 
@@ -17,6 +17,8 @@ def load_corpus(inputs: CorpusInputs) -> Corpus:
     match inputs.config.stories.source:
         case StoriesSource.pack:
             return pack_corpus(inputs.stimuli)
+        case StoriesSource.starter:
+            return starter_corpus()
         case StoriesSource.corpus:
             from emoexp.stories.imported.locate import import_corpus
 

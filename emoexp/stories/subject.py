@@ -15,7 +15,7 @@ from collections.abc import Sequence
 
 from emoexp.config import StoriesConfig
 from emoexp.models.openai_client import Answer, Request
-from emoexp.models.prompts import Prompt, ask
+from emoexp.models.prompts import Prompt
 from emoexp.models.subject import SubjectModel
 
 
@@ -55,10 +55,7 @@ class Subject:
     def batch(self, requests: Sequence[Request]) -> list[Answer]:
         """Returns one answer for each request; a row samples from a stream of its own."""
         model, stories = self.model, self.stories
-        prompts = [
-            ask(Prompt(request.prompt), model.config.format, model.tokenizer)
-            for request in requests
-        ]
+        prompts = [model.ask(Prompt(request.prompt)) for request in requests]
         encoding = model.encode(prompts)
         generated = model.generate(
             encoding,

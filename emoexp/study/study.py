@@ -71,10 +71,12 @@ class Study:
 
     @once_per_run
     def stimuli(self) -> Stimuli:
-        """The pack."""
+        """The pack, or a part of its activities where the scale says so."""
         from emoexp.stimuli import load_stimuli
 
-        return load_stimuli(self.config.stimuli.path, self.artifacts.root)
+        pack = load_stimuli(self.config.stimuli.path, self.artifacts.root)
+        n = self.config.scale.activities_per_category
+        return pack if n is None else pack.with_fewer_activities(n)
 
     @once_per_run
     def corpus(self) -> Corpus:

@@ -5,16 +5,22 @@ A story's mean is over its tokens from the 50th on (positions within the text; B
 an emotion's is over its stories with equal weight. A story with no token left is dropped and
 counted, never averaged in as zeros.
 
+Massive activations: a few tokens of real models ("." or a line break) have a norm 10 to 1000 times
+that of all others, and would decide a mean and the unit of strength alone. At each layer a token
+above `MASSIVE` times the median norm of its own text is left out of both, and counted.
+
 Stories are streamed: a batch's means are added to the sums of their groups and not stored, so
 memory does not grow with the number of stories. Story i of an emotion, in the corpus's order,
-belongs to group i modulo 16: a corpus lists its stories topic by topic, so topics spread over the
-groups, and group g holds the same topics for every emotion where the emotions share their topics.
+belongs to group i modulo `GROUPS`: a corpus lists its stories topic by topic, so topics spread over
+the groups, and group g holds the same topics for every emotion where the emotions share their
+topics. Up to `GROUPS` stories, each is a group of its own, and a run with fewer stories per emotion
+reads them.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -30,13 +36,23 @@ from emoexp.stories.corpus import Corpus
 
 SKIP_TOKENS = 50
 NEUTRAL_CHUNK = 64
-GROUPS = 16
-"""Groups of stories whose means are stored by emotion, for split halves; fewer where there are
-fewer stories."""
+GROUPS = 32
+"""Groups of stories whose means are stored by emotion, for split halves, shuffled labels and
+smaller numbers of stories; fewer where there are fewer stories."""
+MASSIVE = 10.0
+"""An activation is massive above so many times the median: of the norms of its text's tokens, or of
+the mean activation's dimensions (after Sun et al. 2024, "Massive Activations in LLMs")."""
 FLOAT64_DEVICES = ("cpu", "cuda")
-VERSION = 4
-SUMMED = ("mean", "n", "n_short", "norm_sum", "norm_count")
-"""The tensors of an emotion's row that StoryMeans needs; its groups are 16 times as large."""
+VERSION = 5
+SUMMED = ("mean", "n", "n_short", "norm_sum", "norm_count", "massive")
+"""The tensors of an emotion's row that StoryMeans needs; its groups are `GROUPS` times as large."""
+
+
+class Source(NamedTuple):
+    """A stored row, by its label, and how many of its first stories are used (None: all)."""
+
+    label: str
+    stories: int | None
 
 
 @dataclass(frozen=True, eq=False)
@@ -48,10 +64,12 @@ class StoryMeans:
         by_emotion: (emotion, layer, d_model), float64.
         neutral: (text, layer, d_model), float64.
         residual_norm: mean norm of the residual stream over the stories' tokens without the first
-            of each sequence (BOS); (layer,).
+            of each sequence (BOS) and without massive ones; (layer,).
         n_stories: stories that have a token left after the skip, by emotion.
-        n_short: stories dropped because no token is left after the skip.
+        short: stories dropped because no token is left after the skip, by emotion.
         identity: what the numbers depend on.
+        sources: the stored row that an emotion's numbers are of, and how many of its stories.
+        massive: tokens of the stories that were left out as massive; (layer,).
     """
 
     emotions: tuple[str, ...]
@@ -59,21 +77,39 @@ class StoryMeans:
     neutral: np.ndarray
     residual_norm: np.ndarray
     n_stories: np.ndarray
-    n_short: int
+    short: np.ndarray
     identity: dict[str, Any]
+    sources: tuple[Source, ...] = ()
+    massive: np.ndarray = field(default_factory=lambda: np.zeros(0, dtype=np.int64))
 
-    def summary(self) -> dict[str, int]:
+    @property
+    def n_short(self) -> int:
+        """Number of stories dropped because no token is left after the skip."""
+        return int(self.short.sum())
+
+    def massive_dimensions(self) -> list[int]:
+        """Returns, by layer, how many dimensions of the mean activation are massive: in size above
+        `MASSIVE` times the median dimension."""
+        size = np.abs(self.by_emotion.mean(0))
+        return [int(n) for n in (size > MASSIVE * np.median(size, axis=1, keepdims=True)).sum(1)]
+
+    def summary(self) -> dict[str, Any]:
         """Returns the counts for result.json.
 
         They are of the stories that the vectors are computed from, of those too short for the skip,
-        and of the neutral texts.
+        of the neutral texts, and of massive tokens and dimensions by layer.
         """
         return {
             "stories": int(self.n_stories.sum()),
             "stories_per_emotion_min": int(self.n_stories.min()),
             "stories_per_emotion_max": int(self.n_stories.max()),
             "n_short": self.n_short,
+            "short_by_emotion": {
+                e: int(n) for e, n in zip(self.emotions, self.short, strict=True) if n
+            },
             "neutral": len(self.neutral),
+            "massive_tokens": [int(n) for n in self.massive],
+            "massive_dimensions": self.massive_dimensions(),
         }
 
 
@@ -98,21 +134,25 @@ class StoryGroups:
 class Pooled(NamedTuple):
     """Means and norms of one batch of texts.
 
-    Norms are over all tokens of all its texts but the first of each sequence. That is the BOS or,
-    for a model without one, the text's first token: many models use it as an attention sink, with a
-    norm 10 to 100 times the others'.
+    Norms are over all tokens of a text but the first of its sequence and massive ones. The first is
+    the BOS or, for a model without one, the text's first token: many models use it as an attention
+    sink, with a norm 10 to 100 times the others'.
 
     Attributes:
-        kept: indices of the texts that have tokens left after the skip.
-        means: of those texts; (text, layer, d_model), float64.
-        norm_sum: sum of the norms; (layer,).
-        norm_count: number of the norms.
+        texts: indices of the batch's texts.
+        kept: which of them have tokens left after the skip, at every layer; (text,), bool.
+        means: zeros where a text is not kept; (text, layer, d_model), float64.
+        norm_sum: sums of norms; (text, layer), float64.
+        norm_count: numbers of norms; (text, layer).
+        massive: numbers of tokens left out; (text, layer).
     """
 
-    kept: list[int]
+    texts: list[int]
+    kept: np.ndarray
     means: np.ndarray
     norm_sum: np.ndarray
-    norm_count: int
+    norm_count: np.ndarray
+    massive: np.ndarray
 
 
 def summing_device(device: torch.device) -> torch.device:
@@ -132,31 +172,41 @@ def pool_batches(
     for batch in length_batches(lengths, model.config.batch_tokens):
         encoding = model.encode([Prompt(texts[i]) for i in batch], side=side)
         device = summing_device(model.device)
-        late = (encoding.is_text & (encoding.text_positions >= SKIP_TOKENS)).to(device).double()
+        late = (encoding.is_text & (encoding.text_positions >= SKIP_TOKENS)).to(device)
         normed = (encoding.is_text & (encoding.positions > 0)).to(device)
-        counts = late.sum(1)
-        weights = (late / counts.clamp(min=1)[:, None])[:, None]
 
         def pool(
-            residual: Tensor, weights: Tensor = weights, normed: Tensor = normed
-        ) -> tuple[Tensor, Tensor]:
-            h = residual.to(weights.device).double()
-            return torch.bmm(weights, h)[:, 0], torch.where(normed, h.norm(dim=-1), 0).sum()
+            residual: Tensor, late: Tensor = late, normed: Tensor = normed
+        ) -> tuple[Tensor, ...]:
+            return _pool(residual.to(late.device).double(), late, normed)
 
-        means, norms = zip(*model.each_residual(encoding, range(model.n_layers), pool), strict=True)
-        mean, norm_sum = torch.stack(means, 1).cpu().numpy(), torch.stack(norms).cpu().numpy()
+        layers = model.each_residual(encoding, range(model.n_layers), pool)
+        mean, count, norm_sum, massive = (
+            torch.stack(part, 1).cpu().numpy() for part in zip(*layers, strict=True)
+        )
         if not (np.isfinite(mean).all() and np.isfinite(norm_sum).all()):
             raise EmoexpError(
                 "the model's activations are not numbers: if it runs in float16, use"
                 " model.dtype=bfloat16 or float32"
             )
-        kept = (counts > 0).cpu().numpy()
-        yield Pooled(
-            [i for i, keep in zip(batch, kept, strict=True) if keep],
-            mean[kept],
-            norm_sum,
-            int(normed.sum()),
-        )
+        norm_count = normed.sum(1).cpu().numpy()[:, None] - massive
+        yield Pooled(batch, count.min(1) > 0, mean, norm_sum, norm_count, massive)
+
+
+def _pool(h: Tensor, late: Tensor, normed: Tensor) -> tuple[Tensor, ...]:
+    """Pools one layer's residuals (row, token, d_model) without massive tokens.
+
+    Returns:
+        By row: the mean over tokens that are `late`, how many they are, the sum of norms over
+        tokens that are `normed`, and how many of those are massive.
+    """
+    norms = h.norm(dim=-1)
+    medians = norms.masked_fill(~normed, torch.nan).nanmedian(1, keepdim=True).values
+    massive = normed & (norms > MASSIVE * medians)
+    used = (late & ~massive).double()
+    count = used.sum(1)
+    mean = torch.bmm((used / count.clamp(min=1)[:, None])[:, None], h)[:, 0]
+    return mean, count, torch.where(normed & ~massive, norms, 0).sum(1), massive.sum(1)
 
 
 def pool_texts(model: SubjectModel, texts: Sequence[str], side: str = "right") -> np.ndarray:
@@ -170,7 +220,8 @@ def pool_texts(model: SubjectModel, texts: Sequence[str], side: str = "right") -
     means = {
         i: mean
         for batch in pool_batches(model, texts, side)
-        for i, mean in zip(batch.kept, batch.means, strict=True)
+        for i, kept, mean in zip(batch.texts, batch.kept, batch.means, strict=True)
+        if kept
     }
     if not means:
         return np.zeros((0, model.n_layers, model.d_model))
@@ -183,27 +234,30 @@ def pool_stories(model: SubjectModel, texts: Sequence[str]) -> Row:
     Peak memory is one batch and the sums, however many stories there are.
 
     Returns:
-        mean (layer, d_model), equal weight per story; n and n_short (); groups (group, layer,
-        d_model) in float32, zeros where group_n (group,) is 0; norm_sum (layer,) and norm_count ().
-        With n = 0, mean and groups are zeros.
+        mean (layer, d_model), equal weight per story; n and n_short (); by group: groups (group,
+        layer, d_model) in float32, zeros where group_n (group,) is 0; norm_sum, norm_count and
+        massive (group, layer). With n = 0, mean and groups are zeros.
     """
     n_groups = min(GROUPS, len(texts))
     sums = np.zeros((n_groups, model.n_layers, model.d_model))
     counts = np.zeros(n_groups, dtype=np.int64)
-    norm_sum, norm_count = np.zeros(model.n_layers), 0
+    norm_sum = np.zeros((n_groups, model.n_layers))
+    norm_count, massive = (np.zeros((n_groups, model.n_layers), dtype=np.int64) for _ in range(2))
     for batch in pool_batches(model, texts):
-        for i, mean in zip(batch.kept, batch.means, strict=True):
-            sums[i % n_groups] += mean
-            counts[i % n_groups] += 1
-        norm_sum += batch.norm_sum
-        norm_count += batch.norm_count
+        group = np.array(batch.texts) % n_groups
+        np.add.at(sums, group[batch.kept], batch.means[batch.kept])
+        np.add.at(counts, group[batch.kept], 1)
+        np.add.at(norm_sum, group, batch.norm_sum)
+        np.add.at(norm_count, group, batch.norm_count)
+        np.add.at(massive, group, batch.massive)
     n = int(counts.sum())
     return {
         "mean": sums.sum(0) / max(n, 1),
         "n": np.array(n),
         "n_short": np.array(len(texts) - n),
         "norm_sum": norm_sum,
-        "norm_count": np.array(norm_count),
+        "norm_count": norm_count,
+        "massive": massive,
         "groups": (sums / np.maximum(counts, 1)[:, None, None]).astype(np.float32),
         "group_n": counts,
     }
@@ -219,6 +273,7 @@ def extract(
     """Returns the means of `emotions` and of the neutral texts, from the store or computed.
 
     Each emotion is one row of the artifact, so a killed run resumes at the emotion it had reached.
+    A row with more stories than asked for is read, where it holds each story by itself.
 
     Raises:
         EmoexpError: an emotion has no stories, all of its stories are shorter than the skip, or
@@ -230,25 +285,68 @@ def extract(
         "model": model.identity,
         "corpus": corpus.sha256,
         "skip": SKIP_TOKENS,
-        "stories": stories_per_emotion,
     }
+    sources = [
+        _source(artifacts, identity, e, len(corpus.by_emotion[e]), stories_per_emotion)
+        for e in emotions
+    ]
+    by_label = dict(zip((source.label for source in sources), emotions, strict=True))
 
-    def emotion_row(emotion: str) -> Row:
-        return _emotion_row(model, corpus, emotion, stories_per_emotion)
+    def emotion_row(label: str) -> Row:
+        texts = [story.text for story in corpus.by_emotion[by_label[label]]]
+        return pool_stories(model, texts[:stories_per_emotion])
 
     title = "stories, all layers"
-    rows = artifacts.rows("stories", identity, emotions, emotion_row, title, names=SUMMED)
-    neutral = _neutral_means(model, corpus, artifacts, identity)
-    norm_sum = sum((r["norm_sum"] for r in rows), np.zeros(model.n_layers))
+    stored = artifacts.rows("stories", identity, list(by_label), emotion_row, title, names=SUMMED)
+    rows = [
+        row if source.stories is None else _first(row, artifacts, identity, source)
+        for row, source in zip(stored, sources, strict=True)
+    ]
+    _check_has_tokens(emotions, rows)
     return StoryMeans(
         emotions=tuple(emotions),
         by_emotion=np.stack([r["mean"] for r in rows]),
-        neutral=neutral,
-        residual_norm=norm_sum / sum(int(r["norm_count"]) for r in rows),
+        neutral=_neutral_means(model, corpus, artifacts, identity),
+        residual_norm=(
+            np.sum([r["norm_sum"].sum(0) for r in rows], 0)
+            / np.sum([r["norm_count"].sum(0) for r in rows], 0)
+        ),
         n_stories=np.array([int(r["n"]) for r in rows]),
-        n_short=sum(int(r["n_short"]) for r in rows),
-        identity=identity,
+        short=np.array([int(r["n_short"]) for r in rows]),
+        identity=identity | {"stories": stories_per_emotion},
+        sources=tuple(sources),
+        massive=np.sum([r["massive"].sum(0) for r in rows], 0),
     )
+
+
+def _source(
+    artifacts: Artifacts, identity: dict[str, Any], emotion: str, available: int, limit: int | None
+) -> Source:
+    """Chooses the row that the first `limit` of an emotion's `available` stories are read from.
+
+    The row of all stories has the emotion's name, that of the first n is called "<emotion>, first
+    n". A stored row of up to `GROUPS` stories holds each of them by itself, so its first stories
+    are taken; otherwise the row is of exactly these stories.
+    """
+    n = available if limit is None else min(limit, available)
+
+    def label(count: int) -> str:
+        return emotion if count == available else f"{emotion}, first {count}"
+
+    for count in range(n, min(available, GROUPS) + 1):
+        if artifacts.path("stories", identity, label(count)).exists():
+            return Source(label(count), None if count == n else n)
+    return Source(label(n), None)
+
+
+def _first(row: Row, artifacts: Artifacts, identity: dict[str, Any], source: Source) -> Row:
+    """Returns the row of the first stories of a stored row, whose groups are single stories."""
+    n, path = source.stories, artifacts.path("stories", identity, source.label)
+    groups, group_n = (read_tensors(path, [name])[0][name][:n] for name in ("groups", "group_n"))
+    kept = int(group_n.sum())
+    mean = (groups * group_n[:, None, None]).sum(0, dtype=np.float64) / max(kept, 1)
+    parts = {name: row[name][:n] for name in ("norm_sum", "norm_count", "massive")}
+    return parts | {"mean": mean, "n": np.array(kept), "n_short": np.array(len(group_n) - kept)}
 
 
 def _check_has_stories(corpus: Corpus, emotions: Sequence[str]) -> None:
@@ -260,20 +358,14 @@ def _check_has_stories(corpus: Corpus, emotions: Sequence[str]) -> None:
         )
 
 
-def _emotion_row(model: SubjectModel, corpus: Corpus, emotion: str, limit: int | None) -> Row:
-    """`pool_stories` of an emotion's first `limit` stories (None: all).
-
-    Raises:
-        EmoexpError: no story has a token left after the skip.
-    """
-    texts = [story.text for story in corpus.by_emotion[emotion]]
-    row = pool_stories(model, texts[:limit])
-    if not row["n"]:
-        raise EmoexpError(
-            f"all {row['n_short']} stories of {emotion!r} have {SKIP_TOKENS} tokens or fewer:"
-            " nothing is left after the skip"
-        )
-    return row
+def _check_has_tokens(emotions: Sequence[str], rows: Sequence[Row]) -> None:
+    """Raises EmoexpError if no story of an emotion has a token left after the skip."""
+    for emotion, row in zip(emotions, rows, strict=True):
+        if not row["n"]:
+            raise EmoexpError(
+                f"all {row['n_short']} stories of {emotion!r} have {SKIP_TOKENS} tokens or fewer:"
+                " nothing is left after the skip"
+            )
 
 
 def _neutral_means(
@@ -305,11 +397,12 @@ def load_groups(means: StoryMeans, artifacts: Artifacts, layer: int) -> StoryGro
 
     It reads one layer of each row and nothing else.
     """
-    paths = [artifacts.path("stories", means.identity, emotion) for emotion in means.emotions]
-    counts = np.zeros((len(paths), GROUPS), dtype=np.int64)
-    groups = np.zeros((len(paths), GROUPS, means.by_emotion.shape[2]), dtype=np.float32)
-    for e, path in enumerate(paths):
-        group_n = read_tensors(path, ["group_n"])[0]["group_n"]
+    identity = {name: value for name, value in means.identity.items() if name != "stories"}
+    counts = np.zeros((len(means.sources), GROUPS), dtype=np.int64)
+    groups = np.zeros((*counts.shape, means.by_emotion.shape[2]), dtype=np.float32)
+    for e, (label, n) in enumerate(means.sources):
+        path = artifacts.path("stories", identity, label)
+        group_n = read_tensors(path, ["group_n"])[0]["group_n"][:n]
         counts[e, : len(group_n)] = group_n
-        groups[e, : len(group_n)] = read_layer(path, "groups", layer)
+        groups[e, : len(group_n)] = read_layer(path, "groups", layer)[:n]
     return StoryGroups(means.emotions, groups, counts, layer)

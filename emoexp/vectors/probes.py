@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from emoexp.models.prompts import Prompt, ask, fill, token_mask
+from emoexp.models.prompts import Prompt, fill, token_mask
 from emoexp.models.subject import SubjectModel
 from emoexp.stimuli import Stimuli
 from emoexp.store.artifacts import Artifacts, Row, read_layer
@@ -31,10 +31,7 @@ def assistant_residuals(
     Returns:
         for each name, (text, d_model), float64.
     """
-    prompts = {
-        name: [ask(Prompt(text), model.config.format, model.tokenizer) for text in group]
-        for name, group in texts.items()
-    }
+    prompts = {name: [model.ask(Prompt(text)) for text in group] for name, group in texts.items()}
 
     def row(name: str) -> Row:
         encoding = model.encode(prompts[name])
@@ -60,7 +57,7 @@ def activity_residuals(
     """
     template = stimuli.templates["feeling"]
     contents = [fill(template, activity=activity.text) for activity in stimuli.activities]
-    prompts = [ask(content, model.config.format, model.tokenizer) for content in contents]
+    prompts = [model.ask(content) for content in contents]
 
     def row(_: str) -> Row:
         encoding = model.encode(prompts)

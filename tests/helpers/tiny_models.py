@@ -106,10 +106,35 @@ ARCHITECTURES: dict[str, Callable[[], Any]] = {
     ),
 }
 
+LINEAR: dict[str, Any] = {
+    "linear_num_value_heads": 4,
+    "linear_num_key_heads": 2,
+    "linear_key_head_dim": 8,
+    "linear_value_head_dim": 8,
+    "layer_types": ["linear_attention", "full_attention"] * 2 + ["linear_attention"],
+}
+HYBRIDS: dict[str, Callable[[], Any]] = {
+    "lfm2": _of("Lfm2", layer_types=["conv", "full_attention"] * 2 + ["conv"]),
+    "qwen3_5": _of("Qwen3_5Text", **HEAD, **LINEAR),
+    "qwen3_next": _of("Qwen3Next", **HEAD, **LINEAR, **EXPERTS, shared_expert_intermediate_size=32),
+    "nemotron_h": _of(
+        "NemotronH",
+        "num_hidden_layers",
+        **HEAD,
+        layers_block_type=["mamba", "attention", "mlp", "mamba", "attention"],
+        mamba_num_heads=8,
+        mamba_head_dim=8,
+        ssm_state_size=8,
+        n_groups=2,
+        chunk_size=16,
+    ),
+}
+"""Architectures with recurrent blocks."""
+
 
 def tiny_network(architecture: str, window: int | None = None) -> Any:
     """Random weights, the same every time; with another sliding window, if one is given."""
-    config = ARCHITECTURES[architecture]()
+    config = (ARCHITECTURES | HYBRIDS)[architecture]()
     text = config.get_text_config()
     if window is not None and getattr(text, "sliding_window", None) is not None:
         text.sliding_window = window

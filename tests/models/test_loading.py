@@ -70,14 +70,15 @@ def copy(saved: Path, tmp_path: Path) -> Path:
 
 @pytest.mark.parametrize("name", MODELS)
 def test_every_model_file_is_short_and_composes(name: str) -> None:
-    assert len((CONF / "model" / f"{name}.yaml").read_text().splitlines()) <= 5
     register_schemas()
     chosen = [f"model={name}", *(["model.repo_id=a/b"] if name == "custom" else [])]
     with initialize_config_dir(str(CONF.resolve()), version_base="1.3"):
         config: Config = OmegaConf.to_object(compose("config", chosen))  # type: ignore[assignment]
-    assert config.model.repo_id.count("/") == (
-        0 if config.model.repo_id.startswith("bundled:") else 1
-    )
+    lines = (CONF / "model" / f"{name}.yaml").read_text().splitlines()
+    assert len(lines) <= 9 + len(config.model.wheels)
+    local = config.model.repo_id.startswith(("bundled:", "pip:"))
+    assert config.model.repo_id.count("/") == (0 if local else 1)
+    assert bool(config.model.wheels) == config.model.repo_id.startswith("pip:")
     assert config.model.name == (name if name != "custom" else "a/b")
 
 

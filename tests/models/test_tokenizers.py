@@ -7,6 +7,9 @@ text's own tokens.
 
 from __future__ import annotations
 
+import json
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -20,13 +23,18 @@ from tokenizers import (
     processors,
     trainers,
 )
-from transformers import PreTrainedTokenizerFast
+from transformers import AutoTokenizer, PreTrainedTokenizerFast
 
-from emoexp.config import OptionReading, PromptFormat
+from emoexp.config import ModelConfig, OptionReading, PromptFormat
+from emoexp.errors import EmoexpError
 from emoexp.models.answers import AnswerReader
+from emoexp.models.loading.load import named, source
+from emoexp.models.loading.tokenizer import PROBE, bos_of, load_tokenizer
 from emoexp.models.prompts import Prompt, ask, encode, fill, token_mask, word_ids
+from emoexp.models.subject import SubjectModel
 from emoexp.stories.corpus import Corpus
 from emoexp.vectors.extraction import SKIP_TOKENS
+from tests.helpers.saved_models import save_tiny
 
 SPECIAL = ["<pad>", "<bos>", "<eos>", "<unk>"]
 KINDS = ("byte-level BPE", "SentencePiece BPE", "unigram")
@@ -161,3 +169,76 @@ def test_padding_and_masks(tokenizer: PreTrainedTokenizerFast) -> None:
             encoding.mask[1][-short:].all() if side == "left" else encoding.mask[1][:short].all()
         )
         assert torch.equal(encoding.positions[1][encoding.mask[1]], torch.arange(short))
+
+
+def digits_merged(folder: Path) -> None:
+    """A folder whose tokenizer.json splits digits and whose config names a class that does not."""
+    path = folder / "tokenizer_config.json"
+    config = json.loads(path.read_text())
+    path.write_text(json.dumps(config | {"tokenizer_class": "Qwen2Tokenizer"}))
+
+
+def test_a_tokenizer_that_transformers_replaces_is_read_as_its_file_says(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = save_tiny(tmp_path / "model")
+    file = Tokenizer.from_file(str(folder / "tokenizer.json"))
+    digits_merged(folder)
+    replaced = AutoTokenizer.from_pretrained(folder)
+    wanted = file.encode(PROBE, add_special_tokens=False).ids
+    assert replaced(PROBE, add_special_tokens=False)["input_ids"] != wanted, (
+        "else nothing is tested"
+    )
+    config = ModelConfig(name="tiny", repo_id=str(folder))
+    tokenizer = load_tokenizer(config, source(config), named(config))
+    assert tokenizer(PROBE, add_special_tokens=False)["input_ids"] == wanted
+    assert "splits text in another way than its tokenizer.json" in capsys.readouterr().err
+
+
+def test_a_tokenizer_that_cannot_be_read_as_its_file_says_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = save_tiny(tmp_path / "model")
+    digits_merged(folder)
+    replaced = AutoTokenizer.from_pretrained(folder)
+    monkeypatch.setattr(
+        PreTrainedTokenizerFast, "from_pretrained", lambda *names, **settings: replaced
+    )
+    config = ModelConfig(name="tiny", repo_id=str(folder))
+    with pytest.raises(EmoexpError, match="reads its tokenizer.json as another tokenizer .* where"):
+        load_tokenizer(config, source(config), named(config))
+
+
+@pytest.mark.parametrize(
+    ("style", "template", "adds", "wanted"),
+    [
+        (PromptFormat.plain, None, True, "tokenizer"),
+        (PromptFormat.plain, None, False, "nobody"),
+        (PromptFormat.chat, "<bos>{{ messages[0]['content'] }}", False, "template"),
+        (PromptFormat.chat, "{{ messages[0]['content'] }}", True, "nobody"),
+    ],
+)
+def test_who_puts_bos_before_a_prompt(
+    style: PromptFormat, template: str | None, adds: bool, wanted: str
+) -> None:
+    tokenizer = build("byte-level BPE", adds, ["The road was dry."])
+    tokenizer.bos_token, tokenizer.chat_template = "<bos>", template
+    assert bos_of(tokenizer, style) == wanted
+
+
+def test_a_tokenizer_without_bos_says_none() -> None:
+    tokenizer = build("byte-level BPE", False, ["The road was dry."])
+    tokenizer.bos_token = None
+    assert bos_of(tokenizer, PromptFormat.plain) == "none"
+
+
+def test_the_turns_of_the_plain_format_can_be_set(tiny: SubjectModel) -> None:
+    usual = tiny.ask(Prompt("Hello."), "(")
+    config = replace(tiny.config, plain_turns=["Q:", "A:"])
+    other = SubjectModel(tiny.network, tiny.tokenizer, config)
+    prompt = other.ask(fill("{a} there.", a="Hello"), "(", "A clerk.")
+    assert usual.text == "Human: Hello.\n\nAssistant: ("
+    assert prompt.text == "A clerk.\n\nQ: Hello there.\n\nA: ("
+    spans = {name: [prompt.text[s:e] for s, e in ranges] for name, ranges in prompt.spans.items()}
+    assert spans == {"a": ["Hello"], "turn": ["A: ("]}
+    assert other.format_identity != tiny.format_identity

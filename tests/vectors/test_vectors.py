@@ -70,13 +70,14 @@ def test_norms_leave_bos_out(tiny: SubjectModel, corpus: Corpus) -> None:
     text = corpus.by_emotion["sad"][0].text
     row = pool_stories(tiny, [text])
     h = tiny.residuals(tiny.encode([Prompt(text)]), [1])[0, 0].double()
-    assert row["norm_sum"][1] / row["norm_count"] == pytest.approx(float(h[1:].norm(dim=-1).mean()))
+    mean = row["norm_sum"][0, 1] / row["norm_count"][0, 1]
+    assert mean == pytest.approx(float(h[1:].norm(dim=-1).mean()))
 
 
 def test_streamed_sums_equal_the_whole_batch_and_groups_reproduce_the_mean(
     tiny: SubjectModel, corpus: Corpus
 ) -> None:
-    texts = [s.text for s in corpus.by_emotion["sad"]]
+    texts = [s.text for e in ("sad", "happy") for s in corpus.by_emotion[e]]
     texts.insert(
         3, "A cart rolled by."
     )  # the fourth story is dropped, and moves no other into another group
@@ -92,7 +93,7 @@ def test_streamed_sums_equal_the_whole_batch_and_groups_reproduce_the_mean(
         np.average(row["groups"], axis=0, weights=row["group_n"]), row["mean"], rtol=1e-5, atol=1e-5
     )
     np.testing.assert_allclose(
-        row["groups"][5], each[[4, 20]].mean(0), rtol=1e-5, atol=1e-5
+        row["groups"][5], each[[4, 4 + GROUPS]].mean(0), rtol=1e-5, atol=1e-5
     )  # one less than the index, for the dropped one
 
 
@@ -121,7 +122,7 @@ def test_extraction_never_holds_more_than_a_batch(
     monkeypatch.setattr("emoexp.vectors.extraction.pool_batches", watched)
     monkeypatch.setattr(tiny.config, "batch_tokens", 600)
     texts = [s.text for s in corpus.by_emotion["sad"][:8]]
-    tensors = [pool_stories(tiny, texts * k) for k in (2, 8)]
+    tensors = [pool_stories(tiny, texts * k) for k in (4, 8)]
     assert {k: v.nbytes for k, v in tensors[0].items()} == {
         k: v.nbytes for k, v in tensors[1].items()
     }, "what is kept does not grow"
@@ -169,7 +170,10 @@ def test_groups_are_read_at_one_layer_and_the_counts_are_told(
         "stories_per_emotion_min": 4,
         "stories_per_emotion_max": 5,
         "n_short": 1,
+        "short_by_emotion": {"sad": 1},
         "neutral": len(corpus.neutral),
+        "massive_tokens": [0] * 5,
+        "massive_dimensions": means.massive_dimensions(),
     }
 
 
@@ -185,8 +189,8 @@ def test_norms_leave_out_the_first_token_of_a_model_without_bos(
     text = corpus.by_emotion["sad"][0].text
     norms = model.residuals(model.encode([Prompt(text)]), [2])[0, 0].double().norm(dim=-1)
     pooled = next(pool_batches(model, [text]))
-    assert pooled.norm_count == len(norms) - 1
-    assert pooled.norm_sum[2] == pytest.approx(float(norms[1:].sum()), rel=1e-6)
+    assert pooled.norm_count[0, 2] == len(norms) - 1
+    assert pooled.norm_sum[0, 2] == pytest.approx(float(norms[1:].sum()), rel=1e-6)
 
 
 def test_stories_weigh_equally_whatever_their_length(
@@ -230,7 +234,7 @@ def planted(seed: int = 0) -> tuple[StoryMeans, np.ndarray, np.ndarray]:
         neutral[:, None],
         np.array([7.0]),
         np.full(6, 10),
-        0,
+        np.zeros(6),
         {"model": "m", "pack": "p"},
     )
     return means, directions, nuisance
@@ -358,3 +362,54 @@ def test_the_size_of_a_trend_is_its_range_in_deviations_over_all_prompts() -> No
     prompts = np.array([[1.0, 0.0], [-1.0, 0.0]])
     sizes = trend_sizes(residuals, np.array([[1.0, 0.0], [5.0, 0.0]]), prompts)
     assert sizes == pytest.approx(np.array([[2.0, 2.0], [0.0, 0.0]]))
+
+
+def counted(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """The number of stories of each call of `pool_stories` from now on."""
+    calls: list[int] = []
+
+    def pool(model: SubjectModel, texts: list[str]) -> dict[str, np.ndarray]:
+        calls.append(len(texts))
+        return pool_stories(model, texts)
+
+    monkeypatch.setattr("emoexp.vectors.extraction.pool_stories", pool)
+    return calls
+
+
+def test_fewer_stories_and_fewer_emotions_are_read_from_what_is_there(
+    tiny: SubjectModel, corpus: Corpus, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    short = replace(corpus, stories=(Story("sad", "t", "A cart rolled by."), *corpus.stories))
+    fresh = extract(tiny, short, EMOTIONS, Artifacts(tmp_path / "fresh"), 4)
+    calls = counted(monkeypatch)
+    store = Artifacts(tmp_path / "store")
+    extract(tiny, short, EMOTIONS, store, 6)
+    assert calls == [6, 6, 6]
+    read = extract(tiny, short, EMOTIONS, store, 4)
+    some = extract(tiny, short, EMOTIONS[:2], store, 6)
+    assert calls == [6, 6, 6], "nothing is extracted again"
+    np.testing.assert_allclose(read.by_emotion, fresh.by_emotion, rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(read.residual_norm, fresh.residual_norm, rtol=1e-6)
+    assert read.summary() == fresh.summary() and read.identity == fresh.identity
+    assert some.emotions == EMOTIONS[:2]
+    groups = [
+        load_groups(m, s, 2) for m, s in ((read, store), (fresh, Artifacts(tmp_path / "fresh")))
+    ]
+    np.testing.assert_allclose(groups[0].means, groups[1].means, rtol=1e-4, atol=1e-5)
+    np.testing.assert_array_equal(groups[0].counts, groups[1].counts)
+    extract(tiny, short, EMOTIONS, store, None)
+    assert calls[3:] == [24, 25, 24], "more stories than are there are extracted"
+    again = extract(tiny, short, EMOTIONS, store, 12)
+    assert len(calls) == 6 and again.n_stories.tolist() == [12, 11, 12]
+
+
+def test_groups_of_several_stories_are_not_read_for_fewer(
+    tiny: SubjectModel, corpus: Corpus, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of more than GROUPS stories, a group is a mean of several."""
+    doubled = replace(corpus, stories=(*corpus.stories, *corpus.stories))
+    store = Artifacts(tmp_path)
+    extract(tiny, doubled, EMOTIONS, store, None)
+    calls = counted(monkeypatch)
+    means = extract(tiny, doubled, EMOTIONS, store, 4)
+    assert calls == [4, 4, 4] and means.n_stories.tolist() == [4, 4, 4]

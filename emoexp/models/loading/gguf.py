@@ -1,0 +1,104 @@
+"""Checkpoints that are one GGUF file: where the file is, how it is quantized, its own vocabulary.
+transformers reads the weights and dequantizes them."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+from emoexp.config import ModelConfig
+from emoexp.errors import EmoexpError
+from emoexp.models.loading.hub_errors import explained
+
+
+def locate(config: ModelConfig, repo: str) -> tuple[str, str | None]:
+    """Returns the repository and the name of its GGUF file; None for a checkpoint of another kind.
+
+    Args:
+        repo: a hub id, a folder or a GGUF file; a folder that has a config.json is not GGUF unless
+            `model.gguf_file` says so.
+
+    Raises:
+        EmoexpError: there is no such file, or a folder has several and none is named.
+    """
+    path, named = Path(repo), config.gguf_file
+    if path.suffix == ".gguf":
+        if not path.is_file():
+            raise EmoexpError(f"model.repo_id={config.repo_id!r} does not exist: give a GGUF file")
+        if named not in (None, path.name):
+            raise EmoexpError(
+                f"model.repo_id={config.repo_id!r} is a GGUF file already: leave"
+                f" model.gguf_file={named!r} out"
+            )
+        return str(path.parent), path.name
+    if not path.is_dir():
+        return repo, named
+    there = sorted(file.name for file in path.glob("*.gguf"))
+    if named is not None and named not in there:
+        raise EmoexpError(
+            f"model.gguf_file={named!r} is not in model.repo_id={config.repo_id!r}: it has"
+            f" {', '.join(there) or 'no GGUF file'}"
+        )
+    if named is None and there and not (path / "config.json").exists():
+        if len(there) > 1:
+            raise EmoexpError(
+                f"model.repo_id={config.repo_id!r} has {len(there)} GGUF files"
+                f" ({', '.join(there)}): choose one with model.gguf_file="
+            )
+        return repo, there[0]
+    return repo, named
+
+
+def file_of(common: dict[str, Any]) -> Path | None:
+    """Returns the GGUF file on this machine that the arguments of from_pretrained name, from the
+    hub's cache if it is there; None for a checkpoint of another kind."""
+    if (name := common.get("gguf_file")) is None:
+        return None
+    repo = Path(common["pretrained_model_name_or_path"])
+    if repo.is_dir():
+        return repo / name
+    from transformers.utils import cached_file
+
+    return Path(cached_file(str(repo), name, revision=common["revision"]))
+
+
+@lru_cache(maxsize=1)
+def _reader(path: Path) -> Any:
+    """Opens a GGUF file, whose fields take seconds to read. Raises EmoexpError for another file."""
+    from gguf import GGUFReader
+
+    with explained(str(path)):
+        return GGUFReader(path)
+
+
+def read_field(path: Path, field: str) -> Any:
+    """Reads one field of a GGUF file; None where it has none."""
+    found = _reader(path).get_field(field)
+    return None if found is None else found.contents()
+
+
+def quantization_of(path: Path) -> str:
+    """Returns the quantization that a GGUF file says it has, such as `gguf Q4_1`."""
+    from gguf import LlamaFileType
+
+    number = read_field(path, "general.file_type")
+    known = {kind.value: kind.name for kind in LlamaFileType}
+    return "gguf " + known.get(number, "of an unnamed type").removeprefix("MOSTLY_")
+
+
+def check_vocabulary(tokenizer: Any, path: Path) -> None:
+    """Checks that token i of the tokenizer is token i of the GGUF file.
+
+    Raises:
+        EmoexpError: a token differs; the message names the first.
+    """
+    tokens = read_field(path, "tokenizer.ggml.tokens") or []
+    ours = tokenizer.convert_ids_to_tokens(list(range(len(tokens))))
+    for i, (token, own) in enumerate(zip(tokens, ours, strict=True)):
+        # a file pads its vocabulary to the width of the embedding with tokens of no text
+        if own != token and not (own is None and token.startswith("[PAD")):
+            raise EmoexpError(
+                f"{path}: transformers reads token {i} of its vocabulary as {own!r}, and the file"
+                f" has {token!r}: use the safetensors checkpoint of this model"
+            )
