@@ -157,8 +157,8 @@ class ServerConfig:
     """The environment variable that holds the server's key; the key itself is never in a config."""
     temperature: float = 1.0
     top_p: float = 1.0
-    max_new_tokens: int = 4096
-    """Per answer."""
+    max_new_tokens: int | None = None
+    """Per answer; null follows from what is asked for. A model that thinks first needs more."""
     concurrency: int = 16
     requests_per_minute: float | None = None
     timeout_s: float = 120.0
@@ -177,7 +177,8 @@ class ServerConfig:
             ("concurrency", 1),
         ):
             value = getattr(self, name)
-            require(value >= least, f"{group}.{name}={value} is too small: at least {least}")
+            enough = value is None or value >= least
+            require(enough, f"{group}.{name}={value} is too small: at least {least}")
         share = "is not a share of probability: above 0, at most 1"
         require(0 < self.top_p <= 1, f"{group}.top_p={self.top_p} {share}")
         for name in ("timeout_s", "requests_per_minute"):

@@ -11,7 +11,7 @@ import pandas as pd
 
 from emoexp.stories.corpus import Corpus
 from emoexp.stories.generation import generate
-from emoexp.stories.reject import MIN_WORDS, REASONS
+from emoexp.stories.reject import REASONS
 from emoexp.stories.units import Plan, command
 from emoexp.study.experiment import Experiment
 from emoexp.study.result import Result
@@ -87,11 +87,11 @@ def counts(corpus: Corpus, emotions: Sequence[str]) -> pd.DataFrame:
 
 
 def lengths(corpus: Corpus) -> pd.DataFrame:
-    """Counts the words of each story, kept or rejected, beside the fewest that count."""
+    """Counts the words of each story, kept or rejected."""
     kept = [len(s.text.split()) for s in corpus.stories]
     out = [len(r.story.text.split()) for r in corpus.rejected]
     flags = [1] * len(kept) + [0] * len(out)
-    return pd.DataFrame({"words": [*kept, *out], "kept": flags, "fewest": MIN_WORDS})
+    return pd.DataFrame({"words": [*kept, *out], "kept": flags})
 
 
 def rejected(corpus: Corpus) -> pd.DataFrame:

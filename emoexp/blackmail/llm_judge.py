@@ -42,7 +42,7 @@ class JudgeConfig(ServerConfig):
     """How the judging model is asked; no `server`, no judging model."""
 
     temperature: float = 0.0
-    max_new_tokens: int = 512
+    max_new_tokens: int | None = 512
     timeout_s: float = 60.0
     retries: int = 2
 

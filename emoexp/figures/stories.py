@@ -6,25 +6,22 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from emoexp.figures.style import INK, MEDIUM, MODEL, NEGATIVE, new_figure
+from emoexp.figures.style import MEDIUM, MODEL, NEGATIVE, new_figure
 
 
 def lengths(table: pd.DataFrame, title: str) -> Figure:
     """Draws the lengths of the texts: those that count, and those that are rejected.
 
     Args:
-        table: one row per text: words, kept (0 or 1), fewest (the fewest words that count).
+        table: one row per text: words, kept (0 or 1).
     """
     kept = table["kept"].astype(bool)
     words = [table.loc[kept, "words"].to_numpy(), table.loc[~kept, "words"].to_numpy()]
-    fewest = int(table["fewest"].iloc[0])
     figure = new_figure(8, 4.2)
     axes = figure.add_subplot()
-    bins = np.arange(0, max(fewest, int(table["words"].max())) + 20, 10).tolist()
+    bins = np.arange(0, int(table["words"].max()) + 20, 10).tolist()
     labels = [f"{len(words[0])} stories", f"{len(words[1])} rejected texts"]
     axes.hist(words, bins=bins, stacked=True, color=[MODEL, NEGATIVE], label=labels)
-    label = f"{fewest} words, the fewest that count"
-    axes.axvline(fewest, color=INK, linewidth=0.8, linestyle="--", label=label)
     axes.set(xlabel="words", ylabel="texts", title=f"Length of the stories\n{title}")
     axes.legend(fontsize=MEDIUM)
     return figure

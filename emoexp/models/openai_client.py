@@ -9,6 +9,7 @@ import random
 import re
 import sys
 import time
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
@@ -34,18 +35,27 @@ LONGEST_WAIT_S = 60.0
 
 @dataclass(frozen=True)
 class Request:
-    """One prompt for the server. `seed` sets the sampling, where the server can be seeded, and the
-    random part of the waits."""
+    """One prompt for the server.
+
+    Attributes:
+        seed: sets the sampling, where the server can be seeded, and the random part of the waits.
+        max_new_tokens: of the answer, where the settings name no number.
+        finished: tells from the text so far that the answer has all that was asked for; for an
+            author that can stop there.
+    """
 
     prompt: str
     seed: int
+    max_new_tokens: int | None = None
+    finished: Callable[[str], bool] | None = None
 
 
 @dataclass(frozen=True)
 class Answer:
     """The text that a server answered, and why it ended: `finish` is "stop", "length" (half an
-    answer: the last story is not whole), "content_filter" or another reason that the server
-    gives."""
+    answer: the last story is not whole), "content_filter" or another reason that the server gives.
+    In process it can also be "enough" (the answer has all that was asked for, and was stopped) and
+    "repeats" (the model repeated itself, and was stopped)."""
 
     text: str
     finish: str
@@ -126,7 +136,7 @@ class Server:
             "seed": request.seed,
             "temperature": self.settings.temperature,
             "top_p": self.settings.top_p,
-            "max_tokens": self.settings.max_new_tokens,
+            "max_tokens": self.settings.max_new_tokens or request.max_new_tokens,
         } | self.settings.request
         return {name: value for name, value in fields.items() if value is not None}
 

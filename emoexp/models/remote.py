@@ -20,6 +20,7 @@ from emoexp.models.architectures import Unembedding, get_submodule, norm_probe
 from emoexp.models.loading.hub_errors import explained
 from emoexp.models.loading.load import load_remote
 from emoexp.models.prompts import Encoding, Prompt
+from emoexp.models.sampling import RowStop
 from emoexp.models.subject import Generated, Steering, SubjectModel, T
 
 
@@ -141,6 +142,7 @@ class RemoteModel(SubjectModel):
         seeds: Sequence[int] | None = None,
         steering: Steering | None = None,
         use_cache: bool = True,
+        stop: RowStop | None = None,
     ) -> Generated:
         """Generates greedy continuations. They run to `max_new_tokens` on the server and are cut at
         the end token on this machine, since a trace that ends before its last step is lost.
@@ -148,7 +150,10 @@ class RemoteModel(SubjectModel):
         Raises:
             EmoexpError: sampling is asked for; the random numbers of a server cannot be seeded from
                 this machine.
+            ValueError: rows are to be stopped, which a server cannot do from here.
         """
+        if stop is not None:
+            raise ValueError("a remote model cannot stop its rows one by one")
         if temperature > 0:
             raise EmoexpError(
                 "model.remote=true samples with no seed of ours: use temperature 0, or a model on"

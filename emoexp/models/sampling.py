@@ -1,10 +1,10 @@
-"""Sampling with one random stream for each row, so that the text of a row does not depend on the
-batch it is in."""
+"""Sampling with one random stream for each row, and stopping row by row, so that the text of a row
+does not depend on the batch it is in."""
 
 from __future__ import annotations
 
 import random
-from collections.abc import Sequence
+from collections.abc import Callable, Collection, Sequence
 
 import torch
 from torch import Tensor
@@ -35,3 +35,71 @@ class PerRowSampler:
         points = torch.tensor(numbers, dtype=torch.float64) * cumulative[:, -1:]
         drawn = torch.searchsorted(cumulative, points, right=True).clamp(max=scores.shape[-1] - 1)
         return torch.full_like(scores, -torch.inf).scatter(-1, drawn.to(scores.device), 0.0)
+
+
+REPEATED_TOKENS = 96
+LONGEST_PERIOD = 32
+"""A text repeats itself where its last `REPEATED_TOKENS` tokens are one period of at most
+`LONGEST_PERIOD` tokens over and over."""
+LOOK_EVERY = 16
+"""Tokens between two looks at the text of a row."""
+
+
+class RowStop:
+    """A stopping criterion that ends each row by itself.
+
+    Attributes:
+        reasons: by row why it was ended: "stop" (an end token), "enough" (it has what was asked
+            for), "repeats" (itself), "length" (it reached its limit); None while it goes on.
+        tokens: new tokens of all rows so far.
+    """
+
+    def __init__(
+        self,
+        width: int,
+        finished: Sequence[Callable[[str], bool] | None],
+        limits: Sequence[int],
+        ends: Collection[int],
+        decode: Callable[[list[int]], str],
+        say: Callable[[str], None],
+    ) -> None:
+        self.width = width
+        self.finished = finished
+        self.limits = limits
+        self.ends = ends
+        self.decode = decode
+        self.say = say
+        self.reasons: list[str | None] = [None] * len(finished)
+        self.tokens = 0
+
+    def __call__(self, input_ids: Tensor, scores: Tensor, **settings: object) -> Tensor:
+        """Returns which rows are done; (row,), bool."""
+        new = input_ids.shape[1] - self.width
+        self.tokens += self.reasons.count(None)
+        for row, reason in enumerate(self.reasons):
+            if reason is None:
+                self.reasons[row] = self._reason(row, input_ids[row, self.width :].tolist())
+        if new % LOOK_EVERY == 0:
+            self.say(f"{self.tokens} tokens in the answers under way")
+        done = [reason is not None for reason in self.reasons]
+        return torch.tensor(done, device=input_ids.device)
+
+    def _reason(self, row: int, ids: list[int]) -> str | None:
+        """Returns why the row ends here; None if it does not."""
+        if ids[-1] in self.ends:
+            return "stop"
+        if len(ids) % LOOK_EVERY == 0:
+            finished = self.finished[row]
+            if finished is not None and finished(self.decode(ids)):
+                return "enough"
+            if repeats(ids):
+                return "repeats"
+        return "length" if len(ids) >= self.limits[row] else None
+
+
+def repeats(ids: Sequence[int]) -> bool:
+    """Tells whether the tokens end in one period over and over."""
+    tail = list(ids[-REPEATED_TOKENS:])
+    if len(tail) < REPEATED_TOKENS:
+        return False
+    return any(tail[period:] == tail[:-period] for period in range(1, LONGEST_PERIOD + 1))

@@ -32,7 +32,7 @@ from emoexp.models.chat import DATE, template_hash
 from emoexp.models.loading.gguf import locate
 from emoexp.models.loading.load import DTYPES, load_network, resolve_repo
 from emoexp.models.prompts import PLAIN_TURNS, Encoding, Prompt, ask, encode
-from emoexp.models.sampling import PerRowSampler
+from emoexp.models.sampling import PerRowSampler, RowStop
 
 T = TypeVar("T")
 
@@ -356,10 +356,12 @@ class SubjectModel:
         seeds: Sequence[int] | None = None,
         steering: Steering | None = None,
         use_cache: bool = True,
+        stop: RowStop | None = None,
     ) -> Generated:
         """Generates continuations of left-padded rows: greedy at temperature 0, else sampled with
         one seed per row, so that the text of a row is the same in any batch (but for rounding).
-        Steering acts where its mask is true in the prompt, and on every generated token.
+        Steering acts where its mask is true in the prompt, and on every generated token. `stop`
+        ends rows before that.
         """
         if not bool(encoding.mask[:, -1].all()):
             raise ValueError("generation needs left padding")
@@ -373,6 +375,8 @@ class SubjectModel:
             if seeds is None or len(seeds) != len(encoding.ids):
                 raise ValueError("sampling needs a seed for each row")
             options["logits_processor"] = [PerRowSampler(seeds, temperature, top_p)]
+        if stop is not None:
+            options["stopping_criteria"] = [stop]
         arguments = {
             "input_ids": encoding.ids.to(self.device),
             "attention_mask": encoding.mask.long().to(self.device),
@@ -388,8 +392,7 @@ class SubjectModel:
     def generated(self, rows: Sequence[Sequence[int]]) -> Generated:
         """Returns the rows of new ids that a generation gave, each cut before its first end token,
         with their texts."""
-        eos = self.network.generation_config.eos_token_id
-        ends = {eos} if isinstance(eos, int) else set(eos or ())
+        ends = self.end_tokens
         lengths = [
             next((i for i, token in enumerate(row) if token in ends), len(row)) for row in rows
         ]
@@ -397,6 +400,12 @@ class SubjectModel:
         ended = tuple(n < len(row) for row, n in zip(rows, lengths, strict=True))
         texts = self.tokenizer.batch_decode([list(row) for row in ids], skip_special_tokens=True)
         return Generated(ids, ended, tuple(texts))
+
+    @property
+    def end_tokens(self) -> set[int]:
+        """Returns the ids of the tokens that end a text."""
+        eos = self.network.generation_config.eos_token_id
+        return {eos} if isinstance(eos, int) else set(eos or ())
 
     def _steered(self, steering: Steering, max_new_tokens: int) -> Any:
         """Returns a copy of the traced model that steers at every step of a generation and stops

@@ -50,11 +50,20 @@ class Meter:
         ):
             self._print_line(note)
 
+    def say(self, note: str) -> None:
+        """Shows `note` beside the count, while a step is under way."""
+        if self.display is not None and self.task is not None:
+            self.display.update(self.task, note=note)
+        elif rank() == 0 and time.monotonic() - self.printed > LINE_SECONDS:
+            self._print_line(note)
+
     def _print_line(self, note: str) -> None:
         self.printed = time.monotonic()
         spent = self.printed - self.started
-        left = spent / (self.done - self.first) * (self.total - self.done)
-        times = f"{timedelta(seconds=round(spent))} spent, {timedelta(seconds=round(left))} left"
+        times = f"{timedelta(seconds=round(spent))} spent"
+        if self.done > self.first:
+            left = spent / (self.done - self.first) * (self.total - self.done)
+            times += f", {timedelta(seconds=round(left))} left"
         line = f"{self.title}: {self.done}/{self.total}, {times} {note}"
         sys.stderr.write(line.rstrip() + "\n")
         sys.stderr.flush()

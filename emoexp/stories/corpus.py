@@ -29,7 +29,7 @@ class Story:
 
 @dataclass(frozen=True)
 class Rejected:
-    """A text that is left out, and the reason: `names_emotion`, `short`, `duplicate`, `refusal` or
+    """A text that is left out, and the reason: `names_emotion`, `duplicate`, `refusal` or
     `empty`."""
 
     story: Story

@@ -100,7 +100,7 @@ async def _write_all(inputs: CorpusInputs, run: Generation, todo: list[Unit]) ->
     if not stories.server:
         from emoexp.stories.subject import Subject
 
-        author = nullcontext(Subject(inputs.model, stories))
+        author = nullcontext(Subject(inputs.model, stories, run.progress.say))
         lanes = stories.batch
     async with author as run.author:
         await run.all(todo, lanes)
@@ -180,12 +180,14 @@ class Generation:
             missing = wanted - len(written.texts)
             prompt = self.plan.prompt(unit, missing)
             seed = story_seed(self.seed, unit, written.answers)
-            answer = await self.author.answer(Request(prompt, seed))
+            finished = partial(self.plan.has_all, unit, missing)
+            budget = self.plan.budget(unit, missing)
+            answer = await self.author.answer(Request(prompt, seed, budget, finished))
             self.lanes.answered()
             texts = split(answer.text, self.plan.markers[unit.kind])
             if not texts:
                 written.other.append(answer.text)
-            whole = texts[:-1] if answer.finish == "length" else texts
+            whole = texts[:-1] if answer.finish in ("length", "repeats") else texts
             written.texts += whole[:missing]
             written.answers += 1
             written.finish_reasons.append(answer.finish)

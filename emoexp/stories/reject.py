@@ -15,11 +15,9 @@ from functools import cache
 
 from emoexp.stories.corpus import Rejected, Story
 
-REASONS = ("empty", "refusal", "short", "names_emotion", "duplicate")
-"""The reasons in the order in which they are checked: a story has the first that fits."""
-MIN_WORDS = 51
-"""A word is at least one token under every tokenizer that keeps words apart, so a story of 51 words
-has one left after the skip of 50."""
+REASONS = ("empty", "refusal", "names_emotion", "duplicate")
+"""The reasons in the order in which they are checked: a story has the first that fits. Length is
+judged where tokens are known (emoexp/vectors/extraction.py), so that it holds in any language."""
 
 IRREGULAR = {
     "afraid": "fear fears feared fearful fearfully",
@@ -160,8 +158,6 @@ class StoryFilter:
             return "empty"
         if is_refusal(story.text):
             return "refusal"
-        if len(story.text.split()) < MIN_WORDS:
-            return "short"
         normal = hash(" ".join(re.findall(r"\w+", story.text.casefold())))
         repeated = normal in self.seen
         self.seen.add(normal)

@@ -11,12 +11,17 @@ from there on. Other devices, dtypes or versions of the libraries give other tex
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 
 from emoexp.config import StoriesConfig
 from emoexp.models.openai_client import Answer, Request
 from emoexp.models.prompts import Prompt
+from emoexp.models.sampling import RowStop
 from emoexp.models.subject import SubjectModel
+
+LONGEST = 4096
+"""Tokens of an answer where neither the settings nor the request name a number."""
 
 
 class Subject:
@@ -25,9 +30,15 @@ class Subject:
 
     repeated = 0
 
-    def __init__(self, model: SubjectModel, stories: StoriesConfig) -> None:
+    def __init__(
+        self,
+        model: SubjectModel,
+        stories: StoriesConfig,
+        say: Callable[[str], None] = lambda note: None,
+    ) -> None:
         self.model = model
         self.stories = stories
+        self.say = say
         self.waiting: list[tuple[Request, asyncio.Future[Answer]]] = []
 
     async def answer(self, request: Request) -> Answer:
@@ -53,18 +64,24 @@ class Subject:
             future.set_result(answer)
 
     def batch(self, requests: Sequence[Request]) -> list[Answer]:
-        """Returns one answer for each request; a row samples from a stream of its own."""
+        """Returns one answer for each request; a row samples from a stream of its own, and stops
+        once it has what was asked for or repeats itself."""
         model, stories = self.model, self.stories
-        prompts = [model.ask(Prompt(request.prompt)) for request in requests]
-        encoding = model.encode(prompts)
+        encoding = model.encode([model.ask(Prompt(request.prompt)) for request in requests])
+        limits = [stories.max_new_tokens or r.max_new_tokens or LONGEST for r in requests]
+        decode = partial(model.tokenizer.decode, skip_special_tokens=True)
+        finished = [request.finished for request in requests]
+        width, ends = encoding.ids.shape[1], model.end_tokens
+        stop = RowStop(width, finished, limits, ends, decode, self.say)
         generated = model.generate(
             encoding,
-            max_new_tokens=stories.max_new_tokens,
+            max_new_tokens=max(limits),
             temperature=stories.temperature,
             top_p=stories.top_p,
             seeds=[r.seed for r in requests],
+            stop=stop,
         )
         return [
-            Answer(text, "stop" if ended else "length")
-            for text, ended in zip(generated.texts, generated.ended, strict=True)
+            Answer(text, reason or "length")
+            for text, reason in zip(generated.texts, stop.reasons, strict=True)
         ]

@@ -32,7 +32,10 @@ from emoexp.stories.reject import is_refusal
 if TYPE_CHECKING:
     from emoexp.models.subject import SubjectModel
 
-VERSION = 1
+VERSION = 2
+TOKENS = {"story": 400, "dialogue": 800}
+"""Tokens that an answer may take for each text that is asked for. A story of 110 to 180 English
+words is 150 to 250 tokens; other languages and small vocabularies need more."""
 TEMPLATES = ("story", "dialogue")
 CARRIED = re.compile(
     r"[+~]*(model|stimuli|stories|emotions|seed|artifacts|local)\b.*=|-m$|--multirun$", re.DOTALL
@@ -144,6 +147,16 @@ class Plan:
         """Returns the prompt that asks for `n` texts of the unit: its template, filled in."""
         values = {"n": str(n), "topic": unit.topic, "emotion": unit.emotion}
         return re.sub(r"\{(\w+)\}", lambda match: values[match[1]], self.templates[unit.kind])
+
+    def budget(self, unit: Unit, n: int) -> int:
+        """Returns how many tokens an answer with `n` texts of the unit may take."""
+        return self.stories.max_new_tokens or 64 + n * TOKENS[unit.kind]
+
+    def has_all(self, unit: Unit, n: int, answer: str) -> bool:
+        """Tells whether an answer has `n` whole texts of the unit: as many closing markers, or one
+        opening marker more."""
+        kinds = [match[1] for match in self.markers[unit.kind].finditer(answer)]
+        return kinds.count("/") >= n or kinds.count(None) > n
 
     def read(self, unit: Unit) -> Written | None:
         """Reads the unit from the folder; returns None if it is not there.

@@ -3,7 +3,8 @@
 
 A story's mean is over its tokens from the 50th on (positions within the text; BOS is not counted);
 an emotion's is over its stories with equal weight. A story with no token left is dropped and
-counted, never averaged in as zeros.
+counted, never averaged in as zeros; so is one that is longer than the model's positions, or has
+special tokens of the model in its text.
 
 Massive activations: a few tokens of real models ("." or a line break) have a norm 10 to 1000 times
 that of all others, and would decide a mean and the unit of strength alone. At each layer a token
@@ -19,6 +20,8 @@ reads them.
 
 from __future__ import annotations
 
+import sys
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
@@ -43,6 +46,13 @@ MASSIVE = 10.0
 """An activation is massive above so many times the median: of the norms of its text's tokens, or of
 the mean activation's dimensions (after Sun et al. 2024, "Massive Activations in LLMs")."""
 FLOAT64_DEVICES = ("cpu", "cuda")
+DROPPED = {
+    "short": f"{SKIP_TOKENS} tokens or fewer, the ones that are skipped",
+    "long": "longer than the model's positions",
+    "special": "special tokens of the model in the text",
+    "massive": "nothing but massive activations",
+}
+"""The reasons for which a story is left out, for people."""
 VERSION = 5
 SUMMED = ("mean", "n", "n_short", "norm_sum", "norm_count", "massive")
 """The tensors of an emotion's row that StoryMeans needs; its groups are `GROUPS` times as large."""
@@ -66,7 +76,7 @@ class StoryMeans:
         residual_norm: mean norm of the residual stream over the stories' tokens without the first
             of each sequence (BOS) and without massive ones; (layer,).
         n_stories: stories that have a token left after the skip, by emotion.
-        short: stories dropped because no token is left after the skip, by emotion.
+        dropped: stories that are left out, by reason (see `drop_reason`) and emotion.
         identity: what the numbers depend on.
         sources: the stored row that an emotion's numbers are of, and how many of its stories.
         massive: tokens of the stories that were left out as massive; (layer,).
@@ -77,15 +87,10 @@ class StoryMeans:
     neutral: np.ndarray
     residual_norm: np.ndarray
     n_stories: np.ndarray
-    short: np.ndarray
+    dropped: dict[str, dict[str, int]]
     identity: dict[str, Any]
     sources: tuple[Source, ...] = ()
     massive: np.ndarray = field(default_factory=lambda: np.zeros(0, dtype=np.int64))
-
-    @property
-    def n_short(self) -> int:
-        """Number of stories dropped because no token is left after the skip."""
-        return int(self.short.sum())
 
     def massive_dimensions(self) -> list[int]:
         """Returns, by layer, how many dimensions of the mean activation are massive: in size above
@@ -96,17 +101,14 @@ class StoryMeans:
     def summary(self) -> dict[str, Any]:
         """Returns the counts for result.json.
 
-        They are of the stories that the vectors are computed from, of those too short for the skip,
-        of the neutral texts, and of massive tokens and dimensions by layer.
+        They are of the stories that the vectors are computed from, of those left out, of the
+        neutral texts, and of massive tokens and dimensions by layer.
         """
         return {
             "stories": int(self.n_stories.sum()),
             "stories_per_emotion_min": int(self.n_stories.min()),
             "stories_per_emotion_max": int(self.n_stories.max()),
-            "n_short": self.n_short,
-            "short_by_emotion": {
-                e: int(n) for e, n in zip(self.emotions, self.short, strict=True) if n
-            },
+            "dropped": self.dropped,
             "neutral": len(self.neutral),
             "massive_tokens": [int(n) for n in self.massive],
             "massive_dimensions": self.massive_dimensions(),
@@ -140,7 +142,8 @@ class Pooled(NamedTuple):
 
     Attributes:
         texts: indices of the batch's texts.
-        kept: which of them have tokens left after the skip, at every layer; (text,), bool.
+        kept: which of them have tokens left after the skip that are not massive, at every layer;
+            (text,), bool.
         means: zeros where a text is not kept; (text, layer, d_model), float64.
         norm_sum: sums of norms; (text, layer), float64.
         norm_count: numbers of norms; (text, layer).
@@ -163,13 +166,16 @@ def summing_device(device: torch.device) -> torch.device:
 def pool_batches(
     model: SubjectModel, texts: Sequence[str], side: str = "right"
 ) -> Iterator[Pooled]:
-    """Yields the texts' means over tokens 50 onward, batch by batch in order of length.
+    """Yields the means over tokens 50 onward, batch by batch in order of length, of the texts that
+    can be read (see `drop_reason`).
 
     Raises:
         EmoexpError: the model's activations are not numbers.
     """
-    lengths = [len(model.tokenizer(text)["input_ids"]) for text in texts]
-    for batch in length_batches(lengths, model.config.batch_tokens):
+    read = [i for i, reason in enumerate(drop_reasons(model, texts)) if reason is None]
+    lengths = [len(model.tokenizer(texts[i])["input_ids"]) for i in read]
+    for rows in length_batches(lengths, model.config.batch_tokens):
+        batch = [read[row] for row in rows]
         encoding = model.encode([Prompt(texts[i]) for i in batch], side=side)
         device = summing_device(model.device)
         late = (encoding.is_text & (encoding.text_positions >= SKIP_TOKENS)).to(device)
@@ -191,6 +197,28 @@ def pool_batches(
             )
         norm_count = normed.sum(1).cpu().numpy()[:, None] - massive
         yield Pooled(batch, count.min(1) > 0, mean, norm_sum, norm_count, massive)
+
+
+def drop_reasons(model: SubjectModel, texts: Sequence[str]) -> list[str | None]:
+    """Returns for each text why it is left out; None if it is read.
+
+    `short`: no token is left after the skip. `long`: it has more tokens than the model has
+    positions. `special`: its text has special tokens of the model, such as the mark of a turn.
+    """
+    tokenizer = model.tokenizer
+    added = len(tokenizer("")["input_ids"])
+    positions = getattr(model.network.config.get_text_config(), "max_position_embeddings", None)
+    special = set(tokenizer.all_special_ids) - {tokenizer.unk_token_id}
+    reasons: list[str | None] = []
+    for text in texts:
+        ids = tokenizer(text, add_special_tokens=False)["input_ids"]
+        if len(ids) <= SKIP_TOKENS:
+            reasons.append("short")
+        elif positions and len(ids) + added > positions:
+            reasons.append("long")
+        else:
+            reasons.append("special" if special & set(ids) else None)
+    return reasons
 
 
 def _pool(h: Tensor, late: Tensor, normed: Tensor) -> tuple[Tensor, ...]:
@@ -276,8 +304,8 @@ def extract(
     A row with more stories than asked for is read, where it holds each story by itself.
 
     Raises:
-        EmoexpError: an emotion has no stories, all of its stories are shorter than the skip, or
-            fewer than two neutral texts are longer.
+        EmoexpError: an emotion has no stories, all of its stories are left out, or fewer than two
+            neutral texts are read.
     """
     _check_has_stories(corpus, emotions)
     identity = {
@@ -302,7 +330,8 @@ def extract(
         row if source.stories is None else _first(row, artifacts, identity, source)
         for row, source in zip(stored, sources, strict=True)
     ]
-    _check_has_tokens(emotions, rows)
+    dropped = _dropped(model, corpus, emotions, rows)
+    _check_has_tokens(emotions, rows, dropped)
     return StoryMeans(
         emotions=tuple(emotions),
         by_emotion=np.stack([r["mean"] for r in rows]),
@@ -312,7 +341,7 @@ def extract(
             / np.sum([r["norm_count"].sum(0) for r in rows], 0)
         ),
         n_stories=np.array([int(r["n"]) for r in rows]),
-        short=np.array([int(r["n_short"]) for r in rows]),
+        dropped=dropped,
         identity=identity | {"stories": stories_per_emotion},
         sources=tuple(sources),
         massive=np.sum([r["massive"].sum(0) for r in rows], 0),
@@ -358,14 +387,36 @@ def _check_has_stories(corpus: Corpus, emotions: Sequence[str]) -> None:
         )
 
 
-def _check_has_tokens(emotions: Sequence[str], rows: Sequence[Row]) -> None:
-    """Raises EmoexpError if no story of an emotion has a token left after the skip."""
+def _dropped(
+    model: SubjectModel, corpus: Corpus, emotions: Sequence[str], rows: Sequence[Row]
+) -> dict[str, dict[str, int]]:
+    """Returns how many stories are left out, by reason and emotion, and says so on stderr."""
+    dropped: dict[str, dict[str, int]] = {}
+    for emotion, row in zip(emotions, rows, strict=True):
+        if not (n_dropped := int(row["n_short"])):
+            continue
+        asked = corpus.by_emotion[emotion][: int(row["n"]) + n_dropped]
+        reasons = Counter(drop_reasons(model, [story.text for story in asked]))
+        reasons["massive"] = n_dropped - sum(n for reason, n in reasons.items() if reason)
+        for reason, n in reasons.items():
+            if reason and n:
+                dropped.setdefault(reason, {})[emotion] = n
+    for reason, counts in dropped.items():
+        by_emotion = ", ".join(f"{n} of {emotion}" for emotion, n in counts.items())
+        sys.stderr.write(f"stories left out as {DROPPED[reason]}: {by_emotion}\n")
+    return dropped
+
+
+def _check_has_tokens(
+    emotions: Sequence[str], rows: Sequence[Row], dropped: dict[str, dict[str, int]]
+) -> None:
+    """Raises EmoexpError if all stories of an emotion are left out."""
     for emotion, row in zip(emotions, rows, strict=True):
         if not row["n"]:
-            raise EmoexpError(
-                f"all {row['n_short']} stories of {emotion!r} have {SKIP_TOKENS} tokens or fewer:"
-                " nothing is left after the skip"
+            why = ", ".join(
+                f"{n[emotion]} as {DROPPED[r]}" for r, n in dropped.items() if emotion in n
             )
+            raise EmoexpError(f"no story of {emotion!r} is left: left out are {why}")
 
 
 def _neutral_means(

@@ -23,9 +23,12 @@ from emoexp.stories.corpus import Corpus
 from emoexp.vectors.extraction import pool_texts
 from tests.helpers.tiny_models import HYBRIDS, tiny_network
 
-NOISE = {"qwen3_5": 5e-5, "qwen3_next": 5e-5}
-"""Share of the largest residual by which a padded batch differs in float32. The delta rule works in
-chunks of tokens, and padding on the left moves their borders."""
+EXACT = 2e-5
+"""Share of the largest residual by which a padded batch may differ in float32."""
+NOISE = {"qwen3_5": 3e-4, "qwen3_next": 3e-4}
+"""The same where it is padded on the left. transformers computes the gated delta rule in chunks of
+64 tokens and in float32 whatever the dtype, and padding on the left moves the chunks' borders;
+padded on the right, float64 weights agree to 1e-15."""
 
 
 @pytest.fixture(scope="module")
@@ -51,10 +54,10 @@ def test_padded_batches_equal_single_texts(
             alone = model.residuals(model.encode([Prompt(text)]), range(model.n_layers))[:, 0]
             padded = together[:, i, batch.mask[i]]
             off = float((padded - alone).abs().max() / alone.abs().max())
-            assert off < NOISE.get(architecture, 1e-5)
+            assert off < (NOISE.get(architecture, EXACT) if side == "left" else EXACT)
     pooled = pool_texts(model, texts)
     each = np.concatenate([pool_texts(model, [text]) for text in texts])
-    assert np.abs(pooled - each).max() < NOISE.get(architecture, 1e-5) * np.abs(each).max()
+    assert np.abs(pooled - each).max() < EXACT * np.abs(each).max()
 
 
 @pytest.mark.parametrize("architecture", HYBRIDS)
@@ -87,6 +90,8 @@ class Leaky(torch.nn.Module):
 
 def test_a_model_whose_padding_leaks_is_refused(tokenizer: Any) -> None:
     network = tiny_network("llama")
+    with torch.no_grad():
+        network.model.embed_tokens.weight[tokenizer.pad_token_id] = 1.0  # transformers has zeros
     network.model.layers[2].mlp = Leaky(network.model.layers[2].mlp)
     with pytest.raises(EmoexpError, match="other residuals in a padded batch than alone .* wrong"):
         SubjectModel(network, tokenizer, ModelConfig(name="leaky", repo_id="leaky"))

@@ -13,7 +13,7 @@ from emoexp.models.lanes import FAILED_IN_A_ROW
 from emoexp.models.openai_client import RateLimiter, Server, retry_after
 from emoexp.stories import generation
 from emoexp.stories.generation import generate, generated_corpus
-from emoexp.stories.units import plan_of, story_seed
+from emoexp.stories.units import TOKENS, plan_of, story_seed
 from emoexp.study.study import Study
 from tests.helpers.fake_server import FakeServer, Reply, Script, fields, good, text
 from tests.helpers.generated import NAMES, Make, context_in, files, write_pack
@@ -58,7 +58,8 @@ def test_a_whole_corpus(make: Make) -> None:
     assert server.most_running <= 4
     assert {b["seed"] for b in server.bodies} == {story_seed(0, u, 0) for u in plan_of(study).units}
     assert {(b["model"], b["temperature"], b["max_tokens"]) for b in server.bodies} == {
-        ("scribe", 1.0, 4096)
+        ("scribe", 1.0, 64 + 5 * TOKENS["story"]),
+        ("scribe", 1.0, 64 + 2 * TOKENS["dialogue"]),
     }
 
 
@@ -311,9 +312,8 @@ def test_rejects_are_kept_in_the_folder_and_listed(make: Make) -> None:
     assert Counter(r.reason for r in corpus.rejected) == {
         "duplicate": 1,
         "names_emotion": 1,
-        "short": 1,
     }
-    assert len(corpus.stories) == 5 * 4 - 3
+    assert len(corpus.stories) == 5 * 4 - 2
     assert len(json.loads(files(study)["stories/happy/0000.json"])["texts"]) == 5
 
 

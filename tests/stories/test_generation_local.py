@@ -13,11 +13,17 @@ import torch
 from emoexp.config import StoriesConfig
 from emoexp.errors import EmoexpError
 from emoexp.models.openai_client import Answer, Request
-from emoexp.models.sampling import PerRowSampler
+from emoexp.models.sampling import (
+    LONGEST_PERIOD,
+    LOOK_EVERY,
+    REPEATED_TOKENS,
+    PerRowSampler,
+    repeats,
+)
 from emoexp.models.subject import SubjectModel
 from emoexp.stories.generation import generate
 from emoexp.stories.subject import Subject
-from emoexp.stories.units import command, marker, plan_of, split
+from emoexp.stories.units import TOKENS, Unit, command, marker, plan_of, split
 from emoexp.study.study import Study
 from tests.helpers.generated import (
     N_TOPICS,
@@ -110,6 +116,60 @@ def test_an_answer_says_how_it_ended(tiny: SubjectModel) -> None:
         assert subject.batch([Request("go", 1)])[0].finish == "stop"
     finally:
         tiny.network.generation_config.eos_token_id = kept
+
+
+def test_an_answer_stops_once_it_has_its_stories_or_repeats_itself(tiny: SubjectModel) -> None:
+    said: list[str] = []
+    subject = Subject(tiny, StoriesConfig(name="s", temperature=0.0), said.append)
+    seen: list[str] = []
+
+    def finished(text: str) -> bool:
+        seen.append(text)
+        return len(seen) >= 3
+
+    def never(text: str) -> bool:
+        return False
+
+    requests = [Request("go", 1, 64, finished), Request("walk", 1, 40, never)]
+    answers = subject.batch(requests)
+    assert [answer.finish for answer in answers] == ["enough", "length"]
+    assert said[-1] == f"{3 * LOOK_EVERY + 40} tokens in the answers under way"
+    alone = subject.batch([requests[1]])[0]
+    assert alone == answers[1]
+
+
+def test_a_text_repeats_itself_where_it_ends_in_one_period() -> None:
+    assert repeats([5, *[1, 2, 3] * 32])
+    assert repeats([7] * REPEATED_TOKENS)
+    assert not repeats([7] * (REPEATED_TOKENS - 1)), "too short to tell"
+    assert not repeats(list(range(REPEATED_TOKENS)))
+    assert not repeats([*[1, 2, 3] * 32, 4])
+    assert not repeats(list(range(LONGEST_PERIOD + 1)) * 4)
+
+
+def test_the_budget_of_an_answer_follows_from_what_is_asked(make: Make) -> None:
+    plan = plan_of(make("http://127.0.0.1:1/v1", topics=2))
+    story, dialogue = Unit("sad", 0, "t"), Unit("", 0, "t")
+    assert plan.budget(story, 2) - plan.budget(story, 1) == TOKENS["story"]
+    assert plan.budget(dialogue, 3) - plan.budget(dialogue, 2) == TOKENS["dialogue"]
+    own = plan_of(make("http://127.0.0.1:1/v1", topics=2, max_new_tokens=77))
+    assert own.budget(story, 5) == own.budget(dialogue, 1) == 77
+
+
+@pytest.mark.parametrize(
+    ("answer", "wanted", "whole"),
+    [
+        ("<STORY>\na\n<STORY>\nb", 2, False),
+        ("<STORY>\na\n<STORY>\nb\n<STORY>\n", 2, True),
+        ("<STORY>\na</STORY>\n<STORY>\nb</STORY>", 2, True),
+        ("<STORY>\na</STORY>\n<STORY>\nb", 2, False),
+    ],
+)
+def test_an_answer_is_whole_once_its_last_text_is_closed(
+    make: Make, answer: str, wanted: int, whole: bool
+) -> None:
+    plan = plan_of(make("http://127.0.0.1:1/v1", topics=2))
+    assert plan.has_all(Unit("sad", 0, "t"), wanted, answer) is whole
 
 
 @pytest.mark.parametrize(

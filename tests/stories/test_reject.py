@@ -9,8 +9,7 @@ import pytest
 
 from emoexp.stimuli import BUNDLED
 from emoexp.stories.corpus import Corpus, Story
-from emoexp.stories.reject import MIN_WORDS, forms, is_refusal, names_emotion, sift
-from emoexp.vectors.extraction import SKIP_TOKENS
+from emoexp.stories.reject import forms, is_refusal, names_emotion, sift
 from tests.conftest import PAPER
 
 FILLER = (
@@ -125,27 +124,20 @@ def test_reasons_and_that_nothing_is_lost() -> None:
         Story("happy", "t", long("one")),
         Story("happy", "t", "   \n"),
         Story("happy", "t", "I'm sorry, but I can't write this story."),
-        Story("happy", "t", "Too short."),
         Story("sad", "t", long("Happily two")),
         Story("happy", "t", long("happily three")),
         Story("sad", "t", long("ONE,").replace(" ", "  ")),
         Story("", "t", long("happy")),
     ]
     kept, rejected = sift(stories)
-    assert [s.text for s in kept] == [stories[i].text for i in (0, 4, 7)]
+    assert [s.text for s in kept] == [stories[i].text for i in (0, 3, 6)]
     assert [(r.story, r.reason) for r in rejected] == list(
         zip(
-            [stories[i] for i in (1, 2, 3, 5, 6)],
-            ["empty", "refusal", "short", "names_emotion", "duplicate"],
+            [stories[i] for i in (1, 2, 4, 5)],
+            ["empty", "refusal", "names_emotion", "duplicate"],
             strict=True,
         )
     )
-
-
-def test_the_shortest_story_that_counts_has_a_token_left() -> None:
-    assert MIN_WORDS == SKIP_TOKENS + 1
-    assert sift([Story("happy", "", long(n=MIN_WORDS))])[1] == ()
-    assert [r.reason for r in sift([Story("happy", "", long(n=MIN_WORDS - 1))])[1]] == ["short"]
 
 
 @pytest.mark.parametrize(

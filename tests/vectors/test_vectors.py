@@ -27,6 +27,7 @@ from emoexp.vectors.extraction import (
     SKIP_TOKENS,
     Pooled,
     StoryMeans,
+    drop_reasons,
     extract,
     load_groups,
     pool_batches,
@@ -169,8 +170,7 @@ def test_groups_are_read_at_one_layer_and_the_counts_are_told(
         "stories": 14,
         "stories_per_emotion_min": 4,
         "stories_per_emotion_max": 5,
-        "n_short": 1,
-        "short_by_emotion": {"sad": 1},
+        "dropped": {"short": {"sad": 1}},
         "neutral": len(corpus.neutral),
         "massive_tokens": [0] * 5,
         "massive_dimensions": means.massive_dimensions(),
@@ -234,7 +234,7 @@ def planted(seed: int = 0) -> tuple[StoryMeans, np.ndarray, np.ndarray]:
         neutral[:, None],
         np.array([7.0]),
         np.full(6, 10),
-        np.zeros(6),
+        {},
         {"model": "m", "pack": "p"},
     )
     return means, directions, nuisance
@@ -329,7 +329,9 @@ def test_empty_and_short_story_sets_are_refused(
     )
     with pytest.raises(EmoexpError, match="has no stories of 'sad'"):
         extract(tiny, empty, EMOTIONS, Artifacts(tmp_path / "a"), None)
-    with pytest.raises(EmoexpError, match="all 3 stories of 'sad' have 50 tokens or fewer"):
+    with pytest.raises(
+        EmoexpError, match="no story of 'sad' is left: left out are 3 as 50 tokens or fewer"
+    ):
         extract(tiny, short, EMOTIONS, Artifacts(tmp_path / "b"), None)
 
 
@@ -413,3 +415,28 @@ def test_groups_of_several_stories_are_not_read_for_fewer(
     calls = counted(monkeypatch)
     means = extract(tiny, doubled, EMOTIONS, store, 4)
     assert calls == [4, 4, 4] and means.n_stories.tolist() == [4, 4, 4]
+
+
+def test_stories_that_cannot_be_read_are_left_out_and_told(
+    tiny: SubjectModel, corpus: Corpus, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    text = corpus.by_emotion["sad"][0].text
+    marked = text.replace(". ", ".<eos> ", 1)
+    wrong = [Story("sad", "t", t) for t in ("A cart rolled by.", marked, text * 9, "短い話。")]
+    assert len(tiny.tokenizer(wrong[2].text)["input_ids"]) > 512
+    assert drop_reasons(tiny, [s.text for s in wrong]) == ["short", "special", "long", "short"]
+    mixed = replace(corpus, stories=(*wrong, *corpus.stories))
+    means = extract(tiny, mixed, EMOTIONS, Artifacts(tmp_path), 8)
+    assert means.dropped == {"short": {"sad": 2}, "special": {"sad": 1}, "long": {"sad": 1}}
+    assert means.n_stories.tolist() == [8, 4, 8]
+    said = capsys.readouterr().err
+    assert "stories left out as special tokens of the model in the text: 1 of sad" in said
+    alone = extract(tiny, corpus, EMOTIONS, Artifacts(tmp_path), 4)
+    np.testing.assert_allclose(means.by_emotion[1], alone.by_emotion[1], rtol=1e-5, atol=1e-6)
+
+
+def test_a_story_without_spaces_is_as_long_as_its_tokens(tiny: SubjectModel) -> None:
+    story = "彼女は窓を閉めて、長いあいだ黙っていた。"
+    n = len(tiny.tokenizer(story, add_special_tokens=False)["input_ids"])
+    assert drop_reasons(tiny, [story])[0] == ("short" if n <= SKIP_TOKENS else None)
+    assert drop_reasons(tiny, [story * 4]) == [None]
