@@ -11,9 +11,9 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 
-from benchmarks.bench import Bench, Outcome, Settings
+from benchmarks.bench import REAL, Bench, Outcome, Settings
 from benchmarks.bounds import SHAPES
-from benchmarks.extraction import extraction, padding_waste, peak_memory
+from benchmarks.extraction import dtypes, extraction, padding_waste, peak_memory
 from benchmarks.generation import generation
 from benchmarks.preferences import baseline, steering
 from benchmarks.processes import cached, help_page, layers
@@ -43,6 +43,30 @@ def organism(bench: Bench) -> list[Outcome]:
     ]
 
 
+def real(bench: Bench) -> list[Outcome]:
+    """Extraction, steering and baseline on SmolLM2 in its chat format, whose system prompt is long;
+    and extraction in bfloat16."""
+    settings = replace(bench.settings, shape="tiny" if bench.settings.quick else REAL)
+    whole, half = Bench(settings), Bench(replace(settings, dtype="bfloat16"))
+    try:
+        rows = [row for group in (extraction, steering, baseline) for row in group(whole)]
+        narrow = dtypes(whole, half)
+    finally:
+        for made in (whole, half):
+            shutil.rmtree(made.work, ignore_errors=True)
+    machine = {"shape": whole.settings.shape, "sizes": asdict(whole.shape)}
+    kept = [
+        replace(row, key=f"{REAL}-{row.key}", work=f"SmolLM2, chat: {row.work}", goal=goal)
+        for row in rows
+        if (goal := REAL_GOALS.get(row.key))
+    ]
+    kept = [replace(row, limit=float(row.goal.removeprefix(">= ").rstrip("x"))) for row in kept]
+    return [replace(row, machine=machine) for row in (*kept, narrow)]
+
+
+REAL_GOALS = {"extraction": ">= 0.98", "steering": ">= 11x", "baseline": ">= 2.3x"}
+
+
 GROUPS: dict[str, Callable[[Bench], list[Outcome]]] = {
     "extraction": extraction,
     "padding": padding_waste,
@@ -54,6 +78,7 @@ GROUPS: dict[str, Callable[[Bench], list[Outcome]]] = {
     "cached": cached,
     "layers": layers,
     "organism": organism,
+    "real": real,
 }
 """What is measured together; `extraction` gives the row `loop` too, `steering` the rows of the band
 and of one third."""

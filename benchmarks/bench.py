@@ -15,18 +15,22 @@ from typing import Any
 
 import numpy as np
 import torch
+import yaml
 
 from benchmarks.bounds import SHAPES, Rates, Shape, measure_rates
 from benchmarks.race import TOLERANCE, Spread
-from emoexp.config import ModelConfig
+from emoexp.config import ModelConfig, PromptFormat
 from emoexp.models.loading.load import BUNDLED, DTYPES
 from emoexp.models.subject import SubjectModel, silence_libraries
+from emoexp.places import CONF
 from emoexp.stimuli import Stimuli, load_stimuli
-from emoexp.stories.corpus import pack_corpus
+from emoexp.stories.corpus import pack_corpus, starter_corpus
 
 STORY_TOKENS, STORY_SPREAD = 170, 0.3
 """Lengths of generated stories, one paragraph each: log-normal about this median, cut to 60..480.
 """
+REAL = "smollm2"
+"""The shape whose weights are SmolLM2-135M-Instruct's, in its chat format."""
 
 
 @dataclass(frozen=True)
@@ -89,6 +93,16 @@ class Outcome:
         )
 
 
+def save_smollm2(folder: Path, dtype: torch.dtype) -> Path:
+    """Saves SmolLM2 from PyPI as a folder in `dtype`, as any library can load it."""
+    named = yaml.safe_load((CONF / "model" / "smollm2_135m.yaml").read_text())["model"]
+    config = ModelConfig(**named, dtype="float32")
+    model = SubjectModel.load(config)
+    model.network.to(dtype).save_pretrained(folder)
+    model.tokenizer.save_pretrained(folder)
+    return folder
+
+
 class Bench:
     """The model and the texts, made when they are first asked for."""
 
@@ -117,9 +131,11 @@ class Bench:
 
     @cached_property
     def folder(self) -> Path:
-        """Of the weights: random ones, or the bundled organism's."""
+        """Of the weights: random ones, the bundled organism's, or SmolLM2's from PyPI."""
         if self.settings.shape == "organism":
             return BUNDLED / "organism"
+        if self.settings.shape == REAL:
+            return save_smollm2(self.work / REAL, DTYPES[self.settings.dtype])
         return save_random(
             self.work / self.settings.shape, self.shape, self.settings.dtype, self.settings.device
         )
@@ -127,7 +143,8 @@ class Bench:
     @cached_property
     def model(self) -> SubjectModel:
         """emoexp's."""
-        return self.subject(self.folder, self.settings.shape)
+        style = PromptFormat.chat if self.settings.shape == REAL else PromptFormat.plain
+        return self.subject(self.folder, self.settings.shape, format=style)
 
     def subject(self, folder: Path, name: str, **settings: Any) -> SubjectModel:
         return SubjectModel.load(
@@ -162,7 +179,7 @@ class Bench:
 
     @cached_property
     def stimuli(self) -> Stimuli:
-        return load_stimuli("bundled:organism")
+        return load_stimuli("bundled:emoexp" if self.settings.shape == REAL else "bundled:organism")
 
     @cached_property
     def activities(self) -> Stimuli:
@@ -182,7 +199,7 @@ class Bench:
     @cached_property
     def sentences(self) -> list[str]:
         """Of the organism's own stories."""
-        stories = pack_corpus(self.stimuli).by_emotion.values()
+        stories = pack_corpus(load_stimuli("bundled:organism")).by_emotion.values()
         return [
             s.strip() + "."
             for texts in stories
@@ -192,7 +209,10 @@ class Bench:
         ]
 
     def stories(self, n: int, seed: int = 0) -> list[str]:
-        """`n` texts of story length, made of the organism's sentences."""
+        """`n` texts of story length: starter stories for real weights, else made of the organism's
+        sentences."""
+        if self.settings.shape == REAL:
+            return [story.text for story in starter_corpus().stories[:n]]
         rng, tokenizer = random.Random(seed), self.tokenizer
         lengths = np.clip(
             np.random.default_rng(seed).lognormal(np.log(STORY_TOKENS), STORY_SPREAD, n), 60, 480
@@ -210,7 +230,8 @@ class Bench:
     def tokenizer(self) -> Any:
         from transformers import AutoTokenizer
 
-        return AutoTokenizer.from_pretrained(BUNDLED / "organism")
+        real = self.settings.shape == REAL
+        return AutoTokenizer.from_pretrained(self.folder if real else BUNDLED / "organism")
 
     def bound(
         self, seconds: Spread, flops: float, read: float = 0.0, how: str = ""

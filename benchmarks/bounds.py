@@ -75,6 +75,7 @@ SHAPES = {
     "tiny": Shape(layers=4, d_model=64, heads=4, kv_heads=2, ff=128),
     "small": Shape(layers=12, d_model=512, heads=8, kv_heads=8, ff=1408),
     "organism": Shape(layers=8, d_model=128, heads=4, kv_heads=4, ff=384),
+    "smollm2": Shape(layers=30, d_model=576, heads=9, kv_heads=3, ff=1536, vocabulary=49152),
     "8b": Shape(layers=32, d_model=4096, heads=32, kv_heads=8, ff=14336, vocabulary=128256),
 }
 

@@ -165,6 +165,28 @@ def extraction(bench: Bench) -> list[Outcome]:
     return rows
 
 
+def dtypes(whole: Bench, half: Bench) -> Outcome:
+    """The same stories in float32 and in bfloat16, whose means differ by its rounding."""
+    texts = whole.stories(8 if whole.settings.quick else 24)
+    wide, narrow = "float32", "bfloat16"
+    heat = race(
+        [
+            Contestant(wide, lambda: pool_texts(whole.model, texts)),
+            Contestant(narrow, lambda: pool_texts(half.model, texts)),
+        ],
+        whole.settings.repetitions,
+        half.tolerance,
+        only_timed={narrow: "its numbers are rounded"},
+    )
+    return Outcome(
+        f"{whole.settings.shape}-bfloat16",
+        "all-layer extraction in bfloat16, against float32",
+        "reported",
+        heat.ratio(wide, narrow),
+        seconds={name: heat.spread(name) for name in heat.seconds},
+    )
+
+
 def padding_waste(bench: Bench) -> list[Outcome]:
     """Padded over real tokens, counted at the decoder's input; a matter of lengths alone, so a
     small network does it."""

@@ -77,7 +77,8 @@ class LogitLens(Validation):
         dots_of_noise = [float(flat[a] @ flat[b]) for a, b in drawn if a != b]
         tables["opposite_pairs_null"] = pd.DataFrame({"centred": dots_of_noise})
         if study.shuffled is not None:
-            found = shuffled_lens(model.unembed, study.shuffled, own, pairs, self.top)
+            shuffled = (study.shuffled, own, pairs, self.top, lens.shape[1])
+            found = shuffled_lens(model.unembed, *shuffled)
             tables["logit_lens_shuffled"], tables["opposite_pairs_shuffled"] = found
         return tables
 

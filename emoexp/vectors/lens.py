@@ -10,6 +10,8 @@ import pandas as pd
 
 from emoexp.store.progress import track
 
+LOGITS_AT_ONCE = 2**25
+"""Largest number of logits in memory at once: 256 MB of float64."""
 LISTED = 5
 """How many of the tokens that a vector promotes, and of those that it suppresses, a table lists."""
 
@@ -96,23 +98,30 @@ def shuffled_lens(
     words: Mapping[str, Sequence[int]],
     pairs: Sequence[tuple[str, str]],
     top: int,
+    vocabulary: int,
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Measures own words and opposite pairs of vectors of shuffled labels, set by set.
+    """Measures own words and opposite pairs of vectors of shuffled labels.
 
     Args:
         directions: (draw, emotion, d_model), in the order of `words`.
+        vocabulary: number of tokens; draws are unembedded together, `LOGITS_AT_ONCE` at most.
 
     Returns:
         whether each own word is within `top`, 0 or 1, (draw, emotion); and the dot product of each
         pair in centred logit space, (draw, pair).
     """
-    hits, dots = [], []
-    for drawn in track(list(directions), "lens, shuffled labels"):
-        lens = unembed(drawn)
-        own = zip(lens, words.values(), strict=True)
-        hits.append([int(rank_of(row, ids) < top) for row, ids in own])
-        dots.append(opposition(centre(lens), pairs, list(words)))
+    names, hits, dots = list(words), [], []
+    paired = [name for name in names if any(name in pair for pair in pairs)]
+    together = max(1, LOGITS_AT_ONCE // (len(names) * vocabulary))
+    blocks = np.array_split(directions, -(-len(directions) // together))
+    for block in track(blocks, "lens, shuffled labels"):
+        logits = unembed(block.reshape(-1, block.shape[2])).reshape(*block.shape[:2], -1)
+        for lens in logits:
+            own = zip(lens, words.values(), strict=True)
+            hits.append([int(rank_of(row, ids) < top) for row, ids in own])
+            some = lens[[names.index(name) for name in paired]]
+            dots.append(opposition(centre(some), pairs, paired) if pairs else np.zeros(0))
     return (
-        pd.DataFrame(hits, columns=list(words)),
+        pd.DataFrame(hits, columns=names),
         pd.DataFrame(np.array(dots), columns=list(map(", ".join, pairs))),
     )

@@ -44,6 +44,13 @@ def without(pattern: str) -> Callable[[Path], None]:
     return lambda folder: [p.unlink() for p in folder.glob(pattern)] and None
 
 
+def adapter(folder: Path) -> None:
+    for path in folder.glob("*"):
+        path.unlink()
+    (folder / "adapter_model.safetensors").write_bytes(b"")
+    (folder / "adapter_config.json").write_text('{"base_model_name_or_path": "some/base"}')
+
+
 FOLDERS: list[tuple[Callable[[Path], None], str]] = [
     (without("config.json"), r"has no config.json: give the folder that save_pretrained wrote"),
     (lambda f: (f / "config.json").write_text("{") and None, r"has a config.json that is not JSON"),
@@ -75,6 +82,10 @@ FOLDERS: list[tuple[Callable[[Path], None], str]] = [
         r"model.dtype=auto: .* was saved in float64: choose from float32",
     ),
     (without("tokenizer*"), r"has no tokenizer that can be built"),
+    (
+        adapter,
+        r"is an adapter \(LoRA\) of some/base, not a model: merge it once .* and give MERGED",
+    ),
 ]
 
 

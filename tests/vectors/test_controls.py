@@ -75,7 +75,9 @@ def test_the_lens_of_shuffled_vectors_counts_as_the_lens_of_vectors_does() -> No
     unembedding, directions = rng.standard_normal((5, 40)), rng.standard_normal((3, 4, 5))
     words = {"happy": [0], "sad": [7], "calm": [11, 12], "angry": [3]}
     pairs = [("happy", "sad"), ("calm", "angry")]
-    hits, dots = shuffled_lens(lambda d: d @ unembedding, directions, words, pairs, 6)
+    hits, dots = shuffled_lens(
+        lambda d: d @ unembedding, directions, words, pairs, 6, unembedding.shape[1]
+    )
     for k, drawn in enumerate(directions):
         lens = drawn @ unembedding
         all_words = within_top(lens, list(words.values()), 6)

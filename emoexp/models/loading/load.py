@@ -4,6 +4,7 @@ the weights; every failure is an EmoexpError of one line."""
 from __future__ import annotations
 
 import importlib.util
+import json
 import logging
 import os
 import sys
@@ -145,6 +146,10 @@ def _read_weights(
             **common, dtype=dtype, use_safetensors=True, output_loading_info=True, **options
         )
     refuse_missing(report, what)
+    if "gguf_file" in common:
+        # the weights are dequantized, so the network can be saved like any other
+        network.hf_quantizer, network.is_quantized = None, False
+        del network.config.quantization_config
     return network
 
 
@@ -272,6 +277,8 @@ def read_checkpoint(config: ModelConfig, common: dict[str, Any]) -> Any:
     repo, what = common["pretrained_model_name_or_path"], named(config)
     folder = Path(repo)
     if folder.is_dir() and "gguf_file" not in common:
+        if (adapter := folder / "adapter_config.json").exists():
+            raise EmoexpError(f"{what} {_merge_advice(adapter)}")
         if not (folder / "config.json").exists():
             raise EmoexpError(
                 f"{what} has no config.json: give the folder that save_pretrained wrote"
@@ -287,6 +294,19 @@ def read_checkpoint(config: ModelConfig, common: dict[str, Any]) -> Any:
         )
     with explained(what):
         return AutoConfig.from_pretrained(**common)
+
+
+def _merge_advice(adapter: Path) -> str:
+    """Returns what to do about a folder that holds an adapter (LoRA) and no model."""
+    try:
+        base = json.loads(adapter.read_text(encoding="utf-8"))["base_model_name_or_path"]
+    except (OSError, ValueError, KeyError, TypeError):
+        base = "BASE"
+    return (
+        f"is an adapter (LoRA) of {base}, not a model: merge it once (pip install peft), from peft"
+        " import AutoPeftModelForCausalLM as P; P.from_pretrained(FOLDER).merge_and_unload()"
+        ".save_pretrained(MERGED), save the tokenizer there too, and give MERGED"
+    )
 
 
 def check_settings(config: ModelConfig) -> None:
