@@ -1,7 +1,11 @@
 PYTHON ?= python3.11
 BIN := .venv/bin
 
-.PHONY: verify test test-slurm acceptance-slurm benchmark clean
+.PHONY: real verify test test-slurm acceptance-slurm benchmark clean
+
+# V1 to V11 on real weights: SmolLM2-135M-Instruct from PyPI.
+real: .venv/installed
+	$(BIN)/python -m emoexp model=smollm2_135m scale=laptop
 
 verify: .venv/installed
 	$(BIN)/python -m emoexp
