@@ -138,6 +138,30 @@ def preferences(*names: str) -> str:
     return markdown([*head, "p(A) + p(B)", "r with Claude's Elos, base model's"], lines)
 
 
+AGREEMENT = {
+    "implicit_off_diagonal": "12 x 12 matrix, off the diagonal",
+    "implicit": "12 x 12 matrix, all cells",
+    "numeric_mean_r": "numbers, mean r of curves",
+    "correlations": "r of emotions with preference",
+    "probe_blissful": "blissful over activities",
+    "probe_hostile": "hostile over activities",
+}
+
+
+def agreement(*names: str) -> str:
+    """Lays out the correlation with Claude's published numbers, by model and layer."""
+    lines = [
+        [
+            row["model"]["name"] if not i else "",
+            str(row["layer"]),
+            *(f"{row['comparison'][f'agreement_{key}']:.2f}" for key in AGREEMENT),
+        ]
+        for name in names
+        for i, row in enumerate(load(name))
+    ]
+    return markdown(["model", "layer", *AGREEMENT.values()], lines)
+
+
 def steering(*names: str) -> str:
     """Lays out V10, V11 and the size of every kind of direction."""
     lines = []
@@ -187,6 +211,7 @@ def markdown(head: list[str], lines: list[list[str]]) -> str:
 MAKERS: dict[str, Callable[..., str]] = {
     "by_layer": by_layer,
     "preferences": preferences,
+    "agreement": agreement,
     "steering": steering,
     "steering_map": steering_map,
 }

@@ -6,6 +6,8 @@ import json
 import re
 import shutil
 import subprocess
+from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -143,3 +145,22 @@ def test_no_sentence_of_the_papers_is_in_the_project() -> None:
         p.read_text(encoding="utf-8", errors="ignore") for p in files if p.is_file()
     )
     assert [s for s in sentences if s in project] == []
+
+
+def test_a_part_of_the_activities_has_all_categories_and_half_steered() -> None:
+    pack = load_stimuli("bundled:emoexp")
+    part = pack.with_fewer_activities(4)
+    by_category = Counter((a.category, a.steered) for a in part.activities)
+    assert len(by_category) == 16 and set(by_category.values()) == {2}
+    assert [a for a in pack.activities if a in part.activities] == list(part.activities)
+    assert part.sha256 != pack.sha256 != pack.with_fewer_activities(2).sha256
+    assert part.name == "emoexp, 4 activities of each category"
+    whole = pack.with_fewer_activities(8)
+    assert whole.activities == pack.activities
+    with pytest.raises(EmoexpError, match="per_category=10: the category 'Helpful' .* 4"):
+        pack.with_fewer_activities(10)
+
+
+def test_a_part_of_the_papers_activities_is_not_compared_with_the_paper() -> None:
+    pack = replace(load_stimuli("bundled:emoexp"), is_paper=True)
+    assert not pack.with_fewer_activities(4).is_paper
