@@ -365,12 +365,9 @@ class SubjectModel:
         """
         if not bool(encoding.mask[:, -1].all()):
             raise ValueError("generation needs left padding")
-        options: dict[str, Any] = {
-            "max_new_tokens": max_new_tokens,
-            "do_sample": False,
-            "use_cache": use_cache,
-            "pad_token_id": self.tokenizer.pad_token_id,
-        }
+        pad = self.tokenizer.pad_token_id
+        options: dict[str, Any] = {"do_sample": False, "use_cache": use_cache, "pad_token_id": pad}
+        options["max_new_tokens"] = max_new_tokens
         if temperature > 0:
             if seeds is None or len(seeds) != len(encoding.ids):
                 raise ValueError("sampling needs a seed for each row")

@@ -76,7 +76,7 @@ class StoryMeans:
         residual_norm: mean norm of the residual stream over the stories' tokens without the first
             of each sequence (BOS) and without massive ones; (layer,).
         n_stories: stories that have a token left after the skip, by emotion.
-        dropped: stories that are left out, by reason (see `drop_reason`) and emotion.
+        dropped: stories that are left out, by reason (see `Checked`) and emotion.
         identity: what the numbers depend on.
         sources: the stored row that an emotion's numbers are of, and how many of its stories.
         massive: tokens of the stories that were left out as massive; (layer,).
@@ -167,13 +167,14 @@ def pool_batches(
     model: SubjectModel, texts: Sequence[str], side: str = "right"
 ) -> Iterator[Pooled]:
     """Yields the means over tokens 50 onward, batch by batch in order of length, of the texts that
-    can be read (see `drop_reason`).
+    can be read (see `Checked`).
 
     Raises:
         EmoexpError: the model's activations are not numbers.
     """
-    read = [i for i, reason in enumerate(drop_reasons(model, texts)) if reason is None]
-    lengths = [len(model.tokenizer(texts[i])["input_ids"]) for i in read]
+    checked = check_texts(model, texts)
+    read = [i for i, text in enumerate(checked) if text.reason is None]
+    lengths = [checked[i].length for i in read]
     for rows in length_batches(lengths, model.config.batch_tokens):
         batch = [read[row] for row in rows]
         encoding = model.encode([Prompt(texts[i]) for i in batch], side=side)
@@ -199,26 +200,36 @@ def pool_batches(
         yield Pooled(batch, count.min(1) > 0, mean, norm_sum, norm_count, massive)
 
 
-def drop_reasons(model: SubjectModel, texts: Sequence[str]) -> list[str | None]:
-    """Returns for each text why it is left out; None if it is read.
+class Checked(NamedTuple):
+    """A text's length in tokens, the model's own included, and why it is left out; None if it is
+    read.
 
     `short`: no token is left after the skip. `long`: it has more tokens than the model has
     positions. `special`: its text has special tokens of the model, such as the mark of a turn.
     """
+
+    length: int
+    reason: str | None
+
+
+def check_texts(model: SubjectModel, texts: Sequence[str]) -> list[Checked]:
+    """Returns the length of each text, and whether it can be read."""
     tokenizer = model.tokenizer
     added = len(tokenizer("")["input_ids"])
     positions = getattr(model.network.config.get_text_config(), "max_position_embeddings", None)
     special = set(tokenizer.all_special_ids) - {tokenizer.unk_token_id}
-    reasons: list[str | None] = []
+    checked = []
     for text in texts:
         ids = tokenizer(text, add_special_tokens=False)["input_ids"]
+        length, reason = len(ids) + added, None
         if len(ids) <= SKIP_TOKENS:
-            reasons.append("short")
-        elif positions and len(ids) + added > positions:
-            reasons.append("long")
-        else:
-            reasons.append("special" if special & set(ids) else None)
-    return reasons
+            reason = "short"
+        elif positions and length > positions:
+            reason = "long"
+        elif special & set(ids):
+            reason = "special"
+        checked.append(Checked(length, reason))
+    return checked
 
 
 def _pool(h: Tensor, late: Tensor, normed: Tensor) -> tuple[Tensor, ...]:
@@ -314,22 +325,7 @@ def extract(
         "corpus": corpus.sha256,
         "skip": SKIP_TOKENS,
     }
-    sources = [
-        _source(artifacts, identity, e, len(corpus.by_emotion[e]), stories_per_emotion)
-        for e in emotions
-    ]
-    by_label = dict(zip((source.label for source in sources), emotions, strict=True))
-
-    def emotion_row(label: str) -> Row:
-        texts = [story.text for story in corpus.by_emotion[by_label[label]]]
-        return pool_stories(model, texts[:stories_per_emotion])
-
-    title = "stories, all layers"
-    stored = artifacts.rows("stories", identity, list(by_label), emotion_row, title, names=SUMMED)
-    rows = [
-        row if source.stories is None else _first(row, artifacts, identity, source)
-        for row, source in zip(stored, sources, strict=True)
-    ]
+    sources, rows = _story_rows(model, corpus, emotions, artifacts, identity, stories_per_emotion)
     dropped = _dropped(model, corpus, emotions, rows)
     _check_has_tokens(emotions, rows, dropped)
     return StoryMeans(
@@ -343,9 +339,36 @@ def extract(
         n_stories=np.array([int(r["n"]) for r in rows]),
         dropped=dropped,
         identity=identity | {"stories": stories_per_emotion},
-        sources=tuple(sources),
+        sources=sources,
         massive=np.sum([r["massive"].sum(0) for r in rows], 0),
     )
+
+
+def _story_rows(
+    model: SubjectModel,
+    corpus: Corpus,
+    emotions: Sequence[str],
+    artifacts: Artifacts,
+    identity: dict[str, Any],
+    limit: int | None,
+) -> tuple[tuple[Source, ...], list[Row]]:
+    """Returns where the first `limit` stories of each emotion are stored, and their numbers, which
+    are computed where they are missing."""
+    available = {emotion: len(corpus.by_emotion[emotion]) for emotion in emotions}
+    sources = tuple(_source(artifacts, identity, e, available[e], limit) for e in emotions)
+    by_label = dict(zip((source.label for source in sources), emotions, strict=True))
+
+    def emotion_row(label: str) -> Row:
+        texts = [story.text for story in corpus.by_emotion[by_label[label]]]
+        return pool_stories(model, texts[:limit])
+
+    title = "stories, all layers"
+    stored = artifacts.rows("stories", identity, list(by_label), emotion_row, title, names=SUMMED)
+    rows = [
+        row if source.stories is None else _first(row, artifacts, identity, source)
+        for row, source in zip(stored, sources, strict=True)
+    ]
+    return sources, rows
 
 
 def _source(
@@ -396,7 +419,8 @@ def _dropped(
         if not (n_dropped := int(row["n_short"])):
             continue
         asked = corpus.by_emotion[emotion][: int(row["n"]) + n_dropped]
-        reasons = Counter(drop_reasons(model, [story.text for story in asked]))
+        checked = check_texts(model, [story.text for story in asked])
+        reasons = Counter(text.reason for text in checked)
         reasons["massive"] = n_dropped - sum(n for reason, n in reasons.items() if reason)
         for reason, n in reasons.items():
             if reason and n:

@@ -27,7 +27,7 @@ from emoexp.vectors.extraction import (
     SKIP_TOKENS,
     Pooled,
     StoryMeans,
-    drop_reasons,
+    check_texts,
     extract,
     load_groups,
     pool_batches,
@@ -424,7 +424,12 @@ def test_stories_that_cannot_be_read_are_left_out_and_told(
     marked = text.replace(". ", ".<eos> ", 1)
     wrong = [Story("sad", "t", t) for t in ("A cart rolled by.", marked, text * 9, "短い話。")]
     assert len(tiny.tokenizer(wrong[2].text)["input_ids"]) > 512
-    assert drop_reasons(tiny, [s.text for s in wrong]) == ["short", "special", "long", "short"]
+    assert [t.reason for t in check_texts(tiny, [s.text for s in wrong])] == [
+        "short",
+        "special",
+        "long",
+        "short",
+    ]
     mixed = replace(corpus, stories=(*wrong, *corpus.stories))
     means = extract(tiny, mixed, EMOTIONS, Artifacts(tmp_path), 8)
     assert means.dropped == {"short": {"sad": 2}, "special": {"sad": 1}, "long": {"sad": 1}}
@@ -438,5 +443,5 @@ def test_stories_that_cannot_be_read_are_left_out_and_told(
 def test_a_story_without_spaces_is_as_long_as_its_tokens(tiny: SubjectModel) -> None:
     story = "彼女は窓を閉めて、長いあいだ黙っていた。"
     n = len(tiny.tokenizer(story, add_special_tokens=False)["input_ids"])
-    assert drop_reasons(tiny, [story])[0] == ("short" if n <= SKIP_TOKENS else None)
-    assert drop_reasons(tiny, [story * 4]) == [None]
+    assert check_texts(tiny, [story])[0].reason == ("short" if n <= SKIP_TOKENS else None)
+    assert check_texts(tiny, [story * 4])[0].reason is None
