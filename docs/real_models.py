@@ -142,7 +142,6 @@ AGREEMENT = {
     "implicit_off_diagonal": "12 x 12 matrix, off the diagonal",
     "implicit": "12 x 12 matrix, all cells",
     "numeric_mean_r": "numbers, mean r of curves",
-    "correlations": "r of emotions with preference",
     "probe_blissful": "blissful over activities",
     "probe_hostile": "hostile over activities",
 }
