@@ -29,7 +29,6 @@ from emoexp.models.architectures import (
     get_submodule,
 )
 from emoexp.models.chat import DATE, template_hash
-from emoexp.models.loading.gguf import locate
 from emoexp.models.loading.load import DTYPES, load_network, resolve_repo
 from emoexp.models.prompts import PLAIN_TURNS, Encoding, Prompt, ask, encode
 from emoexp.models.sampling import PerRowSampler, RowStop
@@ -86,8 +85,10 @@ class SubjectModel:
 
     commit: str | None = None
     """The commit of the hub's repository; None where the model is not from the hub."""
+    gguf: Path | None = None
+    """The GGUF file that the weights were read from."""
     quantized: str | None = None
-    """The quantization that the weights had in a GGUF file."""
+    """The quantization that they had in it."""
     bos: str | None = None
     """Who puts BOS before a prompt; see `bos_of`. None where no tokenizer was loaded."""
 
@@ -123,7 +124,8 @@ class SubjectModel:
         model = cls(
             loaded.network, loaded.tokenizer, config, dtype=loaded.dtype, device=loaded.device
         )
-        model.commit, model.quantized, model.bos = loaded.commit, loaded.quantized, loaded.bos
+        model.commit, model.bos = loaded.commit, loaded.bos
+        model.gguf, model.quantized = loaded.gguf, loaded.quantized
         return model
 
     def ask(self, content: Prompt, prefill: str = "", system: str | None = None) -> Prompt:
@@ -183,13 +185,8 @@ class SubjectModel:
         recurrent blocks may carry the padding along."""
         batch = self.encode([Prompt(CHECKED), Prompt(f"{CHECKED} It is noon.\n\n{CHECKED}")])
         padded = self.residuals(batch, range(self.n_layers))[:, :1, -encoding.ids.shape[1] :]
-        difference = compare(
-            "a text has other residuals in a padded batch than alone", padded, alone
-        )
-        cure = (
-            "set model.batch_tokens=1, which reads one text at a time, or report the architecture"
-        )
-        return replace(difference, cure=cure)
+        what = "a text has other residuals in a padded batch than alone"
+        return replace(compare(what, padded, alone), cure="report the architecture")
 
     def reference(self, encoding: Encoding) -> tuple[Sequence[Tensor], Tensor]:
         """Returns hidden states and logits as transformers gives them."""
@@ -453,11 +450,11 @@ class SubjectModel:
         machine, their hash; for a model of the hub, its repository and revision."""
         from emoexp.store.provenance import hash_files
 
-        name, gguf_file = locate(self.config, resolve_repo(self.config))
-        repo = Path(name)
-        patterns = (gguf_file,) if gguf_file else ("*.safetensors", "config.json", "tokenizer*")
-        paths = [path for pattern in patterns for path in sorted(repo.glob(pattern))]
-        files = hash_files(paths) if repo.is_dir() else None
+        paths = [] if self.gguf is None else [self.gguf]
+        if not paths and (repo := Path(resolve_repo(self.config))).is_dir():
+            patterns = ("*.safetensors", "config.json", "tokenizer*")
+            paths = [path for pattern in patterns for path in sorted(repo.glob(pattern))]
+        files = hash_files(paths) if paths else None
         return {
             "repo_id": None if files else self.config.repo_id,
             "revision": self.commit or self.config.revision,

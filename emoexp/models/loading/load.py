@@ -41,7 +41,8 @@ class Loaded:
         placement: where the weights are, as text for people.
         commit: the commit of the hub's repository that was loaded; None for a folder.
         memory: the estimate, made before loading.
-        quantized: the quantization that a GGUF file had before it was read; None for other files.
+        gguf: the GGUF file that the weights are from; None for other files.
+        quantized: the quantization that they had in it.
         bos: who puts BOS before a prompt; see `bos_of`.
     """
 
@@ -52,6 +53,7 @@ class Loaded:
     placement: str
     commit: str | None
     memory: Memory
+    gguf: Path | None
     quantized: str | None
     bos: str
 
@@ -100,6 +102,7 @@ def load_network(config: ModelConfig) -> Loaded:
         placement=describe_placement(config, network, inputs),
         commit=getattr(common["revision"], "resolved", None),
         memory=memory,
+        gguf=gguf,
         quantized=quantized,
         bos=_report_bos(config, tokenizer),
     )
