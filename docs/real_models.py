@@ -214,7 +214,7 @@ MAKERS: dict[str, Callable[..., str]] = {
     "steering": steering,
     "steering_map": steering_map,
 }
-BLOCK = re.compile(r"(<!-- (\w+): ([\w, -]+) -->\n).*?(\n<!-- end -->)", re.DOTALL)
+BLOCK = re.compile(r"(<!-- (\w+): ([\w., -]+) -->\n).*?(<!-- end -->)", re.DOTALL)
 
 
 def filled(text: str) -> str:
@@ -222,7 +222,7 @@ def filled(text: str) -> str:
 
     def table(match: re.Match[str]) -> str:
         names = [name.strip() for name in match[3].split(",")]
-        return match[1] + MAKERS[match[2]](*names) + match[4]
+        return match[1] + MAKERS[match[2]](*names) + "\n" + match[4]
 
     return BLOCK.sub(table, text)
 

@@ -91,8 +91,8 @@ def steering(run: SavedRun) -> Figure:
     if len(layers) > 1:
         where = f"layers {', '.join(map(str, layers))} together, r at {where}"
     title = (
-        f"{run.pack} pack, {run.record.model}, {where}, span {run.record.span}, "
-        f"strength {settings.get('strength', np.nan):g}"
+        f"{run.pack} pack, {run.record.model}, {where},\n"
+        f"span {run.record.span}, strength {settings.get('strength', np.nan):g}"
     )
     emotions = table[table["set"] == EMOTIONS].reset_index(drop=True)
     claude = published.steering() if run.is_paper else None
