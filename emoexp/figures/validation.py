@@ -240,7 +240,7 @@ def steering_scatter(
     axes.set_xlabel("r of probe and Elo, unsteered")
     axes.set_ylabel("mean delta Elo of the steered activities")
     axes.set_title(f"Steering: does what correlates with preference also drive it?\n{title}")
-    axes.legend(fontsize=MEDIUM, loc="upper left")
+    axes.legend(fontsize=MEDIUM, loc="best")
     return figure
 
 
