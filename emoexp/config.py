@@ -70,6 +70,10 @@ class ModulesConfig:
     """The linear map to logits: `lm_head`."""
 
 
+PLAIN_TURNS = ("Human:", "Assistant:")
+"""How the user's and the assistant's turn begin in the plain format (paper, Methods)."""
+
+
 @dataclass(kw_only=True)
 class ModelConfig:
     """Where the subject model comes from and how it is run."""
@@ -102,7 +106,7 @@ class ModelConfig:
     """Attention implementation (eager, sdpa, flash_attention_2, ...); null is transformers' choice.
     """
     format: PromptFormat = PromptFormat.plain
-    plain_turns: list[str] = field(default_factory=lambda: ["Human:", "Assistant:"])
+    plain_turns: list[str] = field(default_factory=lambda: list(PLAIN_TURNS))
     """How the user's and the assistant's turn begin in the plain format."""
     option_reading: OptionReading = OptionReading.in_context
     """How the answers of preference prompts are read (V7 to V11); see emoexp/models/answers.py."""

@@ -9,12 +9,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from emoexp.config import PromptFormat, ReplySpan
+from emoexp.config import PLAIN_TURNS, PromptFormat, ReplySpan
 from emoexp.errors import EmoexpError
 from emoexp.models.chat import chat_of
 
-PLAIN_TURNS = ("Human:", "Assistant:")
-"""How the user's and the assistant's turn begin in the plain format (paper, Methods)."""
 Range = tuple[int, int]
 """Half-open range of characters."""
 

@@ -76,25 +76,28 @@ class RowStop:
         """Returns which rows are done; (row,), bool."""
         new = input_ids.shape[1] - self.width
         self.tokens += self.reasons.count(None)
+        last = input_ids[:, -1].tolist()
         for row, reason in enumerate(self.reasons):
-            if reason is None:
-                self.reasons[row] = self._reason(row, input_ids[row, self.width :].tolist())
+            if reason is None and last[row] in self.ends:
+                self.reasons[row] = "stop"
+            elif reason is None:
+                self.reasons[row] = self._reason(row, input_ids[row, self.width :])
         if new % LOOK_EVERY == 0:
             self.say(f"{self.tokens} tokens in the answers under way")
         done = [reason is not None for reason in self.reasons]
         return torch.tensor(done, device=input_ids.device)
 
-    def _reason(self, row: int, ids: list[int]) -> str | None:
-        """Returns why the row ends here; None if it does not."""
-        if ids[-1] in self.ends:
-            return "stop"
-        if len(ids) % LOOK_EVERY == 0:
+    def _reason(self, row: int, new: Tensor) -> str | None:
+        """Returns why the row ends after its `new` tokens, none of which ends a text; None if it
+        does not."""
+        if len(new) % LOOK_EVERY == 0:
+            ids = new.tolist()
             finished = self.finished[row]
             if finished is not None and finished(self.decode(ids)):
                 return "enough"
             if repeats(ids):
                 return "repeats"
-        return "length" if len(ids) >= self.limits[row] else None
+        return "length" if len(new) >= self.limits[row] else None
 
 
 def repeats(ids: Sequence[int]) -> bool:

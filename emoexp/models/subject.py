@@ -7,6 +7,7 @@ transformers, before the final norm.
 
 from __future__ import annotations
 
+import json
 import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -18,7 +19,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from emoexp.config import ModelConfig, PromptFormat
+from emoexp.config import PLAIN_TURNS, ModelConfig, PromptFormat
 from emoexp.errors import EmoexpError
 from emoexp.models.architectures import (
     Difference,
@@ -30,7 +31,7 @@ from emoexp.models.architectures import (
 )
 from emoexp.models.chat import DATE, template_hash
 from emoexp.models.loading.load import DTYPES, load_network, resolve_repo
-from emoexp.models.prompts import PLAIN_TURNS, Encoding, Prompt, ask, encode
+from emoexp.models.prompts import Encoding, Prompt, ask, encode
 from emoexp.models.sampling import PerRowSampler, RowStop
 
 T = TypeVar("T")
@@ -435,9 +436,9 @@ class SubjectModel:
         """The settings that change the prompts: the format and, for a chat, the template and the
         date that it gets."""
         if self.config.format is PromptFormat.plain:
-            turns = " ".join(self.config.plain_turns)
-            usual = turns == " ".join(PLAIN_TURNS)
-            return {"format": self.config.format.value} | ({} if usual else {"turns": turns})
+            turns = self.config.plain_turns
+            other = {} if tuple(turns) == PLAIN_TURNS else {"turns": json.dumps(turns)}
+            return {"format": self.config.format.value} | other
         return {
             "format": self.config.format.value,
             "template": template_hash(self.tokenizer),

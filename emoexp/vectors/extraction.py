@@ -394,7 +394,8 @@ def _source(
 def _first(row: Row, artifacts: Artifacts, identity: dict[str, Any], source: Source) -> Row:
     """Returns the row of the first stories of a stored row, whose groups are single stories."""
     n, path = source.stories, artifacts.path("stories", identity, source.label)
-    groups, group_n = (read_tensors(path, [name])[0][name][:n] for name in ("groups", "group_n"))
+    stored = read_tensors(path, ["groups", "group_n"])[0]
+    groups, group_n = stored["groups"][:n], stored["group_n"][:n]
     kept = int(group_n.sum())
     mean = (groups * group_n[:, None, None]).sum(0, dtype=np.float64) / max(kept, 1)
     parts = {name: row[name][:n] for name in ("norm_sum", "norm_count", "massive")}

