@@ -18,7 +18,7 @@ import pandas as pd
 
 from emoexp.errors import NotApplicableError, require
 from emoexp.stats.criteria import Effect, Measurement
-from emoexp.stats.intervals import Interval, central, correlate_columns, wilson
+from emoexp.stats.intervals import central, correlate_columns, wilson
 from emoexp.stats.labels import EMOTIONS, ISOTROPIC, SHUFFLED
 from emoexp.stats.ratings import bradley_terry, elo, win_probabilities
 from emoexp.stats.steering_effects import (
@@ -97,14 +97,13 @@ class SteeredPreference(Validation):
             raise NotApplicableError(f"V10, V11: {UNMOVED}: {still}")
         rows = summarise(sets, sets[ISOTROPIC], draws, seed)
         own = rows.set_index("directions").to_dict("index")[EMOTIONS]
-        ratio = Interval(own["effect_ratio_low"], own["effect_ratio_high"])
-        effect = Effect(own["mean_abs_delta_elo"], own["effect_ratio"], ratio)
-        metrics = metrics_of(rows, sets)
-        if SHUFFLED in sets:
-            metrics |= ratio_over(sets[SHUFFLED], emotions, "shuffled", draws, seed)
-        result = Result(metrics=metrics, tables={"steering_rows": rows})
-        interval, signs = correlation_interval(emotions, draws, seed), bootstrap.rng()
+        result = Result(metrics=metrics_of(rows, sets), tables={"steering_rows": rows})
         controls = {k: sets[k] for k in (ISOTROPIC, SHUFFLED) if k in sets}
+        ratios = {k: ratio_over(part, emotions, draws, seed) for k, part in controls.items()}
+        if SHUFFLED in ratios:
+            result.metrics |= ratios[SHUFFLED].metrics("effect_ratio_over_shuffled")
+        effect = Effect(own["mean_abs_delta_elo"], {k: r.interval for k, r in ratios.items()})
+        interval, signs = correlation_interval(emotions, draws, seed), bootstrap.rng()
         nulls = {k: correlation_interval(part, draws, seed) for k, part in controls.items()}
         result.judge(Measurement("V10", own["V10"], n, interval, nulls, effect))
         agreeing = {k: signs.choice(signs_agree(p), (draws, n)).sum(1) for k, p in controls.items()}

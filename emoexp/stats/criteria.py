@@ -99,13 +99,12 @@ class Effect:
 
     Attributes:
         mean_abs: mean |delta Elo| of the emotions.
-        ratio: its ratio to that of isotropic directions of the same norm.
-        ratio_interval: the 95 % interval of the ratio.
+        ratios: the 95 % interval of its ratio to that of directions which mean nothing, of the same
+            norm, by their label (stats/labels.py).
     """
 
     mean_abs: float
-    ratio: float
-    ratio_interval: Interval
+    ratios: Mapping[str, Interval]
 
 
 @dataclass(frozen=True)
@@ -167,17 +166,15 @@ def informative(measurement: Measurement) -> bool:
     """Tells whether a statistic lies beyond its null; nothing else decides this.
 
     V10 and V11 pass on random directions too (whatever correlates with Elo moves Elo), so for them
-    the size decides: the effect ratio's interval above 1, and an absolute size of at least
-    `EFFECT_FLOOR`. Any other statistic must lie beyond the 95 % range of each of its nulls, on the
-    passing side; V7's must also reach `GAP_FLOOR`.
+    the size decides: the interval of its ratio to every null's above 1, and an absolute size of at
+    least `EFFECT_FLOOR`. Any other statistic must lie beyond the 95 % range of each of its nulls,
+    on the passing side; V7's must also reach `GAP_FLOOR`.
     """
     if measurement.id == "V7" and measurement.value < GAP_FLOOR:
         return False
     if measurement.effect is not None:
-        return (
-            measurement.effect.ratio_interval.low > 1
-            and measurement.effect.mean_abs >= EFFECT_FLOOR
-        )
+        larger = all(ratio.low > 1 for ratio in measurement.effect.ratios.values())
+        return larger and measurement.effect.mean_abs >= EFFECT_FLOOR
     return all(map(measurement.beyond, measurement.nulls))
 
 

@@ -7,6 +7,7 @@ and `delta_elo` (mean change of the steered activities' Elo).
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -68,16 +69,26 @@ def metrics_of(rows: pd.DataFrame, sets: Mapping[str, pd.DataFrame]) -> dict[str
     }
 
 
-def ratio_over(
-    control: pd.DataFrame, emotions: pd.DataFrame, name: str, draws: int, seed: int
-) -> dict[str, float]:
-    """Returns the ratio of mean |delta Elo| of the emotions to that of a control, with its 95 %
-    bootstrap interval, as metrics named `effect_ratio_over_<name>`."""
-    above, below = sizes(emotions), sizes(control)
-    low, high = ratio_interval(above, below, draws, seed)
-    key = f"effect_ratio_over_{name}"
-    ratio = float(above.mean() / below.mean())
-    return {key: ratio, f"{key}_low": low, f"{key}_high": high}
+class Ratio(NamedTuple):
+    """A ratio of mean |delta Elo|, with its 95 % bootstrap interval over directions."""
+
+    value: float
+    interval: Interval
+
+    def metrics(self, name: str) -> dict[str, float]:
+        """Returns the ratio and the ends of its interval as metrics."""
+        return {
+            name: self.value,
+            f"{name}_low": self.interval.low,
+            f"{name}_high": self.interval.high,
+        }
+
+
+def ratio_over(control: pd.DataFrame, part: pd.DataFrame, draws: int, seed: int) -> Ratio:
+    """Returns the ratio of mean |delta Elo| of some directions to that of a control."""
+    above, below = sizes(part), sizes(control)
+    value = float(above.mean() / below.mean())
+    return Ratio(value, ratio_interval(above, below, draws, seed))
 
 
 def unmoved(sets: Mapping[str, pd.DataFrame]) -> str:
@@ -105,7 +116,7 @@ def summarise(
     """
     rows = []
     for label, part in sets.items():
-        interval = ratio_interval(sizes(part), sizes(null), draws, seed)
+        ratio = ratio_over(null, part, draws, seed)
         rows.append(
             {
                 "directions": label,
@@ -115,9 +126,7 @@ def summarise(
                 "above": int((part["r"].abs() > CORRELATED).sum()),
                 "mean_abs_r": float(part["r"].abs().mean()),
                 "mean_abs_delta_elo": float(sizes(part).mean()),
-                "effect_ratio": float(sizes(part).mean() / sizes(null).mean()),
-                "effect_ratio_low": interval.low,
-                "effect_ratio_high": interval.high,
+                **ratio.metrics("effect_ratio"),
             }
         )
     return pd.DataFrame(rows)

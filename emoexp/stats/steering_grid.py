@@ -8,9 +8,9 @@ import numpy as np
 import pandas as pd
 
 from emoexp.stats.criteria import CRITERIA, EFFECT_FLOOR, Effect, Measurement, judge
-from emoexp.stats.intervals import Interval, bootstrap, central, correlate_columns, ratio_interval
+from emoexp.stats.intervals import Interval, bootstrap, central, correlate_columns
 from emoexp.stats.labels import EMOTIONS, ISOTROPIC, SUBTRACTED
-from emoexp.stats.steering_effects import signs_agree, sizes
+from emoexp.stats.steering_effects import Ratio, ratio_over, signs_agree, sizes
 
 COHERENT = 0.9
 """Least coherence of a cell that works."""
@@ -66,12 +66,13 @@ def judge_cell(
     Raises:
         ValueError: a statistic is not defined, as where no isotropic direction changes anything.
     """
-    effect = _effect(emotions, isotropic, draws, seed)
+    ratio = ratio_over(isotropic, emotions, draws, seed)
+    effect = Effect(float(sizes(emotions).mean()), {ISOTROPIC: ratio.interval})
     value, interval = _v10(emotions, draws, seed)
     value_isotropic, null = _v10(isotropic, draws, seed)
     verdict = judge(Measurement("V10", value, len(emotions), interval, {ISOTROPIC: null}, effect))
     return {
-        **_effect_columns(emotions, isotropic, effect, draws, seed),
+        **_effect_columns(emotions, isotropic, ratio, draws, seed),
         "V10": value,
         "V10_low": interval.low,
         "V10_high": interval.high,
@@ -86,13 +87,6 @@ def judge_cell(
             and float(emotions["order_kept"].mean()) >= ORDERED
         ),
     }
-
-
-def _effect(emotions: pd.DataFrame, isotropic: pd.DataFrame, draws: int, seed: int) -> Effect:
-    """Size of the emotions' effect, and its ratio to the isotropic directions'."""
-    size, null = sizes(emotions), sizes(isotropic)
-    ratio = float(size.mean() / null.mean())
-    return Effect(float(size.mean()), ratio, ratio_interval(size, null, draws, seed))
 
 
 def _v10(directions: pd.DataFrame, draws: int, seed: int) -> tuple[float, Interval]:
@@ -112,7 +106,7 @@ def _mean_columns(name: str, values: np.ndarray, draws: int, seed: int) -> dict[
 
 
 def _effect_columns(
-    emotions: pd.DataFrame, isotropic: pd.DataFrame, effect: Effect, draws: int, seed: int
+    emotions: pd.DataFrame, isotropic: pd.DataFrame, ratio: Ratio, draws: int, seed: int
 ) -> dict[str, float | bool]:
     """The effect's size beside the isotropic directions', and their ratio, as columns."""
     isotropic_delta = central(isotropic["delta_elo"].to_numpy())
@@ -121,9 +115,7 @@ def _effect_columns(
         "isotropic_mean_abs": float(sizes(isotropic).mean()),
         "isotropic_low": isotropic_delta.low,
         "isotropic_high": isotropic_delta.high,
-        "effect_ratio": effect.ratio,
-        "effect_ratio_low": effect.ratio_interval.low,
-        "effect_ratio_high": effect.ratio_interval.high,
+        **ratio.metrics("effect_ratio"),
     }
 
 

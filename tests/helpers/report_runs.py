@@ -11,6 +11,7 @@ import yaml
 
 from emoexp.stats.criteria import CRITERIA, Effect, Measurement, judge
 from emoexp.stats.intervals import Interval
+from emoexp.stats.labels import ISOTROPIC
 from emoexp.store.record import SCHEMA
 
 MODELS, LAYERS = ("organism", "organism_untrained"), (2, 3, 4, 5, 6, 7)
@@ -67,7 +68,7 @@ def verdicts(
         value = low + (PEAK[k] - low) * rise if k != "V4" else 6.5 - (6.5 - PEAK[k]) * rise
         value = round(value) if CRITERIA[k].full_n or k in ("V2", "V3", "V8") else value
         effect = (
-            Effect(70 * rise + 1, 5.8 * rise + 0.9, Interval(4.2 * rise, 8 * rise + 1.1))
+            Effect(70 * rise + 1, {ISOTROPIC: Interval(4.2 * rise, 8 * rise + 1.1)})
             if k in ("V10", "V11")
             else None
         )

@@ -21,7 +21,7 @@ from emoexp.stats.intervals import (
     spearman,
     widest,
 )
-from emoexp.stats.labels import ISOTROPIC
+from emoexp.stats.labels import ISOTROPIC, SHUFFLED
 from emoexp.stats.ratings import ELO_MEAN, bradley_terry, elo, position_bias, win_probabilities
 
 
@@ -234,9 +234,18 @@ def test_informative_means_beyond_the_null_on_the_passing_side() -> None:
 )
 def test_for_steering_the_size_decides(low: float, size: float, wanted: bool) -> None:
     """r = .956 with a delta of 0.2 Elo passes and says nothing."""
-    verdict = judge(measured("V10", 0.956, 36, (-1, 1), Effect(size, 2.0, Interval(low, 3))))
+    verdict = judge(
+        measured("V10", 0.956, 36, (-1, 1), Effect(size, {ISOTROPIC: Interval(low, 3)}))
+    )
     assert verdict.passed
     assert verdict.informative is wanted
+
+
+def test_steering_must_be_larger_than_every_null() -> None:
+    ratios = {ISOTROPIC: Interval(2, 5), SHUFFLED: Interval(0.9, 2)}
+    assert not judge(measured("V10", 0.956, 36, (-1, 1), Effect(50, ratios))).informative
+    ratios[SHUFFLED] = Interval(1.01, 2)
+    assert judge(measured("V10", 0.956, 36, (-1, 1), Effect(50, ratios))).informative
 
 
 def test_every_criterion_is_there() -> None:
