@@ -101,7 +101,9 @@ class Correlation(Validation):
             result.notes.append(f"not measured: {other or 'V8'}, which needs {few}")
             return
         if not known.all():
-            result.notes.append(f"V8 is over the {known.sum()} of {len(r)} emotions with a valence")
+            result.notes.append(
+                f"extremes of the {known.sum()} of {len(r)} emotions with a valence"
+            )
 
         def aligned(x: np.ndarray) -> float:
             return self.aligned(x[known], valence)
