@@ -101,9 +101,7 @@ class Correlation(Validation):
             result.notes.append(f"not measured: {other or 'V8'}, which needs {few}")
             return
         if not known.all():
-            result.notes.append(
-                f"extremes of the {known.sum()} of {len(r)} emotions with a valence"
-            )
+            result.notes.append(f"extremes of {known.sum()} of {len(r)} emotions with a valence")
 
         def aligned(x: np.ndarray) -> float:
             return self.aligned(x[known], valence)
