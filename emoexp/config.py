@@ -135,8 +135,9 @@ class EmotionsConfig:
     names: list[str] | None = None
     from_corpus: bool = False
     norms: str | None = None
-    """A file of human norms (NRC-VAD, Warriner, Russell and Mehrabian) to take valence from, in
-    place of the pack's."""
+    """Human norms to take valence from, in place of the pack's: those of a package (`nrc_vad`,
+    `warriner`, `vader`, `afinn`), else a file (NRC-VAD, Warriner, Russell and Mehrabian). A file
+    that is called like a package is `./vader`."""
 
 
 class StoriesSource(Enum):

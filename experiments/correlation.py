@@ -89,7 +89,7 @@ class Correlation(Validation):
     def _judge_extremes(
         self, result: Result, table: pd.DataFrame, again: np.ndarray, nulls: Nulls
     ) -> None:
-        """Adds V8, over the emotions of known valence, or a note that there are too few."""
+        """Adds V8 over the emotions of known valence, and notes how many there are."""
         k, r, known = self.extremes, table["r"].to_numpy(), table["valence"].notna().to_numpy()
         valence, other = table["valence"].to_numpy()[known], ""
         if known.sum() >= 3 and np.ptp(valence) > 0:
@@ -97,11 +97,11 @@ class Correlation(Validation):
         if k != EXTREMES:
             other = f"{k} highest and {k} lowest correlations of the right valence, the smaller"
         if known.sum() < 2 * k:
-            result.notes.append(
-                f"not measured: {other or 'V8'}, which needs {2 * k} emotions of known valence; "
-                f"{known.sum()} have one (emotions.norms=<file>)"
-            )
+            few = f"{2 * k} emotions of known valence; {known.sum()} have one (emotions.norms=...)"
+            result.notes.append(f"not measured: {other or 'V8'}, which needs {few}")
             return
+        if not known.all():
+            result.notes.append(f"extremes of {known.sum()} of {len(r)} emotions with a valence")
 
         def aligned(x: np.ndarray) -> float:
             return self.aligned(x[known], valence)

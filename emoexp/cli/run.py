@@ -168,10 +168,24 @@ def keep(record: RunRecord, result: Result, study: Study, directory: Path) -> No
         )
     if study.used("baseline"):
         record.answers = study.preferences.answer_summary(study.artifacts)
+    if study.used("valence"):
+        add_norms(record, result, study)
     record.metrics, record.verdicts = result.metrics, result.verdicts
     record.notes = list(result.notes)
     save_tables(record, result.tables, directory)
     write_views(SavedRun(directory, record), Bootstrap.of(study.config))
+
+
+def add_norms(record: RunRecord, result: Result, study: Study) -> None:
+    """Adds the human norms that gave the valence, if any: where they are from, their coverage, and
+    where they contradict the signs of the pack."""
+    from emoexp.stimuli.norms import sign_note, sign_table
+
+    if study.norms is None:
+        return
+    record.provenance["norms"] = {"source": study.config.emotions.norms, **study.norms.summary()}
+    result.tables["norms"] = sign_table(study.norms, study.stimuli.valence)
+    result.notes += [study.norms.coverage(), sign_note(result.tables["norms"])]
 
 
 def run_once(

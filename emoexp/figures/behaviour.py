@@ -124,7 +124,8 @@ def _changes_by_valence(axes: Axes, table: pd.DataFrame) -> None:
         axes.scatter(known["valence"], known[f"value_{who}"], s=14, color=colour, label=label)
     axes.axhline(0, **AXIS_LINE)
     axes.set(xlabel="valence of the emotion", ylabel="change of the own word (nats)")
-    axes.set_title("by valence")
+    partial = "" if len(known) == len(table) else f", known for {len(known)} of {len(table)}"
+    axes.set_title(f"by valence{partial}")
     axes.legend(fontsize=MEDIUM)
 
 

@@ -151,11 +151,12 @@ def _published(
 
 
 def _by_valence(valence: np.ndarray) -> list[tuple[np.ndarray, str, str]]:
-    """Returns mask, colour and label of the positive, the negative and those whose valence is not
-    known (NaN), as far as there are any."""
+    """Returns mask, colour and label of the positive, the negative and those whose valence is zero
+    or not known (NaN), as far as there are any."""
     parts = [
         (valence > 0, POSITIVE, "positive valence"),
-        (valence <= 0, NEGATIVE, "negative valence"),
+        (valence < 0, NEGATIVE, "negative valence"),
+        (valence == 0, NOISE, "valence zero"),
         (np.isnan(valence), INK, "valence not known"),
     ]
     return [part for part in parts if part[0].any()]

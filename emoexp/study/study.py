@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from emoexp.models.subject import SubjectModel
     from emoexp.steering.preference import Preferences
     from emoexp.stimuli import Stimuli
+    from emoexp.stimuli.norms import Lexicon, Norms
     from emoexp.store.artifacts import Artifacts
     from emoexp.stories.corpus import Corpus
     from emoexp.vectors.extraction import StoryMeans
@@ -100,13 +102,27 @@ class Study:
 
     @once_per_run
     def valence(self) -> dict[str, float]:
-        """Valence by emotion, as far as it is known: of the user's norms if a file is given, else
-        of the pack."""
-        if self.config.emotions.norms is None:
-            return self.stimuli.valence
-        from emoexp.stimuli.norms import load_norms
+        """Valence by emotion, as far as it is known: of the human norms if the user names some,
+        else of the pack."""
+        return self.stimuli.valence if self.norms is None else self.norms.valence
 
-        return load_norms(Path(self.config.emotions.norms), self.emotions)
+    @once_per_run
+    def lexicon(self) -> Lexicon | None:
+        """All ratings of the human norms that the user names; None where there are none."""
+        from emoexp.stimuli.norms import read_lexicon
+
+        source = self.config.emotions.norms
+        return None if source is None else read_lexicon(source)
+
+    @once_per_run
+    def norms(self) -> Norms | None:
+        """Human norms of the emotions, whose coverage is printed; None where the user names
+        none."""
+        if self.lexicon is None:
+            return None
+        norms = self.lexicon.norms_of(self.emotions)
+        sys.stderr.write(norms.coverage() + "\n")
+        return norms
 
     @once_per_run
     def model(self) -> SubjectModel:
@@ -114,7 +130,7 @@ class Study:
         from emoexp.models.open import open_model
         from emoexp.models.subject import silence_libraries
 
-        _ = self.stimuli  # a mistake there is reported before the weights are loaded
+        _ = self.stimuli, self.lexicon  # a mistake is reported before the weights are loaded
         silence_libraries()
         return open_model(self.config.model)
 
@@ -135,6 +151,7 @@ class Study:
         """Residual means of the stories at all layers."""
         from emoexp.vectors.extraction import extract
 
+        _ = self.norms  # too few emotions in them are reported before the model reads the stories
         count = self.config.scale.stories_per_emotion
         return extract(self.model, self.corpus, self.emotions, self.artifacts, count)
 

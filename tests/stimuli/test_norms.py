@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from emoexp.errors import EmoexpError
-from emoexp.stimuli.norms import load_norms, read_norms
+from emoexp.stimuli.norms import read_norms
 
 WORDS = ("blorp", "at ease", "zemmy", "quone")
 VALENCE = {"blorp": -0.5, "at ease": 0.25, "zemmy": 1.0}
@@ -51,7 +51,6 @@ def test_layout_is_told_and_mapped(layout: str, tmp_path: Path) -> None:
     assert norms.layout == layout
     assert norms.valence == pytest.approx(VALENCE)
     assert norms.arousal == pytest.approx(AROUSAL)
-    assert load_norms(path, WORDS) == norms.valence
     assert list(norms.valence) == ["blorp", "at ease", "zemmy"]
 
 
@@ -64,9 +63,11 @@ def test_nrc_without_a_header(tmp_path: Path) -> None:
 
 def test_absent_words_stay_absent_and_too_few_is_an_error(tmp_path: Path) -> None:
     path = write(tmp_path / "norms.txt", LAYOUTS["NRC-VAD v1"])
-    assert "quone" not in load_norms(path, WORDS)
+    norms = read_norms(path, WORDS)
+    assert "quone" not in norms.valence
+    assert norms.unrated == ["quone"]
     with pytest.raises(EmoexpError, match="has 2 of the 4 emotions: at least 3"):
-        load_norms(path, ("blorp", "zemmy", "quone", "vit"))
+        read_norms(path, ("blorp", "zemmy", "quone", "vit"))
 
 
 @pytest.mark.parametrize(
@@ -96,7 +97,7 @@ def test_absent_words_stay_absent_and_too_few_is_an_error(tmp_path: Path) -> Non
 def test_faults_are_one_line(text: str, message: str, tmp_path: Path) -> None:
     path = write(tmp_path / "norms.txt", text)
     with pytest.raises(EmoexpError, match=message) as error:
-        load_norms(path, WORDS)
+        read_norms(path, WORDS)
     assert "\n" not in str(error.value)
     assert str(path) in str(error.value)
 
@@ -107,14 +108,16 @@ def test_all_faults_are_told_twenty_listed(tmp_path: Path) -> None:
         LAYOUTS["NRC-VAD v2"] + "".join(f"w{i}\t9\t0\t0\n" for i in range(25)),
     )
     with pytest.raises(EmoexpError, match="has 25 malformed") as error:
-        load_norms(path, WORDS)
+        read_norms(path, WORDS)
     assert str(error.value).count("is not on the scale") == 20
     assert str(error.value).endswith("and 5 more")
 
 
 def test_missing_and_not_utf8(tmp_path: Path) -> None:
-    with pytest.raises(EmoexpError, match="cannot be read"):
-        load_norms(tmp_path / "none.csv", WORDS)
+    with pytest.raises(EmoexpError, match="no such file, and the norms of packages are nrc_vad"):
+        read_norms(tmp_path / "none.csv", WORDS)
+    with pytest.raises(EmoexpError, match=r"cannot be read \(IsADirectoryError\)"):
+        read_norms(tmp_path, WORDS)
     (tmp_path / "latin.csv").write_bytes(b"Word,V.Mean.Sum\nbl\xf6rp,3\n")
     with pytest.raises(EmoexpError, match="not UTF-8"):
-        load_norms(tmp_path / "latin.csv", WORDS)
+        read_norms(tmp_path / "latin.csv", WORDS)

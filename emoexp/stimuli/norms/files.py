@@ -1,8 +1,6 @@
-"""Reads human norms of valence and arousal from a user's file.
+"""Reads human norms of valence and arousal from a file.
 
-Norms are ratings by people; nothing is estimated by a formula. The header tells which layout the
-file has. Every value is checked against the layout's scale; words that are not in the file are
-absent.
+The header tells which layout a user's file has. Every value is checked against the layout's scale.
 
 NRC-VAD (Mohammad 2018, 2025)
     v1: `Word Valence Arousal Dominance`, tabs, 0 to 1, with or without the header; becomes 2x - 1.
@@ -23,35 +21,25 @@ The headers of NRC-VAD and Warriner were seen in public code that reads the file
 from __future__ import annotations
 
 import csv
+import hashlib
 import io
+import math
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from emoexp.errors import EmoexpError
+from emoexp.stimuli.norms.lexicon import Lexicon, Rating
 
-FEWEST = 3
-"""Fewest emotions that a file must have, for a valence axis."""
 MOST_LISTED = 20
 """Most faults that one error lists."""
 WORD = ("word", "term", "emotion")
 """Names of the column of words."""
 
 
-@dataclass(frozen=True)
-class Norms:
-    """The norms of the emotions that a file has.
-
-    Attributes:
-        layout: name of the file's layout, for the record.
-        valence: on [-1, 1].
-        arousal: on [-1, 1].
-    """
-
-    layout: str
-    valence: dict[str, float]
-    arousal: dict[str, float]
+Rows = list[tuple[int, list[str]]]
+"""Rows of cells, each with its line number."""
 
 
 @dataclass(frozen=True)
@@ -59,86 +47,82 @@ class Layout:
     """The columns of one kind of file, by index, and its scale from `low` to `high`.
 
     Attributes:
+        arousal: None where the file has none.
         source: the column that says where a row comes from; None where there is none.
     """
 
     name: str
     word: int
     valence: int
-    arousal: int
+    arousal: int | None
     low: float
     high: float
     source: int | None = None
 
-    def rescale(self, value: float) -> float:
-        """Returns a value of the file's scale on [-1, 1]."""
-        return (2 * value - self.low - self.high) / (self.high - self.low)
+    def read(self, row: list[str]) -> tuple[float, float]:
+        """Returns valence and arousal of a row, on [-1, 1]; arousal is NaN where there is none.
+
+        Raises:
+            ValueError: too few fields, no number, or off the scale.
+        """
+        if len(row) <= max(self.word, self.valence, self.arousal or 0, self.source or 0):
+            raise ValueError(f"{len(row)} fields, too few")
+        valence = self._rescaled(row[self.valence])
+        return valence, math.nan if self.arousal is None else self._rescaled(row[self.arousal])
+
+    def _rescaled(self, cell: str) -> float:
+        """Returns the mean in a cell, which is a number or "mean (sd)", on [-1, 1]; a minus may be
+        the typographic one."""
+        mean = re.sub(r"\s*\(.*\)$", "", cell.replace("\u2212", "-"))
+        if not _is_number(mean):
+            raise ValueError(f"{cell!r} is no number")
+        if not self.low <= float(mean) <= self.high:
+            raise ValueError(f"{cell} is not on the scale {self.low:g} to {self.high:g}")
+        return (2 * float(mean) - self.low - self.high) / (self.high - self.low)
 
 
-def load_norms(path: Path, emotions: Sequence[str]) -> dict[str, float]:
-    """Reads the valence, on [-1, 1], of those of `emotions` that the file has.
-
-    See `read_norms`, also for what it raises.
-    """
-    return read_norms(path, emotions).valence
-
-
-def read_norms(path: Path, emotions: Sequence[str]) -> Norms:
-    """Reads the norms of those of `emotions` that the file has.
-
-    A word of the file is an emotion if the two are equal but for case and underscores.
+def read_file(path: Path) -> Lexicon:
+    """Reads a user's file, whose header tells its layout.
 
     Raises:
-        EmoexpError: no such file, an unknown layout, values that are no numbers or off the scale, a
-            word rated twice, or fewer than three of the emotions in the file.
+        EmoexpError: no such file, an unknown layout, or values that are no numbers or off the
+            scale.
     """
-    layout, rows = _layout(path, _table(path))
-    ratings, faults = _ratings(layout, rows, emotions)
+    layout, rows = layout_of(path, read_rows(path))
+    ratings = read_ratings(path, layout, rows)
+    return Lexicon(path, layout.name, str(path), ratings, sha256_of([path]))
+
+
+def read_ratings(path: Path, layout: Layout, rows: Rows) -> list[Rating]:
+    """Reads the rating in each row but those that are estimates.
+
+    Args:
+        path: for messages.
+
+    Raises:
+        EmoexpError: some rows are malformed; it lists them.
+    """
+    ratings, faults = [], []
+    for line, row in rows:
+        try:
+            valence, arousal = layout.read(row)
+        except ValueError as error:
+            faults.append(f"line {line}: {error}")
+            continue
+        if not _is_estimate(row, layout):
+            ratings.append(Rating(line, row[layout.word], valence, arousal))
     if faults:
         more = f"; and {len(faults) - MOST_LISTED} more" if len(faults) > MOST_LISTED else ""
         raise EmoexpError(
             f"{path} ({layout.name}) has {len(faults)} malformed row(s):"
             f" {'; '.join(faults[:MOST_LISTED])}{more}"
         )
-    if len(ratings) < FEWEST:
-        raise EmoexpError(
-            f"{path} ({layout.name}) has {len(ratings)} of the {len(emotions)} emotions: at least"
-            f" {FEWEST} are needed for a valence axis"
-        )
-    ordered = {e: ratings[e] for e in emotions if e in ratings}
-    return Norms(
-        layout.name,
-        {e: layout.rescale(valence) for e, (valence, _) in ordered.items()},
-        {e: layout.rescale(arousal) for e, (_, arousal) in ordered.items()},
-    )
+    return ratings
 
 
-Rows = list[tuple[int, list[str]]]
-"""Rows of cells, each with its line number."""
-
-
-def _ratings(
-    layout: Layout, rows: Rows, emotions: Sequence[str]
-) -> tuple[dict[str, tuple[float, float]], list[str]]:
-    """Returns (valence, arousal) by emotion, on the file's scale, and the faults of all rows."""
-    by_word = {_normal(emotion): emotion for emotion in emotions}
-    ratings: dict[str, tuple[float, float]] = {}
-    faults = []
-    for line, row in rows:
-        if len(row) <= max(layout.word, layout.valence, layout.arousal, layout.source or 0):
-            faults.append(f"line {line}: {len(row)} fields, too few")
-            continue
-        try:
-            rating = (_number(row, layout.valence, layout), _number(row, layout.arousal, layout))
-        except ValueError as error:
-            faults.append(f"line {line}: {error}")
-            continue
-        emotion = by_word.get(_normal(row[layout.word]))
-        if emotion is None or _is_estimate(row, layout):
-            continue
-        if ratings.setdefault(emotion, rating) != rating:
-            faults.append(f"line {line}: {row[layout.word]!r} is rated a second time")
-    return ratings, faults
+def sha256_of(paths: Sequence[Path]) -> dict[str, str]:
+    """Returns the sha256 of the content of each file, by the file's name."""
+    return {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in paths}
 
 
 def _is_estimate(row: list[str], layout: Layout) -> bool:
@@ -146,12 +130,7 @@ def _is_estimate(row: list[str], layout: Layout) -> bool:
     return layout.source is not None and not row[layout.source].lower().startswith("nrc")
 
 
-def _normal(word: str) -> str:
-    """Returns a word in small letters, with blanks for underscores."""
-    return word.strip().lower().replace("_", " ")
-
-
-def _table(path: Path) -> Rows:
+def read_rows(path: Path) -> Rows:
     """Reads the rows that are not empty, with their line numbers."""
     try:
         text = path.read_text(encoding="utf-8-sig")
@@ -175,7 +154,7 @@ def _table(path: Path) -> Rows:
     ]
 
 
-def _layout(path: Path, rows: Rows) -> tuple[Layout, Rows]:
+def layout_of(path: Path, rows: Rows) -> tuple[Layout, Rows]:
     """Returns the layout of a file, and its rows without the header."""
     if not rows:
         raise EmoexpError(f"{path} is empty")
@@ -241,17 +220,3 @@ def _nrc(
 def _is_number(cell: str) -> bool:
     """Checks that a cell is a decimal number, perhaps with an exponent."""
     return re.fullmatch(r"[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?", cell) is not None
-
-
-def _number(row: list[str], column: int, layout: Layout) -> float:
-    """Returns the mean in a cell: a number, or "mean (sd)"; a minus may be the typographic one.
-
-    Raises:
-        ValueError: no number, or off the scale.
-    """
-    cell = re.sub(r"\s*\(.*\)$", "", row[column].replace("\u2212", "-"))
-    if not _is_number(cell):
-        raise ValueError(f"{row[column]!r} is no number")
-    if not layout.low <= float(cell) <= layout.high:
-        raise ValueError(f"{row[column]} is not on the scale {layout.low:g} to {layout.high:g}")
-    return float(cell)

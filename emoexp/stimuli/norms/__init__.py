@@ -1,0 +1,48 @@
+"""Human norms of valence and arousal: of a package that is installed, or of a user's file.
+
+Norms are ratings by people; nothing is estimated by a formula, and what a source does not have is
+left out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from emoexp.errors import EmoexpError
+from emoexp.stimuli.norms.files import read_file
+from emoexp.stimuli.norms.lexicon import Lexicon, Norms
+from emoexp.stimuli.norms.packages import PACKAGES, read_package
+from emoexp.stimuli.norms.signs import sign_note, sign_table
+
+__all__ = ["PACKAGES", "Lexicon", "Norms", "read_lexicon", "read_norms", "sign_note", "sign_table"]
+
+
+def read_lexicon(source: str | Path) -> Lexicon:
+    """Reads all words of a source of norms.
+
+    Args:
+        source: a name of `PACKAGES`, else the path of a file. A file that is called like a package
+            is read as `./vader`.
+
+    Raises:
+        EmoexpError: the package is not installed or lacks the file; no such file; a layout that is
+            not known; values that are no numbers or off the scale.
+    """
+    if isinstance(source, str) and source in PACKAGES:
+        return read_package(source)
+    if not (path := Path(source)).exists():
+        raise EmoexpError(
+            f"emotions.norms={source} cannot be read: there is no such file, and the norms of"
+            f" packages are {', '.join(PACKAGES)}"
+        )
+    return read_file(path)
+
+
+def read_norms(source: str | Path, emotions: Sequence[str]) -> Norms:
+    """Reads the norms of those of `emotions` that a source has.
+
+    Raises:
+        EmoexpError: as `read_lexicon` and `Lexicon.norms_of`.
+    """
+    return read_lexicon(source).norms_of(emotions)
