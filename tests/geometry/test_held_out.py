@@ -54,7 +54,7 @@ def test_noise_is_at_chance_and_within_the_null() -> None:
         assert np.mean([row[name] for row in layers]) == pytest.approx(chance, abs=0.03)
     for name in ("auc", "top1"):
         inside = [
-            r[f"shuffled_{name}_low"] <= r[name] <= r[f"shuffled_{name}_high"] for r in pd_rows
+            r[f"shuffled_{name}_low"] <= r[name] <= r[f"shuffled_{name}_high"] for r in layers
         ]
         assert np.mean(inside) >= 0.75
 

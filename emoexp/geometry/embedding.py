@@ -1,0 +1,53 @@
+"""A map of the emotion vectors in two dimensions by UMAP (McInnes et al. 2018), which is optional:
+the extra `geometry` brings umap-learn.
+
+UMAP keeps neighbours together. Distances between far groups, and the axes, mean nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from importlib.util import find_spec
+
+import numpy as np
+import pandas as pd
+
+from emoexp.errors import EmoexpError
+
+UMAP = "UMAP"
+NEIGHBOURS = 15
+"""Neighbours of each emotion, as umap-learn has by default; fewer where there are fewer emotions."""
+FEWEST = 5
+"""Fewest emotions from which umap-learn starts without an error."""
+
+
+def why_not(n: int) -> str | None:
+    """Returns why no map of `n` emotions can be drawn, as a note; None if it can."""
+    if find_spec("umap") is None:
+        return "not drawn: UMAP (pip install 'emoexp[geometry]')"
+    if n < FEWEST:
+        return f"not drawn: UMAP of {n} emotions (at least {FEWEST})"
+    return None
+
+
+def umap_coordinates(names: Sequence[str], vectors: np.ndarray, seed: int) -> pd.DataFrame:
+    """Computes the places of the emotions on the map, the same for the same vectors and seed.
+
+    Args:
+        vectors: (emotion, d_model); they are compared by cosine.
+
+    Returns:
+        one row per emotion: emotion, x, y, method.
+
+    Raises:
+        EmoexpError: it cannot be drawn (see `why_not`).
+    """
+    if reason := why_not(len(names)):
+        raise EmoexpError(reason)
+    from umap import UMAP as Reducer
+
+    neighbours = min(NEIGHBOURS, len(names) - 1)
+    reducer = Reducer(metric="cosine", n_neighbors=neighbours, random_state=seed, n_jobs=1)
+    places = reducer.fit_transform(np.asarray(vectors, np.float64))
+    columns = {"emotion": list(names), "x": places[:, 0], "y": places[:, 1]}
+    return pd.DataFrame(columns).assign(method=UMAP)
