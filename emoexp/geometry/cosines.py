@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 
 from emoexp.errors import EmoexpError
 from emoexp.store.artifacts import read_tensors, write_tensors
@@ -60,6 +61,13 @@ def pair_values(matrices: np.ndarray) -> np.ndarray:
     `np.triu_indices`; (..., n, n) -> (..., pair)."""
     first, second = np.triu_indices(matrices.shape[-1], 1)
     return np.asarray(matrices[..., first, second])
+
+
+def cosine_rows(names: tuple[str, ...], matrix: np.ndarray) -> pd.DataFrame:
+    """Returns a cosine matrix as a table: the emotion, then a column for each emotion."""
+    table = pd.DataFrame(matrix, columns=list(names))
+    table.insert(0, "emotion", names)
+    return table
 
 
 def save_cosines(path: Path, cosines: Cosines) -> None:
