@@ -16,7 +16,7 @@ from emoexp.errors import EmoexpError
 
 UMAP = "UMAP"
 NEIGHBOURS = 15
-"""Neighbours of each emotion, as umap-learn has by default; fewer where there are fewer emotions."""
+"""Neighbours of each emotion, as in umap-learn; fewer where there are fewer emotions."""
 FEWEST = 5
 """Fewest emotions from which umap-learn starts without an error."""
 

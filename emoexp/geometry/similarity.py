@@ -19,7 +19,7 @@ from scipy.stats import rankdata
 
 from emoexp.errors import EmoexpError
 from emoexp.geometry.cosines import pair_values
-from emoexp.stats.intervals import central, resample
+from emoexp.stats.intervals import LEVEL, central, resample
 from emoexp.stimuli.norms import Norms
 
 FEWEST_COMMON = 6
@@ -125,18 +125,31 @@ def _weighted_pearson(x: np.ndarray, y: np.ndarray, weights: np.ndarray) -> np.n
     return np.where(size > 0, (x * y) @ share / np.where(size > 0, size, 1), np.nan)
 
 
-def layer_similarity(matrices: np.ndarray, layers: Sequence[int]) -> pd.DataFrame:
+def layer_similarity(
+    matrices: np.ndarray, layers: Sequence[int], shuffled: Sequence[np.ndarray] | None = None
+) -> pd.DataFrame:
     """Compares every layer of a run with every other.
+
+    Layers read the same stories, so vectors of labels that carry nothing are alike at near layers
+    too: that is the null here, and permuted names are not.
 
     Args:
         matrices: cosines; (layer, emotion, emotion).
+        shuffled: those of vectors from shuffled labels, for each layer (draw, emotion, emotion),
+            the same shuffles at each.
 
     Returns:
-        one row per ordered pair of layers: layer_a, layer_b, rho.
+        one row per ordered pair of layers: layer_a, layer_b, rho, and the range of rho of shuffled
+        labels (shuffled_low, shuffled_high; NaN without draws).
     """
     rho = np.clip(correlate(matrices, matrices), -1, 1)
     first, second = np.meshgrid(layers, layers, indexing="ij")
-    return pd.DataFrame({"layer_a": first.ravel(), "layer_b": second.ravel(), "rho": rho.ravel()})
+    table = pd.DataFrame({"layer_a": first.ravel(), "layer_b": second.ravel(), "rho": rho.ravel()})
+    ends = np.full((2, rho.size), np.nan)
+    if shuffled is not None:
+        drawn = np.array([correlate(draw, draw) for draw in np.stack(shuffled, 1)])
+        ends = np.quantile(drawn, [(1 - LEVEL) / 2, (1 + LEVEL) / 2], axis=0).reshape(2, -1)
+    return table.assign(shuffled_low=ends[0], shuffled_high=ends[1])
 
 
 def norm_similarity(
