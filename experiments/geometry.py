@@ -1,5 +1,6 @@
 """How are the emotion vectors arranged? Principal components, the axes of valence and arousal,
-nearest and most opposed pairs, by layer (paper, "The geometry of the emotion vectors").
+nearest and most opposed pairs, clusters, similarity of layers and accuracy on held-out stories, by
+layer (paper, "The geometry of the emotion vectors").
 
 No criterion of the paper: the tables stand beside those of gemotions (components by layer) and of
 the reproduction on Llama-3.2-1B (sanity pairs). Intervals are over stories or, for correlations
@@ -16,16 +17,24 @@ from pathlib import Path
 import numpy as np
 
 from emoexp.errors import require
+from emoexp.geometry.arrangement import (
+    Space,
+    arrangement_metrics,
+    arrangement_notes,
+    arrangement_tables,
+)
 from emoexp.geometry.axes import rated_axes
-from emoexp.geometry.cosines import FILE, Cosines, save_cosines
+from emoexp.geometry.cosines import FILE
+from emoexp.geometry.embedding import umap_notes, with_umap, without_umap
 from emoexp.geometry.findings import metrics, notes
-from emoexp.geometry.layer import FEWEST_EMOTIONS, LayerGeometry, layer_geometry
+from emoexp.geometry.held_out import held_out, held_out_tables
+from emoexp.geometry.layer import LayerGeometry, chosen_layers, layer_geometry
 from emoexp.geometry.tables import joined, layer_tables
 from emoexp.store.progress import track
 from emoexp.study.experiment import Bootstrap, Tables, Validation
 from emoexp.study.result import Result
 from emoexp.study.study import Study
-from emoexp.vectors.extraction import load_groups
+from emoexp.vectors.extraction import StoryGroups, load_groups
 from emoexp.vectors.vectors import NEUTRAL_VARIANCE, components_at
 
 
@@ -37,11 +46,15 @@ class Geometry(Validation):
         layers: blocks whose vectors are compared, the run's own added; null is every block.
         pairs: how many of the nearest and of the most opposed pairs are listed.
         resamples: of the stories, for intervals of cosines.
+        splits: random halves of the stories, for held-out accuracy.
+        umap: whether the emotions are mapped by UMAP too (the extra `geometry`).
     """
 
     layers: list[int] | None = None
     pairs: int = 10
     resamples: int = 200
+    splits: int = 10
+    umap: bool = True
 
     def __post_init__(self) -> None:
         once = self.layers is None or 0 < len(self.layers) == len(set(self.layers))
@@ -50,68 +63,55 @@ class Geometry(Validation):
         require(self.pairs >= 1, f"experiment.pairs={self.pairs} is too few: at least 1")
         few = f"experiment.resamples={self.resamples} is too few: at least 100 for an interval"
         require(self.resamples >= 100, few)
+        require(self.splits >= 1, f"experiment.splits={self.splits} is too few: at least 1")
 
     def measure(self, study: Study) -> Tables:
-        check(study)
-        names, scale = study.emotions, study.config.scale
-        axes = rated_axes(study.config.emotions.norms, names, study.stimuli.valence)
-        layers, _ = self.layers_of(study), study.means  # the stories have their own progress
-        tables, matrices = [], []
+        one = "vectors=... holds one layer and no stories, and a geometry needs both: leave it out"
+        require(study.config.vectors is None, one)
+        scale, seed, norms = study.config.scale, study.config.seed, study.config.emotions.norms
+        axes = rated_axes(norms, study.emotions, study.stimuli.valence)
+        layers = chosen_layers(self.layers, study.layer, study.model.n_layers)
+        draws, permutations = scale.bootstrap_draws, scale.permutations
+        means = study.means  # the stories have their own progress
+        space, tables, told = Space(study.emotions, study.layer), [], []
         for layer in track(layers, "geometry, by layer"):
-            here = self.at(study, layer)
-            matrices.append(here.cosines)
-            tables.append(
-                layer_tables(
-                    here,
-                    axes,
-                    of_run=layer == study.layer,
-                    pairs=self.pairs,
-                    draws=scale.bootstrap_draws,
-                    permutations=scale.permutations,
-                    seed=study.config.seed,
-                )
-            )
-        save(study, layers, np.stack(matrices))
-        return joined(tables)
+            groups = load_groups(means, study.artifacts, layer)
+            components = components_at(means, layer, NEUTRAL_VARIANCE)
+            here = self.at(study, layer, groups, components)
+            space.add(here)
+            of_run = layer == study.layer
+            tables.append(layer_tables(here, axes, of_run, self.pairs, draws, permutations, seed))
+            repeats = (self.splits, scale.shuffled_draws, draws)
+            told.append(held_out(groups, components, *repeats, seed))
+        file = Path(study.config.run_dir) / FILE
+        space.save(file, study.model.n_layers, study.config.model.name, means.identity)
+        found = joined(tables) | held_out_tables(told)
+        found |= arrangement_tables(
+            space, study.valence, study.stimuli.clusters, norms, permutations, seed
+        )
+        if self.umap:
+            found["coordinates"] = with_umap(found["coordinates"], study.vectors.directions, seed)
+        return found
 
     def judge(self, tables: Tables, bootstrap: Bootstrap) -> Result:
-        return Result(metrics=metrics(tables), notes=notes(tables))
+        places = tables["coordinates"]
+        own = {**tables, "coordinates": without_umap(places)}
+        drawn = umap_notes(places) if self.umap else []
+        return Result(
+            metrics=metrics(own) | arrangement_metrics(tables),
+            notes=[*notes(own), *arrangement_notes(tables), *drawn],
+        )
 
-    def layers_of(self, study: Study) -> list[int]:
-        """Returns the layers to compare, ascending, with the run's own among them."""
-        n = study.model.n_layers
-        asked = range(n) if self.layers is None else self.layers
-        wrong = [k for k in asked if not 0 <= k < n]
-        blocks = f"the model has {n} blocks, 0 to {n - 1}"
-        require(not wrong, f"experiment.layers={self.layers}: {wrong} out of range; {blocks}")
-        return sorted({*asked, study.layer})
-
-    def at(self, study: Study, layer: int) -> LayerGeometry:
+    def at(
+        self, study: Study, layer: int, groups: StoryGroups, components: np.ndarray
+    ) -> LayerGeometry:
         """Fits the vectors of a layer, and draws their controls, alike at every layer."""
         return layer_geometry(
             study.vectors if layer == study.layer else study.vectors_at(layer),
             study.model.n_layers,
-            load_groups(study.means, study.artifacts, layer),
-            components_at(study.means, layer, NEUTRAL_VARIANCE),
+            groups,
+            components,
             np.random.default_rng(study.config.seed),
             study.shuffle_rng(),
             (self.resamples, study.config.scale.shuffled_draws),
         )
-
-
-def check(study: Study) -> None:
-    """Raises EmoexpError where the study can have no geometry."""
-    one = "vectors=... holds one layer and no stories, and a geometry needs both: leave it out"
-    require(study.config.vectors is None, one)
-    few = f"a geometry needs at least {FEWEST_EMOTIONS} emotions, not {len(study.emotions)}"
-    require(len(study.emotions) >= FEWEST_EMOTIONS, f"{few}: choose more with emotions=...")
-
-
-def save(study: Study, layers: list[int], matrices: np.ndarray) -> None:
-    """Writes the cosines of all layers beside the tables."""
-    kept = ("model", "corpus", "stories")
-    identity = {name: study.means.identity[name] for name in kept}
-    identity["neutral_variance"] = NEUTRAL_VARIANCE
-    n, name = study.model.n_layers, study.config.model.name
-    found = Cosines(study.emotions, tuple(layers), matrices, n, name, identity)
-    save_cosines(Path(study.config.run_dir) / FILE, found)

@@ -1,6 +1,8 @@
-"""The map of how similar the geometries of two models, or of the layers of one, are."""
+"""The map of how similar the layers of two runs are."""
 
 from __future__ import annotations
+
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -8,6 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from emoexp.figures.style import (
+    CONTROL,
     DIVERGING,
     LIGHT,
     MEDIUM,
@@ -19,57 +22,52 @@ from emoexp.figures.style import (
 )
 
 MOST_TICKS = 12
+"""Layers that an axis names, at most."""
 
 
 def similarity_map(table: pd.DataFrame, title: str) -> Figure:
-    """Draws Spearman's rho of every pair of layers, and marks the best pair and the same depths.
+    """Draws Spearman's rho of every layer of one run with every layer of another, and marks the
+    best pair and the same relative depths.
 
     Args:
-        table: layer_a, layer_b, rho; of two runs also run_a, run_b, depth_a, depth_b, same_depth
-            (emoexp/geometry/between.py), without which it is of the layers of one run.
+        table: run_a, layer_a, depth_a, run_b, layer_b, depth_b, rho, same_depth
+            (emoexp/geometry/between.py), of one pair of runs.
     """
     square = table.pivot(index="layer_a", columns="layer_b", values="rho")
     values = square.to_numpy(dtype=float)
     figure = new_figure(7.2, 6.2)
     axes = figure.add_subplot()
-    lowest = values.min()
-    colours = {"cmap": SEQUENTIAL, "vmin": np.floor(lowest * 10) / 10, "vmax": 1}
-    if lowest < 0:
+    colours = {"cmap": SEQUENTIAL, "vmin": np.floor(values.min() * 10) / 10, "vmax": 1}
+    if values.min() < 0:
         colours = {"cmap": DIVERGING, "vmin": -1, "vmax": 1}
     image = axes.imshow(values, origin="lower", aspect="auto", **colours)
     figure.colorbar(image, ax=axes, label="Spearman's rho over pairs of emotions")
-    two_runs = "run_a" in table
-    if two_runs:
-        _mark(axes, table, values)
-    for x, ticks in (("a", axes.set_yticks), ("b", axes.set_xticks)):
-        layers = square.index if x == "a" else square.columns
-        _ticks(ticks, layers, table, x)
-    axes.set_ylabel(f"layer of {table['run_a'].iloc[0]}" if two_runs else "layer")
-    axes.set_xlabel(f"layer of {table['run_b'].iloc[0]}" if two_runs else "layer")
+    _mark(axes, table, square)
+    for x, axis in (("a", axes.yaxis), ("b", axes.xaxis)):
+        axis.set_ticks(*_ticks(table, x), fontsize=SMALL)
+        axis.set_label_text(f"layer of {table[f'run_{x}'].iloc[0]} (share of its depth)")
+    axes.tick_params(axis="x", rotation=90)
     axes.set_title(title, fontsize=TITLE)
     return figure
 
 
-def _ticks(set_ticks: object, layers: pd.Index, table: pd.DataFrame, x: str) -> None:
-    """Names some layers on an axis, each with its relative depth where the table has it."""
-    places = np.unique(np.linspace(0, len(layers) - 1, MOST_TICKS).round().astype(int))
-    names = [str(layers[i]) for i in places]
-    if f"depth_{x}" in table:
-        depth = table.groupby(f"layer_{x}")[f"depth_{x}"].first()
-        names = [f"{layers[i]} ({depth[layers[i]]:.0%})" for i in places]
-    rotation = 90 if x == "b" and f"depth_{x}" in table else 0
-    set_ticks(places, names, fontsize=SMALL, rotation=rotation)  # type: ignore[operator]
+def _ticks(table: pd.DataFrame, x: str) -> tuple[list[int], list[str]]:
+    """Returns the places and names of some layers of an axis, with their relative depths."""
+    depth = table.groupby(f"layer_{x}")[f"depth_{x}"].first()
+    places = np.unique(np.linspace(0, len(depth) - 1, MOST_TICKS).round().astype(int))
+    return list(places), [f"{depth.index[i]} ({depth.iloc[i]:.0%})" for i in places]
 
 
-def _mark(axes: Axes, table: pd.DataFrame, values: np.ndarray) -> None:
+def _mark(axes: Axes, table: pd.DataFrame, square: pd.DataFrame) -> None:
     """Marks the best pair, and the pairs of layers at the same relative depth."""
-    at = {
-        x: {layer: i for i, layer in enumerate(sorted(table[f"layer_{x}"].unique()))} for x in "ab"
-    }
-    same = table[table["same_depth"]]
-    x, y = same["layer_b"].map(at["b"]), same["layer_a"].map(at["a"])
+    same = table[table["same_depth"].astype(bool)]
+    x, y = (
+        np.searchsorted(layers, same[name])
+        for layers, name in ((square.columns, "layer_b"), (square.index, "layer_a"))
+    )
     axes.scatter(x, y, s=9, color=LIGHT, edgecolors="none", label="same relative depth")
+    values = square.to_numpy(dtype=float)
     row, column = np.unravel_index(int(values.argmax()), values.shape)
-    label = f"best: {values[row, column]:.2f}"
-    axes.scatter(column, row, marker="s", s=60, facecolors="none", edgecolors=PROPOSED, label=label)
-    axes.legend(fontsize=MEDIUM, loc="upper left", facecolor="#888888", labelcolor=LIGHT)
+    best: dict[str, Any] = {"marker": "s", "s": 60, "facecolors": "none", "edgecolors": PROPOSED}
+    axes.scatter(column, row, label=f"best: {values[row, column]:.2f}", **best)
+    axes.legend(fontsize=MEDIUM, loc="upper left", facecolor=CONTROL, labelcolor=LIGHT)

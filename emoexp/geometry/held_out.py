@@ -252,7 +252,6 @@ class HeldOut(NamedTuple):
 def held_out(
     groups: StoryGroups,
     components: np.ndarray,
-    *,
     splits: int,
     shuffles: int,
     draws: int,

@@ -23,7 +23,6 @@ Frames = dict[str, pd.DataFrame]
 def layer_tables(
     geometry: LayerGeometry,
     axes: Sequence[Axis],
-    *,
     of_run: bool,
     pairs: int,
     draws: int,

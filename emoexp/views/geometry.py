@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import pandas as pd
 
@@ -92,6 +93,69 @@ def pairs(kind: str) -> Callable[[SavedRun], pd.DataFrame]:
     return layout
 
 
+def held_out(run: SavedRun) -> pd.DataFrame:
+    """Lays out the accuracy on held-out stories by layer, with its nulls."""
+    t = run.table("held_out_by_layer")
+    shown: dict[str, Any] = {"layer": t["layer"]}
+    for name, title in (("auc", "AUC"), ("top1", "top 1")):
+        shown |= {
+            title: numbers(t[name], ".3f"),
+            f"{title}, 95 %": ranges(t[f"{name}_low"], t[f"{name}_high"], ".3f"),
+            f"{title}, shuffled labels": ranges(
+                t[f"shuffled_{name}_low"], t[f"shuffled_{name}_high"], ".3f"
+            ),
+        }
+    return pd.DataFrame(shown | {"top 5": numbers(t["top5"], ".3f")})
+
+
+def clusters(run: SavedRun) -> pd.DataFrame:
+    """Lays out the emotions of each cluster of the hierarchy, at the run's layer."""
+    t = run.table("clusters").sort_values("leaf")
+    rows = [
+        {
+            "cluster": cluster,
+            "emotions": ", ".join(part["emotion"]),
+            "k-means (10)": ", ".join(map(str, sorted(part["kmeans_10"].unique()))),
+            "the pack's": ", ".join(filter(None, dict.fromkeys(part["pack_cluster"]))),
+        }
+        for cluster, part in t.groupby("hierarchical")
+    ]
+    return pd.DataFrame(rows)
+
+
+def cluster_agreement(run: SavedRun) -> pd.DataFrame:
+    """Lays out the agreement with the pack's clusters at the run's layer."""
+    t = _here(run, "cluster_agreement")
+    shown: dict[str, Any] = {key: t[key] for key in ("method", "k", "n")}
+    shown["silhouette"] = numbers(t["silhouette"], ".2f")
+    for name in ("ari", "nmi"):
+        shown |= {
+            name.upper(): numbers(t[name], ".2f"),
+            f"{name.upper()}, permuted": ranges(t[f"{name}_low"], t[f"{name}_high"]),
+            f"{name.upper()}, shuffled labels": ranges(
+                t[f"shuffled_{name}_low"], t[f"shuffled_{name}_high"]
+            ),
+            f"{name.upper()}, p": numbers(t[f"{name}_p"], ".2g"),
+        }
+    return pd.DataFrame(shown)
+
+
+def norm_similarity(run: SavedRun) -> pd.DataFrame:
+    """Lays out the similarity with people's ratings by layer."""
+    t = run.table("norm_similarity")
+    return pd.DataFrame(
+        {
+            "layer": t["layer"],
+            "rho": numbers(t["rho"], ".2f"),
+            "95 %": ranges(t["low"], t["high"]),
+            "permuted names": ranges(t["null_low"], t["null_high"]),
+            "p": numbers(t["p"], ".2g"),
+            "n": t["n"],
+            "source": t["source"],
+        }
+    )
+
+
 def _here(run: SavedRun, name: str) -> pd.DataFrame:
     """Reads the rows of a table that are of the run's own layer."""
     t = run.table(name)
@@ -105,5 +169,9 @@ FORMATS: dict[str, tuple[str, Callable[[SavedRun], pd.DataFrame]]] = {
     "sanity pairs": ("sanity_pairs", sanity_pairs),
     "nearest pairs": ("pairs", pairs("nearest")),
     "most opposed pairs": ("pairs", pairs("opposed")),
+    "held-out stories": ("held_out_by_layer", held_out),
+    "clusters of the hierarchy": ("clusters", clusters),
+    "agreement with the pack's clusters": ("cluster_agreement", cluster_agreement),
+    "similarity with people's ratings": ("norm_similarity", norm_similarity),
 }
 """By title: the table that must be there, and its layout."""

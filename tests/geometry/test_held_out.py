@@ -33,7 +33,7 @@ def planted(
 
 
 def found(groups: StoryGroups, seed: int = 0) -> HeldOut:
-    return held_out(groups, NOTHING, splits=4, shuffles=40, draws=100, seed=seed)
+    return held_out(groups, NOTHING, 4, 40, 100, seed)
 
 
 def test_separated_emotions_are_told() -> None:
