@@ -19,7 +19,7 @@ from emoexp.errors import require
 from emoexp.geometry.axes import rated_axes
 from emoexp.geometry.cosines import FILE, Cosines, save_cosines
 from emoexp.geometry.findings import metrics, notes
-from emoexp.geometry.layer import FEWEST_EMOTIONS, LayerGeometry, layer_geometry
+from emoexp.geometry.layer import LayerGeometry, layer_geometry
 from emoexp.geometry.tables import joined, layer_tables
 from emoexp.store.progress import track
 from emoexp.study.experiment import Bootstrap, Tables, Validation
@@ -52,9 +52,10 @@ class Geometry(Validation):
         require(self.resamples >= 100, few)
 
     def measure(self, study: Study) -> Tables:
-        check(study)
-        names, scale = study.emotions, study.config.scale
-        axes = rated_axes(study.config.emotions.norms, names, study.stimuli.valence)
+        one = "vectors=... holds one layer and no stories, and a geometry needs both: leave it out"
+        require(study.config.vectors is None, one)
+        scale, norms = study.config.scale, study.config.emotions.norms
+        axes = rated_axes(norms, study.emotions, study.stimuli.valence)
         layers, _ = self.layers_of(study), study.means  # the stories have their own progress
         tables, matrices = [], []
         for layer in track(layers, "geometry, by layer"):
@@ -97,14 +98,6 @@ class Geometry(Validation):
             study.shuffle_rng(),
             (self.resamples, study.config.scale.shuffled_draws),
         )
-
-
-def check(study: Study) -> None:
-    """Raises EmoexpError where the study can have no geometry."""
-    one = "vectors=... holds one layer and no stories, and a geometry needs both: leave it out"
-    require(study.config.vectors is None, one)
-    few = f"a geometry needs at least {FEWEST_EMOTIONS} emotions, not {len(study.emotions)}"
-    require(len(study.emotions) >= FEWEST_EMOTIONS, f"{few}: choose more with emotions=...")
 
 
 def save(study: Study, layers: list[int], matrices: np.ndarray) -> None:
