@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+import numpy as np
 import pandas as pd
 
 from emoexp.geometry.axes import AROUSAL, FEWEST, SIGNS, VALENCE
@@ -126,12 +127,19 @@ def sanity_notes(tables: Mapping[str, pd.DataFrame]) -> list[str]:
     names, layers = list(tables["coordinates"]["emotion"]), len(tables["layers"])
     measured = measured_pairs(names)
     if measured:
-        holds = table.groupby(["a", "b"])["holds"].sum()
-        counts = ", ".join(f"{pair} {holds[pair.a, pair.b]}" for pair in measured)
-        found.append(f"sanity pairs, at how many of {layers} layers each holds: {counts}")
+        sided = np.where(table["expected"] > 0, table["low"], -table["high"]) > 0
+        held = table.assign(sided=sided).groupby(["a", "b"])[["holds", "sided"]].sum()
+        counts = ", ".join(
+            f"{pair} {held['holds'][pair.a, pair.b]} ({held['sided'][pair.a, pair.b]})"
+            for pair in measured
+        )
+        found.append(
+            f"sanity pairs, at how many of {layers} layers each holds (and at how many its interval"
+            f" over stories lies on the expected side of 0): {counts}"
+        )
     if lacking := [str(pair) for pair in SANITY_PAIRS if pair not in measured]:
         found.append(
-            f"sanity pairs not measured, since an emotion of theirs is not among the"
+            "sanity pairs not measured, since an emotion of theirs is not among the"
             f" {len(names)} of this run: {', '.join(lacking)}"
         )
     return found

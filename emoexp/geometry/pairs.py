@@ -3,6 +3,10 @@
 Intervals are over stories (see `story_interval`). Those of the nearest and the most opposed pairs
 are of the pair as such: that it was chosen for its cosine is paid for by the null, which is the
 pair of the same rank in each set of vectors of shuffled labels.
+
+Vectors of shuffled labels are mixtures of stories of all emotions. Where stories differ along few
+dimensions, the mixtures lie in them too, and their cosines spread widely: the null is then hard to
+pass, and a pair that does not hold may still have an interval on the expected side of 0.
 """
 
 from __future__ import annotations
