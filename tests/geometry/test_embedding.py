@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from emoexp.errors import EmoexpError
 from emoexp.geometry import embedding
-from emoexp.geometry.embedding import umap_coordinates, why_not
+from emoexp.geometry.embedding import umap_coordinates, umap_notes, why_not, with_umap, without_umap
 
 NAMES = [f"e{i}" for i in range(20)]
 
@@ -38,3 +39,22 @@ def test_groups_stay_together_and_the_seed_decides() -> None:
     assert (nearest == group).all()
     assert table.equals(umap_coordinates(NAMES, vectors, 0))
     assert not table.equals(umap_coordinates(NAMES, vectors, 1))
+
+
+def test_a_table_of_coordinates_gets_the_map_below_or_a_note() -> None:
+    columns = {"emotion": NAMES, "x": 0.5, "y": 0.5, "method": "PCA", "valence": 1.0}
+    table = pd.DataFrame(columns)
+    places = pd.DataFrame({"emotion": NAMES, "x": range(20), "y": 7.0, "method": "UMAP"})
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(embedding, "why_not", lambda n: None)
+        patch.setattr(embedding, "umap_coordinates", lambda *_: places)
+        both = with_umap(table, np.zeros((20, 3)), 0)
+        patch.setattr(embedding, "why_not", lambda n: embedding.MISSING)
+        assert with_umap(table, np.zeros((20, 3)), 0) is table
+    assert both["method"].tolist() == ["PCA"] * 20 + ["UMAP"] * 20
+    assert both["x"].tolist()[20:] == list(range(20))
+    assert both["valence"].tolist() == [1.0] * 40
+    assert without_umap(both).equals(table)
+    assert umap_notes(both) == []
+    assert umap_notes(table) == ["not drawn: UMAP (pip install 'emoexp[geometry]')"]
+    assert umap_notes(table[:3]) == ["not drawn: UMAP of 3 emotions (at least 5)"]
