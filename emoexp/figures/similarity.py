@@ -42,7 +42,7 @@ def similarity_map(table: pd.DataFrame, title: str) -> Figure:
         colours = {"cmap": DIVERGING, "vmin": -1, "vmax": 1}
     image = axes.imshow(values, origin="lower", aspect="auto", **colours)
     figure.colorbar(image, ax=axes, label="Spearman's rho over pairs of emotions")
-    _mark(axes, table, square)
+    _mark(figure, axes, table, square)
     for x, axis in (("a", axes.yaxis), ("b", axes.xaxis)):
         axis.set_ticks(*_ticks(table, x), fontsize=SMALL)
         axis.set_label_text(f"layer of {table[f'run_{x}'].iloc[0]} (share of its depth)")
@@ -58,7 +58,7 @@ def _ticks(table: pd.DataFrame, x: str) -> tuple[list[int], list[str]]:
     return list(places), [f"{depth.index[i]} ({depth.iloc[i]:.0%})" for i in places]
 
 
-def _mark(axes: Axes, table: pd.DataFrame, square: pd.DataFrame) -> None:
+def _mark(figure: Figure, axes: Axes, table: pd.DataFrame, square: pd.DataFrame) -> None:
     """Marks the best pair, and the pairs of layers at the same relative depth."""
     same = table[table["same_depth"].astype(bool)]
     x, y = (
@@ -70,4 +70,5 @@ def _mark(axes: Axes, table: pd.DataFrame, square: pd.DataFrame) -> None:
     row, column = np.unravel_index(int(values.argmax()), values.shape)
     best: dict[str, Any] = {"marker": "s", "s": 60, "facecolors": "none", "edgecolors": PROPOSED}
     axes.scatter(column, row, label=f"best: {values[row, column]:.2f}", **best)
-    axes.legend(fontsize=MEDIUM, loc="upper left", facecolor=CONTROL, labelcolor=LIGHT)
+    place: dict[str, Any] = {"loc": "outside lower center", "ncols": 2, "fontsize": MEDIUM}
+    figure.legend(facecolor=CONTROL, labelcolor=LIGHT, **place)

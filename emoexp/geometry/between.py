@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 
-from emoexp.config import TWO_THIRDS
+from emoexp.config import resolve_layer
 from emoexp.errors import EmoexpError
 from emoexp.geometry.cosines import Cosines
 from emoexp.geometry.similarity import (
@@ -68,6 +68,11 @@ def same_depth(first: np.ndarray, second: np.ndarray) -> tuple[np.ndarray, np.nd
     return np.arange(len(first)), np.abs(first[:, None] - second).argmin(1)
 
 
+def two_thirds(run: Cosines) -> int:
+    """Returns the place of the run's layer nearest to the one that `layer=auto` names."""
+    return int(np.abs(np.array(run.layers) - resolve_layer("auto", run.n_layers)).argmin())
+
+
 def compare(first: Cosines, second: Cosines, *, draws: int, seed: int) -> Similarity:
     """Compares every layer of one run with every layer of the other, over their common emotions.
 
@@ -86,7 +91,7 @@ def compare(first: Cosines, second: Cosines, *, draws: int, seed: int) -> Simila
     rho, null = correlate(a, b), permuted(a, b, draws, seed)
     here, there = same_depth(first.depths(), second.depths())
     best = np.unravel_index(int(rho.argmax()), rho.shape)
-    fixed = tuple(int(np.abs(c.depths() - TWO_THIRDS).argmin()) for c in (first, second))
+    fixed = (two_thirds(first), two_thirds(second))
     places_a, places_b = [best[0], fixed[0], *here], [best[1], fixed[1], *there]
     drawn = bootstrapped(a[places_a], b[places_b], draws, seed)
     rows = [
