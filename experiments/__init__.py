@@ -5,6 +5,7 @@ from emoexp.study.experiment import Experiment
 from .blackmail import Blackmail
 from .correlation import Correlation
 from .drift import Drift
+from .geometry import Geometry
 from .implicit import Implicit
 from .logit_lens import LogitLens
 from .numeric import Numeric
@@ -26,6 +27,7 @@ EXPERIMENTS: dict[str, type[Experiment]] = {
     "steering": SteeredPreference,
     "steering_map": SteeringMap,
     "reliability": Reliability,
+    "geometry": Geometry,
     "self_report": SelfReport,
     "drift": Drift,
     "blackmail": Blackmail,

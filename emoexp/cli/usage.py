@@ -19,6 +19,7 @@ it does?
   python -m emoexp --multirun 'layer=range(10,30)' launcher=slurm              run a sweep
   python -m emoexp experiment=steering --cfg job               print every setting, run nothing
   python -m emoexp.report DIR...                               report runs and sweeps
+  python -m emoexp.compare RUN RUN...                          similarity of emotion spaces
   python -m emoexp.cli.status DIR...                           show the state of a sweep
   python -m emoexp.stimuli --help                              check and import packs
   python -m emoexp.cli.wandb_dashboard --help                  build a W&B workspace

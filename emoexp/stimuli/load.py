@@ -108,10 +108,11 @@ def _parts(reader: Reader, absent: Sequence[str]) -> dict[str, Any]:
         if not (reader.folder / name).exists() and name.split(".")[0] not in absent
     ]:
         reader.fault(f"lacks {', '.join(missing)}")
-    emotions, valence = reader.emotions()
+    emotions, valence, clusters = reader.emotions()
     return {
         "emotions": emotions,
         "valence": valence,
+        "clusters": clusters,
         "activities": reader.activities(),
         "scenarios": reader.scenarios(emotions),
         "numeric": reader.numeric(emotions, absent),

@@ -4,7 +4,8 @@ Every file is checked before an experiment runs (emoexp/stimuli/load.py).
 
 pack.json        name, author, language, templates (preference, feeling, and for generation story,
                  dialogue), opposite_pairs, exemplars
-emotions.csv     emotion,valence (empty where it is not known), and any further columns
+emotions.csv     emotion,valence (empty where it is not known); perhaps cluster, and any further
+                 columns
 activities.csv   category,steered,text
 scenarios.csv    emotion,text
 numeric.json     [{key, template with {X}, values, signs: {emotion: +1 | -1}}]; a pack
@@ -104,6 +105,7 @@ class Stimuli:
     Attributes:
         sha256: over all of its files (`FILES` and `OPTIONAL`).
         valence: lacks the emotions whose valence is not known.
+        clusters: the cluster of each emotion; lacks those that have none.
         absent: parts that the pack declares absent ("numeric", "blackmail"); what needs them is not
             measured.
         blackmail: None where the pack has none.
@@ -127,6 +129,7 @@ class Stimuli:
     scenarios: tuple[Scenario, ...]
     numeric: tuple[NumericTemplate, ...]
     topics: tuple[str, ...]
+    clusters: dict[str, str] = field(default_factory=dict)
     absent: tuple[str, ...] = ()
     blackmail: BlackmailScenario | None = None
     self_report: SelfReportOpenings | None = None

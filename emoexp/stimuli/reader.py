@@ -298,13 +298,17 @@ class Reader:
             if name in DELIMITED and not re.search(r"^<[^<>\n]+>$", templates[name], re.MULTILINE):
                 self.fault(f"pack.json: template {name!r} has no line <...> to tell texts apart by")
 
-    def emotions(self) -> tuple[tuple[str, ...], dict[str, float]]:
-        """Reads emotions.csv: all names, and the valence of those whose valence is known."""
+    def emotions(self) -> tuple[tuple[str, ...], dict[str, float], dict[str, str]]:
+        """Reads emotions.csv: all names, the valence of those whose valence is known, and the
+        cluster of those that have one (a file need not have the column)."""
         names: list[str] = []
         valence: dict[str, float] = {}
+        clusters: dict[str, str] = {}
         columns = ("emotion", "valence")
         for where, row in self.table("emotions.csv", columns, may_be_empty=("valence",)):
             names.append(row["emotion"])
+            if cluster := row.get("cluster", "").strip():
+                clusters[row["emotion"]] = cluster
             if row["valence"].strip():
                 try:
                     valence[row["emotion"]] = float(row["valence"])
@@ -315,7 +319,7 @@ class Reader:
         self.twice(names, "emotions.csv: ")
         if names and len(names) < 3:
             self.fault(f"{len(names)} emotion(s), must be at least 3")
-        return tuple(names), valence
+        return tuple(names), valence, clusters
 
     def activities(self) -> tuple[Activity, ...]:
         """Reads activities.csv."""

@@ -65,6 +65,7 @@ NOT_HASHED = tuple(
     f"emoexp/{name}"
     for name in (
         "report/",
+        "compare/",
         "views/",
         "figures/",
         "cli/sweep.py",

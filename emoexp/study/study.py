@@ -179,17 +179,23 @@ class Study:
         vectors.save(Path(self.config.run_dir) / "vectors.safetensors")
         return vectors
 
+    def shuffle_rng(self) -> np.random.Generator:
+        """Returns a new generator of the shuffled labels, the same for every layer."""
+        from emoexp.vectors.controls import direction_rng
+
+        return direction_rng(self.config.seed, self.layer, self.model.identity, SHUFFLES)
+
     def shuffled_at(self, layer: int) -> np.ndarray:
         """Returns vectors of shuffled labels at any layer, with the same shuffles at each; (draw,
         emotion, d_model)."""
-        from emoexp.vectors.controls import direction_rng, shuffled_directions
+        from emoexp.vectors.controls import shuffled_directions
         from emoexp.vectors.extraction import load_groups
         from emoexp.vectors.vectors import NEUTRAL_VARIANCE, components_at
 
-        rng = direction_rng(self.config.seed, self.layer, self.model.identity, SHUFFLES)
         groups = load_groups(self.means, self.artifacts, layer)
         components = components_at(self.means, layer, NEUTRAL_VARIANCE)
-        return shuffled_directions(groups, components, self.config.scale.shuffled_draws, rng)
+        draws = self.config.scale.shuffled_draws
+        return shuffled_directions(groups, components, draws, self.shuffle_rng())
 
     def shuffled_by_layer(self, layers: Sequence[int]) -> list[np.ndarray] | None:
         """Returns vectors of shuffled labels at several layers, the same shuffles at each."""

@@ -26,8 +26,8 @@ LEAST_GROUPS = 4
 curve."""
 
 
-def check_groups(groups: StoryGroups) -> None:
-    """Checks that the groups suffice for split halves.
+def check_groups(groups: StoryGroups, what: str = "reliability") -> None:
+    """Checks that the groups suffice for split halves; `what` they are for is in the message.
 
     Raises:
         EmoexpError: an emotion has fewer than four groups of stories, or there are fewer than three
@@ -37,12 +37,12 @@ def check_groups(groups: StoryGroups) -> None:
     if (least := int(filled.min())) < LEAST_GROUPS:
         raise EmoexpError(
             f"{groups.emotions[int(filled.argmin())]!r} has {least} group(s) of stories longer than"
-            f" the skip: reliability needs at least {LEAST_GROUPS}; give more stories, or raise"
+            f" the skip: {what} needs at least {LEAST_GROUPS}; give more stories, or raise"
             " scale.stories_per_emotion"
         )
     if len(filled) < 3:
         raise EmoexpError(
-            f"reliability needs at least 3 emotions, to tell one from the others, not {len(filled)}"
+            f"{what} needs at least 3 emotions, to tell one from the others, not {len(filled)}"
         )
 
 

@@ -12,6 +12,7 @@ from rich.table import Table
 
 from emoexp.stats.criteria import COUNTS, CRITERIA, Verdict
 from emoexp.store.record import RunRecord, SavedRun
+from emoexp.views import geometry
 from emoexp.views.formats import FORMATS
 
 WIDTH = 150
@@ -116,7 +117,7 @@ def headline(record: RunRecord) -> str:
 def tables_of(run: SavedRun) -> list[tuple[str, pd.DataFrame]]:
     """Returns the tables that the terminal shows, formatted, by their titles."""
     found = []
-    for title, (name, layout) in FORMATS.items():
+    for title, (name, layout) in (FORMATS | geometry.FORMATS).items():
         if name in run.names and (run.record.experiment, name) not in HIDDEN:
             found.append((title, layout(run)))
     return found

@@ -1,0 +1,3 @@
+from emoexp.compare import main
+
+main()

@@ -1,0 +1,1 @@
+"""Geometry of the emotion vectors: cosines, principal components, axes, pairs."""

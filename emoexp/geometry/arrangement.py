@@ -1,0 +1,182 @@
+"""How the emotions are arranged, over all layers: clusters, similarity of layers, similarity with
+people's ratings, and what of these and of held-out stories is said in words."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from emoexp.geometry.clusters import cluster_agreement, cluster_notes, cluster_table
+from emoexp.geometry.cosines import Cosines, save_cosines
+from emoexp.geometry.layer import LayerGeometry
+from emoexp.geometry.similarity import FEWEST_COMMON, layer_similarity, norm_similarity
+from emoexp.stimuli.norms import read_norms
+from emoexp.vectors.vectors import NEUTRAL_VARIANCE
+
+SHUFFLES = 40
+"""Draws of shuffled labels that are clustered and compared at each layer, at most."""
+
+
+@dataclass
+class Space:
+    """Cosines of all layers, as they are computed.
+
+    Attributes:
+        names: the emotions.
+        own: the run's own layer.
+        layers: 0-based blocks, ascending.
+        cosines: of the vectors, for each layer (emotion, emotion).
+        shuffled: of vectors from shuffled labels, for each layer (draw, emotion, emotion), the same
+            shuffles at each.
+    """
+
+    names: tuple[str, ...]
+    own: int
+    layers: list[int] = field(default_factory=list)
+    cosines: list[np.ndarray] = field(default_factory=list)
+    shuffled: list[np.ndarray] = field(default_factory=list)
+
+    def add(self, geometry: LayerGeometry) -> None:
+        """Adds a layer, with its first SHUFFLES draws of shuffled labels."""
+        self.layers.append(geometry.layer)
+        self.cosines.append(geometry.cosines)
+        self.shuffled.append(geometry.shuffled[:SHUFFLES].astype(np.float32))
+
+    def save(self, path: Path, n_layers: int, model: str, identity: Mapping[str, Any]) -> None:
+        """Writes the cosines of all layers to a file (emoexp/geometry/cosines.py).
+
+        Args:
+            n_layers, model: blocks of the model, and its name.
+            identity: of the means that the vectors were fitted to.
+        """
+        kept = {name: identity[name] for name in ("model", "corpus", "stories")}
+        kept["neutral_variance"] = NEUTRAL_VARIANCE
+        matrices = np.stack(self.cosines)
+        found = Cosines(self.names, tuple(self.layers), matrices, n_layers, model, kept)
+        save_cosines(path, found)
+
+
+def arrangement_tables(
+    space: Space,
+    valence: Mapping[str, float],
+    pack_clusters: Mapping[str, str],
+    norms: str | None,
+    draws: int,
+    seed: int,
+) -> dict[str, pd.DataFrame]:
+    """Computes the tables `clusters` (of the run's own layer), `cluster_agreement`,
+    `layer_similarity` and `norm_similarity`; a similarity with too few emotions is left out.
+
+    Args:
+        norms: a file of human norms; None where there is none.
+        draws: permutations, and resamples of the emotions.
+
+    Raises:
+        EmoexpError: as `read_norms` does.
+    """
+    names, layers, matrices = space.names, space.layers, np.stack(space.cosines)
+    own = matrices[layers.index(space.own)]
+    tables = {
+        "clusters": cluster_table(names, own, valence, pack_clusters, seed),
+        "cluster_agreement": cluster_agreement(
+            matrices, layers, names, pack_clusters, draws=draws, seed=seed, shuffled=space.shuffled
+        ),
+    }
+    if len(names) >= FEWEST_COMMON:
+        tables["layer_similarity"] = layer_similarity(matrices, layers, space.shuffled)
+    rated = None if norms is None else read_norms(Path(norms), names)
+    if rated is not None and len(rated.valence) >= FEWEST_COMMON:
+        tables["norm_similarity"] = norm_similarity(matrices, layers, names, rated, draws, seed)
+    return tables
+
+
+def arrangement_metrics(tables: Mapping[str, pd.DataFrame]) -> dict[str, float]:
+    """Returns the numbers at the run's own layer; those that are not measured are left out."""
+    layers = tables["layers"]
+    own = int(layers["layer"][layers["of_run"].astype(bool)].iloc[0])
+    agreement = tables["cluster_agreement"]
+    told = tables["held_out_by_layer"]
+    told = told[told["layer"] == own]
+    found = {f"held_out_{name}": float(told[name].iloc[0]) for name in ("auc", "top1", "top5")}
+    for row in agreement[agreement["layer"] == own].to_dict("records"):
+        method = str(row["method"]).replace("-", "").replace(", ", "_").replace(" ", "_")
+        found |= {f"{method}_{name}": row[name] for name in ("k", "silhouette", "ari", "nmi")}
+    if "norm_similarity" in tables:
+        rated = tables["norm_similarity"]
+        found["norm_similarity"] = float(rated["rho"][rated["layer"] == own].iloc[0])
+    return {name: float(value) for name, value in found.items() if np.isfinite(value)}
+
+
+def arrangement_notes(tables: Mapping[str, pd.DataFrame]) -> list[str]:
+    """Says at how many layers held-out stories and clusters are beyond their nulls, and what is not
+    measured."""
+    return [
+        held_out_note(tables["held_out_by_layer"]),
+        *agreement_notes(tables),
+        *(similarity_note(tables["layer_similarity"]) if "layer_similarity" in tables else ()),
+        *not_measured(tables),
+    ]
+
+
+def held_out_note(table: pd.DataFrame) -> str:
+    """Says where vectors tell held-out stories best, and at how many layers beyond the null."""
+    best = table.iloc[int(table["top1"].to_numpy().argmax())]
+    beyond = (table["top1"] > table["shuffled_top1_high"]).sum()
+    return (
+        f"held-out stories: top 1 beyond the range of shuffled labels at {beyond} of {len(table)}"
+        f" layers, highest at layer {best['layer']:.0f} ({best['top1']:.2f}, chance"
+        f" {best['chance_top1']:.2f}, AUC {best['auc']:.2f}); the layer is chosen by this number"
+    )
+
+
+def agreement_notes(tables: Mapping[str, pd.DataFrame]) -> list[str]:
+    """Says at how many layers each method agrees with the pack beyond both nulls."""
+    found = []
+    measured = tables["cluster_agreement"].dropna(subset=["ari"])
+    for method, rows in measured.groupby("method", sort=False):
+        nulls = rows[["ari_high", "shuffled_ari_high"]].max(axis=1)
+        beyond = int((rows["ari"] > nulls).sum())
+        found.append(
+            f"clusters by {method}: ARI with the pack's clusters {rows['ari'].min():.2f} to"
+            f" {rows['ari'].max():.2f}, beyond permuted clusters and shuffled labels at {beyond} of"
+            f" {len(rows)} layers"
+        )
+    clusters = tables["clusters"]
+    pack = {e: c for e, c in zip(clusters["emotion"], clusters["pack_cluster"], strict=True) if c}
+    return [*found, *cluster_notes(list(clusters["emotion"]), pack)]
+
+
+def similarity_note(table: pd.DataFrame) -> list[str]:
+    """Says how alike neighbouring layers are, and how much of it shuffled labels give too."""
+    layers = sorted(table["layer_a"].unique())
+    if len(layers) < 2:
+        return []
+    after = dict(pairwise(layers))
+    near = table[table["layer_a"].map(after) == table["layer_b"]]
+    ends = table[(table["layer_a"] == layers[0]) & (table["layer_b"] == layers[-1])].iloc[0]
+    return [
+        f"similarity of layers: rho of neighbours {near['rho'].min():.2f} to"
+        f" {near['rho'].max():.2f} (shuffled labels up to {near['shuffled_high'].max():.2f}, since"
+        f" all layers read the same stories), of the first and the last {ends['rho']:.2f} (shuffled"
+        f" labels {ends['shuffled_low']:.2f} to {ends['shuffled_high']:.2f})"
+    ]
+
+
+def not_measured(tables: Mapping[str, pd.DataFrame]) -> list[str]:
+    """Says which similarity is not measured, and what it takes."""
+    enough = f"at least {FEWEST_COMMON} emotions"
+    found = []
+    if "layer_similarity" not in tables:
+        found.append(f"similarity of layers is not measured: it takes {enough}")
+    if "norm_similarity" not in tables:
+        found.append(
+            "similarity with people's ratings is not measured: it takes a file of human norms"
+            f" (emotions.norms) with {enough} of the run"
+        )
+    return found

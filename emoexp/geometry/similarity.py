@@ -1,0 +1,202 @@
+"""Representational similarity (RSA): how alike the emotions lie at two layers, of two models, or in
+people's ratings (paper, geometry of emotion vectors; Kriegeskorte et al. 2008).
+
+The statistic is Spearman's rho over pairs of different emotions, each pair once, between two
+matrices of similarities. It compares layers of any widths.
+
+Its null is that the emotions' names in one matrix are permuted (Mantel test): the pairs of one
+emotion depend on each other, so n emotions are n units and not n (n - 1) / 2. Its interval is a
+bootstrap over emotions; two copies of one emotion in a resample are not a pair.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+from scipy.stats import rankdata
+
+from emoexp.errors import EmoexpError
+from emoexp.geometry.cosines import pair_values
+from emoexp.stats.intervals import LEVEL, central, resample
+from emoexp.stimuli.norms import Norms
+
+FEWEST_COMMON = 6
+"""Fewest emotions whose similarities are compared: of five, 120 orders give a coarse null."""
+
+
+def unit_ranks(matrices: np.ndarray) -> np.ndarray:
+    """Ranks the pairs of each matrix, centred and of norm 1, so that a dot product is Spearman's
+    rho; (matrix, n, n) -> (matrix, n, n), zeros on the diagonal.
+
+    Raises:
+        EmoexpError: fewer than FEWEST_COMMON emotions, or a matrix whose pairs are all equal.
+    """
+    n = matrices.shape[-1]
+    if n < FEWEST_COMMON:
+        raise EmoexpError(
+            f"similarities of {n} emotion(s) cannot be compared: at least {FEWEST_COMMON} emotions"
+            " must be common to both"
+        )
+    ranks = rankdata(pair_values(np.asarray(matrices, np.float64)), axis=1)
+    ranks = ranks - ranks.mean(1, keepdims=True)
+    norms = np.linalg.norm(ranks, axis=1, keepdims=True)
+    if not np.all(norms > 0):
+        raise EmoexpError("all pairs of emotions are equally similar: there is no order to compare")
+    square = np.zeros((len(ranks), n, n))
+    first, second = np.triu_indices(n, 1)
+    square[:, first, second] = square[:, second, first] = ranks / norms
+    return square
+
+
+def correlate(first: np.ndarray, second: np.ndarray) -> np.ndarray:
+    """Returns Spearman's rho of every matrix of `first` with every matrix of `second`.
+
+    Shapes: (a, n, n), (b, n, n) -> (a, b). Raises EmoexpError as `unit_ranks` does.
+    """
+    return _dot(unit_ranks(first), unit_ranks(second))
+
+
+def _dot(first: np.ndarray, second: np.ndarray) -> np.ndarray:
+    """Sums over the pairs of emotions, each once; (a, n, n), (b, n, n) -> (a, b)."""
+    return np.asarray(pair_values(first) @ pair_values(second).T)
+
+
+def permuted(first: np.ndarray, second: np.ndarray, draws: int, seed: int) -> np.ndarray:
+    """Draws the null: rho where the emotions of `second` are permuted, the same permutation for all
+    of its matrices; (draw, a, b).
+
+    Raises EmoexpError as `unit_ranks` does.
+    """
+    fixed, moved = unit_ranks(first), unit_ranks(second)
+    rng = np.random.default_rng(seed)
+    null = np.empty((draws, len(fixed), len(moved)))
+    for draw in range(draws):
+        order = rng.permutation(moved.shape[-1])
+        null[draw] = _dot(fixed, moved[:, order][:, :, order])
+    return null
+
+
+def p_value(value: float, null: np.ndarray) -> float:
+    """Returns the share of draws at or above `value`, which itself counts as one draw."""
+    return float((1 + (null >= value - 1e-12).sum()) / (1 + len(null)))
+
+
+def bootstrapped(first: np.ndarray, second: np.ndarray, draws: int, seed: int) -> np.ndarray:
+    """Computes rho of each matrix of `first` with that of `second` at its place, on resampled
+    emotions; (k, n, n), (k, n, n) -> (draw, k). A single matrix in `second` is for all of `first`.
+
+    An emotion that is drawn c times counts c times with each other emotion and never with itself.
+    Ranks are taken anew on each resample.
+    """
+    n = first.shape[-1]
+    ordered = [Ordered(pair_values(np.asarray(m, np.float64))) for m in (*first, *second)]
+    values = []
+    for drawn in resample(n, 2 * draws, seed):
+        counts = np.bincount(drawn, minlength=n).astype(np.float64)
+        weights = pair_values(np.outer(counts, counts))
+        ranks = np.array([pairs.ranks(weights) for pairs in ordered])
+        values.append(_weighted_pearson(ranks[: len(first)], ranks[len(first) :], weights))
+        if np.isnan(values[-1]).any():  # fewer than three different emotions
+            values.pop()
+        if len(values) == draws:
+            return np.array(values)
+    raise EmoexpError(f"{n} emotions are too few for an interval: rho is not defined on resamples")
+
+
+class Ordered:
+    """The pairs of a matrix in the order of their values, so that ranks of resamples are sums."""
+
+    def __init__(self, values: np.ndarray) -> None:
+        _, self.place = np.unique(values, return_inverse=True)
+
+    def ranks(self, weights: np.ndarray) -> np.ndarray:
+        """Returns the ranks where pair i stands `weights[i]` times, a tie as its mean; (pair,)."""
+        times = np.bincount(self.place, weights)
+        return np.asarray((np.cumsum(times) - (times - 1) / 2)[self.place])
+
+
+def _weighted_pearson(x: np.ndarray, y: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    """Returns r of each row of `x` with that of `y`; NaN where one is constant."""
+    share = weights / weights.sum() if weights.any() else weights
+    x, y = (a - (a @ share)[:, None] for a in (x, y))
+    size = np.sqrt((x**2 @ share) * (y**2 @ share))
+    return np.where(size > 0, (x * y) @ share / np.where(size > 0, size, 1), np.nan)
+
+
+def layer_similarity(
+    matrices: np.ndarray, layers: Sequence[int], shuffled: Sequence[np.ndarray] | None = None
+) -> pd.DataFrame:
+    """Compares every layer of a run with every other.
+
+    Layers read the same stories, so vectors of labels that carry nothing are alike at near layers
+    too: that is the null here, and permuted names are not.
+
+    Args:
+        matrices: cosines; (layer, emotion, emotion).
+        shuffled: those of vectors from shuffled labels, for each layer (draw, emotion, emotion),
+            the same shuffles at each.
+
+    Returns:
+        one row per ordered pair of layers: layer_a, layer_b, rho, and the range of rho of shuffled
+        labels (shuffled_low, shuffled_high; NaN without draws).
+    """
+    rho = np.clip(correlate(matrices, matrices), -1, 1)
+    first, second = np.meshgrid(layers, layers, indexing="ij")
+    table = pd.DataFrame({"layer_a": first.ravel(), "layer_b": second.ravel(), "rho": rho.ravel()})
+    ends = np.full((2, rho.size), np.nan)
+    if shuffled is not None:
+        drawn = np.array([correlate(draw, draw) for draw in np.stack(shuffled, 1)])
+        ends = np.quantile(drawn, [(1 - LEVEL) / 2, (1 + LEVEL) / 2], axis=0).reshape(2, -1)
+    return table.assign(shuffled_low=ends[0], shuffled_high=ends[1])
+
+
+def norm_similarity(
+    matrices: np.ndarray,
+    layers: Sequence[int],
+    names: Sequence[str],
+    norms: Norms,
+    draws: int,
+    seed: int,
+) -> pd.DataFrame:
+    """Compares each layer with people's ratings of valence and arousal, by which emotions are as
+    similar as they are near each other in the plane (Euclidean distance, both on [-1, 1]).
+
+    Args:
+        matrices: cosines; (layer, emotion, emotion).
+        norms: of those of `names` that were rated; the others are left out.
+
+    Returns:
+        one row per layer: rho (positive where near emotions have high cosines), its bootstrap
+        interval (low, high), p and the range of the permuted null, n emotions, and the source.
+
+    Raises:
+        EmoexpError: fewer than FEWEST_COMMON of the emotions are rated.
+    """
+    rated = [i for i, name in enumerate(names) if name in norms.valence]
+    plane = np.array([[table[names[i]] for table in (norms.valence, norms.arousal)] for i in rated])
+    cosines = matrices[:, rated][:, :, rated]
+    nearness = np.zeros((1, len(rated), len(rated)))
+    if rated:
+        nearness[0] = -np.linalg.norm(plane[:, None] - plane[None], axis=2)
+    rho = correlate(cosines, nearness)[:, 0]
+    null = permuted(cosines, nearness, draws, seed)[:, :, 0]
+    drawn = bootstrapped(cosines, nearness, draws, seed)
+    rows = []
+    for i, layer in enumerate(layers):
+        interval, nothing = central(drawn[:, i]), central(null[:, i])
+        rows.append(
+            {
+                "layer": layer,
+                "rho": float(rho[i]),
+                "low": interval.low,
+                "high": interval.high,
+                "p": p_value(float(rho[i]), null[:, i]),
+                "null_low": nothing.low,
+                "null_high": nothing.high,
+                "n": len(rated),
+                "source": norms.layout,
+            }
+        )
+    return pd.DataFrame(rows)

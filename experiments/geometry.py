@@ -1,0 +1,117 @@
+"""How are the emotion vectors arranged? Principal components, the axes of valence and arousal,
+nearest and most opposed pairs, clusters, similarity of layers and accuracy on held-out stories, by
+layer (paper, "The geometry of the emotion vectors").
+
+No criterion of the paper: the tables stand beside those of gemotions (components by layer) and of
+the reproduction on Llama-3.2-1B (sanity pairs). Intervals are over stories or, for correlations
+with ratings, over emotions; the null of all that is computed from vectors is vectors of shuffled
+labels, and that of a correlation with ratings is permuted ratings. Statistics are in
+emoexp/geometry/.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from emoexp.errors import require
+from emoexp.geometry.arrangement import (
+    Space,
+    arrangement_metrics,
+    arrangement_notes,
+    arrangement_tables,
+)
+from emoexp.geometry.axes import rated_axes
+from emoexp.geometry.cosines import FILE
+from emoexp.geometry.embedding import umap_notes, with_umap, without_umap
+from emoexp.geometry.findings import metrics, notes
+from emoexp.geometry.held_out import held_out, held_out_tables
+from emoexp.geometry.layer import LayerGeometry, chosen_layers, layer_geometry
+from emoexp.geometry.tables import joined, layer_tables
+from emoexp.store.progress import track
+from emoexp.study.experiment import Bootstrap, Tables, Validation
+from emoexp.study.result import Result
+from emoexp.study.study import Study
+from emoexp.vectors.extraction import StoryGroups, load_groups
+from emoexp.vectors.vectors import NEUTRAL_VARIANCE, components_at
+
+
+@dataclass(kw_only=True)
+class Geometry(Validation):
+    """Components, axes and pairs of the emotion vectors.
+
+    Attributes:
+        layers: blocks whose vectors are compared, the run's own added; null is every block.
+        pairs: how many of the nearest and of the most opposed pairs are listed.
+        resamples: of the stories, for intervals of cosines.
+        splits: random halves of the stories, for held-out accuracy.
+        umap: whether the emotions are mapped by UMAP too (the extra `geometry`).
+    """
+
+    layers: list[int] | None = None
+    pairs: int = 10
+    resamples: int = 200
+    splits: int = 10
+    umap: bool = True
+
+    def __post_init__(self) -> None:
+        once = self.layers is None or 0 < len(self.layers) == len(set(self.layers))
+        each = "name each layer once, and at least one; or null for all"
+        require(once, f"experiment.layers={self.layers}: {each}")
+        require(self.pairs >= 1, f"experiment.pairs={self.pairs} is too few: at least 1")
+        few = f"experiment.resamples={self.resamples} is too few: at least 100 for an interval"
+        require(self.resamples >= 100, few)
+        require(self.splits >= 1, f"experiment.splits={self.splits} is too few: at least 1")
+
+    def measure(self, study: Study) -> Tables:
+        one = "vectors=... holds one layer and no stories, and a geometry needs both: leave it out"
+        require(study.config.vectors is None, one)
+        scale, seed, norms = study.config.scale, study.config.seed, study.config.emotions.norms
+        axes = rated_axes(norms, study.emotions, study.stimuli.valence)
+        layers = chosen_layers(self.layers, study.layer, study.model.n_layers)
+        draws, permutations = scale.bootstrap_draws, scale.permutations
+        means = study.means  # the stories have their own progress
+        space, tables, told = Space(study.emotions, study.layer), [], []
+        for layer in track(layers, "geometry, by layer"):
+            groups = load_groups(means, study.artifacts, layer)
+            components = components_at(means, layer, NEUTRAL_VARIANCE)
+            here = self.at(study, layer, groups, components)
+            space.add(here)
+            of_run = layer == study.layer
+            tables.append(layer_tables(here, axes, of_run, self.pairs, draws, permutations, seed))
+            repeats = (self.splits, scale.shuffled_draws, draws)
+            told.append(held_out(groups, components, *repeats, seed))
+        file = Path(study.config.run_dir) / FILE
+        space.save(file, study.model.n_layers, study.config.model.name, means.identity)
+        found = joined(tables) | held_out_tables(told)
+        found |= arrangement_tables(
+            space, study.valence, study.stimuli.clusters, norms, permutations, seed
+        )
+        if self.umap:
+            found["coordinates"] = with_umap(found["coordinates"], study.vectors.directions, seed)
+        return found
+
+    def judge(self, tables: Tables, bootstrap: Bootstrap) -> Result:
+        places = tables["coordinates"]
+        own = {**tables, "coordinates": without_umap(places)}
+        drawn = umap_notes(places) if self.umap else []
+        return Result(
+            metrics=metrics(own) | arrangement_metrics(tables),
+            notes=[*notes(own), *arrangement_notes(tables), *drawn],
+        )
+
+    def at(
+        self, study: Study, layer: int, groups: StoryGroups, components: np.ndarray
+    ) -> LayerGeometry:
+        """Fits the vectors of a layer, and draws their controls, alike at every layer."""
+        return layer_geometry(
+            study.vectors if layer == study.layer else study.vectors_at(layer),
+            study.model.n_layers,
+            groups,
+            components,
+            np.random.default_rng(study.config.seed),
+            study.shuffle_rng(),
+            (self.resamples, study.config.scale.shuffled_draws),
+        )
