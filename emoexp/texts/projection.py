@@ -143,13 +143,12 @@ class Projector:
             EmoexpError: no document has a passage, or the model's activations are not numbers.
         """
         total = limit if texts.endless and limit is not None else texts.count(limit)
-        done = 0
         with meter(f"texts: {texts.name}, documents", total) as progress:
             for passages in _batched(self.cutter.passages(texts, limit, counts)):
                 batch = self._batch(passages, counts, sums)
                 yield batch
-                done = _advance(progress, done, passages[-1].document, counts.passages)
-            _advance(progress, done, total, counts.passages)
+                _advance(progress, passages[-1].document, counts.passages)
+            _advance(progress, total, counts.passages)
         if counts.passages == 0:
             raise EmoexpError(
                 f"experiment.texts: {texts.source} has no document of at least 16 tokens in its"
@@ -264,9 +263,7 @@ def _batched(passages: Iterator[Passage]) -> Iterator[list[Passage]]:
         yield batch
 
 
-def _advance(progress: Meter, done: int, reached: int, passages: int) -> int:
-    """Counts the documents before `reached` as done; returns how many that are."""
-    for _ in range(done, min(reached, progress.total)):
-        progress.advance(f"{passages} passages")
-    progress.say(f"{passages} passages")
-    return max(done, min(reached, progress.total))
+def _advance(progress: Meter, reached: int, passages: int) -> None:
+    """Counts the documents before `reached` as done."""
+    if (by := min(reached, progress.total) - progress.done) > 0:
+        progress.advance(f"{passages} passages", by)

@@ -15,7 +15,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, TypeVar
 
 import numpy as np
 
@@ -23,6 +23,7 @@ from emoexp.config import PLAIN_TURNS
 from emoexp.errors import EmoexpError
 from emoexp.stories.imported.rows import visible
 
+T = TypeVar("T")
 PIECE = 2**16
 """Characters of a document that are in memory at once."""
 COLUMNS = ("text", "content", "document", "body", "conversation", "messages")
@@ -145,12 +146,18 @@ def read_local(path: Path, options: Options) -> Parts:
     """
     for file in files_of(path):
         name = file.relative_to(path).as_posix() if path.is_dir() else file.name
-        try:
-            yield from READERS[suffix_of(file)](file, name, options)
-        except UnicodeDecodeError as error:
-            raise EmoexpError(f"{file} is not UTF-8 (byte {error.start}): convert it") from error
-        except (OSError, EOFError, zlib.error) as error:
-            raise EmoexpError(f"experiment.texts: {file} cannot be read ({error})") from error
+        for document, parts in _explained(READERS[suffix_of(file)](file, name, options), file):
+            yield document, _explained(parts, file)
+
+
+def _explained(items: Iterable[T], file: Path) -> Iterator[T]:
+    """Yields items that are read from `file`; an error in that is one line."""
+    try:
+        yield from items
+    except UnicodeDecodeError as error:
+        raise EmoexpError(f"{file} is not UTF-8 (byte {error.start}): convert it") from error
+    except (OSError, EOFError, zlib.error) as error:
+        raise EmoexpError(f"experiment.texts: {file} cannot be read ({error})") from error
 
 
 def files_of(path: Path) -> list[Path]:
@@ -193,7 +200,7 @@ def _read_text(path: Path, name: str, options: Options) -> Parts:
             yield name, iter(lambda: file.read(PIECE), "")
             return
         pattern, n = re.compile(options.separator), 0
-        while line := file.readline(PIECE):
+        while (line := file.readline(PIECE)) or n == 0:
             n += 1
             rest = _until(pattern, file, line)
             yield f"{name}, part {n}", rest
