@@ -155,7 +155,7 @@ def _explained(items: Iterable[T], file: Path) -> Iterator[T]:
     try:
         yield from items
     except UnicodeDecodeError as error:
-        raise EmoexpError(f"{file} is not UTF-8 (byte {error.start}): convert it") from error
+        raise EmoexpError(f"experiment.texts: {file} is not UTF-8: convert it") from error
     except (OSError, EOFError, zlib.error) as error:
         raise EmoexpError(f"experiment.texts: {file} cannot be read ({error})") from error
 

@@ -13,7 +13,7 @@ import pandas as pd
 import pytest
 
 from emoexp.errors import EmoexpError
-from emoexp.models.prompts import Prompt
+from emoexp.models.prompts import Prompt, Tokens
 from emoexp.models.subject import SubjectModel
 from emoexp.store.artifacts import Artifacts
 from emoexp.store.record import RunRecord, RunStatus, SavedRun
@@ -297,3 +297,18 @@ def test_every_form_gives_the_same_numbers(
         )
     assert len(digests) == 1
     assert len(list((tmp_path / "texts").rglob("*.safetensors"))) == 1
+
+
+def test_without_a_bos_the_first_token_of_the_text_is_left_out(
+    tiny: SubjectModel, stories: list[str], tmp_path: Path
+) -> None:
+    projector = projector_of(tiny, tmp_path, tokens=400)
+    passages = list(projector.cutter.passages(set_of(stories[:2]), None, Counts()))
+    n = len(projector.cutter.prefix())
+    bare = [replace(p, tokens=Tokens(p.tokens.ids[n:], p.tokens.offsets[n:])) for p in passages]
+    for with_bos, expected in ((passages, [False, True]), (bare, [False, True])):
+        for _, found in projector.tokenwise(with_bos):
+            assert found.used[0, :2].tolist() == expected
+    row = projector._row(bare)
+    lengths = [len(p.tokens.ids) for p in bare]
+    assert (int(row["tokens"]), int(row["first"]), int(row["special"])) == (sum(lengths) - 2, 2, 0)
