@@ -3,6 +3,7 @@
 from emoexp.study.experiment import Experiment
 
 from .blackmail import Blackmail
+from .corpus import TextProjection
 from .correlation import Correlation
 from .drift import Drift
 from .geometry import Geometry
@@ -31,6 +32,7 @@ EXPERIMENTS: dict[str, type[Experiment]] = {
     "self_report": SelfReport,
     "drift": Drift,
     "blackmail": Blackmail,
+    "corpus": TextProjection,
     "stories": Stories,
     "verify": Verify,
     "train_organism": TrainOrganism,

@@ -14,7 +14,15 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from emoexp.errors import one_line
-from emoexp.figures import behaviour, blackmail, reliability, steering_map, stories, validation
+from emoexp.figures import (
+    behaviour,
+    blackmail,
+    reliability,
+    steering_map,
+    stories,
+    texts,
+    validation,
+)
 from emoexp.stats.intervals import central
 from emoexp.stats.labels import EMOTIONS, ISOTROPIC, SUBTRACTED
 from emoexp.stats.steering_grid import propose
@@ -234,6 +242,11 @@ def story_lengths(run: SavedRun) -> Figure:
     return stories.lengths(run.table("story_lengths"), title)
 
 
+def text_ranking(run: SavedRun) -> Figure:
+    """Draws each emotion's mean projection over texts."""
+    return texts.ranking_dots(run.table("ranking"), _corpus_title(run))
+
+
 VIEWS: dict[str, View] = {
     "implicit": View("implicit", implicit),
     "numeric": View("numeric_curves", numeric),
@@ -252,6 +265,7 @@ VIEWS: dict[str, View] = {
     "drift_map": View("drift_rows", drift_map),
     "drift_degeneration": View("drift_rows", degeneration),
     "blackmail_dose": View("blackmail_counts", blackmail_dose),
+    "text_ranking": View("ranking", text_ranking),
     "story_lengths": View("story_lengths", story_lengths),
 }
 """Figures by the name of their file."""

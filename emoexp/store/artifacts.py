@@ -141,7 +141,7 @@ class Artifacts:
         identity: Mapping[str, Any],
         labels: Sequence[str],
         compute: Callable[[str], Row],
-        title: str,
+        title: str | None,
         *,
         names: Sequence[str] | None = None,
     ) -> list[Row]:
@@ -149,7 +149,8 @@ class Artifacts:
 
         A killed run loses the row that it was computing and no other. `identity` must contain all
         that changes the values and nothing that does not. A second job waits for the first and then
-        reads. `names` are the tensors to read of each row; None is all.
+        reads. `title` is shown with the progress; None shows none. `names` are the tensors to read
+        of each row; None is all.
         """
         paths = {label: self.path(kind, identity, label) for label in labels}
         if broadcast(not all(path.exists() for path in paths.values())):
@@ -159,7 +160,8 @@ class Artifacts:
                 if rank() == 0:
                     write_json(folder / "identity.json", identity)
                 missing = broadcast([label for label in labels if not paths[label].exists()])
-                for label in track(missing, title) if missing else ():
+                shown = track(missing, title) if missing and title else missing
+                for label in shown:
                     row = compute(label)
                     if rank() == 0:
                         write_tensors(paths[label], row, {"kind": kind, "row": label})

@@ -40,11 +40,11 @@ class Meter:
         )
         self.started = self.printed = time.monotonic()
 
-    def advance(self, note: str = "") -> None:
-        """Counts one step as done, and shows the progress with `note` beside it."""
-        self.done += 1
+    def advance(self, note: str = "", by: int = 1) -> None:
+        """Counts `by` steps as done, and shows the progress with `note` beside it."""
+        self.done += by
         if self.display is not None and self.task is not None:
-            self.display.update(self.task, advance=1, note=note)
+            self.display.update(self.task, advance=by, note=note)
         elif rank() == 0 and (
             time.monotonic() - self.printed > LINE_SECONDS or self.done == self.total
         ):

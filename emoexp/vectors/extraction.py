@@ -232,6 +232,13 @@ def check_texts(model: SubjectModel, texts: Sequence[str]) -> list[Checked]:
     return checked
 
 
+def massive_tokens(norms: Tensor, normed: Tensor) -> Tensor:
+    """Returns which of the tokens that are `normed` have a norm above `MASSIVE` times the median of
+    their row; (row, token) each."""
+    medians = norms.masked_fill(~normed, torch.nan).nanmedian(1, keepdim=True).values
+    return normed & (norms > MASSIVE * medians)
+
+
 def _pool(h: Tensor, late: Tensor, normed: Tensor) -> tuple[Tensor, ...]:
     """Pools one layer's residuals (row, token, d_model) without massive tokens.
 
@@ -240,8 +247,7 @@ def _pool(h: Tensor, late: Tensor, normed: Tensor) -> tuple[Tensor, ...]:
         tokens that are `normed`, and how many of those are massive.
     """
     norms = h.norm(dim=-1)
-    medians = norms.masked_fill(~normed, torch.nan).nanmedian(1, keepdim=True).values
-    massive = normed & (norms > MASSIVE * medians)
+    massive = massive_tokens(norms, normed)
     used = (late & ~massive).double()
     count = used.sum(1)
     mean = torch.bmm((used / count.clamp(min=1)[:, None])[:, None], h)[:, 0]

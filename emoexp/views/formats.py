@@ -11,6 +11,8 @@ from emoexp.stats.criteria import CORRELATED
 from emoexp.stats.labels import ISOTROPIC, UNSTEERED
 from emoexp.stats.own_probe import SHORT
 from emoexp.stats.reliability import NOT_ESTIMABLE
+from emoexp.stats.texts import CENTRED, CONTRAST, RAW
+from emoexp.stats.texts import SHORT as TEXT_NULLS
 from emoexp.store.record import SavedRun
 
 STATISTICS = {
@@ -22,6 +24,10 @@ STATISTICS = {
 }
 SHOWN = 100
 """Characters of a transcript that the terminal shows."""
+
+
+ENDS = 10
+"""Emotions at either end of a ranking that the terminal shows."""
 
 
 def ranges(low: pd.Series, high: pd.Series, digits: str = ".2f", empty: str = "") -> list[str]:
@@ -313,6 +319,59 @@ def implicit_read_outs(run: SavedRun) -> pd.DataFrame:
     )
 
 
+def texts(run: SavedRun) -> pd.DataFrame:
+    """Lays out what of each set was read, and what was left out."""
+    t = run.table("texts")
+    left_out = [name for name in t.columns if name.endswith("_left_out")]
+    return pd.DataFrame(
+        {
+            "set": t["set"],
+            "documents": t["documents"],
+            "too short": t["documents_short"],
+            "passages": t["passages"],
+            "tokens": t["tokens"],
+            **{f"left out: {name.removesuffix('_left_out')}": t[name] for name in left_out},
+        }
+    )
+
+
+def text_ranking(run: SavedRun, columns: Sequence[str] = (RAW, CENTRED)) -> pd.DataFrame:
+    """Lays out the highest and the lowest emotions of each set, rank by rank."""
+    t, found = run.table("ranking"), {}
+    n = int(t["raw_rank"].max())
+    ends = [*range(min(ENDS, n)), *range(max(ENDS, n - ENDS), n)]
+    for name in t["set"].unique():
+        for column in columns:
+            part = t[t["set"] == name].sort_values(f"{column}_rank").iloc[ends]
+            spans = ranges(part[f"{column}_low"], part[f"{column}_high"], ".3f")
+            cells = zip(part["emotion"], part[column].astype(float), spans, strict=True)
+            found[f"{name}, {column}"] = [f"{e} {x:.3f} ({span})" for e, x, span in cells]
+    return pd.DataFrame({"rank": [i + 1 for i in ends], **found})
+
+
+def text_contrast(run: SavedRun) -> pd.DataFrame:
+    """Lays out what tells several sets apart, rank by rank."""
+    return text_ranking(run, (CONTRAST,))
+
+
+def text_agreement(run: SavedRun) -> pd.DataFrame:
+    """Lays out the rank correlations of the sets with their nulls."""
+    t = run.table("agreement")
+    table = pd.DataFrame(
+        {
+            "sets": t["set_a"] + ", " + t["set_b"],
+            "column": t["column"],
+            "rho": numbers(t["rho"], ".2f"),
+            "95 %": ranges(t["low"], t["high"]),
+        }
+    )
+    for label, short in TEXT_NULLS.items():
+        if f"{short}_low" in t:
+            table[label] = ranges(t[f"{short}_low"], t[f"{short}_high"])
+            table[f"p, {short}"] = numbers(t[f"{short}_p"], ".2g")
+    return table.assign(n=t["n"])
+
+
 FORMATS: dict[str, tuple[str, Callable[[SavedRun], pd.DataFrame]]] = {
     "scenarios, by read-out": ("implicit_read_outs", implicit_read_outs),
     "numbers, size of each trend": ("numeric_sizes", numeric_sizes),
@@ -322,6 +381,16 @@ FORMATS: dict[str, tuple[str, Callable[[SavedRun], pd.DataFrame]]] = {
     "steering map": ("steering_map", steering_map),
     "Elo by category": ("elo_by_category", plain("elo_by_category")),
     "stories needed": ("stories_needed", stories_needed),
+    "texts": ("texts", texts),
+    "emotions in texts (raw: mostly where any text's mean lies; centred: minus neutral texts)": (
+        "ranking",
+        text_ranking,
+    ),
+    "emotions that tell the texts apart (contrast: minus the mean of the sets)": (
+        "agreement",
+        text_contrast,
+    ),
+    "rank correlation of the sets of texts": ("agreement", text_agreement),
     "stability": ("stability", plain("stability")),
     "self-report": ("self_report_rows", self_report_rows),
     "self-report, relations": ("self_report_relations", self_report_relations),

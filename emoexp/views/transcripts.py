@@ -11,13 +11,13 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from emoexp.blackmail.judgements import HARMFUL, MISSING, labelled
 from emoexp.blackmail.trials import TRANSCRIPTS
 from emoexp.stimuli.blackmail import HARM
 from emoexp.store.artifacts import write_text
 from emoexp.store.record import SavedRun
+from emoexp.views.pages import template
 
 
 def segments(text: str, passages: Sequence[tuple[int, int]]) -> list[tuple[str, bool]]:
@@ -58,16 +58,8 @@ def cards(trials: pd.DataFrame) -> list[dict[str, Any]]:
 def write_transcripts(run: SavedRun) -> Path:
     """Writes the page into the run's directory and returns its path; every text is escaped."""
     trials, scenes = run.table("blackmail_trials"), run.table("blackmail_scenes")
-    loader = FileSystemLoader(Path(__file__).parent)
-    environment = Environment(
-        loader=loader,
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
     shown = cards(trials)
-    page = environment.get_template("transcripts.html.j2").render(
+    page = template("transcripts.html.j2").render(
         title="Blackmail: transcripts",
         lines=[f"{run.pack} pack, {run.record.model}", *run.record.notes],
         cards=shown,

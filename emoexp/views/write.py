@@ -1,4 +1,5 @@
-"""Views that are written beside a run's tables: the comparison with the paper, transcripts."""
+"""Views that are written beside a run's tables: the comparison with the paper, transcripts,
+passages."""
 
 from __future__ import annotations
 
@@ -6,6 +7,7 @@ from emoexp.errors import one_line
 from emoexp.store.record import SavedRun, save_tables
 from emoexp.study.experiment import Bootstrap
 from emoexp.views.agreement import compare_with_paper
+from emoexp.views.passages import write_passages_page
 from emoexp.views.transcripts import write_transcripts
 
 
@@ -23,3 +25,5 @@ def write_views(run: SavedRun, draws: Bootstrap) -> None:
         run.record.notes.append(f"not compared with the paper ({one_line(error)})")
     if "blackmail_counts" in run.names:
         write_transcripts(run)
+    if "ranking" in run.names:
+        write_passages_page(run)

@@ -57,6 +57,14 @@ PHRASES = (
         " config.json",
     ),
     (
+        "on the Hub (OfflineModeIsEnabled)",
+        "is not on this machine and HF_HUB_OFFLINE is set: unset it, or give a local copy of it",
+    ),
+    (
+        "on the Hub (",
+        "cannot be reached: check the network and HTTPS_PROXY, or give a local copy of it",
+    ),
+    (
         "Connection refused",
         "cannot be reached (connection refused): check the network and the address",
     ),
