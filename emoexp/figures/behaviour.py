@@ -56,9 +56,11 @@ def _map(axes: Axes, matrix: np.ndarray, label: str) -> None:
     axes.figure.colorbar(image, ax=axes, shrink=0.6, pad=0.01, extend="both", label=label)
 
 
-def word_map(change: np.ndarray, names: Sequence[str], title: str, ordered_by: str) -> Figure:
+def word_map(
+    change: np.ndarray, names: Sequence[str], asked: str, title: str, ordered_by: str
+) -> Figure:
     """Draws the change of each word (columns) by steered emotion (rows), both in the order given;
-    large enough that every name can be read."""
+    large enough that every name can be read. `asked` says of whom the model is asked."""
     n = len(names)
     side = max(7.0, names_length(n) + 1)
     figure = new_figure(side + 1.6, side)
@@ -68,7 +70,7 @@ def word_map(change: np.ndarray, names: Sequence[str], title: str, ordered_by: s
     axes.set_yticks(range(n), names, fontsize=name_size(n))
     axes.set_xlabel(f"word, by {ordered_by} (diagonal: the steered emotion's own)")
     axes.set_ylabel(f"steered emotion, by {ordered_by}")
-    head(figure, "Self-report: what steering does to each word", f"asked {title}")
+    head(figure, f"Self-report, asked {asked}: what steering does to each word", title)
     return figure
 
 
@@ -100,23 +102,22 @@ def _own_changes(axes: Axes, table: pd.DataFrame, null: dict[Any, Any]) -> None:
     axes.axhline(0, **AXIS_LINE)
     axes.set_xticks(places, table["emotion"], rotation=90, fontsize=name_size(len(table)))
     axes.set_xlim(-1, len(table))
-    axes.set(ylabel="change of log-probability (nats)", title="the steered emotion's own word")
-    axes.legend(loc="lower left", bbox_to_anchor=(0, 0.98), ncols=3)
+    axes.set_ylabel("change of log-probability (nats)")
+    axes.set_title("the steered emotion's own word", loc="left")
+    axes.legend(loc="lower right", bbox_to_anchor=(1, 0.98), ncols=3)
 
 
 def _own_ranks(axes: Axes, table: pd.DataFrame, null: dict[Any, Any]) -> None:
     n = len(table)
     bins = list(np.arange(0.5, n + 1.5, max(1, round(n / 16))))
     ranks = [table[f"rank_{who}"] for who in WHO]
-    labels = [
-        f"asked {asked}, mean {r.mean():.1f}"
-        for r, (_, asked) in zip(ranks, WHO.values(), strict=True)
-    ]
+    means = [f"{values.mean():.1f}" for values in ranks]
+    labels = [f"asked {WHO[who][1]}, mean {mean}" for who, mean in zip(WHO, means, strict=True)]
     axes.hist(ranks, bins=bins, color=[mark.colour for mark, _ in WHO.values()], label=labels)
     label = "mean rank of random pairs, 95 %"
     axes.axvspan(null["isotropic_low"], null["isotropic_high"], label=label, **NULL_BAND)
     axes.set(xlabel=f"rank of the own word among {n}, by change", ylabel="emotions")
-    axes.set_title("1: no word rises more")
+    axes.set_title("1: no word rises more", loc="left")
     axes.legend(loc="upper right")
 
 
@@ -127,8 +128,8 @@ def _changes_by_valence(axes: Axes, table: pd.DataFrame) -> None:
         axes.scatter(known["valence"], known[f"value_{who}"], label=label, **_dots(mark))
     axes.axhline(0, **AXIS_LINE)
     axes.set(xlabel="valence of the emotion", ylabel="change of the own word (nats)")
-    axes.set_title("by valence")
-    axes.legend(loc="lower left", bbox_to_anchor=(0, 0.98), ncols=2)
+    axes.set_title("by valence", loc="left")
+    axes.legend(loc="lower right", bbox_to_anchor=(1, 0.98), ncols=2)
 
 
 def drift_curves(curves: pd.DataFrame, strength: float, smooth: int, title: str) -> Figure:
@@ -145,7 +146,8 @@ def drift_curves(curves: pd.DataFrame, strength: float, smooth: int, title: str)
     handles = _drift_handles(colours, strength)
     figure.legend(handles=handles, loc="outside lower center", ncols=3)
     figure.supylabel("cosine minus the unsteered text's", fontsize=MEDIUM)
-    figure.supxlabel("token of the text", fontsize=MEDIUM)
+    for axes in panels[-4:]:
+        axes.set_xlabel("token of the text")
     what = f"Drift of the text on the steered emotion's probe (mean of {smooth} tokens)"
     head(figure, what, title)
     return figure

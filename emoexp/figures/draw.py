@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -26,10 +26,10 @@ from emoexp.figures import (
 )
 from emoexp.figures.geometry import views as geometry
 from emoexp.figures.style import styled
-from emoexp.figures.titles import title_of, where
+from emoexp.figures.titles import found, found_steering, title_of, where
 from emoexp.stats.criteria import CORRELATED
 from emoexp.stats.intervals import central
-from emoexp.stats.labels import EMOTIONS, ISOTROPIC, PERMUTED_CATEGORIES, SUBTRACTED
+from emoexp.stats.labels import EMOTIONS, ISOTROPIC, SUBTRACTED
 from emoexp.stats.steering_grid import propose
 from emoexp.stimuli.paper import published
 from emoexp.store.record import SavedRun
@@ -49,7 +49,7 @@ def implicit(run: SavedRun) -> Figure:
     names = tuple(table["scenario"])
     claude = published.implicit().only(names) if run.is_paper else None
     matrix = table[list(names)].to_numpy(dtype=float)
-    return validation.heat_map(matrix, names, title_of(run), claude)
+    return validation.heat_map(matrix, names, title_of(run), claude, found(run, "V3", "V4"))
 
 
 def _expected(run: SavedRun) -> dict[tuple[str, str], float]:
@@ -66,8 +66,8 @@ def numeric(run: SavedRun) -> Figure:
     curves = run.table("numeric_curves")
     probes = [name for name in curves.columns if name not in ("template", "value")]
     claude = published.numeric() if run.is_paper else None
-    title, expected = title_of(run), _expected(run)
-    return validation.numeric_panels(curves, probes, title, claude, expected=expected)
+    more: dict[str, Any] = {"expected": _expected(run), "found": found(run, "V5", "V6")}
+    return validation.numeric_panels(curves, probes, title_of(run), claude, **more)
 
 
 def numeric_centred(run: SavedRun) -> Figure:
@@ -78,20 +78,17 @@ def numeric_centred(run: SavedRun) -> Figure:
     claude = None
     if run.is_paper:
         claude = {key: curve.centred() for key, curve in published.numeric().items()}
-    title, expected = title_of(run), _expected(run)
-    return validation.numeric_panels(curves, probes, title, claude, centred=True, expected=expected)
+    more: dict[str, Any] = {"expected": _expected(run), "found": found(run, "V5", "V6")}
+    return validation.numeric_panels(curves, probes, title_of(run), claude, centred=True, **more)
 
 
 def elo(run: SavedRun) -> Figure:
     """Draws the Elo of each activity by category."""
     claude = published.activities().elo_post if run.is_paper else None
-    null = None
-    if "nulls" in run.names:
-        nulls = run.table("nulls")
-        rows = nulls[(nulls["criterion"] == "V7") & (nulls["null"] == PERMUTED_CATEGORIES)]
-        if len(rows):
-            null = (float(rows["null_low"].iloc[0]), float(rows["null_high"].iloc[0]))
-    return preferences.elo_by_category(run.table("elo"), null, title_of(run, vectors=False), claude)
+    title = title_of(run, vectors=False)
+    return preferences.elo_by_category(
+        run.table("elo"), title, found=found(run, "V7"), claude=claude
+    )
 
 
 def correlations(run: SavedRun) -> Figure:
@@ -102,7 +99,10 @@ def correlations(run: SavedRun) -> Figure:
     claude = published.correlations().labelled if run.is_paper else {}
     least = float(run.settings("correlation").get("least", CORRELATED))
     table = run.table("correlations")
-    return preferences.correlation_bars(table, null, least, title_of(run), claude)
+    judged = found(run, "V8", "V9")
+    return preferences.correlation_bars(
+        table, null, least, title_of(run), found=judged, claude=claude
+    )
 
 
 def steering(run: SavedRun) -> Figure:
@@ -115,14 +115,11 @@ def steering(run: SavedRun) -> Figure:
     strength = f"strength {settings.get('strength', np.nan):g}"
     title = title_of(run, at, f"span {run.record.span}", strength, layer=False)
     emotions = table[table["set"] == EMOTIONS].reset_index(drop=True)
-    rows = run.table("steering_rows")
-    of_emotions = rows[rows["directions"] == EMOTIONS].to_dict("records")
-    measured = bool(of_emotions) and "effect_ratio_low" in rows
     return preferences.steering_scatter(
         emotions,
         table[table["set"] != EMOTIONS],
         title,
-        summary=preferences.steering_summary(of_emotions[0]) if measured else "",
+        found=found_steering(run),
         claude=published.steering() if run.is_paper else None,
     )
 
@@ -187,8 +184,9 @@ def self_report_map(who: str) -> Callable[[SavedRun], Figure]:
         names, ordered_by = _reading_order(run)
         table = run.table(f"self_report_{who}")
         change = table[table["set"] == EMOTIONS].set_index("direction").loc[names, names]
-        title = f"{behaviour.WHO[who][1]}; {_self_report_title(run)}"
-        return behaviour.word_map(change.to_numpy(dtype=float), names, title, ordered_by)
+        asked, title = behaviour.WHO[who][1], _self_report_title(run)
+        cells = change.to_numpy(dtype=float)
+        return behaviour.word_map(cells, names, asked, title, ordered_by)
 
     return draw
 
@@ -214,7 +212,7 @@ def drift_map(run: SavedRun) -> Figure:
     steered = [name for name in probes if name in emotions.index]
     size = here[here["set"] == ISOTROPIC][probes].abs().mean().to_numpy(dtype=float)
     ends = np.vstack([emotions.loc[steered].to_numpy(dtype=float), size])
-    names, title = [*steered, "isotropic, mean size"], f"strength {strength:g}; {_drift_title(run)}"
+    names, title = [*steered, "isotropic, mean size"], f"{_drift_title(run)}, strength {strength:g}"
     return behaviour.drift_map(ends, names, probes, title, ordered_by)
 
 

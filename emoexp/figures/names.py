@@ -13,16 +13,23 @@ from emoexp.figures.style import CONNECTION, INK, SMALL
 
 GAP = 3.0
 """Points between a mark's centre and its name, and the step by which a name moves away."""
+MARK = 2.5
+"""Points from a mark's centre to its edge."""
 REACH = 60
 """Steps away from a point up to which a name has to lie within the axes."""
-FAR = 9.0
+FAR = 6.0
 """Points from which on a name is connected to its mark by a line."""
 ANGLES = np.deg2rad([15, -15, 165, -165, 90, -90, 45, -45, 135, -135, 65, -65, 115, -115, 0, 180])
 """Directions in which a place is looked for, the most readable first."""
 
 
 def name_points(
-    axes: Axes, x: Sequence[float], y: Sequence[float], names: Sequence[str], size: float = SMALL
+    axes: Axes,
+    points: np.ndarray,
+    names: Sequence[str],
+    *,
+    size: float = SMALL,
+    avoid: np.ndarray | None = None,
 ) -> list[Annotation]:
     """Writes the name of each point beside it, at the nearest free place in a fixed order of
     directions, the most crowded point first. Names overlap neither each other nor a point, and lie
@@ -30,27 +37,27 @@ def name_points(
 
     The figure's layout is fixed here, since a place is free in one layout only: titles and legends
     have to be there.
+
+    Args:
+        points: x and y of each name; (name, 2).
+        avoid: points without names that no name may cover; (point, 2).
     """
     figure = axes.figure
     figure.draw_without_rendering()  # type: ignore[union-attr]
     figure.set_layout_engine("none")  # type: ignore[union-attr]
     point = figure.dpi / 72
-    places = axes.transData.transform(np.column_stack([x, y]))
+    places = axes.transData.transform(points)
     frame = np.array(axes.get_window_extent().extents)
-    taken = np.vstack([_box(place - 2.5 * point, place + 2.5 * point) for place in places])
+    marks = places if avoid is None else axes.transData.transform(np.vstack([points, avoid]))
+    taken = np.hstack([marks - MARK * point, marks + MARK * point])
     texts = []
     for k in _most_crowded_first(places):
         shape = _size(axes, names[k], size) + point
         low = _free_place(places[k], shape, taken, frame, GAP * point)
-        taken = np.vstack([taken, _box(low, low + shape)])
-        texts.append(_write(axes, (x[k], y[k]), (low - places[k]) / point, shape / point, names[k]))
+        taken = np.vstack([taken, np.concatenate([low, low + shape])])
+        texts.append(_write(axes, points[k], (low - places[k]) / point, shape / point, names[k]))
         texts[-1].set_fontsize(size)
     return texts
-
-
-def _box(low: np.ndarray, high: np.ndarray) -> np.ndarray:
-    """Returns left, bottom, right and top, in pixels."""
-    return np.concatenate([low, high])
 
 
 def _size(axes: Axes, name: str, size: float) -> np.ndarray:
@@ -79,7 +86,11 @@ def _corners(place: np.ndarray, shape: np.ndarray, step: float) -> Iterator[np.n
 def _free_place(
     place: np.ndarray, shape: np.ndarray, taken: np.ndarray, frame: np.ndarray, step: float
 ) -> np.ndarray:
-    """Returns the first free corner; one within the frame if there is any in reach."""
+    """Returns the first free corner; one within the frame if there is any in reach.
+
+    Args:
+        taken: left, bottom, right and top of what is there, in pixels as all else; (box, 4).
+    """
     outside: np.ndarray | None = None
     for tried, low in enumerate(_corners(place, shape, step)):
         high = low + shape
@@ -93,7 +104,7 @@ def _free_place(
 
 
 def _write(
-    axes: Axes, point: tuple[float, float], low: np.ndarray, shape: np.ndarray, name: str
+    axes: Axes, point: np.ndarray, low: np.ndarray, shape: np.ndarray, name: str
 ) -> Annotation:
     """Writes a name with its lower left corner at `low`, in points from its point."""
     nearest = np.clip(np.zeros(2), low, low + shape)
@@ -101,7 +112,7 @@ def _write(
     far = float(np.linalg.norm(nearest)) > FAR
     return axes.annotate(
         name,
-        point,
+        (float(point[0]), float(point[1])),
         xytext=(float(low[0]), float(low[1])),
         textcoords="offset points",
         ha="left",

@@ -5,7 +5,7 @@ Published numbers, where they are given, stand beside the model's own as hollow 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -33,9 +33,9 @@ from emoexp.figures.style import (
 )
 from emoexp.stimuli.paper import published
 
-MOST_NAMED = 4
+MOST_NAMED = 3
 """Activities at either end of the Elo that are named in the figure."""
-LONGEST = 46
+LONGEST = 40
 """Characters of an activity's name beyond which it is cut."""
 
 
@@ -61,10 +61,16 @@ def correlation_bars(
     null: tuple[float, float],
     least: float,
     title: str,
+    *,
+    found: str = "",
     claude: dict[str, float] | None = None,
 ) -> Figure:
     """Draws correlations with Elo, sorted and coloured by valence, with intervals, the band of
-    random directions and the |r| from which V9 counts an emotion; published r of some emotions."""
+    random directions and the |r| from which V9 counts an emotion; published r of some emotions.
+
+    Args:
+        found: what the criteria say, in the title.
+    """
     rows = table.sort_values("r").reset_index(drop=True)
     n = len(rows)
     figure = new_figure(max(8, names_length(n) + 1), 5)
@@ -72,9 +78,7 @@ def correlation_bars(
     x = np.arange(n)
     axes.axhspan(*null, label="isotropic directions, 95 %", **NULL_BAND)
     for mask, label, mark in valence_marks(rows["valence"].to_numpy(dtype=float)):
-        hatch = {"s": "////", "^": "...."}.get(mark.shape)
-        bars: dict[str, Any] = {"hatch": hatch, "edgecolor": HOLLOW, "linewidth": 0}
-        axes.bar(x[mask], rows["r"][mask], color=mark.colour, label=label, **bars)
+        axes.bar(x[mask], rows["r"][mask], color=mark.colour, label=label)
     axes.vlines(x, rows["ci_low"], rows["ci_high"], color=INK, linewidth=0.6)
     known = claude or {}
     pairs = [(k, known[e]) for k, e in enumerate(rows["emotion"]) if e in known]
@@ -89,21 +93,18 @@ def correlation_bars(
     axes.set_ylabel("r of probe and Elo over the activities")
     _legend_below(figure, axes, 3)
     what = "Emotion-preference correlation (bars: 95 % bootstrap over activities)"
-    head(figure, what, title)
+    head(figure, what, title, found)
     return figure
 
 
 def elo_by_category(
-    table: pd.DataFrame,
-    null: tuple[float, float] | None,
-    title: str,
-    claude: np.ndarray | None = None,
+    table: pd.DataFrame, title: str, *, found: str = "", claude: np.ndarray | None = None
 ) -> Figure:
     """Draws each activity's Elo by category, steered and control half apart, with the category
     mean and the names of the extremes; published Elos, in the order of `table`, to the right.
 
     Args:
-        null: the Elo gap of category means when categories are permuted, 95 %; None: not measured.
+        found: what the criteria say, in the title.
     """
     means = table.groupby("category")["elo"].mean().sort_values(ascending=False)
     place = {category: k for k, category in enumerate(means.index)}
@@ -127,10 +128,7 @@ def elo_by_category(
     axes.set(ylabel="Elo", xlim=(-0.7, len(means) - 0.3))
     axes.margins(y=0.1)
     _legend_below(figure, axes, 4)
-    gap = f"gap of the highest and the lowest category: {means.iloc[0] - means.iloc[-1]:.0f}"
-    if null is not None:
-        gap += f" (permuted categories, 95 %: {null[0]:.0f} .. {null[1]:.0f})"
-    head(figure, f"Preference by category; {gap}", title)
+    head(figure, "Preference by category", title, found)
     _name_extremes(axes, x, table)
     return figure
 
@@ -147,7 +145,8 @@ def _name_extremes(axes: Axes, x: np.ndarray, table: pd.DataFrame) -> None:
     chosen = sorted({*order[:MOST_NAMED], *order[-MOST_NAMED:]})
     names = [str(table["activity"].iloc[k]) for k in chosen]
     short = [name if len(name) <= LONGEST else name[: LONGEST - 3] + "..." for name in names]
-    name_points(axes, list(x[chosen]), list(table["elo"].iloc[chosen]), short)
+    points = np.column_stack([x, table["elo"]])
+    name_points(axes, points[chosen], short, avoid=points)
 
 
 def steering_scatter(
@@ -155,14 +154,14 @@ def steering_scatter(
     controls: pd.DataFrame,
     title: str,
     *,
-    summary: str = "",
+    found: str = "",
     claude: published.SteeringScatter | None = None,
 ) -> Figure:
     """Draws delta Elo against r, emotions over their controls, with the 95 % band of the isotropic
     directions' delta Elo; every emotion is named; published emotions.
 
     Args:
-        summary: what the criteria say, in the title.
+        found: what the criteria say, in the title.
     """
     tall = max(6.4, 0.11 * len(emotions))
     figure = new_figure(1.35 * tall, tall)
@@ -180,9 +179,12 @@ def steering_scatter(
     axes.set_xlabel("r of probe and Elo, unsteered")
     axes.set_ylabel("mean delta Elo of the steered activities")
     _legend_below(figure, axes, 3)
-    question = "Steering: does what correlates with preference also drive it?"
-    head(figure, f"{question}\n{summary}" if summary else question, title)
-    name_points(axes, list(emotions["r"]), list(emotions["delta_elo"]), list(emotions["direction"]))
+    what = "Steering: does what correlates with preference also drive it?"
+    head(figure, what, title, found)
+    columns = ["r", "delta_elo"]
+    others = controls[columns].to_numpy(float)
+    points = emotions[columns].to_numpy(float)
+    name_points(axes, points, list(emotions["direction"]), avoid=others)
     return figure
 
 
@@ -195,13 +197,3 @@ def _controls(axes: Axes, controls: pd.DataFrame) -> None:
         mark = SETS[str(name)]
         style: dict[str, Any] = {"marker": mark.shape, "s": 26, "color": mark.colour}
         axes.scatter(part["r"], part["delta_elo"], label=str(name), linewidths=1.1, **style)
-
-
-def steering_summary(row: Mapping[Any, Any]) -> str:
-    """Returns what the emotions' row of `steering_rows` says."""
-    ratio = f"{row['effect_ratio']:.2f}"
-    interval = f"{row['effect_ratio_low']:.2f} .. {row['effect_ratio_high']:.2f}"
-    return (
-        f"V10: r = {row['V10']:.2f}, V11: {row['V11']:.0f}/{row['n']:.0f} signs, effect ratio "
-        f"over isotropic {ratio} ({interval})"
-    )

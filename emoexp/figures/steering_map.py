@@ -79,7 +79,7 @@ def steering_map(cells: pd.DataFrame, proposal: Proposal | None, title: str) -> 
     frames = f"framed: beyond the null, coherent, order kept, V10 passes; {legend}"
     if gaps(grid.layers):
         frames += "; white lines: layers between are not measured"
-    head(figure, f"Where steering works ({frames})", title)
+    head(figure, "Where steering works", title, frames)
     return figure
 
 

@@ -130,10 +130,11 @@ def new_figure(width: float, height: float) -> Figure:
     return Figure(figsize=(width, height), layout="constrained")
 
 
-def head(figure: Figure, what: str, where: str) -> None:
-    """Writes the title of a figure: `what` it shows, and below it `where` that was measured. Lines
-    longer than the figure is wide are wrapped, none is cut."""
-    figure.suptitle(f"{what}\n{where}", fontsize=LARGE, wrap=True)
+def head(figure: Figure, what: str, where: str, found: str = "") -> None:
+    """Writes the title of a figure: `what` it shows, below it what was `found` and `where` that was
+    measured. Lines longer than the figure is wide are wrapped, none is cut."""
+    lines = [line for line in (what, found, where) if line]
+    figure.suptitle("\n".join(lines), fontsize=LARGE, wrap=True)
 
 
 def valence_marks(valence: np.ndarray) -> list[tuple[np.ndarray, str, Mark]]:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from emoexp.stats.criteria import COUNTS
+from emoexp.stats.labels import EMOTIONS
 from emoexp.store.record import SavedRun
 
 
@@ -34,3 +36,28 @@ def title_of(run: SavedRun, *more: str, vectors: bool = True, layer: bool = True
     corpus = str((record.corpus or {}).get("name", "")) if vectors else ""
     at = record.layer if vectors and layer else None
     return where([record.model], [run.pack], [corpus], at, *more)
+
+
+def found(run: SavedRun, *criteria: str) -> str:
+    """Returns the value of each criterion that was judged, and the 95 % range of its nulls."""
+    judged = {verdict.id: verdict for verdict in run.record.verdicts}
+    lines = []
+    for verdict in (judged[name] for name in criteria if name in judged):
+        value = f"{verdict.value:.3g}"
+        if verdict.id in COUNTS:
+            value = f"{verdict.value:.0f}/{verdict.n}"
+        null = f"{verdict.null_low:.3g} .. {verdict.null_high:.3g}"
+        lines.append(f"{verdict.id}: {value} (null {null})")
+    return ", ".join(lines)
+
+
+def found_steering(run: SavedRun) -> str:
+    """Returns V10 and V11 with the size of the effect, which decides whether they are informative;
+    empty where the size was not measured."""
+    rows = run.table("steering_rows")
+    if "effect_ratio_low" not in rows:
+        return ""
+    row = rows[rows["directions"] == EMOTIONS].iloc[0]
+    interval = f"{row['effect_ratio_low']:.2f} .. {row['effect_ratio_high']:.2f}"
+    ratio = f"effect ratio {row['effect_ratio']:.2f} ({interval})"
+    return ", ".join(filter(None, [found(run, "V10", "V11"), ratio]))

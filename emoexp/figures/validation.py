@@ -54,10 +54,18 @@ SIZE_DECIDES = "V10, V11: informative by the effect's size"
 
 
 def heat_map(
-    matrix: np.ndarray, names: Sequence[str], title: str, claude: np.ndarray | None = None
+    matrix: np.ndarray,
+    names: Sequence[str],
+    title: str,
+    claude: np.ndarray | None = None,
+    found: str = "",
 ) -> Figure:
     """Draws the cosines of scenarios (rows) with probes (columns), the highest of each row in bold;
-    beside them the published ones, each with its own range of colours, as the title says."""
+    beside them the published ones, each with its own range of colours, as the title says.
+
+    Args:
+        found: what the criteria say, in the title.
+    """
     figure = new_figure(8.4 if claude is None else 15.5, 7.2)
     panels = figure.subplots(1, 1 if claude is None else 2, squeeze=False)[0]
     what = "Implicit scenarios: cosine at the assistant's first token"
@@ -67,7 +75,7 @@ def heat_map(
         _cells(panels[0], matrix, names, "this model")
         _cells(panels[1], claude, names, published.MODEL)
         what += " (each panel has its own range of colours)"
-    head(figure, what, title)
+    head(figure, what, title, found)
     return figure
 
 
@@ -97,6 +105,7 @@ def numeric_panels(
     *,
     centred: bool = False,
     expected: Mapping[tuple[str, str], float] | None = None,
+    found: str = "",
 ) -> Figure:
     """Draws one panel per template: cosine of each probe against the number; published curves
     dotted, in the same colours.
@@ -105,6 +114,7 @@ def numeric_panels(
         centred: the curves are less their means, and all panels have one scale.
         expected: the sign of the trend that the pack expects, by template and probe; drawn as an
             arrow at the end of the curve.
+        found: what the criteria say, in the title.
     """
     unit = "cosine minus its mean" if centred else "cosine"
     templates = list(dict.fromkeys(curves["template"]))
@@ -128,7 +138,7 @@ def numeric_panels(
     figure.legend(handles, labels, loc="outside lower center", ncols=columns)
     scale = "all panels have one scale" if centred else "each panel has its own scale"
     what = f"Numeric modulation: {unit} at the assistant's first token ({scale})"
-    head(figure, what, title)
+    head(figure, what, title, found)
     return figure
 
 

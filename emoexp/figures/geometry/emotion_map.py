@@ -60,7 +60,7 @@ def emotion_maps(
     head(figure, f"Map of {n} emotion vectors", title)
     for axes, points in named:
         size = SMALL if n <= DENSE else TINY
-        name_points(axes, list(points["x"]), list(points["y"]), list(points["emotion"]), size)
+        name_points(axes, points[["x", "y"]].to_numpy(float), list(points["emotion"]), size=size)
     return figure
 
 
