@@ -93,7 +93,7 @@ def axis_correlations(table: pd.DataFrame, title: str) -> Figure:
         table: layer, axis, component, r, low, high, n, null_high, p, source.
     """
     names = list(dict.fromkeys(table["axis"]))
-    figure = new_figure(max(5.6, 4.6 * len(names)), 4)
+    figure = new_figure(max(7.2, 4.6 * len(names)), 4)
     panels = figure.subplots(1, len(names), sharey=True, squeeze=False)[0]
     for axes, name in zip(panels, names, strict=True):
         rows = table[table["axis"] == name].sort_values("layer").reset_index(drop=True)
@@ -111,7 +111,7 @@ def axis_correlations(table: pd.DataFrame, title: str) -> Figure:
         axes.axhline(0, **AXIS_LINE)
     panels[0].set(ylabel="|r| of ratings and component", ylim=(None, 1.1))
     _axis_legend(figure, panels[0])
-    what = "Which component carries valence and arousal, by layer (numbers: the component)"
+    what = "Components that carry valence and arousal, by layer (numbers: which)"
     head(figure, what, title)
     return figure
 
