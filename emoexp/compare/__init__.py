@@ -21,10 +21,11 @@ from rich.markup import escape
 from emoexp.compare.layout import depth_table, summary_table
 from emoexp.compare.runs import labels, load_spaces, remarks
 from emoexp.errors import EmoexpError, require
-from emoexp.figures.draw import DPI
-from emoexp.figures.similarity import similarity_map
+from emoexp.figures.files import save
+from emoexp.figures.geometry.between_runs import between_runs
+from emoexp.figures.style import styled
 from emoexp.geometry.between import Similarity, common_names, compare
-from emoexp.store.artifacts import replacing, write_text
+from emoexp.store.artifacts import write_text
 from emoexp.store.progress import track
 from emoexp.views.terminal import frame_table
 
@@ -88,10 +89,9 @@ def _write(
         for number, table in enumerate(maps, 1):
             a, b = (str(table[name].iloc[0]) for name in ("run_a", "run_b"))
             name = "similarity" if len(maps) == 1 else f"similarity_{number}_{_slug(a)}_{_slug(b)}"
-            files.append(out / f"{name}.png")
-            figure = similarity_map(table, "Similarity of the geometry of emotion vectors")
-            with replacing(files[-1]) as temporary:
-                figure.savefig(temporary, dpi=DPI, format="png")
+            with styled():
+                figure = between_runs(table, f"a: {a}, b: {b}")
+            files += save(figure, out, name)
     except OSError as error:
         raise EmoexpError(
             f"the comparison cannot be written: {error}; give --out a folder that can be written to"

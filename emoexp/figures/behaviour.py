@@ -15,31 +15,36 @@ from matplotlib.patches import Patch, Rectangle
 
 from emoexp.figures.style import (
     AXIS_LINE,
+    CATEGORIES,
     DIVERGING,
+    HOLLOW,
     INK,
-    LARGE,
     MEDIUM,
-    NEGATIVE,
     NOISE,
     NULL_BAND,
-    PROBE_COLOURS,
     SEQUENTIAL,
     SMALL,
     THICK,
     THIN,
-    TINY,
-    TITLE,
+    Mark,
+    head,
     name_size,
+    names_length,
     new_figure,
     panel_grid,
 )
 from emoexp.stats.labels import EMOTIONS, ISOTROPIC, UNSTEERED
 
-BREAKS = {"repetition": PROBE_COLOURS[2], "surprise": NEGATIVE}
+BREAKS = {"repetition": CATEGORIES[0].colour, "surprise": CATEGORIES[1].colour}
 """Colours of the reasons why a text is degenerate."""
-WHO = {"self": (PROBE_COLOURS[0], "of itself"), "other": (PROBE_COLOURS[1], "of others")}
-"""Colour and name of each question: whom the model is asked about."""
+WHO = {"self": (CATEGORIES[0], "of itself"), "other": (CATEGORIES[1], "of others")}
+"""Mark and name of each question: whom the model is asked about."""
 OTHER_PROBES: dict[str, Any] = {"color": INK, "linewidth": 0.9, "linestyle": ":"}
+
+
+def _dots(mark: Mark) -> dict[str, Any]:
+    """Returns how single points of a question are drawn."""
+    return {"s": 16, "facecolors": HOLLOW, "edgecolors": mark.colour, "marker": mark.shape}
 
 
 def _map(axes: Axes, matrix: np.ndarray, label: str) -> None:
@@ -51,11 +56,13 @@ def _map(axes: Axes, matrix: np.ndarray, label: str) -> None:
     axes.figure.colorbar(image, ax=axes, shrink=0.6, pad=0.01, extend="both", label=label)
 
 
-def word_map(change: np.ndarray, names: Sequence[str], title: str, ordered_by: str) -> Figure:
+def word_map(
+    change: np.ndarray, names: Sequence[str], asked: str, title: str, ordered_by: str
+) -> Figure:
     """Draws the change of each word (columns) by steered emotion (rows), both in the order given;
-    large enough that every name can be read."""
+    large enough that every name can be read. `asked` says of whom the model is asked."""
     n = len(names)
-    side = max(7.0, 0.115 * n)
+    side = max(7.0, names_length(n) + 1)
     figure = new_figure(side + 1.6, side)
     axes = figure.add_subplot()
     _map(axes, change, "change of log-probability (nats)")
@@ -63,8 +70,7 @@ def word_map(change: np.ndarray, names: Sequence[str], title: str, ordered_by: s
     axes.set_yticks(range(n), names, fontsize=name_size(n))
     axes.set_xlabel(f"word, by {ordered_by} (diagonal: the steered emotion's own)")
     axes.set_ylabel(f"steered emotion, by {ordered_by}")
-    text = f"Self-report: what steering does to each word, asked {title}"
-    axes.set_title(text, fontsize=TITLE, loc="left")
+    head(figure, f"Self-report, asked {asked}: what steering does to each word", title)
     return figure
 
 
@@ -75,58 +81,56 @@ def self_report(words: pd.DataFrame, rows: pd.DataFrame, title: str) -> Figure:
         words: one row per emotion: emotion, valence, and value_ and rank_ for self and other.
         rows: the nulls: asked, statistic, isotropic_low, isotropic_high.
     """
-    figure = new_figure(max(11, 0.16 * len(words)), 7.6)
+    figure = new_figure(max(11, names_length(len(words)) + 1), 7.6)
     grid = figure.add_gridspec(2, 2)
     nulls = rows[rows["asked"] == "self"].set_index("statistic").to_dict("index")
     table = words.sort_values("value_self").reset_index(drop=True)
     _own_changes(figure.add_subplot(grid[0, :]), table, nulls["value"])
     _own_ranks(figure.add_subplot(grid[1, 0]), table, nulls["rank"])
     _changes_by_valence(figure.add_subplot(grid[1, 1]), table)
-    for axes in figure.axes:
-        axes.title.set_fontsize(TITLE)
-    figure.suptitle(f"Self-report under steering\n{title}", fontsize=LARGE)
+    head(figure, "Self-report under steering", title)
     return figure
 
 
 def _own_changes(axes: Axes, table: pd.DataFrame, null: dict[Any, Any]) -> None:
     label = "mean of random pairs, 95 %"
     axes.axhspan(null["isotropic_low"], null["isotropic_high"], label=label, **NULL_BAND)
-    places = range(len(table))
-    for who, (colour, asked) in WHO.items():
+    places = np.arange(len(table))
+    for who, (mark, asked) in WHO.items():
         label = f"own word, asked {asked}"
-        axes.plot(places, table[f"value_{who}"], "o", color=colour, markersize=4, label=label)
+        axes.scatter(places, table[f"value_{who}"], label=label, **_dots(mark))
     axes.axhline(0, **AXIS_LINE)
-    size = SMALL if len(table) <= 80 else TINY
-    axes.set_xticks(places, table["emotion"], rotation=90, fontsize=size)
+    axes.set_xticks(places, table["emotion"], rotation=90, fontsize=name_size(len(table)))
     axes.set_xlim(-1, len(table))
-    axes.set(ylabel="change of log-probability (nats)", title="the steered emotion's own word")
-    axes.legend(fontsize=MEDIUM, loc="upper left")
+    axes.set_ylabel("change of log-probability (nats)")
+    axes.set_title("the steered emotion's own word", loc="left")
+    axes.legend(loc="lower right", bbox_to_anchor=(1, 0.98), ncols=3)
 
 
 def _own_ranks(axes: Axes, table: pd.DataFrame, null: dict[Any, Any]) -> None:
     n = len(table)
-    bins = list(np.arange(0.5, n + 1.5, max(1, round(n / 32))))
-    for who, (colour, asked) in WHO.items():
-        ranks = table[f"rank_{who}"]
-        label = f"asked {asked}, mean {ranks.mean():.1f}"
-        axes.hist(ranks, bins=bins, histtype="step", color=colour, linewidth=1.5, label=label)
+    bins = list(np.arange(0.5, n + 1.5, max(1, round(n / 16))))
+    ranks = [table[f"rank_{who}"] for who in WHO]
+    means = [f"{values.mean():.1f}" for values in ranks]
+    labels = [f"asked {WHO[who][1]}, mean {mean}" for who, mean in zip(WHO, means, strict=True)]
+    axes.hist(ranks, bins=bins, color=[mark.colour for mark, _ in WHO.values()], label=labels)
     label = "mean rank of random pairs, 95 %"
     axes.axvspan(null["isotropic_low"], null["isotropic_high"], label=label, **NULL_BAND)
     axes.set(xlabel=f"rank of the own word among {n}, by change", ylabel="emotions")
-    axes.set_title("1: no word rises more")
-    axes.legend(fontsize=MEDIUM, loc="upper right")
+    axes.set_title("1: no word rises more", loc="left")
+    axes.legend(loc="upper right")
 
 
 def _changes_by_valence(axes: Axes, table: pd.DataFrame) -> None:
     known = table[table["valence"].notna()]
-    for who, (colour, asked) in WHO.items():
+    for who, (mark, asked) in WHO.items():
         label = f"asked {asked}"
-        axes.scatter(known["valence"], known[f"value_{who}"], s=14, color=colour, label=label)
+        axes.scatter(known["valence"], known[f"value_{who}"], label=label, **_dots(mark))
     axes.axhline(0, **AXIS_LINE)
     axes.set(xlabel="valence of the emotion", ylabel="change of the own word (nats)")
     partial = "" if len(known) == len(table) else f", known for {len(known)} of {len(table)}"
-    axes.set_title(f"by valence{partial}")
-    axes.legend(fontsize=MEDIUM)
+    axes.set_title(f"by valence{partial}", loc="left")
+    axes.legend(loc="lower right", bbox_to_anchor=(1, 0.98), ncols=2)
 
 
 def drift_curves(curves: pd.DataFrame, strength: float, smooth: int, title: str) -> Figure:
@@ -139,15 +143,14 @@ def drift_curves(curves: pd.DataFrame, strength: float, smooth: int, title: str)
     figure, panels = panel_grid(len(emotions), (3.2, 2.3), 1, shared=True)
     for axes, emotion in zip(panels, emotions, strict=True):
         _drift_panel(axes, curves[curves["emotion"] == emotion], colours, strength)
-        axes.set_title(emotion, fontsize=TITLE)
+        axes.set_title(emotion)
     handles = _drift_handles(colours, strength)
-    figure.legend(handles=handles, loc="outside lower center", ncols=3, fontsize=MEDIUM)
-    figure.supylabel("cosine minus the unsteered text's", fontsize=TITLE)
-    figure.suptitle(
-        f"Drift of the text on the steered emotion's probe (mean of {smooth} tokens; band at"
-        f" strength {strength:g}: 95 % over trials)\n{title}",
-        fontsize=LARGE,
-    )
+    figure.legend(handles=handles, loc="outside lower center", ncols=3)
+    figure.supylabel("cosine minus the unsteered text's", fontsize=MEDIUM)
+    for axes in panels[-4:]:
+        axes.set_xlabel("token of the text")
+    what = f"Drift of the text on the steered emotion's probe (mean of {smooth} tokens)"
+    head(figure, what, title)
     return figure
 
 
@@ -165,7 +168,6 @@ def _drift_panel(
         width = THICK if s == strength else THIN
         axes.plot(token, part["own"], color=colour, linewidth=width)
     axes.axhline(0, **AXIS_LINE)
-    axes.set_xlabel("token of the text", fontsize=MEDIUM)
     axes.tick_params(labelsize=SMALL)
 
 
@@ -176,9 +178,11 @@ def _drift_handles(colours: dict[float, Any], strength: float) -> list[Line2D | 
         width = THICK if s == strength else THIN
         label = f"own probe, strength {s:g}"
         handles.append(Line2D([], [], color=colour, linewidth=width, label=label))
-    label = f"other probes, mean, {strength:g}"
+    spread = {"color": colours[strength], "alpha": 0.25, "linewidth": 0}
+    handles.append(Patch(label=f"own probe, strength {strength:g}, 95 % over trials", **spread))
+    label = f"other probes, mean, strength {strength:g}"
     handles.append(Line2D([], [], label=label, **OTHER_PROBES))
-    label = f"isotropic directions on this probe, {strength:g}, 95 %"
+    label = f"isotropic directions on this probe, strength {strength:g}, 95 %"
     handles.append(Patch(label=label, **NULL_BAND))
     return handles
 
@@ -189,7 +193,7 @@ def drift_map(
     """Draws the drift at the end of the text of each steered emotion (rows) on each probe
     (columns); the own probe framed."""
     n = len(probes)
-    figure = new_figure(max(8.0, 0.15 * n if n <= 80 else 0.115 * n) + 2, 0.24 * len(steered) + 2.2)
+    figure = new_figure(max(8.0, names_length(n)) + 2, 0.24 * len(steered) + 2.4)
     axes = figure.add_subplot()
     _map(axes, ends, "cosine minus unsteered")
     for row, name in enumerate(steered):
@@ -199,8 +203,7 @@ def drift_map(
     axes.set_xticks(range(n), probes, rotation=90, fontsize=name_size(n))
     axes.set_yticks(range(len(steered)), steered, fontsize=MEDIUM)
     axes.set(xlabel=f"probe, by {ordered_by} (framed: the steered emotion's own)", ylabel="steered")
-    text = f"Drift at the end of the text (last quarter); {title}"
-    axes.set_title(text, fontsize=TITLE, loc="left")
+    head(figure, "Drift at the end of the text (last quarter)", title)
     return figure
 
 
@@ -223,14 +226,14 @@ def degeneration_strip(transcripts: pd.DataFrame, max_new_tokens: int, title: st
         axes.set_xticks(np.linspace(0, max_new_tokens, 5).astype(int))
         axes.set_yticks(range(len(lines)), lines, fontsize=MEDIUM)
         axes.grid(axis="y", color=NOISE, linewidth=0.4)
-        axes.set_title(f"strength {strength:g}", fontsize=TITLE)
-        axes.set_xlabel("token (right: texts that degenerate)", fontsize=MEDIUM)
+        axes.set_title(f"strength {strength:g}")
+        axes.set_xlabel("token (right: texts that degenerate)")
     handles = [
         Line2D([], [], color=colour, marker="|", linestyle="none", markersize=9, label=why)
         for why, colour in BREAKS.items()
     ]
-    figure.legend(handles=handles, loc="outside lower center", ncols=2, fontsize=MEDIUM)
-    figure.suptitle(f"Where texts degenerate\n{title}", fontsize=LARGE)
+    figure.legend(handles=handles, loc="outside lower center", ncols=2)
+    head(figure, "Where texts degenerate", title)
     return figure
 
 

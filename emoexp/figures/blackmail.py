@@ -7,19 +7,17 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from emoexp.figures.style import (
-    CONTROL,
+    CATEGORIES,
     INK,
-    MEDIUM,
-    NOISE,
-    PROBE_COLOURS,
+    SETS,
     THIN,
-    TITLE,
+    head,
     new_figure,
 )
 from emoexp.stats.labels import ISOTROPIC, OTHER_EMOTIONS
 
-STYLES = {ISOTROPIC: (NOISE, "o:"), OTHER_EMOTIONS: (CONTROL, "s--")}
-"""Colour, mark and line of the controls."""
+LINES = {ISOTROPIC: "x:", OTHER_EMOTIONS: "s--"}
+"""Mark and line of the controls."""
 
 
 def dose(table: pd.DataFrame, title: str) -> Figure:
@@ -36,7 +34,8 @@ def dose(table: pd.DataFrame, title: str) -> Figure:
     names = [name for name in dict.fromkeys(table["name"]) if name != "baseline"]
     step = 0.012 * (table["strength"].max() - table["strength"].min())
     for i, name in enumerate(names):
-        colour, line = STYLES.get(name, (PROBE_COLOURS[i % len(PROBE_COLOURS)], "o-"))
+        mark = SETS.get(name, CATEGORIES[i % len(CATEGORIES)])
+        colour, line = mark.colour, LINES.get(name, f"{mark.shape}-")
         curve = pd.concat([table[table["name"] == name], baseline]).sort_values("strength")
         aside = (i - (len(names) - 1) / 2) * step
         _rates(axes, curve.dropna(subset=["rate"]), aside, colour, line, name)
@@ -46,8 +45,9 @@ def dose(table: pd.DataFrame, title: str) -> Figure:
         axes.plot([], [], "x", color=INK, markersize=9, label="too few replies judged")
     _baseline(axes, baseline.iloc[0])
     axes.set(ylim=(-0.03, 1.03), ylabel="harmful, of judged replies (95 %)")
-    axes.legend(fontsize=MEDIUM, ncols=2)
-    axes.set_title(title, fontsize=TITLE, loc="left")
+    handles, labels = axes.get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside lower center", ncols=5)
+    head(figure, "Blackmail under steering, judged by rules", title)
     below.axhline(0.5, color=INK, linewidth=0.6, linestyle=":")
     below.set(ylim=(-0.03, 1.03), ylabel="incoherent")
     below.set_xlabel("strength, in multiples of the mean residual norm")

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -17,20 +17,23 @@ from emoexp.errors import one_line
 from emoexp.figures import (
     behaviour,
     blackmail,
+    files,
+    preferences,
     reliability,
     steering_map,
     stories,
     texts,
     validation,
 )
+from emoexp.figures.geometry import views as geometry
+from emoexp.figures.style import styled
+from emoexp.figures.titles import found, found_steering, title_of, where
+from emoexp.stats.criteria import CORRELATED
 from emoexp.stats.intervals import central
 from emoexp.stats.labels import EMOTIONS, ISOTROPIC, SUBTRACTED
 from emoexp.stats.steering_grid import propose
 from emoexp.stimuli.paper import published
-from emoexp.store.artifacts import replacing
 from emoexp.store.record import SavedRun
-
-DPI = 130
 
 
 class View(NamedTuple):
@@ -41,19 +44,22 @@ class View(NamedTuple):
     draw: Callable[[SavedRun], Figure | None]
 
 
-def title_of(run: SavedRun, *more: str) -> str:
-    """Returns a title: the pack, the model, the layer, and `more`."""
-    layer = [] if run.record.layer is None else [f"layer {run.record.layer}"]
-    return ", ".join([f"{run.pack} pack", run.record.model, *layer, *more])
-
-
 def implicit(run: SavedRun) -> Figure:
     """Draws the cosines of scenarios with probes."""
     table = run.table("implicit")
     names = tuple(table["scenario"])
     claude = published.implicit().only(names) if run.is_paper else None
     matrix = table[list(names)].to_numpy(dtype=float)
-    return validation.heat_map(matrix, names, title_of(run), claude)
+    return validation.heat_map(matrix, names, title_of(run), claude, found(run, "V3", "V4"))
+
+
+def _expected(run: SavedRun) -> dict[tuple[str, str], float]:
+    """Returns the sign of the expected trend by template and probe."""
+    if "numeric_trends" not in run.names:
+        return {}
+    cells = run.table("numeric_trends")
+    keys = zip(cells["template"], cells["probe"], strict=True)
+    return dict(zip(keys, cells["expected"].astype(float), strict=True))
 
 
 def numeric(run: SavedRun) -> Figure:
@@ -61,7 +67,8 @@ def numeric(run: SavedRun) -> Figure:
     curves = run.table("numeric_curves")
     probes = [name for name in curves.columns if name not in ("template", "value")]
     claude = published.numeric() if run.is_paper else None
-    return validation.numeric_panels(curves, probes, title_of(run), claude)
+    more: dict[str, Any] = {"expected": _expected(run), "found": found(run, "V5", "V6")}
+    return validation.numeric_panels(curves, probes, title_of(run), claude, **more)
 
 
 def numeric_centred(run: SavedRun) -> Figure:
@@ -72,14 +79,17 @@ def numeric_centred(run: SavedRun) -> Figure:
     claude = None
     if run.is_paper:
         claude = {key: curve.centred() for key, curve in published.numeric().items()}
-    return validation.numeric_panels(curves, probes, title_of(run), claude, centred=True)
+    more: dict[str, Any] = {"expected": _expected(run), "found": found(run, "V5", "V6")}
+    return validation.numeric_panels(curves, probes, title_of(run), claude, centred=True, **more)
 
 
 def elo(run: SavedRun) -> Figure:
     """Draws the Elo of each activity by category."""
     claude = published.activities().elo_post if run.is_paper else None
-    title = f"{run.pack} pack, {run.record.model}"
-    return validation.elo_by_category(run.table("elo"), title, claude)
+    title = title_of(run, vectors=False)
+    return preferences.elo_by_category(
+        run.table("elo"), title, found=found(run, "V7"), claude=claude
+    )
 
 
 def correlations(run: SavedRun) -> Figure:
@@ -88,31 +98,38 @@ def correlations(run: SavedRun) -> Figure:
     isotropic = table[table["null"] == ISOTROPIC].drop(columns="null")
     null = central(isotropic.to_numpy(dtype=float).ravel())
     claude = published.correlations().labelled if run.is_paper else {}
-    return validation.correlation_bars(run.table("correlations"), null, title_of(run), claude)
+    least = float(run.settings("correlation").get("least", CORRELATED))
+    table = run.table("correlations")
+    judged = found(run, "V8", "V9")
+    return preferences.correlation_bars(
+        table, null, least, title_of(run), found=judged, claude=claude
+    )
 
 
 def steering(run: SavedRun) -> Figure:
     """Draws delta Elo against r."""
     table, settings = run.table("steering"), run.settings("steering")
     layers = sorted(settings.get("band") or [])
-    where = f"layer {run.record.layer}"
+    at = f"layer {run.record.layer}"
     if len(layers) > 1:
-        where = f"layers {', '.join(map(str, layers))} together, r at {where}"
-    title = (
-        f"{run.pack} pack, {run.record.model}, {where},\n"
-        f"span {run.record.span}, strength {settings.get('strength', np.nan):g}"
-    )
+        at = f"layers {', '.join(map(str, layers))} together, r at {at}"
+    strength = f"strength {settings.get('strength', np.nan):g}"
+    title = title_of(run, at, f"span {run.record.span}", strength, layer=False)
     emotions = table[table["set"] == EMOTIONS].reset_index(drop=True)
-    claude = published.steering() if run.is_paper else None
-    return validation.steering_scatter(emotions, table[table["set"] != EMOTIONS], title, claude)
+    return preferences.steering_scatter(
+        emotions,
+        table[table["set"] != EMOTIONS],
+        title,
+        found=found_steering(run),
+        claude=published.steering() if run.is_paper else None,
+    )
 
 
 def _map_title(run: SavedRun, directions: pd.DataFrame, cells: int) -> str:
     n = int((directions["set"] == ISOTROPIC).sum()) // cells
-    return (
-        f"{run.pack} pack, {run.record.model} ({run.record.n_layers} blocks), span "
-        f"{run.record.span}, {n} emotions, {n} isotropic directions"
-    )
+    counts = f"{n} emotions, {n} isotropic directions"
+    more = (f"{run.record.n_layers} blocks", f"span {run.record.span}", counts)
+    return title_of(run, *more, layer=False)
 
 
 def steering_cells(run: SavedRun) -> Figure:
@@ -132,20 +149,15 @@ def steering_dose(run: SavedRun) -> Figure | None:
     return steering_map.dose_curves(directions[~isotropic], directions[isotropic], title)
 
 
-def _corpus_title(run: SavedRun) -> str:
-    corpus = run.record.corpus or {}
-    return f"{run.record.model}, {corpus.get('name', '')}, layer {run.record.layer}"
-
-
 def stability(run: SavedRun) -> Figure:
     """Draws cosines against the number of stories."""
     needed = run.table("stories_needed")
-    return reliability.stability_curve(run.table("stability"), needed, _corpus_title(run))
+    return reliability.stability_curve(run.table("stability"), needed, title_of(run))
 
 
 def reliability_dots(run: SavedRun) -> Figure:
     """Draws each emotion's split-half cosine."""
-    return reliability.reliability_dots(run.table("reliability"), _corpus_title(run))
+    return reliability.reliability_dots(run.table("reliability"), title_of(run))
 
 
 def _reading_order(run: SavedRun) -> tuple[list[str], str]:
@@ -173,8 +185,9 @@ def self_report_map(who: str) -> Callable[[SavedRun], Figure]:
         names, ordered_by = _reading_order(run)
         table = run.table(f"self_report_{who}")
         change = table[table["set"] == EMOTIONS].set_index("direction").loc[names, names]
-        title = f"{behaviour.WHO[who][1]}; {_self_report_title(run)}"
-        return behaviour.word_map(change.to_numpy(dtype=float), names, title, ordered_by)
+        asked, title = behaviour.WHO[who][1], _self_report_title(run)
+        cells = change.to_numpy(dtype=float)
+        return behaviour.word_map(cells, names, asked, title, ordered_by)
 
     return draw
 
@@ -200,7 +213,7 @@ def drift_map(run: SavedRun) -> Figure:
     steered = [name for name in probes if name in emotions.index]
     size = here[here["set"] == ISOTROPIC][probes].abs().mean().to_numpy(dtype=float)
     ends = np.vstack([emotions.loc[steered].to_numpy(dtype=float), size])
-    names, title = [*steered, "isotropic, mean size"], f"strength {strength:g}; {_drift_title(run)}"
+    names, title = [*steered, "isotropic, mean size"], f"{_drift_title(run)}, strength {strength:g}"
     return behaviour.drift_map(ends, names, probes, title, ordered_by)
 
 
@@ -214,11 +227,9 @@ def blackmail_dose(run: SavedRun) -> Figure:
     """Draws the rate of the harmful act against strength."""
     settings, counts = run.settings("blackmail"), run.table("blackmail_counts")
     layers = sorted(settings.get("band") or [run.record.layer])
-    where = f"layer{'s' if len(layers) > 1 else ''} {', '.join(map(str, layers))}"
-    title = (
-        f"Blackmail under steering, judged by rules\n{run.pack} pack, {run.record.model}, {where}, "
-        f"steered: {settings['steered']}, n = {settings['trials']}"
-    )
+    at = f"layer{'s' if len(layers) > 1 else ''} {', '.join(map(str, layers))}"
+    steered, n = f"steered: {settings['steered']}", f"n = {settings['trials']}"
+    title = title_of(run, at, steered, n, layer=False)
     incoherent = 1 - counts["coherent"] / counts["n"]
     rates = counts["harmful"] / counts["judged"].where(counts["judged"] > 0)
     table = pd.DataFrame(
@@ -238,13 +249,14 @@ def blackmail_dose(run: SavedRun) -> Figure:
 def story_lengths(run: SavedRun) -> Figure:
     """Draws the lengths of the stories."""
     corpus = run.record.corpus or {}
-    title = f"{corpus.get('name', '')}, by {corpus.get('author', '')}"
+    by = f"by {corpus.get('author', 'an author who is not named')}"
+    title = where([run.record.model], [], [str(corpus.get("name", ""))], None, by)
     return stories.lengths(run.table("story_lengths"), title)
 
 
 def text_ranking(run: SavedRun) -> Figure:
     """Draws each emotion's mean projection over texts."""
-    return texts.ranking_dots(run.table("ranking"), _corpus_title(run))
+    return texts.ranking_dots(run.table("ranking"), title_of(run))
 
 
 VIEWS: dict[str, View] = {
@@ -266,20 +278,36 @@ VIEWS: dict[str, View] = {
     "drift_degeneration": View("drift_rows", degeneration),
     "blackmail_dose": View("blackmail_counts", blackmail_dose),
     "text_ranking": View("ranking", text_ranking),
+    "cosines": View("cosines", geometry.cosines),
+    "components": View("components", geometry.components),
+    "axes": View("axes", geometry.axes),
+    "emotion_map": View("coordinates", geometry.emotion_map),
+    "layer_similarity": View("layer_similarity", geometry.layer_similarity),
+    "pairs": View("pairs", geometry.pairs),
+    "held_out": View("held_out_by_layer", geometry.held_out),
     "story_lengths": View("story_lengths", story_lengths),
 }
 """Figures by the name of their file."""
 
 
 def figures_of(run: SavedRun) -> Iterable[tuple[str, Callable[[], Figure | None]]]:
-    """Yields the name of each figure that the run has, and a function that draws it."""
+    """Yields the name of each figure that the run has, and a function that draws it in the
+    project's style."""
+
+    def drawing(view: View) -> Callable[[], Figure | None]:
+        def draw() -> Figure | None:
+            with styled():
+                return view.draw(run)
+
+        return draw
+
     for name, view in VIEWS.items():
         if view.table in run.names:
-            yield name, lambda draw=view.draw: draw(run)  # type: ignore[misc]
+            yield name, drawing(view)
 
 
 def draw_run(directory: Path) -> list[str]:
-    """Draws every figure of a run beside its tables, as PNG.
+    """Draws every figure of a run beside its tables, as PNG and PDF.
 
     A figure that fails leaves the others alone.
 
@@ -294,11 +322,10 @@ def draw_run(directory: Path) -> list[str]:
         try:
             figure = draw()
             if figure is not None:
-                with replacing(directory / f"{name}.png") as temporary:
-                    figure.savefig(temporary, dpi=DPI, format="png")
+                files.save(figure, directory, name)
         except Exception as error:
             failed.append(
-                f"figure {name}.png was not drawn ({type(error).__name__}: "
+                f"figure {name} was not drawn ({type(error).__name__}: "
                 f"{one_line(error)}); the tables are whole"
             )
     return failed

@@ -5,6 +5,7 @@ Figures of one model and figures of several models are made of the same panels.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -12,18 +13,18 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
+from matplotlib.container import BarContainer
 from matplotlib.figure import Figure
 
 from emoexp.figures.style import (
     HOLLOW,
     INK,
-    MEDIUM,
-    NOISE,
     NULL_BAND,
     SMALL,
     THIN,
     THRESHOLD_LINE,
     TWO_THIRDS_LINE,
+    Mark,
     panel_grid,
 )
 
@@ -38,12 +39,14 @@ class Curve:
             null_low and null_high.
         colours: the colour of each mark and of its interval.
         line: the colour and line style of the line through the values.
+        shapes: the shape of each mark; None: all are round.
     """
 
     x: np.ndarray
     rows: pd.DataFrame
     colours: Sequence[str]
     line: dict[str, Any]
+    shapes: Sequence[str] | None = None
 
 
 def criterion_panels(n: int) -> tuple[Figure, list[Axes], Axes]:
@@ -61,20 +64,30 @@ def draw_curves(axes: Axes, curves: Sequence[Curve], *, with_null: bool) -> None
     for curve in curves:
         x, rows = curve.x, curve.rows
         if with_null:
-            _null_band(axes, x, rows)
+            null_bars(axes, x, rows["null_low"], rows["null_high"])
         axes.plot(x, rows["value"], linewidth=THIN, zorder=1, **curve.line)
         colours = list(curve.colours)
         axes.vlines(x, rows["ci_low"], rows["ci_high"], colors=colours, linewidth=THIN, zorder=2)
-        draw_marks(axes, x, rows["value"], colours, rows["informative"])
+        draw_marks(axes, x, rows["value"], colours, rows["informative"], curve.shapes)
     _thresholds(axes, curves)
 
 
-def _null_band(axes: Axes, x: np.ndarray, rows: pd.DataFrame) -> None:
-    if len(x) > 1:
-        axes.fill_between(x, rows["null_low"], rows["null_high"], **NULL_BAND)
-    else:  # a band of one layer has no width
-        bar = NULL_BAND | {"linewidth": 12}
-        axes.vlines(x, rows["null_low"], rows["null_high"], **bar)
+def null_bars(
+    axes: Axes, x: np.ndarray, low: pd.Series, high: pd.Series, **style: Any
+) -> BarContainer:
+    """Draws each layer's null as a bar of its own: between layers nothing is measured."""
+    width = 0.7 * float(np.diff(np.sort(x)).min()) if len(x) > 1 else 0.7
+    return axes.bar(x, high - low, bottom=low, width=width, zorder=0, **NULL_BAND | style)
+
+
+def layer_ticks(axes: Axes, layers: Sequence[int]) -> None:
+    """Puts at most nine ticks at layers."""
+    axes.set_xticks(layers[:: math.ceil(len(layers) / 9)])
+
+
+def gaps(layers: Sequence[int]) -> list[float]:
+    """Returns where rows of a map meet that are not of neighbouring layers."""
+    return [k + 0.5 for k in range(len(layers) - 1) if layers[k + 1] > layers[k] + 1]
 
 
 def draw_marks(
@@ -83,10 +96,17 @@ def draw_marks(
     y: pd.Series,
     colours: Sequence[str],
     filled: pd.Series,
+    shapes: Sequence[str] | None = None,
 ) -> None:
-    """Draws round marks in their colours, hollow where not `filled`."""
-    faces = [colour if full else HOLLOW for colour, full in zip(colours, filled, strict=True)]
-    axes.scatter(x, y, s=24, c=faces, edgecolors=list(colours), linewidths=THIN, zorder=3)
+    """Draws marks in their colours and shapes, hollow where not `filled`."""
+    edges = np.array(colours)
+    faces = np.where(np.asarray(filled, dtype=bool), edges, HOLLOW)
+    given = np.array(shapes if shapes is not None else ["o"] * len(edges))
+    style: dict[str, Any] = {"s": 24, "linewidths": THIN, "zorder": 3}
+    for shape in dict.fromkeys(given):
+        of = given == shape
+        place = np.asarray(x)[of], np.asarray(y)[of]
+        axes.scatter(*place, c=faces[of], edgecolors=edges[of], marker=shape, **style)
 
 
 def _thresholds(axes: Axes, curves: Sequence[Curve]) -> None:
@@ -103,7 +123,7 @@ def _thresholds(axes: Axes, curves: Sequence[Curve]) -> None:
 
 def finish_panel(axes: Axes, title: str, *, lower_is_better: bool = False) -> None:
     """Writes the title, and turns the y axis so that up is better in every panel."""
-    axes.set_title(title, fontsize=MEDIUM)
+    axes.set_title(title)
     axes.tick_params(labelsize=SMALL)
     axes.margins(y=0.12)
     if lower_is_better:
@@ -112,25 +132,30 @@ def finish_panel(axes: Axes, title: str, *, lower_is_better: bool = False) -> No
 
 def explain(
     axes: Axes,
-    marks: Sequence[tuple[str, str, str]],
+    marks: Sequence[tuple[Mark, str, str]],
     *,
     with_null: bool,
     with_two_thirds: bool,
     threshold: str = "threshold",
+    notes: Sequence[str] = (),
 ) -> None:
     """Writes into an empty cell what marks, bars, bands and lines mean.
 
     Args:
-        marks: colour, face and label of each kind of mark.
+        marks: mark, face and label of each kind.
         threshold: what the dashed line means.
+        notes: lines without a mark.
     """
     axes.set_axis_off()
-    for colour, face, label in marks:
-        axes.plot([], [], "o", color=colour, markerfacecolor=face, markersize=6, label=label)
+    for (colour, shape), face, label in marks:
+        style: dict[str, Any] = {"color": colour, "markerfacecolor": face, "markersize": 6}
+        axes.plot([], [], shape, label=label, **style)
     axes.plot([], [], color=INK, linewidth=1.2, label="bar: 95 % interval")
     if with_null:
-        axes.plot([], [], color=NOISE, linewidth=6, alpha=0.5, label="null, 95 %")
+        axes.plot([], [], label="null, 95 %", **NULL_BAND | {"linewidth": 6})
     axes.plot([], [], color=INK, label=threshold, **THRESHOLD_LINE)
     if with_two_thirds:
         axes.plot([], [], label="two thirds of the depth", **TWO_THIRDS_LINE)
-    axes.legend(fontsize=MEDIUM, loc="center", frameon=False)
+    for note in notes:
+        axes.plot([], [], " ", label=note)
+    axes.legend(loc="center")

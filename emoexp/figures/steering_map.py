@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import Any, NamedTuple
 
 import matplotlib
@@ -15,25 +16,25 @@ from matplotlib.patches import Rectangle
 from matplotlib.patheffects import withStroke
 from matplotlib.ticker import MaxNLocator
 
+from emoexp.figures.layer_panels import gaps
 from emoexp.figures.style import (
     AXIS_LINE,
     DIVERGING,
     INK,
-    LARGE,
     LIGHT,
-    MEDIUM,
     NULL_BAND,
     PROPOSED,
     SEQUENTIAL,
     SHARES,
     SMALL,
     TITLE,
+    head,
     new_figure,
 )
 from emoexp.stats.steering_grid import Proposal
 
 HALO = [withStroke(linewidth=3.6, foreground=LIGHT)]
-ROUND = tuple(step * 10.0**power for power in range(-3, 5) for step in (1, 3))
+ROUND = tuple(step * 10.0**power for power in range(-3, 5) for step in (1, 2, 5))
 """Where logarithmic colour bars have ticks."""
 MOST_WRITTEN = 150
 """Cells up to which every cell's number is written into it."""
@@ -71,15 +72,14 @@ def steering_map(cells: pd.DataFrame, proposal: Proposal | None, title: str) -> 
             axes.add_patch(frame(level, level, column, INK, 1.6))
         if proposal is not None:
             _mark_proposal(axes, proposal, grid)
-    panels[0].set_ylabel("layer (block whose output is steered)")
+    panels[0].set_ylabel("layer that is steered")
     legend = "no cell works, so nothing is proposed"
     if proposal is not None:
         legend = "pink: proposed (star) and the measured layers next to it that work"
-    figure.suptitle(
-        f"Where steering works\n{title}\nframed: beyond the null, coherent, order kept, V10 passes;"
-        f" {legend}",
-        fontsize=LARGE,
-    )
+    frames = f"framed: beyond the null, coherent, order kept, V10 passes; {legend}"
+    if gaps(grid.layers):
+        frames += "; white lines: layers between are not measured"
+    head(figure, "Where steering works", title, frames)
     return figure
 
 
@@ -109,8 +109,10 @@ def _panel(axes: Axes, cells: pd.DataFrame, grid: Grid, quantity: Quantity) -> N
         written(axes, values, norm, colours, digits)
     axes.set_xticks(range(len(grid.strengths)), [f"{s:g}" for s in grid.strengths])
     axes.set_yticks(range(len(grid.layers)), [str(layer) for layer in grid.layers])
+    for height in gaps(grid.layers):
+        axes.axhline(height, color=LIGHT, linewidth=4)
     axes.set_xlabel("strength (of the mean residual norm)")
-    axes.set_title(label, fontsize=TITLE)
+    axes.set_title(label)
     _colour_bar(axes, image)
 
 
@@ -130,7 +132,9 @@ def _mark_proposal(axes: Axes, proposal: Proposal, grid: Grid) -> None:
     low, high = (grid.layers.index(proposal.layers[end]) for end in (0, -1))
     column = grid.strengths.index(proposal.cell["strength"])
     row = grid.layers.index(proposal.cell["layer"])
-    axes.add_patch(frame(low, high, column, PROPOSED, 3.2))
+    edges = [low - 1, *[int(gap) for gap in gaps(grid.layers) if low < gap < high], high]
+    for below, above in pairwise(edges):
+        axes.add_patch(frame(below + 1, above, column, PROPOSED, 3.2))
     style: dict[str, Any] = {"markersize": 11, "markeredgecolor": LIGHT, "clip_on": False}
     axes.plot(column + 0.36, row + 0.3, "*", color=PROPOSED, **style)
 
@@ -174,14 +178,13 @@ def dose_curves(emotions: pd.DataFrame, isotropic: pd.DataFrame, title: str) -> 
         _dose_lines(axes, emotions, exemplar)
         axes.axhline(0, **AXIS_LINE)
         axes.axvline(0, **AXIS_LINE)
-        axes.set_title(exemplar, fontsize=LARGE)
+        axes.set_title(exemplar)
         axes.xaxis.set_major_locator(MaxNLocator(5))
     panels[0].set_ylabel("mean delta Elo of the steered activities")
-    figure.supxlabel("strength (of the mean residual norm; below 0: subtracted)", fontsize=LARGE)
+    figure.supxlabel("strength (of the mean residual norm; below 0: subtracted)", fontsize=TITLE)
     handles, labels = panels[0].get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside right center", fontsize=MEDIUM)
-    text = f"Dose: what adding and subtracting a vector does to preferences\n{title}"
-    figure.suptitle(text, fontsize=LARGE)
+    figure.legend(handles, labels, loc="outside right center")
+    head(figure, "Dose: what adding and subtracting a vector does to preferences", title)
     return figure
 
 

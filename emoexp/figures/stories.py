@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from emoexp.figures.style import MEDIUM, MODEL, NEGATIVE, new_figure
+from emoexp.figures.style import FAILED, MODEL, head, new_figure
 
 
 def lengths(table: pd.DataFrame, title: str) -> Figure:
@@ -21,7 +21,8 @@ def lengths(table: pd.DataFrame, title: str) -> Figure:
     axes = figure.add_subplot()
     bins = np.arange(0, int(table["words"].max()) + 20, 10).tolist()
     labels = [f"{len(words[0])} stories", f"{len(words[1])} rejected texts"]
-    axes.hist(words, bins=bins, stacked=True, color=[MODEL, NEGATIVE], label=labels)
-    axes.set(xlabel="words", ylabel="texts", title=f"Length of the stories\n{title}")
-    axes.legend(fontsize=MEDIUM)
+    axes.hist(words, bins=bins, stacked=True, color=[MODEL, FAILED.colour], label=labels)
+    axes.set(xlabel="words", ylabel="texts")
+    axes.legend()
+    head(figure, "Length of the stories", title)
     return figure

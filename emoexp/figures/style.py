@@ -1,39 +1,113 @@
-"""Colours, fonts, strokes and sizes of every figure."""
+"""Colours, marks, fonts, strokes and sizes of every figure, and how a figure is titled.
+
+No meaning has a red and a green. Valence, models and sets of directions have the colours of Okabe
+and Ito (2008), categories those of Paul Tol's muted scheme; the colour-blind can tell them apart,
+and categories and verdicts have marks of their own besides.
+"""
 
 from __future__ import annotations
 
 import math
-from typing import Any
+from collections.abc import Mapping
+from contextlib import AbstractContextManager
+from types import MappingProxyType
+from typing import Any, NamedTuple
 
+import numpy as np
+from matplotlib import rc_context
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-POSITIVE, NEGATIVE, NOISE, INK = "#2a9d6f", "#c8513f", "#b9b9b9", "#222222"
-CLAUDE = "#7b2cbf"
-"""The colour of published numbers beside a model's own; their marks are hollow diamonds."""
-PROBE_COLOURS = ("#6a4c93", "#e09f3e", "#33658a", "#2a9d6f", "#c8513f", "#222222")
-MODEL = "#33658a"
+from emoexp.stats.labels import (
+    EMOTIONS,
+    ISOTROPIC,
+    MIXTURES,
+    OTHER_EMOTIONS,
+    PERMUTED_CATEGORIES,
+    PERMUTED_ELO,
+    PERMUTED_SCENARIOS,
+    SHUFFLED,
+    SUBTRACTED,
+    UNSTEERED,
+)
+
+
+class Mark(NamedTuple):
+    """A colour and the shape of a mark."""
+
+    colour: str
+    shape: str
+
+
+INK, NOISE = "#222222", "#b9b9b9"
+"""What is written, and what is faint: grids, and ranges of nulls."""
+VALENCE: Mapping[str, Mark] = MappingProxyType(
+    {
+        "positive valence": Mark("#0072b2", "o"),
+        "negative valence": Mark("#d55e00", "s"),
+        "valence zero": Mark("#b9b9b9", "D"),
+        "valence not known": Mark("#5b5b5b", "^"),
+    }
+)
+"""Marks of emotions by their valence, by the label of each."""
+SETS: Mapping[str, Mark] = MappingProxyType(
+    {
+        EMOTIONS: Mark("#009e73", "o"),
+        OTHER_EMOTIONS: Mark("#56b4e9", "s"),
+        SUBTRACTED: Mark("#005f73", "v"),
+        ISOTROPIC: Mark("#777777", "x"),
+        MIXTURES: Mark("#cc79a7", "+"),
+        SHUFFLED: Mark("#e69f00", "1"),
+        PERMUTED_SCENARIOS: Mark("#8c6d31", "2"),
+        PERMUTED_CATEGORIES: Mark("#8c6d31", "2"),
+        PERMUTED_ELO: Mark("#8c6d31", "2"),
+        UNSTEERED: Mark(INK, "D"),
+    }
+)
+"""Marks of the sets of directions and of the nulls, by their labels (`emoexp/stats/labels.py`)."""
+MODEL = SETS[EMOTIONS].colour
 """The colour of the model's own numbers where no valence or verdict colours them."""
-CONTROL = "#777777"
-"""The colour of single random directions; their range is NOISE."""
+PASSED, FAILED = Mark(INK, "o"), Mark("#aa3377", "s")
+"""Marks of verdicts."""
+PUBLISHED = Mark("#7b2cbf", "D")
+"""The mark of published numbers beside a model's own, which is hollow."""
 CONNECTION = "#8a8a8a"
 """The colour of a line that connects marks which have colours of their own."""
 PROPOSED = "#d6189b"
 """The colour of what a map of steering proposes."""
 MODEL_COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#56b4e9", "#e69f00", "#5b5b5b")
 MODEL_LINES = ("-", "--", ":", "-.")
-"""Colours for seven models, which the colour-blind can tell apart; the eighth starts again with
-another line."""
+"""Colours for seven models; the eighth starts again with another line."""
+_MUTED = ("#332288", "#ddaa33", "#117733", "#cc6677", "#88ccee", "#882255", "#999933", "#aa4499")
+CATEGORIES = tuple(Mark(_MUTED[k % 8], shape) for k, shape in enumerate("osD^vPX<>ph*8d|"))
+"""Marks of what has no order and no colour of its own, such as clusters and probes: fifteen that
+differ in shape, the first eight in colour too."""
 HOLLOW = "white"
 """The face of a mark that is not filled."""
 LIGHT = "white"
 """Text on dark cells, and the edge of marks on a map."""
-DIVERGING, SEQUENTIAL, SHARES = "RdBu_r", "viridis", "cividis"
-"""Colour maps: of numbers around a middle, of sizes, of numbers from 0 to 1."""
+DIVERGING, SEQUENTIAL, SHARES = "RdBu", "viridis", "cividis"
+"""Colour maps: of numbers around a middle (blue above it, as positive valence is), of sizes, of
+numbers from 0 to 1."""
 
-TINY, SMALL, MEDIUM, TITLE, LARGE = 5, 7, 8, 9, 10
-"""Font sizes: names on very crowded axes, names on crowded axes, legends, titles of panels, titles
-of whole figures."""
+TINY, SMALL, MEDIUM, TITLE, LARGE = 6, 7, 8, 9, 10
+"""Font sizes: names on very crowded axes, names on crowded axes, legends and axes, titles of
+panels, titles of figures."""
+SETTINGS: Any = {
+    "font.family": "DejaVu Sans",
+    "font.size": MEDIUM,
+    "axes.titlesize": TITLE,
+    "axes.labelsize": TITLE,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.linewidth": 0.8,
+    "legend.fontsize": MEDIUM,
+    "legend.frameon": False,
+    "pdf.fonttype": 42,
+    "svg.fonttype": "none",
+}
+"""What matplotlib draws with where a figure says nothing else. In a PDF text is text, and its font
+(TrueType) is embedded."""
 
 NULL_BAND: dict[str, Any] = {"color": NOISE, "alpha": 0.35, "linewidth": 0}
 """The range of a null."""
@@ -43,6 +117,13 @@ THRESHOLD_LINE: dict[str, Any] = {"linewidth": 0.9, "linestyle": "--"}
 TWO_THIRDS_LINE: dict[str, Any] = {"color": NOISE, "linewidth": 0.9, "linestyle": ":"}
 THIN, THICK = 1.1, 2.0
 """Widths of the line of a curve, and of one that stands out."""
+NAME_PITCH = {MEDIUM: 0.19, SMALL: 0.135, TINY: 0.11}
+"""Inches from one name on an axis to the next, by font size."""
+
+
+def styled() -> AbstractContextManager[None]:
+    """Returns a context in which figures are made and saved in the project's style."""
+    return rc_context(SETTINGS)
 
 
 def new_figure(width: float, height: float) -> Figure:
@@ -50,11 +131,37 @@ def new_figure(width: float, height: float) -> Figure:
     return Figure(figsize=(width, height), layout="constrained")
 
 
+def head(figure: Figure, what: str, where: str, found: str = "") -> None:
+    """Writes the title of a figure: `what` it shows, below it what was `found` and `where` that was
+    measured. Lines longer than the figure is wide are wrapped, none is cut."""
+    lines = [line for line in (what, found, where) if line]
+    figure.suptitle("\n".join(lines), fontsize=LARGE, wrap=True)
+
+
+def valence_marks(valence: np.ndarray) -> list[tuple[np.ndarray, str, Mark]]:
+    """Returns mask, label and mark of the positive, the negative, and those whose valence is
+    zero or not known (NaN), as far as there are any."""
+    masks = (valence > 0, valence < 0, valence == 0, np.isnan(valence))
+    parts = [(mask, *item) for mask, item in zip(masks, VALENCE.items(), strict=True)]
+    return [part for part in parts if part[0].any()]
+
+
+def band_of(name: str) -> dict[str, Any]:
+    """Returns how the range of a null is filled: grey, or the colour of its set where several
+    ranges stand in one panel."""
+    return NULL_BAND | {"color": SETS[name].colour, "alpha": 0.25}
+
+
 def name_size(n: int) -> float:
     """Returns the font size at which `n` names fit on an axis."""
     if n <= 30:
         return MEDIUM
-    return 6 if n <= 80 else TINY
+    return SMALL if n <= 80 else TINY
+
+
+def names_length(n: int) -> float:
+    """Returns the inches that an axis with `n` names needs so that none overlaps the next."""
+    return n * NAME_PITCH[int(name_size(n))]
 
 
 def panel_grid(

@@ -9,10 +9,9 @@ from matplotlib.figure import Figure
 
 from emoexp.figures.style import (
     AXIS_LINE,
-    MEDIUM,
     MODEL_COLOURS,
     NULL_BAND,
-    TITLE,
+    head,
     name_size,
     new_figure,
 )
@@ -38,12 +37,10 @@ def ranking_dots(table: pd.DataFrame, title: str) -> Figure:
         np.atleast_1d(figure.subplots(len(panels))), panels.items(), strict=True
     ):
         _panel(axes, table, column, sets)
-        axes.set_title(text, fontsize=TITLE, loc="left")
-    figure.suptitle(f"Emotions by their mean projection over texts\n{title}", fontsize=TITLE + 1)
+        axes.set_title(text, loc="left")
+    head(figure, "Emotions by their mean projection over texts", title)
     handles, labels = figure.axes[0].get_legend_handles_labels()
-    figure.legend(
-        handles, labels, loc="outside lower center", ncols=min(4, len(labels)), fontsize=MEDIUM
-    )
+    figure.legend(handles, labels, loc="outside lower center", ncols=min(4, len(labels)))
     return figure
 
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from emoexp.figures.style import styled
 from emoexp.figures.validation import layer_curves
 from emoexp.report.blocks import Block, Cell, FigureBlock, Heading, TableBlock, Text, marked, slug
-from emoexp.report.curves import detection_against_steering, overlay
+from emoexp.report.curves import detection_against_steering, measured_with, overlay
 from emoexp.report.groups import Part
 from emoexp.stats.criteria import EFFECT_FLOOR
 
@@ -57,7 +58,7 @@ def own_blocks(parts: Sequence[Part]) -> list[Block]:
             f"{part.label}. Filled marks are informative; bars are 95 % intervals, the grey band is"
             " the null, the dashed line the threshold."
         )
-        figure = layer_curves(part.rows, part.model, part.two_thirds)
+        figure = layer_curves(part.rows, measured_with([part]), part.two_thirds)
         blocks.append(FigureBlock(f"{slug('layers', tag)}.png", figure, caption))
     return blocks
 
@@ -107,10 +108,11 @@ def row(part: Part, layer: int) -> tuple[Cell, ...]:
 
 def layer_blocks(parts: Sequence[Part]) -> list[Block]:
     """Returns the whole section."""
-    against = against_blocks(parts)
-    return [
-        Heading("By layer"),
-        *overlay_blocks(parts),
-        *own_blocks(parts),
-        *([Heading("Detection against steering"), *against] if against else []),
-    ]
+    with styled():
+        against = against_blocks(parts)
+        return [
+            Heading("By layer"),
+            *overlay_blocks(parts),
+            *own_blocks(parts),
+            *([Heading("Detection against steering"), *against] if against else []),
+        ]

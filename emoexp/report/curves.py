@@ -25,22 +25,34 @@ from emoexp.figures.layer_panels import (
 from emoexp.figures.style import (
     HOLLOW,
     INK,
-    LARGE,
     MEDIUM,
     SMALL,
     THRESHOLD_LINE,
     TWO_THIRDS_LINE,
+    Mark,
+    head,
     new_figure,
 )
 from emoexp.figures.style import MODEL_COLOURS as COLOURS
 from emoexp.figures.style import MODEL_LINES as LINES
+from emoexp.figures.titles import where
 from emoexp.report.blocks import in_order
 from emoexp.report.groups import Part
 from emoexp.stats.criteria import COUNTS, EFFECT_FLOOR
 
 VALUES = ["value", "threshold", "ci_low", "ci_high", "null_low", "null_high"]
-MARKS = ((INK, INK, "informative"), (INK, HOLLOW, "not informative"))
-"""Colour, face and meaning of the marks."""
+MARKS = (
+    (Mark(INK, "o"), INK, "informative"),
+    (Mark(INK, "o"), HOLLOW, "not informative"),
+)
+"""Mark, face and meaning."""
+
+
+def measured_with(parts: Sequence[Part]) -> str:
+    """Returns the models, the packs and the corpora of a figure, for its title."""
+    packs = [pack for part in parts for pack in part.packs]
+    corpora = [corpus for part in parts for corpus in part.corpora]
+    return where([part.label for part in parts], packs, corpora)
 
 
 def style(k: int) -> dict[str, Any]:
@@ -114,6 +126,7 @@ def finish(axes: Axes, parts: Sequence[Part], by_depth: bool) -> None:
     axes.set_xlim(float(x.min()) - margin, float(x.max()) + margin)
     if (third := common_third(parts, by_depth)) is not None:
         axes.axvline(third, zorder=0, **TWO_THIRDS_LINE)
+    axes.set_xlabel("fraction of the depth" if by_depth else "layer")
     if not by_depth:
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
 
@@ -135,7 +148,7 @@ def legend(figure: Figure, parts: Sequence[Part], by_depth: bool, axes: Axes) ->
     longest = max(len(label) for label in labels)
     columns = max(1, min(len(parts), 130 // (longest + 6)))
     place: dict[str, Any] = {"loc": "outside lower center", "ncols": columns}
-    figure.legend(lines, labels, fontsize=MEDIUM, frameon=False, **place)
+    figure.legend(lines, labels, **place)
 
 
 def overlay(parts: Sequence[Part], by_depth: bool) -> Figure:
@@ -153,7 +166,7 @@ def overlay(parts: Sequence[Part], by_depth: bool) -> Figure:
     axis = (
         "fraction of the depth (layer / number of layers)" if by_depth else "layer (block output)"
     )
-    figure.suptitle(f"Models over each other, by {axis}; up is better", fontsize=LARGE)
+    head(figure, f"Models over each other, by {axis}; up is better", measured_with(parts))
     return figure
 
 
@@ -206,24 +219,28 @@ def detection_against_steering(parts: Sequence[Part], by_depth: bool) -> Figure:
     for axes in (v3, v4, v10, v11, size):
         finish(axes, parts, by_depth)
     _ratio_against(against_v3, parts, "V3", "V3, share")
-    against_v3.set_xlim(-0.06, 1.1)
     _ratio_against(against_v4, parts, "V4", "V4, mean rank (right is better)")
     against_v4.invert_xaxis()
     legend(figure, parts, by_depth, key)
     axis = "fraction of the depth" if by_depth else "layer"
     text = f"Detection (V3, V4) against steering (V10, V11, effect ratio), by {axis}"
-    figure.suptitle(text, fontsize=LARGE)
+    head(figure, text, measured_with(parts))
     return figure
 
 
 def _ratio_against(axes: Axes, parts: Sequence[Part], identifier: str, label: str) -> None:
-    """Draws the effect ratio of each layer against a criterion's value, with the layers' names."""
+    """Draws the effect ratio of each layer against a criterion's value, with the intervals of both
+    and the layers' names."""
     for k, part in enumerate(parts):
         if part.sizes.empty:
             continue
         colour = style(k)["color"]
-        detected = of_criterion(part, identifier)[["layer", "value"]]
+        columns = {"value": "value", "ci_low": "left", "ci_high": "right", "layer": "layer"}
+        detected = of_criterion(part, identifier)[list(columns)].rename(columns=columns)
         points = detected.merge(effect_ratios(part).drop(columns="value"), on="layer")
+        bars: dict[str, Any] = {"color": colour, "linewidth": 0.7, "alpha": 0.6, "zorder": 1}
+        axes.vlines(points["value"], points["ci_low"], points["ci_high"], **bars)
+        axes.hlines(points["effect_ratio"], points["left"], points["right"], **bars)
         colours = [colour] * len(points)
         draw_marks(axes, points["value"], points["effect_ratio"], colours, points["informative"])
         below = k % 2 == 1  # of two models at one point, one is named above and one below
@@ -231,7 +248,7 @@ def _ratio_against(axes: Axes, parts: Sequence[Part], identifier: str, label: st
         for point, layers in named(points):
             axes.annotate(listed(layers), point, fontsize=SMALL, color=colour, **place)
     axes.axhline(1, color=INK, zorder=0, **THRESHOLD_LINE)
-    axes.set_title(f"effect ratio against {identifier} (numbers: layers)", fontsize=MEDIUM)
-    axes.set_xlabel(label, fontsize=MEDIUM)
+    axes.set_title(f"effect ratio against {identifier} (numbers: layers)")
+    axes.set(xlabel=label, ylabel="effect ratio")
     axes.tick_params(labelsize=SMALL)
     axes.margins(0.12)

@@ -217,6 +217,16 @@ class Part:
         return self.model + (f" [{self.group}]" if self.group else "")
 
     @property
+    def packs(self) -> list[str]:
+        """The packs that were measured with."""
+        return [str(name) for name in self.rows["pack"].dropna().unique()]
+
+    @property
+    def corpora(self) -> list[str]:
+        """The corpora whose vectors were measured."""
+        return [str(name) for name in self.rows["corpus"].dropna().unique()]
+
+    @property
     def layers(self) -> list[int]:
         """The layers that were run, in order."""
         return sorted({int(layer) for layer in self.rows["layer"]})

@@ -4,23 +4,19 @@ beside it."""
 from __future__ import annotations
 
 import base64
-import io
 import re
 from collections.abc import Sequence
 from pathlib import Path
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
+from emoexp.figures import files
 from emoexp.report.blocks import Block, Cell, FigureBlock, Heading, TableBlock, Text
-
-DPI = 120
 
 
 def png(block: FigureBlock) -> str:
     """Returns the figure as a PNG in base64."""
-    buffer = io.BytesIO()
-    block.figure.savefig(buffer, format="png", dpi=DPI)
-    return base64.b64encode(buffer.getvalue()).decode()
+    return base64.b64encode(files.png(block.figure)).decode()
 
 
 def html(title: str, blocks: Sequence[Block]) -> str:
@@ -54,7 +50,7 @@ def _table(block: TableBlock) -> str:
 
 
 def markdown(title: str, blocks: Sequence[Block], folder: Path) -> str:
-    """Returns the report as Markdown, and saves its figures into `folder`."""
+    """Returns the report as Markdown, and saves its figures into `folder`, as PNG and PDF."""
     lines = [f"# {escaped(title)}"]
     for block in blocks:
         if isinstance(block, Heading):
@@ -64,6 +60,6 @@ def markdown(title: str, blocks: Sequence[Block], folder: Path) -> str:
         elif isinstance(block, TableBlock):
             lines.append(_table(block))
         else:
-            block.figure.savefig(folder / block.name, dpi=DPI)
+            files.save(block.figure, folder, Path(block.name).stem)
             lines.append(f"![{escaped(block.caption)}]({block.name})")
     return "\n\n".join(lines) + "\n"

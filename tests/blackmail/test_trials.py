@@ -254,7 +254,7 @@ def test_the_experiment_leaves_rates_controls_and_every_transcript(
     settings = {"band": None, "steered": "generated", "trials": 4}
     run = saved(tmp_path / "run", result.tables, experiment="blackmail", settings=settings)
     assert write_transcripts(run).read_text().count("<article") == 40
-    assert "steered: generated, n = 4" in drawn(run)["blackmail_dose"].axes[0].get_title(loc="left")
+    assert "steered: generated, n = 4" in drawn(run)["blackmail_dose"].get_suptitle()
     assert "blackmail_by_model" not in result.tables
 
 

@@ -59,7 +59,7 @@ def title(band: list[int] | None, folder: Path) -> str:
     tables = {"steering": made_up(), **judged(band).tables}
     settings = {"strength": 0.5, "band": band}
     run = saved(folder, tables, experiment="steering", settings=settings)
-    return drawn(run)["steering"].axes[0].get_title().replace("\n", " ")
+    return drawn(run)["steering"].get_suptitle().replace("\n", " ")
 
 
 @pytest.mark.parametrize(("band", "layers"), [([2, 3], "2, 3"), ([3, 2], "2, 3"), ([1], "1")])

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 from matplotlib.colors import to_hex
+from matplotlib.container import BarContainer
 
 from emoexp.report import load_runs, report
 from emoexp.report.blocks import FigureBlock, Text
@@ -116,9 +117,9 @@ def test_nulls_are_drawn_of_one_model_and_left_to_the_own_figures_of_several(
 ) -> None:
     def bands(found: list[Part]) -> int:
         return sum(
-            type(artist).__name__ == "FillBetweenPolyCollection"
+            isinstance(artist, BarContainer)
             for axes in detection_against_steering(found, by_depth=False).axes
-            for artist in axes.collections
+            for artist in axes.containers
         )
 
     assert bands(two) == 0

@@ -10,14 +10,14 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from emoexp.figures.style import (
-    CONTROL,
+    CONNECTION,
     DIVERGING,
     LIGHT,
     MEDIUM,
     PROPOSED,
     SEQUENTIAL,
     SMALL,
-    TITLE,
+    head,
     new_figure,
 )
 
@@ -25,7 +25,7 @@ MOST_TICKS = 12
 """Layers that an axis names, at most."""
 
 
-def similarity_map(table: pd.DataFrame, title: str) -> Figure:
+def between_runs(table: pd.DataFrame, title: str) -> Figure:
     """Draws Spearman's rho of every layer of one run with every layer of another, and marks the
     best pair and the same relative depths.
 
@@ -47,7 +47,7 @@ def similarity_map(table: pd.DataFrame, title: str) -> Figure:
         axis.set_ticks(*_ticks(table, x), fontsize=SMALL)
         axis.set_label_text(f"layer of {table[f'run_{x}'].iloc[0]} (share of its depth)")
     axes.tick_params(axis="x", rotation=90)
-    axes.set_title(title, fontsize=TITLE)
+    head(figure, "How similar are the layers' geometries?", title)
     return figure
 
 
@@ -71,4 +71,4 @@ def _mark(figure: Figure, axes: Axes, table: pd.DataFrame, square: pd.DataFrame)
     best: dict[str, Any] = {"marker": "s", "s": 60, "facecolors": "none", "edgecolors": PROPOSED}
     axes.scatter(column, row, label=f"best: {values[row, column]:.2f}", **best)
     place: dict[str, Any] = {"loc": "outside lower center", "ncols": 2, "fontsize": MEDIUM}
-    figure.legend(facecolor=CONTROL, labelcolor=LIGHT, **place)
+    figure.legend(frameon=True, facecolor=CONNECTION, labelcolor=LIGHT, **place)

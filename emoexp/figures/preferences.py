@@ -1,0 +1,199 @@
+"""Figures of preferences: Elo by category, correlations with probes, and steering.
+
+Published numbers, where they are given, stand beside the model's own as hollow diamonds.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from emoexp.figures.names import name_points
+from emoexp.figures.style import (
+    AXIS_LINE,
+    HOLLOW,
+    INK,
+    MODEL,
+    NOISE,
+    NULL_BAND,
+    PUBLISHED,
+    SETS,
+    THICK,
+    THRESHOLD_LINE,
+    head,
+    name_size,
+    names_length,
+    new_figure,
+    valence_marks,
+)
+from emoexp.stimuli.paper import published
+
+MOST_NAMED = 3
+"""Activities at either end of the Elo that are named in the figure."""
+LONGEST = 40
+"""Characters of an activity's name beyond which it is cut."""
+
+
+def _published(
+    axes: Axes,
+    x: Sequence[float] | np.ndarray,
+    y: Sequence[float] | np.ndarray,
+    label: str | None = published.MODEL,
+) -> None:
+    style: dict[str, Any] = {"s": 20, "facecolors": "none", "linewidths": 1.1, "zorder": 3}
+    edge = PUBLISHED.colour
+    axes.scatter(x, y, edgecolors=edge, marker=PUBLISHED.shape, label=label, **style)
+
+
+def _legend_below(figure: Figure, axes: Axes, columns: int) -> None:
+    """Writes the legend below the figure, where it covers no point."""
+    handles, labels = axes.get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside lower center", ncols=columns)
+
+
+def correlation_bars(
+    table: pd.DataFrame,
+    null: tuple[float, float],
+    least: float,
+    title: str,
+    *,
+    found: str = "",
+    claude: dict[str, float] | None = None,
+) -> Figure:
+    """Draws correlations with Elo, sorted and coloured by valence, with intervals, the band of
+    random directions and the |r| from which V9 counts an emotion; published r of some emotions.
+
+    Args:
+        found: what the criteria say, in the title.
+    """
+    rows = table.sort_values("r").reset_index(drop=True)
+    n = len(rows)
+    figure = new_figure(max(8, names_length(n) + 1), 5)
+    axes = figure.add_subplot()
+    x = np.arange(n)
+    axes.axhspan(*null, label="isotropic directions, 95 %", **NULL_BAND)
+    for mask, label, mark in valence_marks(rows["valence"].to_numpy(dtype=float)):
+        axes.bar(x[mask], rows["r"][mask], color=mark.colour, label=label)
+    axes.vlines(x, rows["ci_low"], rows["ci_high"], color=INK, linewidth=0.6)
+    known = claude or {}
+    pairs = [(k, known[e]) for k, e in enumerate(rows["emotion"]) if e in known]
+    if pairs:
+        _published(axes, [k for k, _ in pairs], [r for _, r in pairs])
+    axes.axhline(0, **AXIS_LINE)
+    for sign in (-1, 1):
+        label = f"|r| = {least:g}, from which V9 counts" if sign > 0 else ""
+        axes.axhline(sign * least, color=INK, label=label, **THRESHOLD_LINE)
+    axes.set_xticks(x, rows["emotion"], rotation=90, fontsize=name_size(n))
+    axes.set_xlim(-1, n)
+    axes.set_ylabel("r of probe and Elo over the activities")
+    _legend_below(figure, axes, 3)
+    what = "Emotion-preference correlation (bars: 95 % bootstrap over activities)"
+    head(figure, what, title, found)
+    return figure
+
+
+def elo_by_category(
+    table: pd.DataFrame, title: str, *, found: str = "", claude: np.ndarray | None = None
+) -> Figure:
+    """Draws each activity's Elo by category, steered and control half apart, with the category
+    mean and the names of the extremes; published Elos, in the order of `table`, to the right.
+
+    Args:
+        found: what the criteria say, in the title.
+    """
+    means = table.groupby("category")["elo"].mean().sort_values(ascending=False)
+    place = {category: k for k, category in enumerate(means.index)}
+    figure = new_figure(max(9, 1.2 * len(means)), 5.4)
+    axes = figure.add_subplot()
+    x = np.zeros(len(table))
+    for category, k in place.items():
+        members = (table["category"] == category).to_numpy()
+        x[members] = k + np.linspace(-0.18, 0.18, members.sum()) - (0 if claude is None else 0.2)
+        if claude is not None:
+            _published_category(axes, x[members] + 0.42, claude[members], first=k == 0)
+    steered = table["steered"].astype(bool).to_numpy()
+    for half, face, label in ((steered, MODEL, "steered half"), (~steered, HOLLOW, "control half")):
+        dots: dict[str, Any] = {"s": 22, "facecolors": face, "edgecolors": MODEL, "zorder": 3}
+        axes.scatter(x[half], table["elo"][half], label=f"{label} of the activities", **dots)
+    centre = np.arange(len(means)) - (0 if claude is None else 0.2)
+    ends = centre - 0.28, centre + 0.28
+    axes.hlines(means, *ends, color=INK, linewidth=THICK, label="category mean")
+    axes.axhline(1500, color=NOISE, linewidth=0.8)
+    axes.set_xticks(range(len(means)), list(means.index))
+    axes.set(ylabel="Elo", xlim=(-0.7, len(means) - 0.3))
+    axes.margins(y=0.1)
+    _legend_below(figure, axes, 4)
+    head(figure, "Preference by category", title, found)
+    _name_extremes(axes, x, table)
+    return figure
+
+
+def _published_category(axes: Axes, x: np.ndarray, elo: np.ndarray, *, first: bool) -> None:
+    """Draws the published Elos of a category and their mean; only the first has a label."""
+    _published(axes, x, elo, published.MODEL if first else None)
+    axes.hlines(elo.mean(), x[0] - 0.04, x[-1] + 0.04, color=PUBLISHED.colour, linewidth=THICK)
+
+
+def _name_extremes(axes: Axes, x: np.ndarray, table: pd.DataFrame) -> None:
+    """Names the most and the least liked activities."""
+    order = np.argsort(table["elo"].to_numpy(), kind="stable")
+    chosen = sorted({*order[:MOST_NAMED], *order[-MOST_NAMED:]})
+    names = [str(table["activity"].iloc[k]) for k in chosen]
+    short = [name if len(name) <= LONGEST else name[: LONGEST - 3] + "..." for name in names]
+    points = np.column_stack([x, table["elo"]])
+    name_points(axes, points[chosen], short, avoid=points)
+
+
+def steering_scatter(
+    emotions: pd.DataFrame,
+    controls: pd.DataFrame,
+    title: str,
+    *,
+    found: str = "",
+    claude: published.SteeringScatter | None = None,
+) -> Figure:
+    """Draws delta Elo against r, emotions over their controls, with the 95 % band of the isotropic
+    directions' delta Elo; every emotion is named; published emotions.
+
+    Args:
+        found: what the criteria say, in the title.
+    """
+    tall = max(6.4, 0.11 * len(emotions))
+    figure = new_figure(1.35 * tall, tall)
+    axes = figure.add_subplot()
+    _controls(axes, controls)
+    for mask, label, mark in valence_marks(emotions["valence"].to_numpy(dtype=float)):
+        part = emotions[mask]
+        dots: dict[str, Any] = {"s": 24, "color": mark.colour, "marker": mark.shape}
+        axes.scatter(part["r"], part["delta_elo"], label=f"emotions, {label}", **dots)
+    if claude is not None:
+        _published(axes, claude.r, claude.delta_elo)
+    axes.axhline(0, **AXIS_LINE)
+    axes.axvline(0, **AXIS_LINE)
+    axes.margins(0.08)
+    axes.set_xlabel("r of probe and Elo, unsteered")
+    axes.set_ylabel("mean delta Elo of the steered activities")
+    _legend_below(figure, axes, 3)
+    what = "Steering: does what correlates with preference also drive it?"
+    head(figure, what, title, found)
+    columns = ["r", "delta_elo"]
+    others = controls[columns].to_numpy(float)
+    points = emotions[columns].to_numpy(float)
+    name_points(axes, points, list(emotions["direction"]), avoid=others)
+    return figure
+
+
+def _controls(axes: Axes, controls: pd.DataFrame) -> None:
+    """Draws every control direction, and the band of the first set."""
+    first = str(controls["set"].iloc[0])
+    low, high = np.quantile(controls[controls["set"] == first]["delta_elo"], [0.025, 0.975])
+    axes.axhspan(low, high, label=f"{first}, 95 %", **NULL_BAND)
+    for name, part in controls.groupby("set", sort=False):
+        mark = SETS[str(name)]
+        style: dict[str, Any] = {"marker": mark.shape, "s": 26, "color": mark.colour}
+        axes.scatter(part["r"], part["delta_elo"], label=str(name), linewidths=1.1, **style)
