@@ -68,7 +68,7 @@ class Geometry(Validation):
     def measure(self, study: Study) -> Tables:
         one = "vectors=... holds one layer and no stories, and a geometry needs both: leave it out"
         require(study.config.vectors is None, one)
-        scale, seed, norms = study.config.scale, study.config.seed, study.config.emotions.norms
+        scale, seed, norms = study.config.scale, study.config.seed, study.norms
         axes = rated_axes(norms, study.emotions, study.stimuli.valence)
         layers = chosen_layers(self.layers, study.layer, study.model.n_layers)
         draws, permutations = scale.bootstrap_draws, scale.permutations

@@ -16,7 +16,7 @@ from emoexp.geometry.clusters import cluster_agreement, cluster_notes, cluster_t
 from emoexp.geometry.cosines import Cosines, save_cosines
 from emoexp.geometry.layer import LayerGeometry
 from emoexp.geometry.similarity import FEWEST_COMMON, layer_similarity, norm_similarity
-from emoexp.stimuli.norms import read_norms
+from emoexp.stimuli.norms import Norms
 from emoexp.vectors.vectors import NEUTRAL_VARIANCE
 
 SHUFFLES = 40
@@ -66,7 +66,7 @@ def arrangement_tables(
     space: Space,
     valence: Mapping[str, float],
     pack_clusters: Mapping[str, str],
-    norms: str | None,
+    norms: Norms | None,
     draws: int,
     seed: int,
 ) -> dict[str, pd.DataFrame]:
@@ -74,11 +74,8 @@ def arrangement_tables(
     `layer_similarity` and `norm_similarity`; a similarity with too few emotions is left out.
 
     Args:
-        norms: a file of human norms; None where there is none.
+        norms: human norms; None where the user names none.
         draws: permutations, and resamples of the emotions.
-
-    Raises:
-        EmoexpError: as `read_norms` does.
     """
     names, layers, matrices = space.names, space.layers, np.stack(space.cosines)
     own = matrices[layers.index(space.own)]
@@ -90,9 +87,8 @@ def arrangement_tables(
     }
     if len(names) >= FEWEST_COMMON:
         tables["layer_similarity"] = layer_similarity(matrices, layers, space.shuffled)
-    rated = None if norms is None else read_norms(Path(norms), names)
-    if rated is not None and len(rated.valence) >= FEWEST_COMMON:
-        tables["norm_similarity"] = norm_similarity(matrices, layers, names, rated, draws, seed)
+    if norms is not None and len(norms.valence) >= FEWEST_COMMON:
+        tables["norm_similarity"] = norm_similarity(matrices, layers, names, norms, draws, seed)
     return tables
 
 
@@ -176,7 +172,7 @@ def not_measured(tables: Mapping[str, pd.DataFrame]) -> list[str]:
         found.append(f"similarity of layers is not measured: it takes {enough}")
     if "norm_similarity" not in tables:
         found.append(
-            "similarity with people's ratings is not measured: it takes a file of human norms"
-            f" (emotions.norms) with {enough} of the run"
+            "similarity with people's ratings is not measured: it takes human norms"
+            f" (emotions.norms) of {enough} of the run"
         )
     return found

@@ -12,7 +12,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -20,7 +19,7 @@ import pandas as pd
 from emoexp.errors import EmoexpError
 from emoexp.geometry.components import PrincipalComponents
 from emoexp.stats.intervals import LEVEL, central, correlate_columns, resampled_correlations
-from emoexp.stimuli.norms import read_norms
+from emoexp.stimuli.norms import Norms
 
 SEARCHED = 5
 """Leading components that are searched."""
@@ -67,24 +66,23 @@ class Axis:
 
 
 def rated_axes(
-    norms: str | None, emotions: Sequence[str], pack_valence: Mapping[str, float]
+    norms: Norms | None, emotions: Sequence[str], pack_valence: Mapping[str, float]
 ) -> list[Axis]:
-    """Returns the axes that can be measured: valence and arousal of the user's norms where a file
-    is given, else the signs of the pack's valence.
+    """Returns the axes that can be measured: valence and arousal of human norms where there are
+    some, as far as they have them, else the signs of the pack's valence.
 
     A pack that has the sign of too few of the emotions, or one sign only, gives no axis.
 
     Raises:
-        EmoexpError: as `read_norms` does, or all rated emotions have one rating.
+        EmoexpError: all rated emotions have one rating.
     """
 
     def values(known: Mapping[str, float]) -> np.ndarray:
         return np.array([known.get(e, np.nan) for e in emotions])
 
     if norms is not None:
-        found = read_norms(Path(norms), emotions)
-        both = ((VALENCE, found.valence), (AROUSAL, found.arousal))
-        return [Axis(name, values(known), found.layout) for name, known in both]
+        both = ((VALENCE, norms.valence), (AROUSAL, norms.arousal))
+        return [Axis(name, values(known), norms.layout) for name, known in both if known]
     signs = np.sign(values(pack_valence))
     known = signs[np.isfinite(signs)]
     if len(known) < FEWEST or np.ptp(known) == 0:

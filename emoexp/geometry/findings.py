@@ -12,7 +12,7 @@ from collections.abc import Mapping
 import numpy as np
 import pandas as pd
 
-from emoexp.geometry.axes import AROUSAL, FEWEST, SIGNS, VALENCE
+from emoexp.geometry.axes import AROUSAL, FEWEST, VALENCE
 from emoexp.geometry.pairs import NEAREST, OPPOSED, SANITY_PAIRS, measured_pairs
 
 SIGNIFICANT = 0.05
@@ -102,9 +102,9 @@ def axis_note(tables: Mapping[str, pd.DataFrame], axis: str) -> str:
 
 
 def _not_measured(coordinates: pd.DataFrame, axis: str) -> str:
-    norms = "give a file of human norms with emotions.norms"
+    norms = "name human norms that have it with emotions.norms"
     if axis == AROUSAL:
-        return f"{AROUSAL} is not measured: {SIGNS} say nothing about it; {norms}"
+        return f"{AROUSAL} is not measured: what gives valence says nothing about it; {norms}"
     return (
         f"{VALENCE} is not measured: the pack has no two signs, or the sign of fewer than {FEWEST}"
         f" of the {len(coordinates)} emotions; {norms}"

@@ -161,7 +161,8 @@ def norm_similarity(
     seed: int,
 ) -> pd.DataFrame:
     """Compares each layer with people's ratings of valence and arousal, by which emotions are as
-    similar as they are near each other in the plane (Euclidean distance, both on [-1, 1]).
+    similar as they are near each other in the plane (Euclidean distance, both on [-1, 1]); on the
+    line of valence, where the norms have no arousal.
 
     Args:
         matrices: cosines; (layer, emotion, emotion).
@@ -175,7 +176,8 @@ def norm_similarity(
         EmoexpError: fewer than FEWEST_COMMON of the emotions are rated.
     """
     rated = [i for i, name in enumerate(names) if name in norms.valence]
-    plane = np.array([[table[names[i]] for table in (norms.valence, norms.arousal)] for i in rated])
+    scales = [scale for scale in (norms.valence, norms.arousal) if scale]
+    plane = np.array([[scale[names[i]] for scale in scales] for i in rated])
     cosines = matrices[:, rated][:, :, rated]
     nearness = np.zeros((1, len(rated), len(rated)))
     if rated:
@@ -196,7 +198,7 @@ def norm_similarity(
                 "null_low": nothing.low,
                 "null_high": nothing.high,
                 "n": len(rated),
-                "source": norms.layout,
+                "source": norms.layout if norms.arousal else f"{norms.layout}, valence alone",
             }
         )
     return pd.DataFrame(rows)

@@ -116,7 +116,7 @@ def test_shuffles_are_those_of_the_other_experiments(result: Result, study: Stud
 def test_notes_say_what_the_layers_show_and_what_is_not_measured(result: Result) -> None:
     text = "\n".join(result.notes)
     assert "valence (signs of the pack, n = 12): PC1 carries it at 3 of 3 layers" in text
-    assert "arousal is not measured: signs of the pack say nothing about it" in text
+    assert "arousal is not measured: what gives valence says nothing about it" in text
     assert "angry/furious 3 (3)" in text
     assert "not among the 12 of this run: loving/disgusted" in text
     assert "average about -1/11 = -0.091" in text

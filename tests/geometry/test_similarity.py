@@ -95,6 +95,10 @@ def test_unrelated_geometries_have_an_interval_around_nothing() -> None:
     assert hits >= 33
 
 
+def people(valence: dict[str, float], arousal: dict[str, float]) -> Norms:
+    return Norms("people", "a file", tuple(valence), valence, arousal, {})
+
+
 def test_norms_that_make_the_cosines_are_found_and_shuffled_ones_are_not() -> None:
     rng = np.random.default_rng(3)
     plane = rng.uniform(-1, 1, (14, 2))
@@ -102,14 +106,19 @@ def test_norms_that_make_the_cosines_are_found_and_shuffled_ones_are_not() -> No
     names = [f"e{i}" for i in range(15)]
     matrix = np.pad(nearness, (0, 1), constant_values=0.5)[None]
     valence, arousal = (dict(zip(names, column, strict=False)) for column in plane.T)
-    true = norm_similarity(matrix, [4], names, Norms("people", valence, arousal), 200, 0).iloc[0]
+    true = norm_similarity(matrix, [4], names, people(valence, arousal), 200, 0).iloc[0]
     assert true["rho"] == pytest.approx(1)
     assert true["p"] == pytest.approx(1 / 201)
     assert true["rho"] > true["null_high"]
     assert (true["layer"], true["n"], true["source"]) == (4, 14, "people")
     other = dict(zip(names, rng.permutation(plane[:, 0]), strict=False))
     high = dict(zip(names, rng.permutation(plane[:, 1]), strict=False))
-    false = norm_similarity(matrix, [4], names, Norms("people", other, high), 200, 0).iloc[0]
+    line = -np.abs(plane[:, :1] - plane[:, 0])
+    matrix_of_line = np.pad(line, (0, 1), constant_values=0.5)[None]
+    alone = norm_similarity(matrix_of_line, [4], names, people(valence, {}), 200, 0).iloc[0]
+    assert alone["rho"] == pytest.approx(1)
+    assert alone["source"] == "people, valence alone"
+    false = norm_similarity(matrix, [4], names, people(other, high), 200, 0).iloc[0]
     assert false["null_low"] <= false["rho"] <= false["null_high"]
     assert false["low"] <= false["rho"] <= false["high"]
 
@@ -121,4 +130,4 @@ def test_too_few_common_emotions_and_no_order_are_one_line() -> None:
     with pytest.raises(EmoexpError, match="equally similar"):
         correlate(np.ones((1, 7, 7)), np.ones((1, 7, 7)))
     with pytest.raises(EmoexpError, match="at least 6 emotions"):
-        norm_similarity(a, [0], list("abcde"), Norms("x", {}, {}), 100, 0)
+        norm_similarity(a, [0], list("abcde"), people({}, {}), 100, 0)
