@@ -109,5 +109,6 @@ class TextProjection(Validation):
         return Result(metrics=metrics, tables=found, notes=[CAUTION])
 
     def remarks(self, study: Study, result: Result) -> Sequence[str]:
-        read = "the first" if self.sample == "first" else "at random"
-        return [f"documents: {read}, at most {self.documents} of a set; {self.tokens} tokens each"]
+        read = "the first" if self.sample == "first" else "drawn at random"
+        most = "all" if self.documents is None else f"at most {self.documents}"
+        return [f"documents of a set: {most}, {read}; passages of at most {self.tokens} tokens"]
