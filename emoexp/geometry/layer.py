@@ -16,7 +16,7 @@ import numpy as np
 
 from emoexp.errors import EmoexpError, require
 from emoexp.stats.intervals import LEVEL
-from emoexp.vectors.controls import shuffled_directions
+from emoexp.vectors.controls import each_shuffle
 from emoexp.vectors.extraction import StoryGroups
 from emoexp.vectors.vectors import EmotionVectors, directions_of
 
@@ -110,7 +110,7 @@ def layer_geometry(
     """
     check_groups(groups)
     resampled = resampled_directions(groups, components, draws[0], resamples)
-    shuffled = (shuffled_directions(groups, components, 1, shuffles)[0] for _ in range(draws[1]))
+    shuffled = each_shuffle(groups, components, draws[1], shuffles)
     return LayerGeometry(
         layer=vectors.layer,
         depth=(vectors.layer + 1) / n_layers,

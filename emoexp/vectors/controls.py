@@ -7,10 +7,11 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
+from scipy import sparse
 
 from emoexp.vectors.extraction import StoryGroups
 from emoexp.vectors.vectors import directions_of
@@ -43,37 +44,47 @@ def mixture_directions(n: int, directions: np.ndarray, rng: np.random.Generator)
     return np.asarray(draws / np.linalg.norm(draws, axis=1, keepdims=True))
 
 
-def shuffled_means(groups: StoryGroups, rng: np.random.Generator) -> np.ndarray:
-    """Returns emotions' means with the labels shuffled; (emotion, d_model), float64.
+def shuffled_weights(counts: np.ndarray, rng: np.random.Generator) -> sparse.csr_array:
+    """Draws which groups of stories each shuffled emotion has, as weights that sum to 1.
 
     Group g of each emotion holds stories on the same topics where the emotions share their topics,
     so the labels are shuffled among the groups g of all emotions: each shuffled emotion has as many
     groups as before, on the same topics, of emotions drawn at random.
+
+    Args:
+        counts: stories in each group; (emotion, group).
+
+    Returns:
+        (shuffled emotion, emotion x group).
     """
-    sums = np.zeros((len(groups.emotions), groups.means.shape[2]))
-    weights = np.zeros(len(groups.emotions))
-    for g in range(groups.counts.shape[1]):
-        filled = np.flatnonzero(groups.counts[:, g])
-        source = rng.permutation(filled)
-        n = groups.counts[source, g]
-        sums[filled] += n[:, None] * groups.means[source, g].astype(np.float64)
-        weights[filled] += n
-    return np.asarray(sums / weights[:, None])
+    n, n_groups = counts.shape
+    filled = [np.flatnonzero(column) for column in counts.T]
+    source = [rng.permutation(emotions) for emotions in filled]
+    taken = np.concatenate([e * n_groups + g for g, e in enumerate(source)])
+    weights = counts.ravel()[taken].astype(np.float64)
+    labels = np.concatenate(filled)
+    weights /= np.bincount(labels, weights, n)[labels]
+    return sparse.csr_array((weights, (labels, taken)), shape=(n, n * n_groups))
+
+
+def each_shuffle(
+    groups: StoryGroups, components: np.ndarray, n: int, rng: np.random.Generator
+) -> Iterator[np.ndarray]:
+    """Yields `n` sets of vectors from shuffled labels, by the same steps as the emotion vectors;
+    (emotion, d_model) each.
+
+    Args:
+        groups: the stories, in groups.
+        components: neutral components, which are projected out; (component, d_model).
+    """
+    means = groups.means.reshape(groups.counts.size, -1).astype(np.float64)
+    for _ in range(n):
+        shuffled = shuffled_weights(groups.counts, rng) @ means
+        yield directions_of(shuffled, components, groups.emotions)
 
 
 def shuffled_directions(
     groups: StoryGroups, components: np.ndarray, n: int, rng: np.random.Generator
 ) -> np.ndarray:
-    """Draws sets of vectors from shuffled labels, by the same steps as the emotion vectors.
-
-    Args:
-        groups: the stories, in groups.
-        components: neutral components, which are projected out; (component, d_model).
-        n: how many sets are drawn.
-
-    Returns:
-        unit vectors; (n, emotion, d_model).
-    """
-    return np.stack(
-        [directions_of(shuffled_means(groups, rng), components, groups.emotions) for _ in range(n)]
-    )
+    """Draws `n` sets of vectors from shuffled labels (`each_shuffle`); (n, emotion, d_model)."""
+    return np.stack(list(each_shuffle(groups, components, n, rng)))

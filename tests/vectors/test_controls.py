@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from emoexp.vectors.controls import shuffled_directions, shuffled_means
+from emoexp.vectors.controls import shuffled_directions, shuffled_weights
 from emoexp.vectors.extraction import StoryGroups
 from emoexp.vectors.lens import shuffled_lens, within_top
 
@@ -18,6 +18,11 @@ def groups_of(means: np.ndarray, counts: np.ndarray | None = None) -> StoryGroup
     return StoryGroups(NAMES, means.astype(np.float32), n, 3)
 
 
+def shuffled_means(groups: StoryGroups, seed: int = 0) -> np.ndarray:
+    weights = shuffled_weights(groups.counts, np.random.default_rng(seed))
+    return np.asarray(weights @ groups.means.reshape(groups.counts.size, -1))
+
+
 def labelled(n_groups: int) -> np.ndarray:
     """Means whose first dimension is the emotion and whose second is the topic."""
     means = np.zeros((4, n_groups, 8))
@@ -28,7 +33,7 @@ def labelled(n_groups: int) -> np.ndarray:
 
 def test_each_shuffled_emotion_keeps_its_topics_and_loses_its_label() -> None:
     means = labelled(16)
-    shuffled = shuffled_means(groups_of(means), np.random.default_rng(0))
+    shuffled = shuffled_means(groups_of(means))
     assert shuffled[:, 1] == pytest.approx(75), "each has every topic once, as before"
     assert shuffled[:, 0].sum() == pytest.approx(6), "no story is lost, none counts twice"
     assert np.abs(shuffled[:, 0] - 1.5).max() < 1, "and no emotion has kept its own"
@@ -38,13 +43,13 @@ def test_stories_count_alike_whatever_the_size_of_their_group() -> None:
     means = np.zeros((4, 1, 8))
     means[:, 0, 0] = [1, 2, 3, 4]
     counts = np.array([[1], [2], [3], [4]])
-    shuffled = shuffled_means(groups_of(means, counts), np.random.default_rng(0))
+    shuffled = shuffled_means(groups_of(means, counts))
     assert sorted(shuffled[:, 0]) == [1, 2, 3, 4], "one group is its own mean"
 
 
 def test_an_emotion_with_fewer_groups_keeps_as_many() -> None:
     means, counts = labelled(3), np.array([[1, 1, 1], [1, 1, 0], [1, 0, 0], [2, 1, 1]])
-    shuffled = shuffled_means(groups_of(means, counts), np.random.default_rng(0))
+    shuffled = shuffled_means(groups_of(means, counts))
     assert shuffled[2, 1] == 0, "one group, that of the first topic"
     assert shuffled[1, 1] <= 10
     assert np.isfinite(shuffled).all()
