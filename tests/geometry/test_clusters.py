@@ -53,6 +53,16 @@ def test_planted_clusters_come_back_and_agree() -> None:
     assert table["shuffled_ari_low"].isna().all(), "no draws were given"
 
 
+def test_clusters_that_cross_the_packs_are_not_beyond_the_null() -> None:
+    cosines, _ = planted(0)
+    crossed = {name: f"c{i // 6}" for i, name in enumerate(NAMES)}
+    table = cluster_agreement(cosines[None], [3], NAMES, crossed, draws=200, seed=0)
+    best = table.set_index("method").loc[BEST]
+    assert best["ari"] < 0
+    assert best["ari_p"] > 0.5
+    assert best["nmi_p"] > 0.5
+
+
 def test_random_vectors_agree_with_no_clusters_beyond_the_null() -> None:
     """5 % of p values are below .05, within what 40 seeds allow; the ranges hold about 95 %."""
     p, inside = [], []

@@ -63,6 +63,14 @@ def test_the_permuted_null_is_calibrated() -> None:
     assert 0.02 <= np.mean(np.array(p) <= 0.05) <= 0.09
 
 
+def test_the_null_moves_rows_and_columns_of_every_layer_alike() -> None:
+    rng = np.random.default_rng(4)
+    a, b = cosines(9, 2, rng), cosines(9, 3, rng)
+    order = np.random.default_rng(5).permutation(9)
+    moved = correlate(a, b[:, order][:, :, order])
+    np.testing.assert_allclose(permuted(a, b, 1, 5)[0], moved)
+
+
 def test_the_bootstrap_pairs_no_emotion_with_itself() -> None:
     """Rho on a resample is Spearman's over the pairs of different emotions, each as often as it is
     drawn."""
