@@ -77,7 +77,11 @@ def null_bars(
 ) -> BarContainer:
     """Draws each layer's null as a bar of its own: between layers nothing is measured."""
     width = 0.7 * float(np.diff(np.sort(x)).min()) if len(x) > 1 else 0.7
-    return axes.bar(x, high - low, bottom=low, width=width, zorder=0, **NULL_BAND | style)
+    edged = NULL_BAND | style | {"linewidth": 1}  # a range of one number is seen as a line
+    bars = axes.bar(x, high - low, bottom=low, width=width, zorder=0, **edged)
+    for bar in bars:
+        bar.sticky_edges.y.clear()  # they would put a mark at the end of a bar on the frame
+    return bars
 
 
 def layer_ticks(axes: Axes, layers: Sequence[int]) -> None:

@@ -9,8 +9,10 @@ import pandas as pd
 import pytest
 from matplotlib.axes import Axes
 from matplotlib.collections import PathCollection
+from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
 
+from emoexp.figures.style import SETS, VALENCE
 from emoexp.stats.labels import EMOTIONS, ISOTROPIC, MIXTURES, SHUFFLED
 from tests.helpers.records import drawn, saved
 
@@ -69,10 +71,12 @@ def test_centred_numbers_have_a_mean_of_zero_and_one_scale(tmp_path: Path) -> No
 
 def test_the_elo_of_each_activity_is_a_point_and_categories_are_sorted(tmp_path: Path) -> None:
     table = pd.DataFrame({"category": list("xxyyy"), "elo": [1400, 1420, 1600, 1610, 1650.0]})
+    table = table.assign(activity=list("abcde"), steered=[True, False, True, False, True])
     axes = figures(tmp_path, elo=table)["elo"].axes[0]
     assert [t.get_text() for t in axes.get_xticklabels()] == ["y", "x"]
     points = [c.get_offsets() for c in axes.collections if isinstance(c, PathCollection)]
-    assert [p[:, 1].tolist() for p in points] == [[1600, 1610, 1650], [1400, 1420]]
+    assert [p[:, 1].tolist() for p in points] == [[1400, 1600, 1650], [1420, 1610]]
+    assert sorted(text.get_text() for text in axes.texts) == list("abcde")
 
 
 def test_correlations_are_sorted_bars_over_the_null(tmp_path: Path) -> None:
@@ -86,8 +90,11 @@ def test_correlations_are_sorted_bars_over_the_null(tmp_path: Path) -> None:
     assert {round(p.get_height(), 1): p.get_x() + p.get_width() / 2 for p in axes.patches[1:]} == (
         pytest.approx({0.6: 2, -0.4: 0, 0.1: 1})
     )
-    wanted = ["isotropic directions, 95 %", "positive valence", "negative valence"]
-    assert labels(axes) == [*wanted, "valence not known"]
+    valences = ["positive valence", "negative valence", "valence not known"]
+    lines = ["isotropic directions, 95 %", "|r| = 0.3, from which V9 counts"]
+    assert labels(axes) == [*lines, *valences]
+    colours = [to_hex(patch.get_facecolor()) for patch in axes.patches[1:]]
+    assert colours == [VALENCE[name].colour for name in valences]
 
 
 def test_steering_is_a_point_per_direction_with_its_controls(tmp_path: Path) -> None:
@@ -116,6 +123,9 @@ def test_steering_is_a_point_per_direction_with_its_controls(tmp_path: Path) -> 
     )
     axes = drawn(run)["steering"].axes[0]
     points = {c.get_label(): len(c.get_offsets()) for c in axes.collections}
+    for part in axes.collections:
+        if part.get_label() in SETS:
+            assert to_hex(part.get_edgecolor()[0]) == SETS[part.get_label()].colour
     assert points == {ISOTROPIC: 5, MIXTURES: 4, SHUFFLED: 6, "emotions, positive valence": 3}
     assert f"{ISOTROPIC}, 95 %" in labels(axes)
     assert axes.get_xlabel() == "r of probe and Elo, unsteered"
