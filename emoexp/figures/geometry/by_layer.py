@@ -208,7 +208,8 @@ def held_out_accuracy(table: pd.DataFrame, title: str) -> Figure:
             null_bars(axes, x, rows[ends[0]], rows[ends[1]], **band_of(SHUFFLED))
         axes.axhline(float(chance.mean()), color=INK, label="chance", **THRESHOLD_LINE)
         _values(axes, rows, name, (f"{name}_low", f"{name}_high"))
-        axes.set(ylabel=label, ylim=(min(0.45, *rows["auc"]) if name == "auc" else 0, 1.02))
+        lowest = np.nanmin([0.47, *rows["auc_low"], *rows["shuffled_auc_low"]]) - 0.02
+        axes.set(ylabel=label, ylim=(lowest if name == "auc" else 0, 1.02))
     handles = [
         *axes.plot([], [], "o-", color=MODEL, label="held-out stories, 95 % over topics"),
         Patch(label=f"{SHUFFLED}, 95 %", **band_of(SHUFFLED)),
