@@ -174,29 +174,31 @@ def norm_similarity(
     Raises:
         EmoexpError: fewer than FEWEST_COMMON of the emotions are rated.
     """
-    rated = [i for i, name in enumerate(names) if name in norms.valence]
-    plane = np.array([[table[names[i]] for table in (norms.valence, norms.arousal)] for i in rated])
+    rated, nearness = nearness_of(names, norms)
     cosines = matrices[:, rated][:, :, rated]
-    nearness = np.zeros((1, len(rated), len(rated)))
-    if rated:
-        nearness[0] = -np.linalg.norm(plane[:, None] - plane[None], axis=2)
     rho = correlate(cosines, nearness)[:, 0]
     null = permuted(cosines, nearness, draws, seed)[:, :, 0]
     drawn = bootstrapped(cosines, nearness, draws, seed)
-    rows = []
-    for i, layer in enumerate(layers):
-        interval, nothing = central(drawn[:, i]), central(null[:, i])
-        rows.append(
-            {
-                "layer": layer,
-                "rho": float(rho[i]),
-                "low": interval.low,
-                "high": interval.high,
-                "p": p_value(float(rho[i]), null[:, i]),
-                "null_low": nothing.low,
-                "null_high": nothing.high,
-                "n": len(rated),
-                "source": norms.layout,
-            }
-        )
-    return pd.DataFrame(rows)
+    intervals, nulls = ([central(column) for column in part.T] for part in (drawn, null))
+    return pd.DataFrame(
+        {
+            "layer": list(layers),
+            "rho": rho,
+            "low": [interval.low for interval in intervals],
+            "high": [interval.high for interval in intervals],
+            "p": [p_value(float(x), column) for x, column in zip(rho, null.T, strict=True)],
+            "null_low": [nothing.low for nothing in nulls],
+            "null_high": [nothing.high for nothing in nulls],
+            "n": len(rated),
+            "source": norms.layout,
+        }
+    )
+
+
+def nearness_of(names: Sequence[str], norms: Norms) -> tuple[list[int], np.ndarray]:
+    """Returns which of the emotions were rated, and minus their distances in the plane of valence
+    and arousal; (1, rated, rated)."""
+    rated = [i for i, name in enumerate(names) if name in norms.valence]
+    ratings = [(norms.valence[names[i]], norms.arousal[names[i]]) for i in rated]
+    plane = np.array(ratings, np.float64).reshape(-1, 2)
+    return rated, -np.linalg.norm(plane[:, None] - plane[None], axis=2)[None]
