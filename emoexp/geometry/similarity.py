@@ -160,8 +160,7 @@ def norm_similarity(
     draws: int,
     seed: int,
 ) -> pd.DataFrame:
-    """Compares each layer with people's ratings of valence and arousal, by which emotions are as
-    similar as they are near each other in the plane (Euclidean distance, both on [-1, 1]).
+    """Compares each layer with people's ratings of valence and arousal: how near emotions are.
 
     Args:
         matrices: cosines; (layer, emotion, emotion).
@@ -184,8 +183,8 @@ def norm_similarity(
         {
             "layer": list(layers),
             "rho": rho,
-            "low": [interval.low for interval in intervals],
-            "high": [interval.high for interval in intervals],
+            "low": [i.low for i in intervals],
+            "high": [i.high for i in intervals],
             "p": [p_value(float(x), column) for x, column in zip(rho, null.T, strict=True)],
             "null_low": [nothing.low for nothing in nulls],
             "null_high": [nothing.high for nothing in nulls],
