@@ -30,6 +30,12 @@ from emoexp.vectors.reliability import check_groups
 
 TOP = 5
 """The second accuracy: the own emotion is among so many nearest."""
+COLUMNS = (
+    *("layer", "auc", "auc_low", "auc_high", "top1", "top1_low", "top1_high", "top5"),
+    *("chance_top1", "chance_top5", "shuffled_auc_low", "shuffled_auc_high"),
+    *("shuffled_top1_low", "shuffled_top1_high"),
+)
+"""Columns of the table by layer."""
 TRIES = 100
 """Draws of a split before an emotion that lacks many groups is an error."""
 
@@ -272,34 +278,23 @@ def held_out(
     check_groups(groups, "held-out accuracy")
     products = Products.of(groups, components)
     found, null = measure(products, splits, seed), shuffled(products, shuffles, seed)
-    n = len(groups.emotions)
     columns = {"auc": found.auc(), "top1": found.top1(), "top5": found.top5()}
     by_emotion = pd.DataFrame({"layer": groups.layer, "emotion": groups.emotions} | columns)
     by_emotion["n"] = (products.counts > 0).sum(1)
-    auc, top1 = found.interval(draws, seed)
-    null_auc, null_top1 = (
-        central(np.array([values(scores).mean() for scores in null]))
-        for values in (Scores.auc, Scores.top1)
-    )
-    return HeldOut(
-        by_emotion,
-        {
-            "layer": groups.layer,
-            "auc": columns["auc"].mean(),
-            "auc_low": auc.low,
-            "auc_high": auc.high,
-            "top1": columns["top1"].mean(),
-            "top1_low": top1.low,
-            "top1_high": top1.high,
-            "top5": columns["top5"].mean(),
-            "chance_top1": 1 / n,
-            "chance_top5": min(1.0, TOP / n),
-            "shuffled_auc_low": null_auc.low,
-            "shuffled_auc_high": null_auc.high,
-            "shuffled_top1_low": null_top1.low,
-            "shuffled_top1_high": null_top1.high,
-        },
-    )
+    row: dict[str, float] = {"layer": groups.layer, "top5": columns["top5"].mean()}
+    intervals = found.interval(draws, seed)
+    statistics = {"auc": Scores.auc, "top1": Scores.top1}
+    for (name, values), interval in zip(statistics.items(), intervals, strict=True):
+        nothing = central(np.array([values(scores).mean() for scores in null]))
+        row |= {
+            name: columns[name].mean(),
+            f"{name}_low": interval.low,
+            f"{name}_high": interval.high,
+            f"shuffled_{name}_low": nothing.low,
+            f"shuffled_{name}_high": nothing.high,
+        }
+    row |= {"chance_top1": 1 / len(by_emotion), "chance_top5": min(1.0, TOP / len(by_emotion))}
+    return HeldOut(by_emotion, {name: row[name] for name in COLUMNS})
 
 
 def held_out_tables(layers: Sequence[HeldOut]) -> dict[str, pd.DataFrame]:

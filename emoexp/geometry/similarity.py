@@ -160,9 +160,7 @@ def norm_similarity(
     draws: int,
     seed: int,
 ) -> pd.DataFrame:
-    """Compares each layer with people's ratings of valence and arousal, by which emotions are as
-    similar as they are near each other in the plane (Euclidean distance, both on [-1, 1]); on the
-    line of valence, where the norms have no arousal.
+    """Compares each layer with people's ratings of valence and arousal: how near emotions are.
 
     Args:
         matrices: cosines; (layer, emotion, emotion).
@@ -175,30 +173,32 @@ def norm_similarity(
     Raises:
         EmoexpError: fewer than FEWEST_COMMON of the emotions are rated.
     """
-    rated = [i for i, name in enumerate(names) if name in norms.valence]
-    scales = [scale for scale in (norms.valence, norms.arousal) if scale]
-    plane = np.array([[scale[names[i]] for scale in scales] for i in rated])
+    rated, nearness = nearness_of(names, norms)
     cosines = matrices[:, rated][:, :, rated]
-    nearness = np.zeros((1, len(rated), len(rated)))
-    if rated:
-        nearness[0] = -np.linalg.norm(plane[:, None] - plane[None], axis=2)
     rho = correlate(cosines, nearness)[:, 0]
     null = permuted(cosines, nearness, draws, seed)[:, :, 0]
     drawn = bootstrapped(cosines, nearness, draws, seed)
-    rows = []
-    for i, layer in enumerate(layers):
-        interval, nothing = central(drawn[:, i]), central(null[:, i])
-        rows.append(
-            {
-                "layer": layer,
-                "rho": float(rho[i]),
-                "low": interval.low,
-                "high": interval.high,
-                "p": p_value(float(rho[i]), null[:, i]),
-                "null_low": nothing.low,
-                "null_high": nothing.high,
-                "n": len(rated),
-                "source": norms.layout if norms.arousal else f"{norms.layout}, valence alone",
-            }
-        )
-    return pd.DataFrame(rows)
+    intervals, nulls = ([central(column) for column in part.T] for part in (drawn, null))
+    return pd.DataFrame(
+        {
+            "layer": list(layers),
+            "rho": rho,
+            "low": [i.low for i in intervals],
+            "high": [i.high for i in intervals],
+            "p": [p_value(float(x), column) for x, column in zip(rho, null.T, strict=True)],
+            "null_low": [nothing.low for nothing in nulls],
+            "null_high": [nothing.high for nothing in nulls],
+            "n": len(rated),
+            "source": norms.layout if norms.arousal else f"{norms.layout}, valence alone",
+        }
+    )
+
+
+def nearness_of(names: Sequence[str], norms: Norms) -> tuple[list[int], np.ndarray]:
+    """Returns which of the emotions were rated, and minus their distances in the plane of valence
+    and arousal, or on the line of valence where the norms have no arousal; (1, rated, rated)."""
+    rated = [i for i, name in enumerate(names) if name in norms.valence]
+    scales = [scale for scale in (norms.valence, norms.arousal) if scale]
+    ratings = [[scale[names[i]] for scale in scales] for i in rated]
+    plane = np.array(ratings, np.float64).reshape(len(rated), -1)
+    return rated, -np.linalg.norm(plane[:, None] - plane[None], axis=2)[None]
