@@ -5,8 +5,8 @@ layer (paper, "The geometry of the emotion vectors").
 No criterion of the paper: the tables stand beside those of gemotions (components by layer) and of
 the reproduction on Llama-3.2-1B (sanity pairs). Intervals are over stories or, for correlations
 with ratings, over emotions; the null of all that is computed from vectors is vectors of shuffled
-labels, and that of a correlation with ratings is permuted ratings. Statistics are in
-emoexp/geometry/.
+labels, and that of a correlation with ratings is permuted ratings; a bag of words of the same
+stories stands beside both. Statistics are in emoexp/geometry/.
 """
 
 from __future__ import annotations
@@ -30,6 +30,7 @@ from emoexp.geometry.findings import metrics, notes
 from emoexp.geometry.held_out import held_out, held_out_tables
 from emoexp.geometry.layer import LayerGeometry, chosen_layers, layer_geometry
 from emoexp.geometry.tables import joined, layer_tables
+from emoexp.geometry.words import word_groups, word_notes, word_tables
 from emoexp.store.progress import track
 from emoexp.study.experiment import Bootstrap, Tables, Validation
 from emoexp.study.result import Result
@@ -72,6 +73,7 @@ class Geometry(Validation):
         axes = rated_axes(norms, study.emotions, study.stimuli.valence)
         layers = chosen_layers(self.layers, study.layer, study.model.n_layers)
         draws, permutations = scale.bootstrap_draws, scale.permutations
+        repeats = (self.splits, scale.shuffled_draws, draws)
         means = study.means  # the stories have their own progress
         space, tables, told = Space(study.emotions, study.layer), [], []
         for layer in track(layers, "geometry, by layer"):
@@ -81,7 +83,6 @@ class Geometry(Validation):
             space.add(here)
             of_run = layer == study.layer
             tables.append(layer_tables(here, axes, of_run, self.pairs, draws, permutations, seed))
-            repeats = (self.splits, scale.shuffled_draws, draws)
             told.append(held_out(groups, components, *repeats, seed))
         file = Path(study.config.run_dir) / FILE
         space.save(file, study.model.n_layers, study.config.model.name, means.identity)
@@ -89,6 +90,8 @@ class Geometry(Validation):
         found |= arrangement_tables(
             space, study.valence, study.stimuli.clusters, norms, permutations, seed
         )
+        words = word_groups(study.corpus, study.emotions, scale.stories_per_emotion)
+        found |= word_tables(words, space.layers, np.stack(space.cosines), repeats, seed)
         if self.umap:
             found["coordinates"] = with_umap(found["coordinates"], study.vectors.directions, seed)
         return found
@@ -99,7 +102,7 @@ class Geometry(Validation):
         drawn = umap_notes(places) if self.umap else []
         return Result(
             metrics=metrics(own) | arrangement_metrics(tables),
-            notes=[*notes(own), *arrangement_notes(tables), *drawn],
+            notes=[*notes(own), *arrangement_notes(tables), *word_notes(tables), *drawn],
         )
 
     def at(

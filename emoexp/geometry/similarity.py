@@ -174,10 +174,28 @@ def norm_similarity(
         EmoexpError: fewer than FEWEST_COMMON of the emotions are rated.
     """
     rated, nearness = nearness_of(names, norms)
-    cosines = matrices[:, rated][:, :, rated]
-    rho = correlate(cosines, nearness)[:, 0]
-    null = permuted(cosines, nearness, draws, seed)[:, :, 0]
-    drawn = bootstrapped(cosines, nearness, draws, seed)
+    table = similarity_with(matrices[:, rated][:, :, rated], layers, nearness, draws, seed)
+    source = norms.layout if norms.arousal else f"{norms.layout}, valence alone"
+    return table.assign(n=len(rated), source=source)
+
+
+def similarity_with(
+    matrices: np.ndarray, layers: Sequence[int], other: np.ndarray, draws: int, seed: int
+) -> pd.DataFrame:
+    """Compares each layer's cosines with one other matrix.
+
+    Args:
+        matrices: (layer, emotion, emotion).
+        other: (1, emotion, emotion).
+        draws: of the bootstrap over emotions, and of the permuted null.
+
+    Returns:
+        layer, rho, its bootstrap interval (low, high), p and the range (null_low, null_high) of
+        the permuted null.
+    """
+    rho = correlate(matrices, other)[:, 0]
+    null = permuted(matrices, other, draws, seed)[:, :, 0]
+    drawn = bootstrapped(matrices, other, draws, seed)
     intervals, nulls = ([central(column) for column in part.T] for part in (drawn, null))
     return pd.DataFrame(
         {
@@ -188,8 +206,6 @@ def norm_similarity(
             "p": [p_value(float(x), column) for x, column in zip(rho, null.T, strict=True)],
             "null_low": [nothing.low for nothing in nulls],
             "null_high": [nothing.high for nothing in nulls],
-            "n": len(rated),
-            "source": norms.layout if norms.arousal else f"{norms.layout}, valence alone",
         }
     )
 
@@ -200,5 +216,5 @@ def nearness_of(names: Sequence[str], norms: Norms) -> tuple[list[int], np.ndarr
     rated = [i for i, name in enumerate(names) if name in norms.valence]
     scales = [scale for scale in (norms.valence, norms.arousal) if scale]
     ratings = [[scale[names[i]] for scale in scales] for i in rated]
-    plane = np.array(ratings, np.float64).reshape(len(rated), -1)
+    plane = np.array(ratings, np.float64).reshape(len(rated), len(scales) or 1)
     return rated, -np.linalg.norm(plane[:, None] - plane[None], axis=2)[None]

@@ -108,6 +108,20 @@ def held_out(run: SavedRun) -> pd.DataFrame:
     return pd.DataFrame(shown | {"top 5": numbers(t["top5"], ".3f")})
 
 
+def words(run: SavedRun) -> pd.DataFrame:
+    """Lays out the accuracy of a bag of words."""
+    t = run.table("words")
+    return pd.DataFrame(
+        {
+            "AUC": numbers(t["auc"], ".3f"),
+            "AUC, 95 %": ranges(t["auc_low"], t["auc_high"], ".3f"),
+            "top 1": numbers(t["top1"], ".3f"),
+            "top 1, 95 %": ranges(t["top1_low"], t["top1_high"], ".3f"),
+            "top 5": numbers(t["top5"], ".3f"),
+        }
+    )
+
+
 def clusters(run: SavedRun) -> pd.DataFrame:
     """Lays out the emotions of each cluster of the hierarchy, at the run's layer."""
     t = run.table("clusters").sort_values("leaf")
@@ -140,20 +154,21 @@ def cluster_agreement(run: SavedRun) -> pd.DataFrame:
     return pd.DataFrame(shown)
 
 
-def norm_similarity(run: SavedRun) -> pd.DataFrame:
-    """Lays out the similarity with people's ratings by layer."""
-    t = run.table("norm_similarity")
-    return pd.DataFrame(
-        {
-            "layer": t["layer"],
-            "rho": numbers(t["rho"], ".2f"),
-            "95 %": ranges(t["low"], t["high"]),
-            "permuted names": ranges(t["null_low"], t["null_high"]),
-            "p": numbers(t["p"], ".2g"),
-            "n": t["n"],
-            "source": t["source"],
-        }
-    )
+def similarity(run: SavedRun) -> pd.DataFrame:
+    """Lays out, by layer, the similarity with the words alone, and with people's ratings where it
+    is measured."""
+    shown: dict[str, Any] = {}
+    for name, what in (("word_similarity", "words alone"), ("norm_similarity", "ratings")):
+        if name in run.names:
+            t = run.table(name)
+            shown |= {
+                "layer": t["layer"],
+                f"{what}, rho": numbers(t["rho"], ".2f"),
+                f"{what}, 95 %": ranges(t["low"], t["high"]),
+                f"{what}, permuted names": ranges(t["null_low"], t["null_high"]),
+                f"{what}, p": numbers(t["p"], ".2g"),
+            }
+    return pd.DataFrame(shown)
 
 
 def _here(run: SavedRun, name: str) -> pd.DataFrame:
@@ -170,8 +185,12 @@ FORMATS: dict[str, tuple[str, Callable[[SavedRun], pd.DataFrame]]] = {
     "nearest pairs": ("pairs", pairs("nearest")),
     "most opposed pairs": ("pairs", pairs("opposed")),
     "held-out stories": ("held_out_by_layer", held_out),
+    "held-out stories, by a bag of words alone": ("words", words),
     "clusters of the hierarchy": ("clusters", clusters),
     "agreement with the pack's clusters": ("cluster_agreement", cluster_agreement),
-    "similarity with people's ratings": ("norm_similarity", norm_similarity),
+    "similarity of the cosines with those of words alone, and with people's ratings": (
+        "word_similarity",
+        similarity,
+    ),
 }
 """By title: the table that must be there, and its layout."""

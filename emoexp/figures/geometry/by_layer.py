@@ -20,6 +20,7 @@ from emoexp.figures.style import (
     LIGHT,
     MODEL,
     NULL_BAND,
+    PROPOSED,
     SHARES,
     SMALL,
     THIN,
@@ -35,6 +36,8 @@ SHOWN, SUMMED = 3, 5
 MOST_WRITTEN = 14
 """Layers up to which every similarity is written into its cell."""
 SIGNIFICANT = 0.05
+WORDS: dict[str, Any] = {"color": PROPOSED, "linewidth": THIN, "linestyle": "-."}
+"""The line of what a bag of words tells."""
 
 
 def _values(
@@ -185,13 +188,14 @@ def _norm_panel(axes: Axes, rows: pd.DataFrame) -> None:
         axes.legend(loc="best")
 
 
-def held_out_accuracy(table: pd.DataFrame, title: str) -> Figure:
-    """Draws the AUC and the top 1 of held-out stories by layer, with intervals, chance and the
-    range of shuffled labels.
+def held_out_accuracy(table: pd.DataFrame, words: pd.DataFrame | None, title: str) -> Figure:
+    """Draws the AUC and the top 1 of held-out stories by layer, with intervals, chance, the range
+    of shuffled labels, and what a bag of words tells.
 
     Args:
         table: layer, auc, auc_low, auc_high, top1, top1_low, top1_high, chance_top1, and
             shuffled_<name>_low and _high of both.
+        words: one row with the same columns but the layer; None where it was not measured.
     """
     rows = table.sort_values("layer")
     figure = new_figure(9.4, 4)
@@ -207,6 +211,8 @@ def held_out_accuracy(table: pd.DataFrame, title: str) -> Figure:
         if rows[ends[0]].notna().any():
             null_bars(axes, x, rows[ends[0]], rows[ends[1]], **band_of(SHUFFLED))
         axes.axhline(float(chance.mean()), color=INK, label="chance", **THRESHOLD_LINE)
+        if words is not None:
+            axes.axhline(float(words[name].iloc[0]), **WORDS)
         _values(axes, rows, name, (f"{name}_low", f"{name}_high"))
         lowest = np.nanmin([0.47, *rows["auc_low"], *rows["shuffled_auc_low"]]) - 0.02
         axes.set(ylabel=label, ylim=(lowest if name == "auc" else 0, 1.02))
@@ -215,7 +221,9 @@ def held_out_accuracy(table: pd.DataFrame, title: str) -> Figure:
         Patch(label=f"{SHUFFLED}, 95 %", **band_of(SHUFFLED)),
         *axes.plot([], [], color=INK, label="chance", **THRESHOLD_LINE),
     ]
-    figure.legend(handles=handles, loc="outside lower center", ncols=3)
+    if words is not None:
+        handles += axes.plot([], [], label="bag of words of the same stories", **WORDS)
+    figure.legend(handles=handles, loc="outside lower center", ncols=len(handles))
     what = "Held-out stories: do vectors of one half tell the emotions of the other?"
     head(figure, f"{what} (each panel has its own scale)", title)
     return figure

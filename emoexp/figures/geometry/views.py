@@ -74,4 +74,5 @@ def pairs(run: SavedRun) -> Figure:
 
 def held_out(run: SavedRun) -> Figure:
     """Draws the accuracy on held-out stories by layer."""
-    return held_out_accuracy(run.table("held_out_by_layer"), title_of(run, layer=False))
+    table, words = run.table("held_out_by_layer"), _optional(run, "words")
+    return held_out_accuracy(table, words, title_of(run, layer=False))
