@@ -25,6 +25,7 @@ from emoexp.stats.labels import (
     OTHER_EMOTIONS,
     PERMUTED_CATEGORIES,
     PERMUTED_ELO,
+    PERMUTED_EMOTIONS,
     PERMUTED_SCENARIOS,
     SHUFFLED,
     SUBTRACTED,
@@ -61,6 +62,7 @@ SETS: Mapping[str, Mark] = MappingProxyType(
         PERMUTED_SCENARIOS: Mark("#8c6d31", "2"),
         PERMUTED_CATEGORIES: Mark("#8c6d31", "2"),
         PERMUTED_ELO: Mark("#8c6d31", "2"),
+        PERMUTED_EMOTIONS: Mark("#8c6d31", "2"),
         UNSTEERED: Mark(INK, "D"),
     }
 )
