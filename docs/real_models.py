@@ -17,7 +17,17 @@ import pandas as pd
 
 HERE = Path(__file__).parent
 KEPT, PAGE = HERE / "real-models", HERE / "real-models.md"
-FIELDS = ("experiment", "span", "seed", "layer", "n_layers", "answers", "metrics", "comparison")
+FIELDS = (
+    "experiment",
+    "span",
+    "seed",
+    "layer",
+    "n_layers",
+    "answers",
+    "metrics",
+    "comparison",
+    "notes",
+)
 TABLES = ("implicit_read_outs", "steering_rows", "steering_map")
 Row = dict[str, Any]
 
