@@ -107,7 +107,7 @@ class Reader:
 
     def _read(self, text: str, as_turn: bool) -> Reading:
         prompt = prompt_of(self.study.model, text, as_turn)
-        reference, random_reference = self.reference
+        reference, random_reference = (_for(as_turn, means) for means in self.reference)
         tokens, emotions, random = self._project(prompt)
         counted = tokens.counted
         raw = [at[used].ravel() for at, used in zip(random.tokens, counted, strict=True)]
@@ -148,6 +148,11 @@ class Reader:
         directions = [vectors.directions for vectors in self.vectors]
         emotions = cosines_of(residuals, directions, tokens.counted)
         return tokens, emotions, cosines_of(residuals, self.random, tokens.counted)
+
+
+def _for(as_turn: bool, means: dict[Part, np.ndarray]) -> dict[Part, np.ndarray]:
+    """Returns what is subtracted by part; a text alone ends in a token of its own."""
+    return means if as_turn else {"text": means["text"], "turn": means["text"]}
 
 
 def _tokens(

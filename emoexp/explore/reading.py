@@ -21,7 +21,7 @@ from emoexp.vectors.probes import cosine
 
 Part = Literal["text", "turn"]
 """Where a text is summed up: the mean over its tokens, or the last token of the prompt (for a
-user's turn, the assistant's ":")."""
+user's turn, where the reply begins: the ":" of "Assistant:")."""
 PARTS: tuple[Part, Part] = ("text", "turn")
 READ_OUTS = (RAW, CENTRED)
 
@@ -75,7 +75,8 @@ class Reading:
         random_parts: the same summaries with isotropic directions; (layer, draw) each.
         bands: by read-out the central 95 % of isotropic directions over the counted tokens;
             (layer, 2).
-        reference, random_reference: what centring subtracts, by part; (layer, direction) each.
+        reference, random_reference: what centring subtracts, by part; (layer, direction) each. Of a
+            text alone, the last token is one of its own, and "turn" is as "text".
     """
 
     text: str
@@ -94,9 +95,17 @@ class Reading:
         return len(self.cosines.tokens)
 
     def at_tokens(self, layer: int, read_out: str = RAW) -> np.ndarray:
-        """Returns the cosines of each token at a layer; (token, emotion)."""
+        """Returns the cosines of each token at a layer; (token, emotion).
+
+        Centred, the last token has the mean of the scenarios' last tokens subtracted, as in
+        `summary`, and every other token that of their texts.
+        """
         raw = self.cosines.tokens[layer]
-        return raw if read_out == RAW else raw - self.reference["text"][layer]
+        if read_out == RAW:
+            return raw
+        centred = raw - self.reference["text"][layer]
+        centred[-1] = raw[-1] - self.reference["turn"][layer]
+        return centred
 
     def summary(self, part: Part = "text", read_out: str = RAW) -> np.ndarray:
         """Returns the cosines of a part at each layer; (layer, emotion)."""

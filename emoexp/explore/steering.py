@@ -211,9 +211,10 @@ class Replies:
         n = len(directions)
         probes = np.concatenate([directions, self.reader.random[layer]])
         surprise = surprises_of(self.model, self.prompts, replies)
-        cosines = project(self.model, self.prompts, replies, layer, probes)
+        read = project(self.model, self.prompts, replies, layer, probes)
+        cosines = [row.astype(np.float64) for row in read]
         decode = self.model.tokenizer.decode
-        read = [
+        found = [
             Reply(
                 name=name,
                 text=replies.texts[r],
@@ -227,7 +228,7 @@ class Replies:
             )
             for r, name in enumerate(self.names)
         ]
-        return _judged(read)
+        return _judged(found)
 
     def all(self) -> list[Reply]:
         """Writes the replies to their end, and reads them."""

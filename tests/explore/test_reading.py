@@ -71,6 +71,19 @@ def test_centring_is_over_the_pack_s_scenarios(reader: Reader) -> None:
     assert np.abs(np.mean([reader.read(t).summary("turn") for t in scenarios], 0)).max() > 0.01
 
 
+@pytest.mark.parametrize("as_turn", [True, False])
+def test_the_last_token_is_centred_alike_in_the_map_and_the_curve(
+    reader: Reader, as_turn: bool
+) -> None:
+    reading = reader.read(TEXT, as_turn)
+    for layer in range(reading.n_layers):
+        last = reading.summary("turn", CENTRED)[layer]
+        np.testing.assert_array_equal(reading.at_tokens(layer, CENTRED)[-1], last)
+    part = "turn" if as_turn else "text"
+    difference = reading.summary("turn") - reading.summary("turn", CENTRED)
+    np.testing.assert_allclose(difference, reader.reference[0][part])
+
+
 def test_scenarios_show_the_emotion_that_they_do_not_name(reader: Reader) -> None:
     study = reader.study
     own = [s for s in study.stimuli.scenarios if s.emotion in study.emotions]

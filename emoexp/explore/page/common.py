@@ -14,7 +14,10 @@ from emoexp.explore.page.engine import Engine
 from emoexp.explore.reading import READ_OUTS, Part, Reading
 
 OWN = "your own text"
-PART_WORDS: dict[Part, str] = {"text": "mean over the text", "turn": "last token (the ':')"}
+PART_WORDS: dict[Part, str] = {
+    "text": "mean over the text",
+    "turn": "last token (where the reply begins)",
+}
 READ_OUT_HELP = (
     "raw: the cosine as it is. centred: less the same direction's mean over the pack's scenarios,"
     " which takes out what all texts of the model share."

@@ -104,6 +104,7 @@ def table(frame: pd.DataFrame, digits: int = 4, caption: str = "") -> str:
     )
 
 
+LONG = 40
 CELL = "padding: 2px 10px 2px 0; border-bottom: 1px solid rgba(127, 127, 127, 0.3)"
 
 
@@ -115,4 +116,6 @@ def _cell(value: object, digits: int) -> str:
         )
     if isinstance(value, bool | np.bool_):
         return f'<td style="{CELL}">{"yes" if value else "no"}</td>'
-    return f'<td style="{CELL}"><bdi>{escape(visible(str(value)))}</bdi></td>'
+    text = visible(str(value))
+    wrap = "normal" if len(text) > LONG else "nowrap"  # short cells scroll, long texts wrap
+    return f'<td style="white-space: {wrap}; {CELL}"><bdi>{escape(text)}</bdi></td>'
