@@ -183,7 +183,6 @@ def test_steer_writes_the_replies_of_the_api(browser: Any, address: str, reader:
     read = Replies(reader, settings).all()
     tokens = "".join(panel.locator(".emoexp-token").all_inner_texts())
     assert "".join(tokens.split()) == "".join("".join(r.text for r in read).split())
-    shown = table_of(panel, "perplexity")
     perplexities = panel.locator("table", has_text="perplexity").locator("td[title]")
     shown = perplexities.evaluate_all("cells => cells.map(c => Number(c.title))")
     assert shown == [reply.perplexity for reply in read]
