@@ -47,14 +47,15 @@ def check_length(model: SubjectModel, prompt: Prompt, new_tokens: int = 0) -> No
     positions or than the explorer reads."""
     ids = model.tokenizer(prompt.text, add_special_tokens=prompt.special_tokens)["input_ids"]
     n = len(ids) + new_tokens
-    what = f"the text has {n:,} tokens"
+    what, cure = f"the text has {n:,} tokens", "shorten it"
     if new_tokens:
         what = f"the text and its reply have up to {n:,} tokens"
+        cure = "shorten it, or ask for fewer new tokens"
     positions = getattr(model.network.config.get_text_config(), "max_position_embeddings", None)
     if positions and n > positions:
-        raise EmoexpError(f"{what}, and the model has {positions:,} positions: shorten it")
+        raise EmoexpError(f"{what}, and the model has {positions:,} positions: {cure}")
     if n > MAX_TOKENS:
-        raise EmoexpError(f"{what}, and the explorer reads at most {MAX_TOKENS:,}: shorten it")
+        raise EmoexpError(f"{what}, and the explorer reads at most {MAX_TOKENS:,}: {cure}")
 
 
 def _check_characters(text: str) -> None:

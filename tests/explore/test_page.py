@@ -186,6 +186,10 @@ def test_steer_writes_the_replies_of_the_api(browser: Any, address: str, reader:
     perplexities = panel.locator("table", has_text="perplexity").locator("td[title]")
     shown = perplexities.evaluate_all("cells => cells.map(c => Number(c.title))")
     assert shown == [reply.perplexity for reply in read]
+    earlier = panel.get_by_text("These replies are of earlier settings")
+    assert earlier.count() == 0
+    panel.get_by_role("slider", name="Strength 1").press("Home")
+    earlier.wait_for()
     share = go(page, "Share")
     share.get_by_text("--dials=calm=0.5").wait_for()
     page.context.close()
@@ -197,7 +201,10 @@ def test_stop_keeps_what_was_written(browser: Any, address: str) -> None:
     strength = panel.get_by_role("slider", name="Strength 1")
     strength.press("End")
     settled(page)
-    panel.get_by_role("slider", name="New tokens").press("End")
+    tokens = panel.get_by_role("slider", name="New tokens")
+    tokens.press("End")
+    for _ in range(60):  # the organism has 512 positions
+        tokens.press("ArrowLeft")
     settled(page)
     panel.get_by_role("button", name="Write replies").click()
     panel.get_by_text("Writing. Stop ends it.").wait_for()

@@ -110,6 +110,7 @@ def test_the_breaking_strength_is_found_and_the_weak_one_is_not(reader: Reader) 
         ({"layers": ()}, "at least one layer"),
         ({"layers": (99,)}, "layer=99 is out of range"),
         ({"max_new_tokens": 10_000}, "1 to 512"),
+        ({"max_new_tokens": 510}, "512 positions: shorten it, or ask for fewer new tokens"),
         ({"temperature": -1.0}, "temperature=-1.0"),
         ({"top_p": 0.0}, "top_p=0.0"),
         ({"question": " "}, "the text is empty"),

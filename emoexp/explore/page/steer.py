@@ -50,7 +50,7 @@ def show(engine: Engine) -> None:
     _breaking()
     if begin:
         _write(engine, settings)
-    _replies(engine)
+    _replies(engine, settings)
 
 
 def _settings(engine: Engine) -> Settings:
@@ -162,8 +162,8 @@ def _write(engine: Engine, settings: Settings) -> None:
         column.empty()
 
 
-def _replies(engine: Engine) -> None:
-    """The last replies, read again without steering."""
+def _replies(engine: Engine, chosen: Settings) -> None:
+    """The last replies, read again without steering; says so where other settings are chosen."""
     state = st.session_state.get("steer state")
     if state is None or state["written"] is None:
         st.session_state.pop("on screen: Steer", None)
@@ -179,6 +179,12 @@ def _replies(engine: Engine) -> None:
     emotion = settings.dials[0].emotion
     index = engine.reader.study.emotions.index(emotion)
     layer = max(settings.layers)
+    if settings != chosen:
+        st.warning(
+            "These replies are of earlier settings: press Write replies for the chosen ones."
+        )
+    dials = ", ".join(f"{dial.emotion} {dial.strength:+g}" for dial in settings.dials)
+    st.text(f"{dials}; layers {', '.join(map(str, settings.layers))}; seed {settings.seed}")
     st.caption(
         f"Replies to {markup.visible(settings.question)!r}, each token on the colour of its cosine"
         f" with {emotion} at layer {layer}, read again without steering; grey is the null band."
