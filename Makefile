@@ -1,7 +1,7 @@
 PYTHON ?= python3.11
 BIN := .venv/bin
 
-.PHONY: real verify test test-slurm acceptance-slurm benchmark clean
+.PHONY: real verify explore test test-slurm acceptance-slurm benchmark clean
 
 # V1 to V11 on real weights: SmolLM2-135M-Instruct from PyPI.
 real: .venv/installed
@@ -9,6 +9,11 @@ real: .venv/installed
 
 verify: .venv/installed
 	$(BIN)/python -m emoexp
+
+# A page on 127.0.0.1: read a text, steer a reply, open runs (docs/explorer.md). MODEL=organism for a small model that is there at once.
+MODEL ?= smollm2_135m
+explore: .venv/installed
+	$(BIN)/python -m emoexp explore model=$(MODEL) $(OVERRIDES)
 
 test: .venv/installed
 	$(BIN)/ruff check .

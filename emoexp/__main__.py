@@ -8,6 +8,11 @@ def main() -> None:
     if asked(sys.argv[1:]):
         sys.stdout.write(usage())
         return
+    if sys.argv[1:2] == ["explore"]:
+        from emoexp.cli.explore import main as explore
+
+        explore(sys.argv[2:])
+        return
     # until all is imported (cli.main): nothing of it is garbage, and looking for some is a tenth of
     # the start
     gc.disable()

@@ -7,11 +7,13 @@ import os
 import shutil
 import sys
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
 import hydra
 import yaml
+from hydra import compose, initialize_config_dir
 from hydra.core.config_store import ConfigStore
 from hydra.core.hydra_config import HydraConfig
 from hydra.core.override_parser.overrides_parser import OverridesParser
@@ -146,6 +148,23 @@ def task(cfg: DictConfig) -> None:
             # Hydra runs the other jobs and reports this one at the end; a bare message pickles
             raise EmoexpError(one_line(error)) from None
         fail(error)
+
+
+def compose_config(overrides: Sequence[str]) -> Config:
+    """Returns the configuration that a command line with these overrides has, without running it.
+
+    Raises:
+        EmoexpError: an override names what does not exist, or has a wrong value.
+    """
+    check_choices(list(overrides))
+    register_schemas()
+    try:
+        with initialize_config_dir(str(CONF.resolve()), version_base="1.3"):
+            cfg = compose("config", list(overrides))
+        config: Config = OmegaConf.to_object(cfg)  # type: ignore[assignment]
+    except (HydraException, OmegaConfBaseException) as error:
+        raise EmoexpError(one_line(error)) from error
+    return config
 
 
 def fail(error: BaseException) -> NoReturn:

@@ -18,6 +18,7 @@ it does?
   python -m emoexp experiment=steering model=llama8b layer=21  run one experiment on one model
   python -m emoexp --multirun 'layer=range(10,30)' launcher=slurm              run a sweep
   python -m emoexp experiment=steering --cfg job               print every setting, run nothing
+  python -m emoexp explore model=smollm2_135m                  open the explorer (docs/explorer.md)
   python -m emoexp.report DIR...                               report runs and sweeps
   python -m emoexp.compare RUN RUN...                          similarity of emotion spaces
   python -m emoexp.cli.status DIR...                           show the state of a sweep

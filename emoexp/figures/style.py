@@ -88,6 +88,8 @@ HOLLOW = "white"
 """The face of a mark that is not filled."""
 LIGHT = "white"
 """Text on dark cells, and the edge of marks on a map."""
+DIVERGING_ENDS = ("#b2182b", "#2166ac")
+"""Below and above the middle of `DIVERGING`, where two colours are enough."""
 DIVERGING, SEQUENTIAL, SHARES = "RdBu", "viridis", "cividis"
 """Colour maps: of numbers around a middle (blue above it, as positive valence is), of sizes, of
 numbers from 0 to 1."""

@@ -72,6 +72,8 @@ NOT_HASHED = tuple(
         "cli/status.py",
         "cli/wandb",
         "cli/usage.py",
+        "cli/explore.py",
+        "explore/",
         "organism/",
         "data/",
         "conf/",

@@ -50,26 +50,37 @@ def show_value(verdict: dict[str, Any], key: str = "value") -> str:
     return f"{value:.3g}" if verdict["id"] in (*COUNTS, "V8") else f"{value:.2f}"
 
 
+def verdict_cells(verdict: Verdict) -> list[str]:
+    """Returns a verdict as the texts of `COLUMNS`."""
+    v = verdict.as_dict()
+    not_above = "no: not above its null" if v["passed"] else "no"
+    return [
+        v["id"],
+        v["name"],
+        show_value(v),
+        f"{show_value(v, 'ci_low')} .. {show_value(v, 'ci_high')}",
+        f"{v['comparison']} {show_value(v, 'threshold')}",
+        "yes" if v["passed"] else "no",
+        f"{show_value(v, 'null_low')} .. {show_value(v, 'null_high')}",
+        "yes" if v["informative"] else not_above,
+        show_value(v, "paper"),
+        show_value(v, "llama8b"),
+    ]
+
+
 def verdict_table(verdicts: Sequence[Verdict], title: str) -> Table:
     """Lays out the verification table: passed and informative are two columns."""
     table = Table(title=title, title_justify="left")
     for name in COLUMNS:
         table.add_column(name, justify="left" if name in COLUMNS[:2] else "right")
+    passed, informative = COLUMNS.index("passed"), COLUMNS.index("informative")
     for verdict in verdicts:
-        v = verdict.as_dict()
-        informative = "[yellow]no: not above its null[/]" if v["passed"] else "no"
-        table.add_row(
-            v["id"],
-            v["name"],
-            show_value(v),
-            f"{show_value(v, 'ci_low')} .. {show_value(v, 'ci_high')}",
-            f"{v['comparison']} {show_value(v, 'threshold')}",
-            "[green]yes[/]" if v["passed"] else "[red]no[/]",
-            f"{show_value(v, 'null_low')} .. {show_value(v, 'null_high')}",
-            "[green]yes[/]" if v["informative"] else informative,
-            show_value(v, "paper"),
-            show_value(v, "llama8b"),
-        )
+        cells = verdict_cells(verdict)
+        cells[passed] = "[green]yes[/]" if verdict.passed else "[red]no[/]"
+        colour = "green" if verdict.informative else "yellow" if verdict.passed else ""
+        if colour:
+            cells[informative] = f"[{colour}]{cells[informative]}[/]"
+        table.add_row(*cells)
     return table
 
 

@@ -1,0 +1,3 @@
+from emoexp.cli.explore import main
+
+main()

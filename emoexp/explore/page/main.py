@@ -1,0 +1,44 @@
+"""The page itself: what Streamlit runs for each open page, and again after each change on it."""
+
+from __future__ import annotations
+
+import streamlit as st
+
+from emoexp.errors import EmoexpError
+from emoexp.explore.page import compare, read, results, share, steer
+from emoexp.explore.page.engine import Engine, installed
+
+TABS = {"Read": read, "Compare": compare, "Steer": steer, "Results": results, "Share": share}
+
+
+def page() -> None:
+    """Shows what is being loaded, and then the five tabs; an error is one line in its tab."""
+    st.set_page_config(page_title="emoexp explorer", layout="wide")
+    place = st.empty()
+    try:
+        engine = installed()
+        engine.wait_until_loaded(place.info)
+    except EmoexpError as error:
+        place.error(str(error))
+        return
+    place.empty()
+    _headline(engine)
+    for tab, (name, module) in zip(st.tabs(list(TABS)), TABS.items(), strict=True):
+        with tab:
+            try:
+                module.show(engine)
+            except EmoexpError as error:
+                st.session_state.pop(f"on screen: {name}", None)
+                st.error(str(error))
+
+
+def _headline(engine: Engine) -> None:
+    study = engine.reader.study
+    st.markdown("#### emoexp explorer")
+    st.text(
+        f"{study.config.model.name}, {study.model.n_layers} layers; pack {study.stimuli.name};"
+        f" {len(study.emotions)} emotions; stories {study.corpus.name}"
+    )
+
+
+page()

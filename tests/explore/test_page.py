@@ -1,0 +1,278 @@
+"""The page in a real Chromium: each tab does its work on the organism.
+
+Needs Streamlit and Playwright from pip, and Debian's `chromium`. EMOEXP_SCREENSHOTS=1 writes the
+pictures of docs/ again.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from emoexp.explore.reader import Reader
+from emoexp.explore.reading import compare
+from emoexp.explore.steering import Dial, Replies, Settings
+from tests.conftest import REPOSITORY
+from tests.explore.conftest import overrides
+from tests.helpers.records import saved
+
+CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
+pytest.importorskip("streamlit", reason="the page needs streamlit (pip)")
+playwright = pytest.importorskip("playwright.sync_api", reason="the tests need playwright (pip)")
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(CHROMIUM is None, reason="no chromium here: apt-get install chromium"),
+]
+WAIT_MS = 240_000
+HOSTILE = '<img src=x onerror="window.hacked=1"><script>window.hacked=1</script> \u202edrawkcab 🎉'
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def started(store: Path, port: int) -> subprocess.Popen[bytes]:
+    command = [sys.executable, "-m", "emoexp", "explore", "--no-browser", f"--port={port}"]
+    return subprocess.Popen([*command, *overrides(store)], cwd=REPOSITORY)
+
+
+@pytest.fixture(scope="module")
+def address(reader: Reader, explore_store: Path) -> Iterator[str]:
+    _ = reader.reference  # the store has the stories' means
+    port = free_port()
+    server = started(explore_store, port)
+    yield f"http://127.0.0.1:{port}"
+    server.terminate()
+    server.wait(30)
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    with playwright.sync_playwright() as p:
+        chromium = p.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        yield chromium
+        chromium.close()
+
+
+def opened(browser: Any, address: str, width: int = 1024, scheme: str = "light") -> Any:
+    """A new page of a new visitor, after the model is loaded."""
+    context = browser.new_context(
+        viewport={"width": width, "height": 900}, color_scheme=scheme, accept_downloads=True
+    )
+    page = context.new_page()
+    page.set_default_timeout(WAIT_MS)
+    for _ in range(120):  # the server may still be starting
+        try:
+            page.goto(address)
+            break
+        except playwright.Error:
+            page.wait_for_timeout(500)
+    page.locator(".emoexp-token").first.wait_for()
+    settled(page)
+    return page
+
+
+def settled(page: Any) -> None:
+    """Waits until the script of the page has run to its end."""
+    page.wait_for_timeout(400)
+    page.locator("[data-testid=stApp][data-test-script-state=notRunning]").wait_for()
+
+
+def go(page: Any, tab: str) -> Any:
+    page.get_by_role("tab", name=tab, exact=True).click()
+    return page.get_by_role("tabpanel", name=tab)
+
+
+def type_into(page: Any, box: Any, text: str) -> None:
+    box.fill(text)
+    box.press("Control+Enter")
+    settled(page)
+
+
+def table_of(panel: Any, caption: str) -> pd.DataFrame:
+    """A table of the page, with all digits of its numbers."""
+    table = panel.locator("table", has_text=caption)
+    head = table.locator("th").all_inner_texts()
+    rows = table.locator("tbody tr").evaluate_all(
+        "rows => rows.map(r => [...r.cells].map(c => c.title || c.innerText))"
+    )
+    return pd.DataFrame(rows, columns=head)
+
+
+def test_read_shows_the_numbers_of_the_api(browser: Any, address: str, reader: Reader) -> None:
+    page = opened(browser, address)
+    hosts = set[str]()
+    page.on("request", lambda request: hosts.add(request.url.split("/")[2]))
+    panel, text = go(page, "Read"), "I lost my keys and my dog is gone."
+    type_into(page, panel.get_by_label("Text", exact=True), text)
+    layer, reading = reader.study.layer, reader.read(text)
+    shown = table_of(panel, "Top emotions of token")
+    token = len(reading.tokens) - 1
+    best = reading.top_of_token(layer, token, 5, "centred")
+    assert list(shown["emotion"]) == [name for name, _ in best]
+    assert [float(v) for v in shown["cosine"]] == [v for _, v in best]
+    tokens = panel.locator(".emoexp-token")
+    assert tokens.count() == len(reading.tokens)
+    notes = tokens.evaluate_all("all => all.map(t => t.title.split('\\n')[0])")
+    emotion = notes[0].split()[0]  # the one that was chosen for the text before
+    values = reading.at_tokens(layer, "centred")[:, reading.emotions.index(emotion)]
+    assert notes == [f"{emotion} {value:+.4f}" for value in values]
+    with page.expect_download() as download:
+        panel.get_by_role("button", name="Tokens as CSV").click()
+    table = pd.read_csv(download.value.path(), float_precision="round_trip")
+    np.testing.assert_array_equal(table["calm"], reading.token_table(layer, "centred")["calm"])
+    assert hosts <= {address.split("/")[2]}
+    page.context.close()
+
+
+def test_hostile_texts_stay_text(browser: Any, address: str) -> None:
+    page = opened(browser, address)
+    panel = go(page, "Read")
+    box = panel.get_by_label("Text", exact=True)
+    type_into(page, box, HOSTILE)
+    shown = panel.locator(".emoexp-token").all_inner_texts()
+    assert "<U+202E>" in "".join(shown)
+    assert "<script>" in "".join(shown)
+    assert page.evaluate("window.hacked") is None
+    for text, line in (("word " * 20_000, "positions: shorten it"), ("", "the text is empty")):
+        type_into(page, box, text)
+        panel.get_by_text(line).wait_for()
+    type_into(page, box, "Well again.")
+    panel.locator(".emoexp-token", has_text="Well").wait_for()
+    page.context.close()
+
+
+def test_compare_shows_the_table_of_the_api(browser: Any, address: str, reader: Reader) -> None:
+    page = opened(browser, address)
+    panel = go(page, "Compare")
+    texts = ("I won the prize!", "I lost the prize.")
+    for k, text in enumerate(texts):
+        type_into(page, panel.get_by_label("Text", exact=True).nth(k), text)
+    layer = reader.study.layer
+    a, b = map(reader.read, texts)
+    expected = compare(a, b, (layer, layer), ("turn", "turn"), "centred")
+    shown = table_of(panel, "largest differences")
+    assert list(shown["emotion"]) == list(expected["emotion"])
+    for column in ("a", "b", "difference", "null_low", "null_high"):
+        assert [float(v) for v in shown[column]] == expected[column].tolist()
+    page.context.close()
+
+
+def test_steer_writes_the_replies_of_the_api(browser: Any, address: str, reader: Reader) -> None:
+    page = opened(browser, address)
+    panel = go(page, "Steer")
+    panel.get_by_role("button", name="calm", exact=True).click()
+    settled(page)
+    panel.get_by_role("button", name="Write replies").click()
+    panel.get_by_text("Drift: mean cosine").wait_for()
+    settled(page)
+    layer = reader.study.layer
+    settings = Settings("How was your day?", (Dial("calm", 0.5),), (layer,))
+    read = Replies(reader, settings).all()
+    tokens = "".join(panel.locator(".emoexp-token").all_inner_texts())
+    assert "".join(tokens.split()) == "".join("".join(r.text for r in read).split())
+    perplexities = panel.locator("table", has_text="perplexity").locator("td[title]")
+    shown = perplexities.evaluate_all("cells => cells.map(c => Number(c.title))")
+    assert shown == [reply.perplexity for reply in read]
+    earlier = panel.get_by_text("These replies are of earlier settings")
+    assert earlier.count() == 0
+    panel.get_by_role("slider", name="Strength 1").press("Home")
+    earlier.wait_for()
+    share = go(page, "Share")
+    share.get_by_text("--dials=calm=0.5").wait_for()
+    page.context.close()
+
+
+def test_stop_keeps_what_was_written(browser: Any, address: str) -> None:
+    page = opened(browser, address)
+    panel = go(page, "Steer")
+    strength = panel.get_by_role("slider", name="Strength 1")
+    strength.press("End")
+    settled(page)
+    tokens = panel.get_by_role("slider", name="New tokens")
+    tokens.press("End")
+    for _ in range(60):  # the organism has 512 positions
+        tokens.press("ArrowLeft")
+    settled(page)
+    panel.get_by_role("button", name="Write replies").click()
+    panel.get_by_text("Writing. Stop ends it.").wait_for()
+    page.wait_for_timeout(1000)
+    panel.get_by_role("button", name="Stop").click()
+    panel.get_by_text("read again without steering").wait_for()
+    settled(page)
+    assert panel.locator(".emoexp-token").count() < 512
+    page.context.close()
+
+
+def test_results_lead_to_the_scenarios(
+    browser: Any, address: str, reader: Reader, tmp_path: Path
+) -> None:
+    study, names = reader.study, ["happy", "calm", "sad"]
+    matrix = pd.DataFrame(np.eye(3), columns=names)
+    matrix.insert(0, "scenario", names)
+    pack = {"name": study.stimuli.name, "sha256": study.stimuli.sha256, "is_paper": False}
+    saved(tmp_path, {"implicit": matrix}, stimuli=pack)
+    page = opened(browser, address)
+    panel = go(page, "Results")
+    folder = panel.get_by_label("Folder of a run or a sweep")
+    folder.fill(str(tmp_path))
+    folder.press("Enter")
+    panel.get_by_text("scenario: happy, probe: happy, layer 4").wait_for()
+    settled(page)
+    canvas = panel.locator("[data-testid=stDataFrame] canvas").first
+    box = canvas.bounding_box()
+    canvas.click(position={"x": box["width"] * 0.65, "y": 35 + 35 * 1.5})
+    panel.get_by_text("scenario: calm, probe:").wait_for()
+    assert "layer 4, raw" in panel.get_by_text("scenario: calm, probe:").inner_text()
+    folder.fill("/nowhere")
+    folder.press("Enter")
+    panel.get_by_text("is not a folder").wait_for()
+    page.context.close()
+
+
+def test_two_pages_at_once_keep_their_own_texts(browser: Any, address: str) -> None:
+    pages = [opened(browser, address) for _ in range(2)]
+    for page, text in zip(pages, ("Only here.", "Only there."), strict=True):
+        type_into(page, go(page, "Read").get_by_label("Text", exact=True), text)
+    for page, word in zip(pages, ("here", "there"), strict=True):
+        go(page, "Read").locator(".emoexp-token", has_text=word).first.wait_for()
+        page.context.close()
+
+
+@pytest.mark.parametrize(("width", "scheme"), [(1024, "light"), (390, "dark")])
+def test_no_tab_is_wider_than_the_page(browser: Any, address: str, width: int, scheme: str) -> None:
+    page = opened(browser, address, width, scheme)
+    for tab in ("Read", "Compare", "Steer", "Results", "Share"):
+        go(page, tab)
+        settled(page)
+        assert page.evaluate("document.documentElement.scrollWidth") <= width
+        if os.environ.get("EMOEXP_SCREENSHOTS") and tab in ("Read", "Steer"):
+            path = REPOSITORY / "docs" / "explorer" / f"{tab.lower()}_{width}_{scheme}.png"
+            path.parent.mkdir(exist_ok=True)
+            page.screenshot(path=path)
+    page.context.close()
+
+
+def test_a_server_that_was_killed_starts_again(
+    browser: Any, explore_store: Path, reader: Reader
+) -> None:
+    _, port = reader.reference, free_port()
+    for kill in (True, False):
+        server = started(explore_store, port)
+        page = opened(browser, f"http://127.0.0.1:{port}")
+        assert page.locator(".emoexp-token").count() > 0
+        page.context.close()
+        server.kill() if kill else server.terminate()
+        server.wait(30)
