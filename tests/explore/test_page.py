@@ -232,8 +232,10 @@ def test_results_lead_to_the_scenarios(
     panel.get_by_text("scenario: happy, probe: happy, layer 4").wait_for()
     settled(page)
     canvas = panel.locator("[data-testid=stDataFrame] canvas").first
+    canvas.scroll_into_view_if_needed()
+    settled(page)
     box = canvas.bounding_box()
-    canvas.click(position={"x": box["width"] * 0.65, "y": 35 + 35 * 1.5})
+    page.mouse.click(box["x"] + box["width"] * 0.65, box["y"] + 35 + 35 * 1.5)
     panel.get_by_text("scenario: calm, probe:").wait_for()
     assert "layer 4, raw" in panel.get_by_text("scenario: calm, probe:").inner_text()
     folder.fill("/nowhere")
