@@ -8,10 +8,9 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
-
 from emoexp.figures import files
 from emoexp.report.blocks import Block, Cell, FigureBlock, Heading, TableBlock, Text
+from emoexp.views.pages import environment
 
 
 def png(block: FigureBlock) -> str:
@@ -21,17 +20,11 @@ def png(block: FigureBlock) -> str:
 
 def html(title: str, blocks: Sequence[Block]) -> str:
     """Returns one page that needs no other file and no network; every text is escaped."""
-    environment = Environment(
-        loader=FileSystemLoader(Path(__file__).parent),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.tests["heading"] = lambda block: isinstance(block, Heading)
-    environment.tests["words"] = lambda block: isinstance(block, Text)
-    environment.tests["cells"] = lambda block: isinstance(block, TableBlock)
-    return environment.get_template("report.html.j2").render(title=title, blocks=blocks, png=png)
+    pages = environment(Path(__file__).parent)
+    pages.tests["heading"] = lambda block: isinstance(block, Heading)
+    pages.tests["words"] = lambda block: isinstance(block, Text)
+    pages.tests["cells"] = lambda block: isinstance(block, TableBlock)
+    return pages.get_template("report.html.j2").render(title=title, blocks=blocks, png=png)
 
 
 def escaped(text: str) -> str:

@@ -7,13 +7,18 @@ from pathlib import Path
 from jinja2 import Environment, FileSystemLoader, StrictUndefined, Template
 
 
-def template(name: str) -> Template:
-    """Returns a template of this folder; an unknown variable in it raises UndefinedError."""
-    environment = Environment(
-        loader=FileSystemLoader(Path(__file__).parent),
+def environment(folder: Path) -> Environment:
+    """Returns the environment of a folder's templates: texts are escaped, and an unknown variable
+    raises UndefinedError."""
+    return Environment(
+        loader=FileSystemLoader(folder),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    return environment.get_template(name)
+
+
+def template(name: str) -> Template:
+    """Returns a template of this folder."""
+    return environment(Path(__file__).parent).get_template(name)
