@@ -43,28 +43,50 @@ def organism(bench: Bench) -> list[Outcome]:
     ]
 
 
-def real(bench: Bench) -> list[Outcome]:
-    """Extraction, steering and baseline on SmolLM2 in its chat format, whose system prompt is long;
-    and extraction in bfloat16."""
-    settings = replace(bench.settings, shape="tiny" if bench.settings.quick else REAL)
-    whole, half = Bench(settings), Bench(replace(settings, dtype="bfloat16"))
+REAL_GOALS = {"extraction": ">= 0.98", "steering": ">= 11x", "baseline": ">= 2.3x"}
+
+
+def _on_real(bench: Bench, dtype: str = "float32") -> Bench:
+    """The bench on SmolLM2 in its chat format, whose system prompt is long."""
+    shape = "tiny" if bench.settings.quick else REAL
+    return Bench(replace(bench.settings, shape=shape, dtype=dtype))
+
+
+def real(group: Callable[[Bench], list[Outcome]]) -> Callable[[Bench], list[Outcome]]:
+    """Rows of a group that have a goal, on real weights."""
+
+    def measured(bench: Bench) -> list[Outcome]:
+        own = _on_real(bench)
+        try:
+            rows = group(own)
+        finally:
+            shutil.rmtree(own.work, ignore_errors=True)
+        machine = {"shape": own.settings.shape, "sizes": asdict(own.shape)}
+        return [
+            replace(
+                row,
+                key=f"{REAL}-{row.key}",
+                work=f"SmolLM2, chat: {row.work}",
+                goal=goal,
+                limit=float(goal.removeprefix(">= ").rstrip("x")),
+                machine=machine,
+            )
+            for row in rows
+            if (goal := REAL_GOALS.get(row.key))
+        ]
+
+    return measured
+
+
+def real_bfloat16(bench: Bench) -> list[Outcome]:
+    """Extraction from real weights in bfloat16 against float32."""
+    whole, half = _on_real(bench), _on_real(bench, "bfloat16")
     try:
-        rows = [row for group in (extraction, steering, baseline) for row in group(whole)]
-        narrow = dtypes(whole, half)
+        row = dtypes(whole, half)
     finally:
         for made in (whole, half):
             shutil.rmtree(made.work, ignore_errors=True)
-    machine = {"shape": whole.settings.shape, "sizes": asdict(whole.shape)}
-    kept = [
-        replace(row, key=f"{REAL}-{row.key}", work=f"SmolLM2, chat: {row.work}", goal=goal)
-        for row in rows
-        if (goal := REAL_GOALS.get(row.key))
-    ]
-    kept = [replace(row, limit=float(row.goal.removeprefix(">= ").rstrip("x"))) for row in kept]
-    return [replace(row, machine=machine) for row in (*kept, narrow)]
-
-
-REAL_GOALS = {"extraction": ">= 0.98", "steering": ">= 11x", "baseline": ">= 2.3x"}
+    return [replace(row, machine={"shape": whole.settings.shape, "sizes": asdict(whole.shape)})]
 
 
 GROUPS: dict[str, Callable[[Bench], list[Outcome]]] = {
@@ -78,7 +100,10 @@ GROUPS: dict[str, Callable[[Bench], list[Outcome]]] = {
     "cached": cached,
     "layers": layers,
     "organism": organism,
-    "real": real,
+    "real-extraction": real(extraction),
+    "real-steering": real(steering),
+    "real-baseline": real(baseline),
+    "real-bfloat16": real_bfloat16,
 }
 """What is measured together; `extraction` gives the row `loop` too, `steering` the rows of the band
 and of one third."""
