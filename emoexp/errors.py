@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import argparse
+from typing import NoReturn
+
 
 class EmoexpError(Exception):
     """Raised for a mistake that the user can fix.
@@ -26,6 +29,14 @@ class NotApplicableError(EmoexpError):
 
     `verify` notes it and continues with the other validations.
     """
+
+
+class OneLineParser(argparse.ArgumentParser):
+    """A parser of a command line whose error is an EmoexpError that names the command."""
+
+    def error(self, message: str) -> NoReturn:
+        """Raises an EmoexpError with the message."""
+        raise EmoexpError(f"{self.prog}: {message} ({self.prog} --help)")
 
 
 def require(condition: bool, message: str) -> None:

@@ -189,7 +189,7 @@ class Batches:
         """
         model, limit = self.model, self.sampling.max_new_tokens
         width = int(model.encode(self.prompts).ids.shape[1]) + limit
-        positions = getattr(model.network.config.get_text_config(), "max_position_embeddings", None)
+        positions = model.positions
         if positions is not None and width > positions:
             room = positions - width + limit
             raise EmoexpError(

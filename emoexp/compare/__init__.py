@@ -6,13 +6,11 @@ loads no model.
 
 from __future__ import annotations
 
-import argparse
 import re
 import sys
 from collections.abc import Sequence
 from itertools import combinations
 from pathlib import Path
-from typing import NoReturn
 
 import pandas as pd
 from rich.console import Console
@@ -20,7 +18,7 @@ from rich.markup import escape
 
 from emoexp.compare.layout import depth_table, summary_table
 from emoexp.compare.runs import labels, load_spaces, remarks
-from emoexp.errors import EmoexpError, require
+from emoexp.errors import EmoexpError, OneLineParser, require
 from emoexp.figures.files import save
 from emoexp.figures.geometry.between_runs import between_runs
 from emoexp.figures.style import styled
@@ -104,17 +102,9 @@ def _slug(label: str) -> str:
     return re.sub(r"[^A-Za-z0-9.]+", "-", label).strip("-")[:40]
 
 
-class Parser(argparse.ArgumentParser):
-    """A parser whose error is one line."""
-
-    def error(self, message: str) -> NoReturn:
-        """Raises an EmoexpError with the message."""
-        raise EmoexpError(f"python -m emoexp.compare: {message} (python -m emoexp.compare --help)")
-
-
-def _parser() -> Parser:
+def _parser() -> OneLineParser:
     """Returns the parser of the command line."""
-    parser = Parser(
+    parser = OneLineParser(
         prog="python -m emoexp.compare",
         description="How similar are the emotion spaces of two models, corpora or packs?",
     )

@@ -8,6 +8,7 @@ from functools import cached_property
 
 import numpy as np
 import pandas as pd
+import torch
 
 from emoexp.errors import EmoexpError, require
 from emoexp.explore.reading import PARTS, Cosines, Part, Reading, Tokens, bands_of, cosines_of
@@ -17,7 +18,7 @@ from emoexp.stats.own_probe import CENTRED, RAW
 from emoexp.stimuli import NumericTemplate
 from emoexp.study.study import Study
 from emoexp.vectors.controls import isotropic_directions
-from emoexp.vectors.extraction import MASSIVE
+from emoexp.vectors.extraction import massive_tokens
 from emoexp.vectors.probes import assistant_residuals
 from emoexp.vectors.trends import curves
 from emoexp.vectors.vectors import EmotionVectors
@@ -160,8 +161,8 @@ def _tokens(
 ) -> Tokens:
     """Returns the tokens of one prompt with their marks."""
     normal = (encoding.is_text & (encoding.positions > 0))[0].numpy()
-    norms = np.stack([np.linalg.norm(h.astype(np.float64), axis=1) for h in residuals])
-    limits = MASSIVE * np.median(norms[:, normal], axis=1, keepdims=True)
+    norms = torch.stack([torch.as_tensor(h).double().norm(dim=-1) for h in residuals])
+    massive = massive_tokens(norms, torch.as_tensor(normal).expand(norms.shape)).numpy()
     marks = zip(encoding.ids[0].tolist(), encoding.starts[0], encoding.ends[0], strict=True)
     shown, before = list[str](), (-1, -1)
     for token, start, end in marks:
@@ -172,7 +173,7 @@ def _tokens(
             shown.append(CONTINUED if place == before else prompt.text[place[0] : place[1]])
         before = place
     in_text = token_mask([prompt], [TEXT], encoding)[0].numpy()
-    return Tokens(tuple(shown), in_text, ~normal, normal & (norms > limits))
+    return Tokens(tuple(shown), in_text, ~normal, massive)
 
 
 CONTINUED = "\N{MIDDLE DOT}"

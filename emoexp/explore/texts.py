@@ -31,8 +31,7 @@ def prompt_of(model: SubjectModel, text: str, as_turn: bool) -> Prompt:
     require(n <= MAX_CHARACTERS, f"the text has {n:,} characters, and {limit}")
     _check_characters(text)
     tokenizer = model.tokenizer
-    special = set(tokenizer.all_special_ids) - {tokenizer.unk_token_id}
-    found = special & set(tokenizer(text, add_special_tokens=False)["input_ids"])
+    found = model.special_ids & set(tokenizer(text, add_special_tokens=False)["input_ids"])
     if found:
         names = ", ".join(sorted(tokenizer.convert_ids_to_tokens(list(found))))
         raise EmoexpError(f"the text has special tokens of the model ({names}): remove them")
@@ -51,7 +50,7 @@ def check_length(model: SubjectModel, prompt: Prompt, new_tokens: int = 0) -> No
     if new_tokens:
         what = f"the text and its reply have up to {n:,} tokens"
         cure = "shorten it, or ask for fewer new tokens"
-    positions = getattr(model.network.config.get_text_config(), "max_position_embeddings", None)
+    positions = model.positions
     if positions and n > positions:
         raise EmoexpError(f"{what}, and the model has {positions:,} positions: {cure}")
     if n > MAX_TOKENS:

@@ -18,7 +18,13 @@ import pandas as pd
 
 from emoexp.errors import EmoexpError
 from emoexp.geometry.components import PrincipalComponents
-from emoexp.stats.intervals import LEVEL, central, correlate_columns, resampled_correlations
+from emoexp.stats.intervals import (
+    LEVEL,
+    central,
+    correlate_columns,
+    p_value,
+    resampled_correlations,
+)
 from emoexp.stimuli.norms import Norms
 
 SEARCHED = 5
@@ -120,7 +126,7 @@ def axis_rows(
         i = int(np.abs(r).argmax())
         again = resampled_correlations(scores[:, [i]], ratings, draws, seed)[:, 0] * np.sign(r[i])
         chance = searched_null(scores, ratings, permutations, seed)
-        p = (1 + int((chance >= abs(r[i]) - 1e-9).sum())) / (1 + len(chance))
+        p = p_value(abs(r[i]), chance)
         null_high = float(np.quantile(chance, LEVEL))
         row = (layer, axis.name, i + 1, float(abs(r[i])), *central(again), len(ratings))
         best.append((*row, null_high, p, axis.source))

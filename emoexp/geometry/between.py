@@ -15,10 +15,9 @@ from emoexp.geometry.similarity import (
     FEWEST_COMMON,
     bootstrapped,
     correlate,
-    p_value,
     permuted,
 )
-from emoexp.stats.intervals import central
+from emoexp.stats.intervals import central, p_value
 
 BEST, TWO_THIRDS_DEPTH, SAME_DEPTH = "best pair", "two thirds of the depth", "same depth, mean"
 """The pairs of layers that a summary has, as tables name them."""

@@ -23,8 +23,7 @@ from scipy.special import xlogy
 from sklearn.cluster import KMeans
 from sklearn.metrics import silhouette_score
 
-from emoexp.geometry.similarity import p_value
-from emoexp.stats.intervals import central
+from emoexp.stats.intervals import central, p_value
 
 KMEANS, BEST, HIERARCHICAL = "k-means", "k-means, best silhouette", "hierarchical"
 """The methods, as tables name them."""

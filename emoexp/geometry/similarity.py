@@ -19,7 +19,7 @@ from scipy.stats import rankdata
 
 from emoexp.errors import EmoexpError
 from emoexp.geometry.cosines import pair_values
-from emoexp.stats.intervals import LEVEL, central, resample
+from emoexp.stats.intervals import LEVEL, central, p_value, resample
 from emoexp.stimuli.norms import Norms
 
 FEWEST_COMMON = 6
@@ -76,11 +76,6 @@ def permuted(first: np.ndarray, second: np.ndarray, draws: int, seed: int) -> np
         order = rng.permutation(moved.shape[-1])
         null[draw] = _dot(fixed, moved[:, order][:, :, order])
     return null
-
-
-def p_value(value: float, null: np.ndarray) -> float:
-    """Returns the share of draws at or above `value`, which itself counts as one draw."""
-    return float((1 + (null >= value - 1e-12).sum()) / (1 + len(null)))
 
 
 def bootstrapped(first: np.ndarray, second: np.ndarray, draws: int, seed: int) -> np.ndarray:

@@ -402,6 +402,17 @@ class SubjectModel:
         eos = self.network.generation_config.eos_token_id
         return {eos} if isinstance(eos, int) else set(eos or ())
 
+    @property
+    def positions(self) -> int | None:
+        """Returns how many tokens the model can read at once; None if its config has no limit."""
+        return getattr(self.network.config.get_text_config(), "max_position_embeddings", None)
+
+    @property
+    def special_ids(self) -> set[int]:
+        """Returns the ids of the tokenizer's special tokens, without that for what it does not
+        know, which any text may hold."""
+        return set(self.tokenizer.all_special_ids) - {self.tokenizer.unk_token_id}
+
     def _steered(self, steering: Steering, max_new_tokens: int) -> Any:
         """Returns a copy of the traced model that steers at every step of a generation and stops
         when the generation stops.

@@ -3,17 +3,16 @@ curves, comparison, provenance."""
 
 from __future__ import annotations
 
-import argparse
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
 import pandas as pd
 from rich.console import Console
 
-from emoexp.errors import EmoexpError
+from emoexp.errors import EmoexpError, OneLineParser
 from emoexp.figures.draw import draw_run
 from emoexp.report.document import document
 from emoexp.report.groups import (
@@ -109,17 +108,9 @@ def report_sweep(directory: Path) -> None:
         sys.stderr.write(f"emoexp: no report: {error}\n")
 
 
-class Parser(argparse.ArgumentParser):
-    """A parser whose error is one line."""
-
-    def error(self, message: str) -> NoReturn:
-        """Raises an EmoexpError with the message."""
-        raise EmoexpError(f"python -m emoexp.report: {message} (python -m emoexp.report --help)")
-
-
-def _parser() -> Parser:
+def _parser() -> OneLineParser:
     """Returns the parser of the command line."""
-    parser = Parser(
+    parser = OneLineParser(
         prog="python -m emoexp.report",
         description="One report over any number of sweeps and single runs.",
     )

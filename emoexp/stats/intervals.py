@@ -11,6 +11,8 @@ from scipy import stats as scipy_stats
 
 LEVEL = 0.95
 UNDEFINED = "the statistic is not defined on most resamples"
+ROUNDING = 1e-9
+"""Two statistics that differ by no more are equal."""
 CELLS_AT_ONCE = 2**18
 """Cells of a resampled table that are in memory at once: more than fit in a cache are slower."""
 
@@ -20,6 +22,14 @@ class Interval(NamedTuple):
 
     low: float
     high: float
+
+
+def p_value(value: float, null: np.ndarray) -> float:
+    """Returns the share of draws of a null at or above `value`, which itself counts as one draw.
+
+    Draws that differ from it by rounding alone count as equal.
+    """
+    return float((1 + (null >= value - ROUNDING).sum()) / (1 + len(null)))
 
 
 def pearson(x: np.ndarray, y: np.ndarray) -> float:

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from emoexp.stats.criteria import Measurement, judge
-from emoexp.stats.intervals import central, resample, wilson
+from emoexp.stats.intervals import central, p_value, resample, wilson
 from emoexp.stats.labels import ISOTROPIC, PERMUTED_SCENARIOS, SHUFFLED
 
 RAW, CENTRED, Z_SCORED = "raw", "centred", "z-scored"
@@ -78,7 +78,7 @@ def measure_ranks(
         value, chance = float(statistic(own)), statistic(permuted)
         nulls = {label: central(statistic(noise)) for label, noise in drawn.items()}
         nulls[PERMUTED_SCENARIOS] = central(chance)
-        p = (1 + int((sign * chance >= sign * value - 1e-9).sum())) / (1 + len(chance))
+        p = p_value(sign * value, sign * chance)
         found.append((Measurement(criterion, value, n, intervals[criterion], nulls), p))
     return found
 

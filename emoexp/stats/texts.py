@@ -17,7 +17,7 @@ import numpy as np
 import pandas as pd
 from scipy.stats import rankdata
 
-from emoexp.stats.intervals import Interval, central, rank_columns
+from emoexp.stats.intervals import Interval, central, p_value, rank_columns
 from emoexp.stats.labels import ISOTROPIC, PERMUTED_EMOTIONS, SHUFFLED
 
 NEUTRAL = "neutral texts"
@@ -192,8 +192,7 @@ def _null_columns(null: Mapping[str, np.ndarray], rho: float) -> dict[str, float
     for label, drawn in null.items():
         ends: Interval = central(drawn)
         found[f"{SHORT[label]}_low"], found[f"{SHORT[label]}_high"] = ends
-        hits = int((drawn >= rho - 1e-9).sum())
-        found[f"{SHORT[label]}_p"] = (1 + hits) / (1 + len(drawn))
+        found[f"{SHORT[label]}_p"] = p_value(rho, drawn)
     return found
 
 

@@ -29,9 +29,9 @@ from emoexp.models.prompts import encode_tokens
 from emoexp.models.subject import SubjectModel
 from emoexp.store.artifacts import Artifacts, Row, array_key
 from emoexp.store.progress import Meter, meter
-from emoexp.texts.passages import Counts, Cutter, Passage, hash_of
+from emoexp.texts.passages import LEAST_TOKENS, Counts, Cutter, Passage, hash_of
 from emoexp.texts.sources import TextSet
-from emoexp.vectors.extraction import massive_tokens, summing_device
+from emoexp.vectors.extraction import check_finite, massive_tokens, summing_device
 
 VERSION = 1
 BATCH = 64
@@ -124,8 +124,7 @@ class Projector:
         worth the name, or where a passage has more tokens than the model has positions."""
         if (n := len(self.directions)) < 3:
             raise EmoexpError(f"a ranking needs at least 3 emotions, not {n}: see emotions.names")
-        config = self.model.network.config.get_text_config()
-        limit = getattr(config, "max_position_embeddings", None)
+        limit = self.model.positions
         least = self.cutter.tokens + len(self.cutter.prefix())
         if limit and least > limit:
             raise EmoexpError(
@@ -151,8 +150,8 @@ class Projector:
             _advance(progress, total, counts.passages)
         if counts.passages == 0:
             raise EmoexpError(
-                f"experiment.texts: {texts.source} has no document of at least 16 tokens in its"
-                f" first {counts.documents}: give longer texts"
+                f"experiment.texts: {texts.source} has no document of at least {LEAST_TOKENS}"
+                f" tokens in its first {counts.documents}: give longer texts"
             )
 
     def _batch(self, passages: list[Passage], counts: Counts, sums: Sums) -> Batch:
@@ -198,11 +197,7 @@ class Projector:
                 values[k, rows] = mean @ self.directions.T
             residual += means[0].sum(0)
             counts += [int(tokenwise.used.sum()), int(tokenwise.massive.sum())]
-            if not (np.isfinite(values).all() and np.isfinite(residual).all()):
-                raise EmoexpError(
-                    "the model's activations are not numbers: if it runs in float16, use"
-                    " model.dtype=bfloat16 or float32"
-                )
+            check_finite(values, residual)
         first = len(passages)
         text = sum(len(passage.tokens.ids) - first_of(passage) for passage in passages)
         return {

@@ -191,13 +191,18 @@ def pool_batches(
         mean, count, norm_sum, massive = (
             torch.stack(part, 1).cpu().numpy() for part in zip(*layers, strict=True)
         )
-        if not (np.isfinite(mean).all() and np.isfinite(norm_sum).all()):
-            raise EmoexpError(
-                "the model's activations are not numbers: if it runs in float16, use"
-                " model.dtype=bfloat16 or float32"
-            )
+        check_finite(mean, norm_sum)
         norm_count = normed.sum(1).cpu().numpy()[:, None] - massive
         yield Pooled(batch, count.min(1) > 0, mean, norm_sum, norm_count, massive)
+
+
+def check_finite(*values: np.ndarray) -> None:
+    """Raises EmoexpError where a number that was computed from activations is NaN or infinite."""
+    if not all(np.isfinite(part).all() for part in values):
+        raise EmoexpError(
+            "the model's activations are not numbers: if it runs in float16, use"
+            " model.dtype=bfloat16 or float32"
+        )
 
 
 class Checked(NamedTuple):
@@ -216,8 +221,7 @@ def check_texts(model: SubjectModel, texts: Sequence[str]) -> list[Checked]:
     """Returns the length of each text, and whether it can be read."""
     tokenizer = model.tokenizer
     added = len(tokenizer("")["input_ids"])
-    positions = getattr(model.network.config.get_text_config(), "max_position_embeddings", None)
-    special = set(tokenizer.all_special_ids) - {tokenizer.unk_token_id}
+    positions, special = model.positions, model.special_ids
     checked = []
     for text in texts:
         ids = tokenizer(text, add_special_tokens=False)["input_ids"]

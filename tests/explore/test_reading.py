@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import torch
 
 from emoexp.api import fit_vectors
 from emoexp.errors import EmoexpError
 from emoexp.explore import texts
-from emoexp.explore.reader import Reader
+from emoexp.explore.reader import Reader, _tokens
 from emoexp.explore.reading import compare
 from emoexp.models.prompts import Prompt
 from emoexp.stats.own_probe import CENTRED, RAW
+from emoexp.vectors.extraction import massive_tokens
 from emoexp.vectors.probes import assistant_residuals, cosine
 
 TEXT = "I lost my keys and my dog is gone."
@@ -171,3 +173,25 @@ def test_hostile_texts_are_read_as_text(reader: Reader, text: str) -> None:
     reading = reader.read(text)
     assert np.isfinite(reading.summary()).all()
     assert len(reading.tokens.shown) == reading.cosines.tokens.shape[1]
+
+
+def test_massive_tokens_are_those_that_extraction_leaves_out(reader: Reader) -> None:
+    """With an even number of tokens the median is the lower of the two in the middle."""
+    model = reader.study.model
+    prompt = texts.prompt_of(model, "Anna went to the market and came home.", as_turn=False)
+    encoding = model.encode([prompt])
+    normal = (encoding.is_text & (encoding.positions > 0))[0]
+    if int(normal.sum()) % 2:
+        prompt = texts.prompt_of(model, "Anna went to the market and came home..", as_turn=False)
+        encoding = model.encode([prompt])
+        normal = (encoding.is_text & (encoding.positions > 0))[0]
+    n = int(normal.sum())
+    assert n % 2 == 0
+    norms = torch.ones(len(normal))
+    sizes = [1.0] * (n // 2) + [5.0] * (n // 2 - 1) + [20.0]
+    norms[normal] = torch.tensor(sizes)
+    residual = (norms[:, None] * torch.eye(1, model.d_model)).numpy()
+    found = _tokens(model.tokenizer, prompt, encoding, [residual])
+    expected = massive_tokens(norms[None].double(), normal[None])
+    np.testing.assert_array_equal(found.massive, expected.numpy())
+    assert found.massive.sum() == 1
