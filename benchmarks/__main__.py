@@ -7,9 +7,11 @@ import logging
 import shutil
 import sys
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, replace
 from pathlib import Path
+from typing import Any
 
 from benchmarks.bench import REAL, Bench, Outcome, Settings
 from benchmarks.bounds import SHAPES
@@ -20,16 +22,31 @@ from benchmarks.processes import cached, help_page, layers
 from benchmarks.table import record, show
 
 
+@contextmanager
+def of_shape(bench: Bench, shape: str, dtype: str | None = None) -> Iterator[Bench]:
+    """Lends a bench of another shape, and dtype if one is given, whose folder is removed
+    afterwards; a quick one is tiny."""
+    shape = "tiny" if bench.settings.quick else shape
+    dtype = dtype or bench.settings.dtype
+    other = Bench(replace(bench.settings, shape=shape, dtype=dtype))
+    try:
+        yield other
+    finally:
+        shutil.rmtree(other.work, ignore_errors=True)
+
+
+def sizes(bench: Bench) -> dict[str, Any]:
+    """Returns what a row says of the shape that it was measured on."""
+    return {"shape": bench.settings.shape, "sizes": asdict(bench.shape)}
+
+
 def organism(bench: Bench) -> list[Outcome]:
     """Extraction, steering and baseline on the bundled organism, so small that every call costs
     more than its arithmetic; reported."""
-    small = Bench(replace(bench.settings, shape="tiny" if bench.settings.quick else "organism"))
-    try:
+    with of_shape(bench, "organism") as small:
         rows = [row for group in (extraction, steering, baseline) for row in group(small)]
-    finally:
-        shutil.rmtree(small.work, ignore_errors=True)
     kept = [row for row in rows if row.key in ("extraction", "loop", "steering", "baseline")]
-    machine = {"shape": small.settings.shape, "sizes": asdict(small.shape)}
+    machine = sizes(small)
     return [
         replace(
             row,
@@ -46,22 +63,13 @@ def organism(bench: Bench) -> list[Outcome]:
 REAL_GOALS = {"extraction": ">= 0.98", "steering": ">= 11x", "baseline": ">= 2.3x"}
 
 
-def _on_real(bench: Bench, dtype: str = "float32") -> Bench:
-    """The bench on SmolLM2 in its chat format, whose system prompt is long."""
-    shape = "tiny" if bench.settings.quick else REAL
-    return Bench(replace(bench.settings, shape=shape, dtype=dtype))
-
-
 def real(group: Callable[[Bench], list[Outcome]]) -> Callable[[Bench], list[Outcome]]:
-    """Rows of a group that have a goal, on real weights."""
+    """Rows of a group that have a goal, on SmolLM2 in its chat format, whose system prompt is
+    long."""
 
     def measured(bench: Bench) -> list[Outcome]:
-        own = _on_real(bench)
-        try:
+        with of_shape(bench, REAL) as own:
             rows = group(own)
-        finally:
-            shutil.rmtree(own.work, ignore_errors=True)
-        machine = {"shape": own.settings.shape, "sizes": asdict(own.shape)}
         return [
             replace(
                 row,
@@ -69,7 +77,7 @@ def real(group: Callable[[Bench], list[Outcome]]) -> Callable[[Bench], list[Outc
                 work=f"SmolLM2, chat: {row.work}",
                 goal=goal,
                 limit=float(goal.removeprefix(">= ").rstrip("x")),
-                machine=machine,
+                machine=sizes(own),
             )
             for row in rows
             if (goal := REAL_GOALS.get(row.key))
@@ -80,13 +88,8 @@ def real(group: Callable[[Bench], list[Outcome]]) -> Callable[[Bench], list[Outc
 
 def real_bfloat16(bench: Bench) -> list[Outcome]:
     """Extraction from real weights in bfloat16 against float32."""
-    whole, half = _on_real(bench), _on_real(bench, "bfloat16")
-    try:
-        row = dtypes(whole, half)
-    finally:
-        for made in (whole, half):
-            shutil.rmtree(made.work, ignore_errors=True)
-    return [replace(row, machine={"shape": whole.settings.shape, "sizes": asdict(whole.shape)})]
+    with of_shape(bench, REAL) as whole, of_shape(bench, REAL, "bfloat16") as half:
+        return [replace(dtypes(whole, half), machine=sizes(whole))]
 
 
 GROUPS: dict[str, Callable[[Bench], list[Outcome]]] = {
