@@ -309,6 +309,18 @@ class LoggerConfig:
 
 
 @dataclass(kw_only=True)
+class RuntimeConfig:
+    """How a run is run; nothing here changes a number."""
+
+    gpu_gb: float = 80.0
+    """Memory of one GPU of the cluster, in GB: `launcher=slurm` asks for as many as the model
+    needs."""
+
+    def __post_init__(self) -> None:
+        require(self.gpu_gb > 0, f"runtime.gpu_gb={self.gpu_gb}: must be above 0")
+
+
+@dataclass(kw_only=True)
 class Config:
     """Everything a run depends on."""
 
@@ -328,6 +340,7 @@ class Config:
     """
     artifacts: str = MISSING
     seed: int = 0
+    runtime: RuntimeConfig = field(default_factory=RuntimeConfig)
     force: bool = False
     """Compute again what is finished in the run's directory."""
     allow_code_change: bool = False

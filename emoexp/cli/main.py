@@ -22,6 +22,7 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
+from emoexp.cli.slurm import add_request, advice
 from emoexp.cli.sweep import report_sweeps
 from emoexp.config import (
     Config,
@@ -183,6 +184,7 @@ def main() -> None:
     try:
         sys.argv[1:] = group_layers(sys.argv[1:])
         check_choices(sys.argv[1:])
+        sys.argv[1:] = add_request(sys.argv[1:], compose_config)
         register_schemas()
         gc.freeze()  # what is imported stays: __main__ has switched collection off meanwhile
         gc.enable()
@@ -196,5 +198,5 @@ def main() -> None:
         if type(error).__module__.startswith(
             "submitit."
         ):  # sbatch refuses, or a job died without a word
-            fail(error)
+            fail(EmoexpError(f"{one_line(error)}{advice(one_line(error))}"))
         raise

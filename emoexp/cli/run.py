@@ -240,7 +240,7 @@ def run_layers(config: Config, name: str, directory: Path) -> None:
             return
         first, failed = Study(replace(config, layer=config.layer[0])), []
         for layer in config.layer:
-            place = directory / f"layer={layer}"
+            place = directory / runs.layer_folder(layer)
             one = replace(config, layer=layer, run_dir=str(place))
             try:
                 make = partial(Study, one, first)

@@ -4,20 +4,30 @@ after a sweep, its one table."""
 from __future__ import annotations
 
 import atexit
+import hashlib
+import itertools
 import logging
 import os
+import re
 import sys
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from hydra._internal.config_loader_impl import get_overrides_dirname
-from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
 from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import Override
 from hydra.core.utils import JobReturn, JobStatus
 from hydra.experimental.callback import Callback
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 
 from emoexp.store import runs
+from emoexp.store.runs import layer_folder
+
+UNNAMED = ("launcher", "logger", "artifacts", "force", "allow_code_change", "model.device_map")
+"""Settings of how a run is run, which do not name its directory: a sweep that goes on with another
+launcher finds what is done."""
+READABLE = 60
+"""Characters of a directory's name before its hash."""
 
 under_way: list[Path] = []
 """Sweeps that this process drives and has not reported on. Hydra leaves one with failed jobs by an
@@ -35,13 +45,10 @@ class Sweep(Callback):
         directory = Path(config.hydra.sweep.dir).absolute()
         directory.mkdir(parents=True, exist_ok=True)
         under_way.append(directory)
-        expected = expected_jobs(
-            list(config.hydra.overrides.task), config.hydra.job.config.override_dirname
-        )
         write_json(
             directory / runs.SWEEP,
             {
-                "expected": expected,
+                "expected": expected_jobs(list(config.hydra.overrides.task)),
                 "code": runs.code_hash(),
                 "started": runs.now(),
                 "provenance": provenance(),
@@ -71,17 +78,49 @@ def _leave_as_failed() -> None:
     os._exit(1)
 
 
-def expected_jobs(overrides: list[str], naming: DictConfig) -> list[str]:
-    """The directories, below the sweep's, of the jobs that its overrides make."""
+def run_name(overrides: Sequence[str]) -> str:
+    """Returns the name of a job's directory in a sweep: its settings, cut, and a hash of all.
+
+    It has letters, digits, dots, hyphens and underscores only, so that a path with it needs no
+    quotes in a shell or in an override: `layer-10_model-llama8b_3f0c92aa`.
+    """
+    parsed = OverridesParser.create().parse_overrides(list(overrides))
+    settings = sorted(o.input_line or "" for o in parsed if o.key_or_group not in UNNAMED)
+    digest = hashlib.sha256("\n".join(settings).encode()).hexdigest()[:8]
+    # the layer and the model first: what is cut is the rest
+    shown = sorted(settings, key=lambda line: (not line.startswith(("layer=", "model=")), line))
+    parts = (re.sub(r"[^A-Za-z0-9.]+", "-", _short(line)).strip("-.") for line in shown)
+    return "_".join([*(p for p in ["_".join(parts)[:READABLE].rstrip("-_.")] if p), digest])
+
+
+def _short(setting: str) -> str:
+    """Returns an override with the last part of its key only: `strength=0.3`."""
+    key, _, value = setting.partition("=")
+    return f"{key.rpartition('.')[2]}={value}"
+
+
+OmegaConf.register_new_resolver("run_name", run_name)
+
+
+def expected_jobs(overrides: Sequence[str]) -> list[str]:
+    """Returns the directories, below the sweep's, of the runs that its overrides make; a job with
+    a list of layers has one for each."""
     parser = OverridesParser.create()
-    batches = BasicSweeper.split_arguments(parser.parse_overrides(overrides), None)
-    jobs = [parser.parse_overrides(list(job)) for batch in batches for job in batch]
-    return [
-        get_overrides_dirname(
-            overrides=job,
-            exclude_keys=list(naming.exclude_keys),
-            item_sep=naming.item_sep,
-            kv_sep=naming.kv_sep,
-        )
-        for job in jobs
-    ]
+    swept = [list(each(o)) for o in parser.parse_overrides(list(overrides))]
+    found = []
+    for job in itertools.product(*swept):
+        name = run_name(job)
+        layer = [o.value() for o in parser.parse_overrides(list(job)) if o.key_or_group == "layer"]
+        layers = layer[-1] if layer and isinstance(layer[-1], list) else []
+        found += [f"{name}/{layer_folder(layer)}" for layer in layers] or [name]
+    return found
+
+
+def each(override: Override) -> Iterator[str]:
+    """Yields an override once for each value that it sweeps over, as Hydra writes it for a job."""
+    key = override.get_key_element()
+    if not override.is_sweep_override():
+        yield f"{key}={override.get_value_element_as_str()}"
+        return
+    for value in override.sweep_string_iterator():
+        yield f"{key}={value}"

@@ -7,12 +7,16 @@ LaTeX takes it as it is.
 from __future__ import annotations
 
 import io
+import logging
 from pathlib import Path
 
 from matplotlib.figure import Figure
 
 from emoexp.figures.style import styled
 from emoexp.store.artifacts import replacing
+
+logging.getLogger("fontTools").setLevel(logging.WARNING)
+"""It writes forty lines of each PDF, which Hydra shows at the end of a sweep."""
 
 DPI = 130
 """Pixels per inch of a PNG."""

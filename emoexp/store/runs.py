@@ -10,7 +10,6 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import re
 import socket
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -30,6 +29,7 @@ from emoexp.store.record import RunRecord, RunStatus
 LOCK = ".run.lock"
 SWEEP = "sweep.json"
 NON_IDENTITY_FIELDS = (
+    ("runtime",),
     ("run_dir",),
     ("artifacts",),
     ("force",),
@@ -142,19 +142,16 @@ def state_of(directory: Path) -> Run:
 
 
 def expected_places(sweep: Path) -> list[Path]:
-    """Returns the folders in which a sweep's runs are expected; none if it is no sweep.
-
-    A job with a list of layers has one folder for each.
-    """
+    """Returns the folders in which a sweep's runs are expected; none if it is no sweep."""
     path = sweep / SWEEP
     if not path.exists():
         return []
-    folders = []
-    for name in json.loads(path.read_text(encoding="utf-8"))["expected"]:
-        layers = re.search(r"(?:^|,)layer=\[([^\]]*)\]", name)
-        parts = [f"layer={layer.strip()}" for layer in layers[1].split(",")] if layers else [""]
-        folders += [sweep / name / part for part in parts]
-    return folders
+    return [sweep / name for name in json.loads(path.read_text(encoding="utf-8"))["expected"]]
+
+
+def layer_folder(layer: Any) -> str:
+    """Returns the name of the folder of one layer of a run over several."""
+    return f"layer-{layer}"
 
 
 def is_locked(directory: Path) -> bool:

@@ -9,7 +9,10 @@ from typing import Any
 import pytest
 from hydra import compose, initialize_config_dir
 
-from emoexp.cli.main import CONF, register_schemas
+from emoexp.cli.main import CONF, compose_config, register_schemas
+from emoexp.cli.slurm import add_request, advice, request_for
+from emoexp.errors import EmoexpError
+from emoexp.models.loading.memory import Memory
 from tests.cli.test_cli import emoexp
 from tests.cli.test_sweeps import SMOKE, record
 
@@ -30,9 +33,6 @@ def test_every_launcher_composes_and_survives_pre_emption(launcher: str) -> None
     chosen = composed(f"launcher={launcher}", "model=llama8b").launcher
     assert chosen._target_.endswith(TARGETS.get(launcher, "SlurmLauncher"))
     if launcher.startswith("slurm"):
-        assert (
-            chosen.timeout_min > 60
-        )  # submitit takes a pre-emption in the first ten minutes of a short job for a time-out
         assert chosen.max_num_timeout == 3
         assert any("EMOEXP_ENV" in line for line in chosen.setup)
         assert (chosen.account, chosen.partition) == (None, None)  # a site's own business
@@ -40,17 +40,54 @@ def test_every_launcher_composes_and_survives_pre_emption(launcher: str) -> None
 
 def test_the_default_is_this_process_and_the_user_has_the_last_word() -> None:
     assert composed().launcher._target_.endswith("BasicLauncher")
-    assert composed("launcher=slurm_large", "hydra.launcher.mem_gb=500").launcher.mem_gb == 500
+    assert composed("launcher=slurm", "hydra.launcher.mem_gb=500").launcher.mem_gb == 500
 
 
-def test_how_a_run_is_run_does_not_name_its_directory() -> None:
-    """Else a sweep that goes on with another launcher, or with force=true, would not find what is
-    done."""
-    assert set(composed("launcher=slurm").job.config.override_dirname.exclude_keys) >= {
-        "launcher",
-        "logger",
-        "force",
-    }
+def sized(billions: float) -> Memory:
+    """The estimate for a bfloat16 model of that many billion parameters."""
+    n = round(billions * 1e9)
+    return Memory("m", n, "bfloat16", 2 * n, 3 * 10**9, 0, "cpu")
+
+
+@pytest.mark.parametrize(
+    ("billions", "gpu_gb", "gpus"), [(1, 80, 1), (8, 24, 1), (14, 24, 2), (70, 80, 4)]
+)
+def test_a_job_asks_for_the_gpus_that_hold_its_model(
+    billions: float, gpu_gb: float, gpus: int
+) -> None:
+    request = request_for(sized(billions), gpu_gb)
+    assert request.gpus_per_node == gpus
+    assert gpus * gpu_gb * 1e9 > sized(billions).weights + sized(billions).activations
+    assert request.mem_gb * 1e9 > sized(billions).weights
+    # submitit takes a pre-emption in the first ten minutes of a short job for a time-out
+    assert request.timeout_min > 60
+    assert request.array_parallelism * gpus <= 8
+
+
+def test_a_model_that_no_node_holds_is_refused() -> None:
+    with pytest.raises(EmoexpError, match=r"needs 41 GPUs of runtime.gpu_gb=24 GB"):
+        request_for(sized(405), 24)
+
+
+def test_a_sweep_asks_for_its_largest_model_and_keeps_what_is_given(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    sweep = ["--multirun", "launcher=slurm", "layer=1,2", "model=organism,organism_untrained"]
+    added = add_request([*sweep, "hydra.launcher.mem_gb=null"], compose_config)
+    assert added[5:] == [
+        "hydra.launcher.gpus_per_node=null",
+        "hydra.launcher.cpus_per_task=2",
+        "hydra.launcher.timeout_min=120",
+        "hydra.launcher.array_parallelism=8",
+    ]
+    assert "each job asks for gpus_per_node=null" in capsys.readouterr().err
+    assert add_request(["--multirun", "layer=1,2"], compose_config) == ["--multirun", "layer=1,2"]
+
+
+def test_a_refusal_of_sbatch_says_what_to_set() -> None:
+    refused = "sbatch: error: Memory specification can not be satisfied"
+    assert "set hydra.launcher.mem_gb (null asks for none)" in advice(refused)
+    assert advice("sbatch: error: invalid account") == ""
 
 
 def test_processes_of_one_sweep_leave_each_other_alone(tmp_path: Path) -> None:
@@ -64,7 +101,7 @@ def test_processes_of_one_sweep_leave_each_other_alone(tmp_path: Path) -> None:
     )
     assert done.returncode != 0
     found = {
-        path.parent.name.split("layer=")[1][0]: record(path.parent)
+        path.parent.name.split("layer-")[1][0]: record(path.parent)
         for path in (tmp_path / "sweep").glob("*/result.json")
     }
     assert {layer: one["status"] for layer, one in found.items()} == {"3": "success", "9": "error"}

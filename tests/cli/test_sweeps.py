@@ -4,6 +4,7 @@ give the numbers of single runs."""
 from __future__ import annotations
 
 import json
+import re
 import signal
 import subprocess
 import sys
@@ -13,6 +14,7 @@ from typing import Any
 import pytest
 
 from emoexp.cli.main import group_layers
+from emoexp.cli.sweep import expected_jobs, run_name
 from emoexp.errors import EmoexpError
 from emoexp.store import runs
 from emoexp.store.record import RunStatus
@@ -75,7 +77,7 @@ def test_the_same_sweep_does_only_what_is_missing_or_failed(tmp_path: Path) -> N
     first = sweep()
     assert first.returncode != 0, "a sweep with a failed job does not end well"
     states = {
-        d.name.split("layer=")[1][0]: runs.state_of(d).state
+        d.name.split("layer-")[1][0]: runs.state_of(d).state
         for d in (tmp_path / "sweep").iterdir()
         if d.is_dir()
     }
@@ -84,9 +86,7 @@ def test_the_same_sweep_does_only_what_is_missing_or_failed(tmp_path: Path) -> N
         "9": RunState.error,
         "4": RunState.success,
     }, "one failing job leaves the others alone"
-    before = {
-        p: p.stat().st_mtime_ns for p in (tmp_path / "sweep").glob("*layer=[34]*/result.json")
-    }
+    before = {p: p.stat().st_mtime_ns for p in (tmp_path / "sweep").glob("layer-[34]*/result.json")}
     told = emoexp("sweep", cwd=tmp_path, module="emoexp.cli.status")
     assert told.returncode == 1
     assert "2 success, 1 error" in told.stdout
@@ -115,7 +115,7 @@ def test_layers_of_one_job_give_the_numbers_of_single_runs(tmp_path: Path) -> No
         assert alone.returncode == 0, alone.stderr[-2000:]
         one, other = (
             record(tmp_path / f"alone{layer}"),
-            record(tmp_path / "many" / f"layer={layer}"),
+            record(tmp_path / "many" / f"layer-{layer}"),
         )
         assert (one["verdicts"], one["metrics"], one["identity"]) == (
             other["verdicts"],
@@ -133,6 +133,32 @@ def test_edited_code_does_not_mix_with_a_sweep(
     with pytest.raises(EmoexpError, match="the code has changed since the sweep"):
         runs.check_code_unchanged(tmp_path, False)
     runs.check_code_unchanged(tmp_path, True)
+
+
+@pytest.mark.parametrize(
+    "overrides",
+    [
+        ["model.repo_id='/a b/ü=x,y'", "layer=[1,2]", "stories.columns={text: body}"],
+        ["layer=3"],
+        [],
+    ],
+)
+def test_the_name_of_a_sweep_run_needs_no_quotes(overrides: list[str]) -> None:
+    assert re.fullmatch(r"[A-Za-z0-9._-]{8,80}", run_name(overrides))
+
+
+def test_the_name_of_a_sweep_run_is_of_its_settings_alone() -> None:
+    name = run_name(["layer=3", "model=llama8b", "experiment=verify"])
+    assert name.startswith("layer-3_model-llama8b_experiment-verify_")
+    how = ["launcher=slurm", "force=true", "artifacts=/elsewhere", "logger=wandb"]
+    assert run_name([*how, "model=llama8b", "layer=3", "experiment=verify"]) == name
+    assert run_name(["layer=3", "model=llama8b", "experiment=verify", "seed=1"]) != name
+
+
+def test_a_sweep_expects_a_folder_for_each_layer_of_a_job() -> None:
+    jobs = expected_jobs(["layer=[2,3],[4]", "seed=0,1", "experiment.names=[a,b]"])
+    assert [job.partition("/")[2] for job in jobs] == ["layer-2", "layer-3"] * 2 + ["layer-4"] * 2
+    assert len(set(jobs)) == 6
 
 
 def test_layers_are_grouped() -> None:

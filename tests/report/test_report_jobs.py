@@ -173,25 +173,17 @@ def test_a_running_job_is_not_a_killed_one(tmp_path: Path) -> None:
 def test_each_layer_of_a_job_with_several_is_expected(tmp_path: Path) -> None:
     """Layer 4 of the first job, and all of the second, never started; settings are in the config of
     the job, one folder up."""
-    job = tmp_path / "layer=[2,3,4],model=organism"
     for layer in (2, 3):
-        write_run(job / f"layer={layer}", layer=layer)
-        (job / f"layer={layer}" / "config.yaml").rename(job / "config.yaml")
-    (tmp_path / "sweep.json").write_text(
-        json.dumps({"expected": ["layer=[2,3,4],model=organism", "layer=[5, 6],model=organism"]})
-    )
-    assert [place.name for place in expected_places(tmp_path)] == [
-        "layer=2",
-        "layer=3",
-        "layer=4",
-        "layer=5",
-        "layer=6",
-    ]
+        write_run(tmp_path / "a" / f"layer-{layer}", layer=layer)
+        (tmp_path / "a" / f"layer-{layer}" / "config.yaml").rename(tmp_path / "a" / "config.yaml")
+    names = [f"a/layer-{layer}" for layer in (2, 3, 4)] + ["b/layer-5", "b/layer-6"]
+    (tmp_path / "sweep.json").write_text(json.dumps({"expected": names}))
+    assert expected_places(tmp_path) == [tmp_path / name for name in names]
     runs = load_runs([tmp_path])
     assert [Path(t.job).name for t in look([tmp_path], runs).troubles] == [
-        "layer=4",
-        "layer=5",
-        "layer=6",
+        "layer-4",
+        "layer-5",
+        "layer-6",
     ]
     assert look([tmp_path], runs).summary() == "2 of 5 runs finished, 3 never started"
     assert [run["config"]["scale"] for run in runs] == [{"permutations": 1000}] * 2

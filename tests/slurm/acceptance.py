@@ -36,13 +36,14 @@ sys.path.insert(0, str(Path(__file__).parents[2]))
 from slurm_cluster import Cluster
 from sweeping import REPOSITORY, SMALL, ended, pre_empt, records, until, versions
 
+from emoexp.cli.sweep import expected_jobs
 from emoexp.store import runs
 from emoexp.store.record import RunRecord
 from emoexp.store.runs import RunState
 
 DEFAULT = (*SMALL, "scale.stories_per_emotion=2")
 """V3 and V4 from twelve emotions: a job is some seconds of CPU."""
-JOBS = ("model=organism,organism_indifferent", "layer=range(2,8)", "launcher=slurm_cpu")
+JOBS = ("model=organism,organism_indifferent", "layer=range(2,8)", "launcher=slurm")
 N = 12
 COMPARED = ("verdicts", "metrics", "notes", "layer", "model", "identity", "code")
 
@@ -191,18 +192,11 @@ def record_of(directory: Path) -> RunRecord:
 
 def expected(sweep: Sweep) -> list[str]:
     """Names of the jobs' directories, as a composed sweep has them."""
-    fixed = sorted(
-        o for o in sweep.overrides if not o.startswith(("model=", "layer=", "launcher=", "hydra."))
-    )
-    return [
-        ",".join(sorted([*fixed, f"layer={layer}", f"model={model}"]))
-        for model in ("organism", "organism_indifferent")
-        for layer in range(2, 8)
-    ]
+    return expected_jobs([o for o in sweep.overrides if not o.startswith("hydra.")])
 
 
 def short(directory: Path) -> str:
-    return ", ".join(re.findall(r"(?:model|layer)=\w+", directory.name))
+    return ", ".join(re.findall(r"(?:model|layer)-[a-z0-9]+", directory.name))
 
 
 def judge(quiet: Sweep, other: Sweep) -> list[str]:

@@ -41,7 +41,7 @@ def pipeline(
 def test_the_pipeline_warms_the_store_sweeps_and_reports(
     cluster: Cluster, environment: dict[str, str], tmp_path: Path
 ) -> None:
-    jobs = pipeline(cluster, environment, tmp_path, *SMALL, "launcher=slurm_cpu", "layer=3")
+    jobs = pipeline(cluster, environment, tmp_path, *SMALL, "launcher=slurm", "layer=3")
     assert ended(cluster, ",".join(jobs), 3) == {"COMPLETED": 3}, [
         log.read_text()[-2000:] for log in (tmp_path / "night").glob("*.log")
     ]
@@ -62,7 +62,7 @@ def test_what_depends_on_a_failed_driver_does_not_start(
         environment,
         tmp_path,
         *SMALL,
-        "launcher=slurm_cpu",
+        "launcher=slurm",
         "layer=3",
         "emotions.names=[glad]",
     )
@@ -95,7 +95,7 @@ def test_a_driver_that_was_killed_is_started_again_and_its_jobs_do_not_run_twice
             "--parsable",
             str(REPOSITORY / "slurm" / "sweep.sbatch"),
             *SMALL,
-            "launcher=slurm_cpu",
+            "launcher=slurm",
             "layer=3,4",
         )
         home = {"EMOEXP_HOME": str(REPOSITORY), "EMOEXP_SWEEP": "sweep"}
@@ -142,7 +142,7 @@ def test_a_job_that_runs_out_of_time_is_requeued_and_goes_on(
             "hydra.launcher.signal_delay_s=20",
             "hydra.launcher.max_num_timeout=9",
         )
-        driver = background("launcher=slurm_cpu", "layer=3", *limits)
+        driver = background("launcher=slurm", "layer=3", *limits)
         until(lambda: only_job(tmp_path / "sweep")["where"]["restarts"] >= 1)
     assert driver.wait(400) == 0
     record = only_job(tmp_path / "sweep")

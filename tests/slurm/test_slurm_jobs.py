@@ -44,7 +44,7 @@ def test_a_sweep_of_layers_is_an_array_of_jobs(cluster: Cluster, quiet: Path) ->
 def test_a_job_that_fails_is_failed_and_leaves_the_other_alone(
     cluster: Cluster, sweep: Run, tmp_path: Path
 ) -> None:
-    done = sweep("launcher=slurm_cpu", "layer=3,9")
+    done = sweep("launcher=slurm", "layer=3,9")
     assert done.returncode != 0
     assert "layer=9 is out of range" in done.stderr
     assert Counter(record["status"] for record in records(tmp_path / "sweep").values()) == {
@@ -59,7 +59,7 @@ def test_a_pre_empted_job_goes_on_where_it_was(
 ) -> None:
     before, directory = versions(store), tmp_path / "sweep"
     with one_row_missing(store) as row:
-        driver = background("launcher=slurm_cpu", "layer=3")
+        driver = background("launcher=slurm", "layer=3")
         until(lambda: waits_for_its_row(directory))
         pre_empt(cluster, only_job(directory)["where"]["slurm"]["job_id"])
         until(lambda: only_job(directory)["status"] == "error")
@@ -87,7 +87,7 @@ def test_a_job_that_was_killed_is_told_as_killed_and_the_same_command_goes_on(
 ) -> None:
     before, directory = versions(store), tmp_path / "sweep"
     with one_row_missing(store) as row:
-        driver = background("launcher=slurm_cpu", "layer=3")
+        driver = background("launcher=slurm", "layer=3")
         until(lambda: waits_for_its_row(directory))
         where = only_job(directory)["where"]
         os.kill(where["pid"], signal.SIGKILL)
@@ -105,7 +105,7 @@ def test_a_job_that_was_killed_is_told_as_killed_and_the_same_command_goes_on(
 
     assert "1 job(s): 1 killed" in told("emoexp.cli.status")
     assert "killed" in told("emoexp.report")
-    assert sweep("launcher=slurm_cpu", "layer=3").returncode == 0
+    assert sweep("launcher=slurm", "layer=3").returncode == 0
     after = versions(store)
     assert [path for path in after if after[path] != before.get(path)] == [row]
     assert "1 job(s): 1 success" in told("emoexp.cli.status")
