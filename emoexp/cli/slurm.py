@@ -72,8 +72,8 @@ def request_for(memory: Memory, gpu_gb: float) -> SlurmRequest:
     if least > GPUS_OF_A_NODE[-1]:
         raise EmoexpError(
             f"{memory.name} with {memory.weights / 1e9:.0f} GB of weights needs {least} GPUs of"
-            f" runtime.gpu_gb={gpu_gb:g} GB, and a node has at most {GPUS_OF_A_NODE[-1]}: set model.quantization=nf4, or"
-            " runtime.gpu_gb to what the cluster has"
+            f" runtime.gpu_gb={gpu_gb:g} GB, and a node has at most {GPUS_OF_A_NODE[-1]}: set"
+            " model.quantization=nf4, or runtime.gpu_gb to what the cluster has"
         )
     gpus = next(n for n in GPUS_OF_A_NODE if n >= least)
     hours = min(LONGEST_HOURS, HOURS + HOURS_OF_A_BILLION * memory.parameters / 1e9)
