@@ -17,13 +17,14 @@ from pathlib import Path
 
 import numpy as np
 
+from emoexp.blackmail import trials as drawn
 from emoexp.blackmail.coherence import faults, reply_surprise_limit
 from emoexp.blackmail.conditions import conditions_of
 from emoexp.blackmail.judgements import trials_table
 from emoexp.blackmail.llm_judge import JudgeConfig, label_replies
 from emoexp.blackmail.summary import judging_model, metrics_of, notes_of
 from emoexp.blackmail.tables import by_condition, count_replies, counts_table
-from emoexp.blackmail.trials import TRANSCRIPTS, ReplySampling, Trial, run_trials, scenes_table
+from emoexp.blackmail.trials import TRANSCRIPTS, ReplySampling, Trial
 from emoexp.config import ReplySpan
 from emoexp.errors import require
 from emoexp.steering.subset import steered_layers
@@ -63,13 +64,10 @@ class Blackmail(Validation):
         wrong, doses = f"experiment.strength={self.strength}: must be a number above 0", self.doses
         unit = "in multiples of the residual norm (both signs are steered)"
         require(bool(np.isfinite(self.strength)) and self.strength > 0, f"{wrong}, {unit}")
-        each = (
-            "numbers other than 0 (the baseline is always measured), each once, such as [-0.1,0.1]"
-        )
+        each = "numbers other than 0 (the baseline), each once, such as [-0.1,0.1]"
         sound = doses is None or (np.isfinite(doses).all() and len({0, *doses}) > len(doses))
         require(bool(sound), f"experiment.doses={doses}: {each}")
-        for name in ("trials", "max_new_tokens"):
-            value = getattr(self, name)
+        for name, value in (("trials", self.trials), ("max_new_tokens", self.max_new_tokens)):
             require(value >= 1, f"experiment.{name}={value} is too small: at least 1")
         same = "must be above 0, or every trial of a scene is the same"
         hot = bool(np.isfinite(self.temperature)) and self.temperature > 0
@@ -88,11 +86,12 @@ class Blackmail(Validation):
         study.model.check_layers(layers)
         by_layer = [study.vectors if k == study.layer else study.vectors_at(k) for k in layers]
         n_random, rng = min(config.scale.random_directions, self.trials), study.control_rng()
-        strengths = sorted({-self.strength, self.strength, *(self.doses or [])})
-        conditions = conditions_of(by_layer, self.emotions, strengths, n_random, rng)
+        doses = sorted({-self.strength, self.strength, *(self.doses or [])})
+        conditions = conditions_of(by_layer, self.emotions, doses, n_random, rng)
         limits = self.temperature, self.max_new_tokens
         sampling = ReplySampling(config.seed, *limits, self.steered, layers)
-        return run_trials(study.model, scenario, conditions, self.trials, sampling, study.artifacts)
+        model, n, store = study.model, self.trials, study.artifacts
+        return drawn.run_trials(model, scenario, conditions, n, sampling, store)
 
     def measure(self, study: Study) -> Tables:
         if (scenario := study.stimuli.blackmail) is None:
@@ -100,7 +99,7 @@ class Blackmail(Validation):
         trials = self.replies(study, scenario)
         labels = label_replies(self.judge_model, scenario, trials, study.artifacts)
         table = trials_table(trials, scenario, labels)
-        return {"blackmail_trials": table, "blackmail_scenes": scenes_table(scenario)}
+        return {"blackmail_trials": table, "blackmail_scenes": drawn.scenes_table(scenario)}
 
     def judge(self, tables: Tables, bootstrap: Bootstrap) -> Result:
         limit = reply_surprise_limit(tables["blackmail_trials"])
@@ -117,4 +116,5 @@ class Blackmail(Validation):
 
     def remarks(self, study: Study, result: Result) -> Sequence[str]:
         n, folder = len(result.tables["blackmail_trials"]), Path(study.config.run_dir)
-        return [f"all {n} transcripts: {folder / TRANSCRIPTS}"]
+        cut = drawn.cut_note(study.model, study.stimuli.blackmail, self.max_new_tokens)
+        return [f"all {n} transcripts: {folder / TRANSCRIPTS}", *cut]

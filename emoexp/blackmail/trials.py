@@ -11,8 +11,9 @@ from __future__ import annotations
 
 import hashlib
 import json
+import sys
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -87,6 +88,40 @@ def slot_of(condition: Condition, k: int, scenes: int, place: object) -> Slot:
     return Slot(condition, k, d, f"{condition.labels[d]} {condition.strength:+g} {key} {k:05d}")
 
 
+def prompts_of(model: SubjectModel, scenario: BlackmailScenario) -> list[Prompt]:
+    """Returns the scenes of a scenario as prompts of the model."""
+    scenes = [scenario.scene(k) for k in range(len(scenario.scenes))]
+    return [model.ask(Prompt(s.prompt), system=s.system) for s in scenes]
+
+
+def reply_limit(model: SubjectModel, scenario: BlackmailScenario, wanted: int) -> int:
+    """Returns the tokens at which a reply is cut: `wanted`, or those that are left of the model's
+    positions after the longest prompt.
+
+    Raises:
+        EmoexpError: no position is left.
+    """
+    if model.positions is None:
+        return wanted
+    width = int(model.encode(prompts_of(model, scenario)).ids.shape[1])
+    room = model.positions - width
+    if room < 1:
+        raise EmoexpError(
+            f"the blackmail scenario has {width} tokens, and {model.config.name} reads"
+            f" {model.positions}: no reply fits"
+        )
+    return min(wanted, room)
+
+
+def cut_note(model: SubjectModel, scenario: BlackmailScenario | None, wanted: int) -> list[str]:
+    """Returns the note that replies are cut before `wanted` tokens; empty where they are not."""
+    limit = wanted if scenario is None else reply_limit(model, scenario, wanted)
+    if limit == wanted:
+        return []
+    cut = f"replies are cut at {limit} tokens, not at experiment.max_new_tokens={wanted}"
+    return [f"{cut}: {model.config.name} reads {model.positions} tokens with the prompt"]
+
+
 def trial_seed(seed: int, k: int) -> int:
     """63 bits that depend on the run's seed and the trial's number, and not on the condition."""
     return int.from_bytes(hashlib.sha256(json.dumps([KIND, seed, k]).encode()).digest()[:8]) >> 1
@@ -107,6 +142,8 @@ def run_trials(
         EmoexpError: prompt and reply do not fit into the model's context.
     """
     model.check_layers(sampling.layers)
+    for line in cut_note(model, scenario, sampling.max_new_tokens):
+        sys.stderr.write(line + "\n")
     batches = Batches(model, scenario, conditions, n, sampling, artifacts)
     rows = artifacts.rows(
         KIND,
@@ -160,9 +197,11 @@ class Batches:
         sampling: ReplySampling,
         artifacts: Artifacts,
     ) -> None:
-        self.model, self.sampling, self.artifacts = model, sampling, artifacts
+        self.model, self.artifacts = model, artifacts
+        limit = reply_limit(model, scenario, sampling.max_new_tokens)
+        self.sampling = sampling = replace(sampling, max_new_tokens=limit)
         scenes = [scenario.scene(k) for k in range(len(scenario.scenes))]
-        self.prompts = [model.ask(Prompt(s.prompt), system=s.system) for s in scenes]
+        self.prompts = prompts_of(model, scenario)
         shown = json.dumps([[s.system, s.prompt] for s in scenes])
         self.identity: dict[str, Any] = {
             "version": VERSION,
@@ -177,27 +216,10 @@ class Batches:
         place = [list(sampling.layers), sampling.span.value]
         slots = [slot_of(c, k, len(scenes), place) for k in range(n) for c in conditions]
         self.slots = {slot.label: slot for slot in slots}
-        self.size = max(1, model.config.batch_tokens // self.checked_width())
+        width = int(model.encode(self.prompts).ids.shape[1]) + limit
+        self.size = max(1, model.config.batch_tokens // width)
         self.pending: list[str] | None = None
         self.done: dict[str, Row] = {}
-
-    def checked_width(self) -> int:
-        """Returns the tokens of the longest prompt and its reply.
-
-        Raises:
-            EmoexpError: they do not fit into the model's context.
-        """
-        model, limit = self.model, self.sampling.max_new_tokens
-        width = int(model.encode(self.prompts).ids.shape[1]) + limit
-        positions = model.positions
-        if positions is not None and width > positions:
-            room = positions - width + limit
-            raise EmoexpError(
-                f"experiment.max_new_tokens={limit}: with the prompt these are {width} tokens, and "
-                f"{model.config.name} reads {positions}; "
-                + (f"at most {room}" if room > 0 else "the prompt alone is too long")
-            )
-        return width
 
     def row(self, label: str) -> Row:
         if label not in self.done:

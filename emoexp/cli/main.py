@@ -7,7 +7,7 @@ import os
 import shutil
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -43,6 +43,7 @@ from emoexp.store.distributed import rank
 GROUPS = (
     "experiment",
     "model",
+    "preset",
     "emotions",
     "stimuli",
     "stories",
@@ -130,6 +131,20 @@ def group_layers(arguments: list[str]) -> list[str]:
     return [*(a for a in arguments if not a.startswith((name, "layer="))), f"layer={jobs}"]
 
 
+def tell_choices(choices: Mapping[str, Any]) -> None:
+    """Writes one line: the option that was taken of each group, whoever chose it."""
+    taken = " ".join(f"{group}={choices[group]}" for group in GROUPS if group in choices)
+    sys.stderr.write(f"emoexp {taken}\n")
+
+
+def name_of(experiment: Any) -> str:
+    """Returns the name under which a configured experiment is registered, whichever option of the
+    group `experiment` configures it."""
+    from emoexp.experiments import EXPERIMENTS
+
+    return next(name for name, kind in EXPERIMENTS.items() if type(experiment) is kind)
+
+
 @hydra.main(version_base="1.3", config_path=str(CONF), config_name="config")
 def task(cfg: DictConfig) -> None:
     job = HydraConfig.get()
@@ -143,7 +158,8 @@ def task(cfg: DictConfig) -> None:
             runs.check_code_unchanged(Path(job.sweep.dir).absolute(), config.allow_code_change)
         from emoexp.cli.run import run_layers
 
-        run_layers(config, job.runtime.choices["experiment"], directory)
+        tell_choices(job.runtime.choices)
+        run_layers(config, name_of(config.experiment), directory)
     except (EmoexpError, OmegaConfBaseException) as error:
         if sweep:
             # Hydra runs the other jobs and reports this one at the end; a bare message pickles

@@ -58,11 +58,13 @@ def defaults() -> dict[str, str]:
 
 
 def summary(experiment: str) -> str:
-    """The first sentence of an experiment's file, on one line."""
-    text = (
-        ast.get_docstring(ast.parse((EXPERIMENTS / f"{experiment}.py").read_text(encoding="utf-8")))
-        or ""
-    )
+    """The first sentence of an experiment's file, on one line; that of its conf where it is
+    another's with other settings."""
+    source = EXPERIMENTS / f"{experiment}.py"
+    if not source.exists():
+        conf = CONF / "experiment" / f"{experiment}.yaml"
+        return conf.read_text(encoding="utf-8").splitlines()[0].lstrip("# ")
+    text = ast.get_docstring(ast.parse(source.read_text(encoding="utf-8"))) or ""
     return " ".join(text.split("\n\n")[0].split())
 
 

@@ -15,6 +15,9 @@ from emoexp.blackmail.trials import (
     Batches,
     ReplySampling,
     Trial,
+    cut_note,
+    prompts_of,
+    reply_limit,
     run_trials,
     trial_seed,
 )
@@ -186,20 +189,24 @@ def test_trials_share_their_random_numbers_across_arms_only() -> None:
     assert len({trial_seed(s, k) for s in range(5) for k in range(100)}) == 500
 
 
-def test_a_reply_that_does_not_fit_is_told_before_anything_runs(
+def test_a_reply_is_cut_where_the_positions_of_the_model_end(
+    tiny: SubjectModel, scenario: BlackmailScenario
+) -> None:
+    room = reply_limit(tiny, scenario, 10**6)
+    width = tiny.encode(prompts_of(tiny, scenario)).ids.shape[1]
+    assert room == 512 - width
+    assert reply_limit(tiny, scenario, 5) == 5
+    assert cut_note(tiny, scenario, 5) == []
+    (note,) = cut_note(tiny, scenario, 500)
+    assert f"cut at {room} tokens, not at experiment.max_new_tokens=500" in note
+    long = replace(scenario, prompt=scenario.prompt * 20)
+    with pytest.raises(EmoexpError, match="reads 512: no reply fits"):
+        reply_limit(tiny, long, 5)
+
+
+def test_a_layer_that_is_not_there_is_told_before_anything_runs(
     tiny: SubjectModel, scenario: BlackmailScenario, conditions: list[Condition], tmp_path: Path
 ) -> None:
-    with pytest.raises(
-        EmoexpError, match=r"experiment\.max_new_tokens=500: .* reads 512; at most \d+"
-    ):
-        run_trials(
-            tiny,
-            scenario,
-            conditions,
-            1,
-            replace(SAMPLING, max_new_tokens=500),
-            Artifacts(tmp_path),
-        )
     with pytest.raises(EmoexpError, match="layer=5 is out of range"):
         run_trials(
             tiny, scenario, conditions, 1, replace(SAMPLING, layers=(1, 5)), Artifacts(tmp_path)

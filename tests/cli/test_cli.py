@@ -15,7 +15,7 @@ import yaml
 from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
 
-from emoexp.cli.main import CONF, GROUPS, register_schemas
+from emoexp.cli.main import CONF, GROUPS, compose_config, name_of, register_schemas
 from emoexp.config import Config, resolve_layer
 from emoexp.errors import EmoexpError
 from emoexp.experiments import EXPERIMENTS
@@ -62,6 +62,9 @@ def test_a_model_of_the_hub_brings_stimuli_that_suit_it_and_the_user_has_the_las
             compose("config", ["model=llama8b", *more])
             for more in ([], ["stimuli=paper", "emotions=core12", "stories=medium"])
         )
+        preset = compose("config", ["model=llama8b", "preset=organism", "emotions=core12"])
+    assert (preset.stimuli.path, preset.stories.name) == ("bundled:organism", "pack")
+    assert len(preset.emotions.names) == 12
     assert (default.stimuli.path, default.stories.name, len(default.emotions.names)) == (
         "bundled:emoexp",
         "starter",
@@ -74,8 +77,14 @@ def test_a_model_of_the_hub_brings_stimuli_that_suit_it_and_the_user_has_the_las
     )
 
 
+def test_an_option_with_other_settings_is_the_same_experiment() -> None:
+    config = compose_config(["experiment=blackmail_organism"])
+    assert name_of(config.experiment) == "blackmail"
+    assert config.experiment.max_new_tokens == 80
+
+
 def test_every_experiment_has_its_file() -> None:
-    assert {p.stem for p in (CONF / "experiment").glob("*.yaml")} == set(EXPERIMENTS)
+    assert {p.stem for p in (CONF / "experiment").glob("*.yaml")} >= set(EXPERIMENTS)
     assert all((CONF / group).is_dir() for group in GROUPS)
 
 

@@ -13,8 +13,8 @@ from emoexp.experiments import EXPERIMENTS
 
 def test_every_experiment_and_every_option_is_named() -> None:
     page = usage()
-    assert set(options("experiment")) == set(EXPERIMENTS)
-    for name in EXPERIMENTS:
+    assert set(options("experiment")) >= set(EXPERIMENTS)
+    for name in options("experiment"):
         assert f"  {name} " in page
         assert len(summary(name)) > 20
     assert set(defaults()) == set(GROUPS)
