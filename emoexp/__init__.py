@@ -5,6 +5,10 @@ And do they drive what it does? README.md has the commands; `emoexp.api` has the
 
 from __future__ import annotations
 
+import os
+import sys
+from importlib.util import find_spec
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from emoexp.places import EXPERIMENTS
@@ -34,6 +38,24 @@ __all__ = [
     "load_stimuli",
     "verify",
 ]
+
+
+def _has_backend(name: str) -> bool:
+    """Checks whether matplotlib has a backend, without importing it."""
+    try:
+        if name.startswith("module://"):
+            return find_spec(name.removeprefix("module://")) is not None
+        spec = find_spec("matplotlib")
+    except (ImportError, ValueError):
+        return False
+    folder = Path(spec.origin or "").parent / "backends" if spec else Path()
+    return (folder / f"backend_{name.lower()}.py").is_file()
+
+
+# Notebooks export their backend to the commands that they start, also to those of an environment
+# without it, where matplotlib does not even import. emoexp draws into files and needs none.
+if "matplotlib" not in sys.modules and not _has_backend(os.environ.get("MPLBACKEND", "agg")):
+    del os.environ["MPLBACKEND"]
 
 # `emoexp.experiments` is the folder experiments/: beside this package in a checkout, inside it in
 # a wheel.

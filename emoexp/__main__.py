@@ -2,9 +2,15 @@ import gc
 import sys
 
 from emoexp.cli.usage import asked, usage
+from emoexp.errors import one_line_errors
 
 
 def main() -> None:
+    with one_line_errors():
+        command()
+
+
+def command() -> None:
     if asked(sys.argv[1:]):
         sys.stdout.write(usage())
         return

@@ -3,7 +3,34 @@
 from __future__ import annotations
 
 import argparse
+import errno
+import os
+import re
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from typing import NoReturn
+
+from emoexp.interrupts import end_children, interruptible, interruption
+
+SPACE = "free space and run the same command again; what was computed is kept"
+PERMISSION = (
+    "change its permissions, or give places that may be read and written"
+    " (artifacts=, hydra.run.dir=, hydra.sweep.dir=)"
+)
+IN_THE_WAY = "a file is where a folder has to be, or the other way round: give another path"
+ADVICE = {
+    errno.ENOSPC: SPACE,
+    errno.EDQUOT: SPACE,
+    errno.EACCES: PERMISSION,
+    errno.EPERM: PERMISSION,
+    errno.EROFS: PERMISSION,
+    errno.ENOTDIR: IN_THE_WAY,
+    errno.EISDIR: IN_THE_WAY,
+    errno.EEXIST: IN_THE_WAY,
+    errno.ENOLCK: "this file system locks no files: give artifacts= and hydra.run.dir= elsewhere",
+}
+"""What to do about an error of the operating system, by its number."""
 
 
 class EmoexpError(Exception):
@@ -11,17 +38,6 @@ class EmoexpError(Exception):
 
     The message is one line: the value, what is allowed, what to do.
     """
-
-
-def one_line(error: BaseException) -> str:
-    """Returns the message to show: that of an EmoexpError in the chain of causes if there is one,
-    else the first message that is not empty."""
-    chain = [error]
-    while (cause := chain[-1].__cause__ or chain[-1].__context__) is not None:
-        chain.append(cause)
-    ours = [e for e in chain if isinstance(e, EmoexpError)]
-    text = next((str(e) for e in ours or chain if str(e).strip()), type(error).__name__)
-    return " ".join(text.split())
 
 
 class NotApplicableError(EmoexpError):
@@ -39,7 +55,72 @@ class OneLineParser(argparse.ArgumentParser):
         raise EmoexpError(f"{self.prog}: {message} ({self.prog} --help)")
 
 
+def chain(error: BaseException) -> list[BaseException]:
+    """Returns an error and its causes, the last first."""
+    found = [error]
+    while (cause := found[-1].__cause__ or found[-1].__context__) is not None:
+        found.append(cause)
+    return found
+
+
+def one_line(error: BaseException) -> str:
+    """Returns the message to show: that of an EmoexpError in the chain of causes if there is one,
+    else the first message that is not empty, with advice if the operating system is its cause."""
+    errors = chain(error)
+    ours = [e for e in errors if isinstance(e, EmoexpError)]
+    shown = next((e for e in ours or errors if str(e).strip()), None)
+    text = type(error).__name__ if shown is None else str(shown)
+    advice = "" if ours or shown is None else ADVICE.get(number_of(shown) or 0, "")
+    return " ".join(text.split()) + (f": {advice}" if advice else "")
+
+
+def number_of(error: BaseException) -> int | None:
+    """Returns the operating system's number of an error that it has caused, also as a library
+    written in Rust reports it; None for any other."""
+    if isinstance(error, OSError):
+        return error.errno
+    said = re.search(r"\(os error (\d+)\)", str(error))
+    return int(said[1]) if said else None
+
+
+def by_the_system(error: BaseException) -> bool:
+    """Checks whether the operating system has caused an error, such as a full disk."""
+    return any(number_of(e) in ADVICE for e in chain(error))
+
+
 def require(condition: bool, message: str) -> None:
     """Raises EmoexpError with `message` unless `condition` holds."""
     if not condition:
         raise EmoexpError(message)
+
+
+@contextmanager
+def one_line_errors() -> Iterator[None]:
+    """Ends a command as its user expects. A user's mistake, and an error that the operating system
+    has caused, is one line and exit status 2. So is an interruption, with 128 and the signal's
+    number, and no child process is left. An output that its reader closes, as `head` does, is no
+    error."""
+    try:
+        with interruptible():
+            try:
+                yield
+            finally:
+                sys.stdout.flush()
+    except BrokenPipeError:
+        # what is still buffered goes nowhere, or Python would complain of it when it ends
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(1)
+    except (Exception, KeyboardInterrupt) as error:
+        if line := interruption(error):
+            end_children()
+            fail(line, getattr(error, "status", 130))
+        if isinstance(error, EmoexpError) or by_the_system(error):
+            fail(one_line(error))
+        raise
+
+
+def fail(line: str, status: int = 2) -> NoReturn:
+    """Prints one line on standard error and exits."""
+    with suppress(OSError):
+        sys.stderr.write(f"emoexp: {line}\n")
+    sys.exit(status)

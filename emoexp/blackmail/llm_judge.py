@@ -16,8 +16,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from filelock import FileLock
-
 from emoexp.blackmail.trials import Trial
 from emoexp.config import ServerConfig
 from emoexp.errors import EmoexpError
@@ -27,6 +25,7 @@ from emoexp.stimuli import BlackmailScenario
 from emoexp.stimuli.blackmail import ANSWERS
 from emoexp.store.artifacts import Artifacts, key_of, write_json, write_text
 from emoexp.store.distributed import broadcast, rank
+from emoexp.store.locks import locked
 from emoexp.store.progress import Meter, meter
 
 VERSION, GROUP = 1, "experiment.judge_model"
@@ -122,20 +121,16 @@ class LLMJudge:
     def label_all(self, questions: Sequence[str]) -> list[Label]:
         """A label, or why it is missing, for each question; asks for those that are not stored. A
         second job waits for the first."""
-        self.folder.mkdir(parents=True, exist_ok=True)
-        with FileLock(self.folder / ".lock"):
-            write_json(self.folder / "identity.json", self.identity)
-            wanted = list(dict.fromkeys(questions))
-            kept = {
-                question: label for question in wanted if (label := self.read(question)) is not None
-            }
-            if todo := [question for question in wanted if question not in kept]:
-                with meter("judge", len(wanted), len(kept)) as progress:
+        wanted = list(dict.fromkeys(questions))
+        found = {question: self.read(question) for question in wanted}
+        if None in found.values():
+            self.folder.mkdir(parents=True, exist_ok=True)
+            with locked(self.folder / ".lock"):
+                write_json(self.folder / "identity.json", self.identity)
+                todo = [question for question in wanted if self.read(question) is None]
+                with meter("judge", len(wanted), len(wanted) - len(todo)) as progress:
                     asyncio.run(self.ask(todo, progress))
-            found = kept | {
-                question: self.read(question) or self.missing[question] for question in todo
-            }
-        return [found[question] for question in questions]
+        return [self.read(question) or self.missing[question] for question in questions]
 
     async def ask(self, todo: Sequence[str], progress: Meter) -> None:
         """Asks each question; what gets no label is `missing`, with the reason."""

@@ -9,13 +9,12 @@ import argparse
 import os
 import sys
 from collections.abc import Sequence
-from typing import NoReturn
 
 import pandas as pd
 
-from emoexp.cli.main import compose_config, fail
+from emoexp.cli.main import compose_config
 from emoexp.config import ReplySpan
-from emoexp.errors import EmoexpError, require
+from emoexp.errors import EmoexpError, OneLineParser, one_line_errors, require
 from emoexp.explore.reader import Reader
 from emoexp.explore.reading import READ_OUTS
 from emoexp.explore.steering import Dial, Replies, Settings
@@ -42,15 +41,8 @@ def open_reader(overrides: Sequence[str]) -> Reader:
     return Reader(Study(config))
 
 
-class Parser(argparse.ArgumentParser):
-    """Raises EmoexpError in place of an exit."""
-
-    def error(self, message: str) -> NoReturn:
-        raise EmoexpError(f"explore: {message}")
-
-
-def _parser() -> Parser:
-    parser = Parser("python -m emoexp explore", usage=USAGE, allow_abbrev=False)
+def _parser() -> OneLineParser:
+    parser = OneLineParser("python -m emoexp explore", usage=USAGE, allow_abbrev=False)
     parser.add_argument("overrides", nargs="*", help="model=, stimuli=, stories=, scale=, ...")
     page = parser.add_argument_group("page")
     page.add_argument("--port", type=int, default=8501, help="of 127.0.0.1 (default 8501)")
@@ -121,7 +113,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Prints a table where one is asked for, else opens the page; a mistake is one line and exit
     status 2."""
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
-    try:
+    with one_line_errors():
         given = _parser().parse_args(sys.argv[1:] if arguments is None else arguments)
         reader = open_reader(given.overrides)
         if given.read is not None:
@@ -132,5 +124,3 @@ def main(arguments: Sequence[str] | None = None) -> None:
             from emoexp.explore.page.server import serve
 
             serve(reader, given.overrides, given.port, browser=not given.no_browser)
-    except EmoexpError as error:
-        fail(error)

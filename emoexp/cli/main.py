@@ -9,7 +9,7 @@ import sys
 import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
 import hydra
 import yaml
@@ -34,7 +34,7 @@ from emoexp.config import (
     StimuliConfig,
     StoriesConfig,
 )
-from emoexp.errors import EmoexpError, one_line
+from emoexp.errors import EmoexpError, by_the_system, fail, one_line
 from emoexp.places import CONF
 from emoexp.store import runs
 from emoexp.store.artifacts import write_text
@@ -160,11 +160,13 @@ def task(cfg: DictConfig) -> None:
 
         tell_choices(job.runtime.choices)
         run_layers(config, name_of(config.experiment), directory)
-    except (EmoexpError, OmegaConfBaseException) as error:
+    except Exception as error:
+        if not (isinstance(error, EmoexpError | OmegaConfBaseException) or by_the_system(error)):
+            raise
         if sweep:
             # Hydra runs the other jobs and reports this one at the end; a bare message pickles
             raise EmoexpError(one_line(error)) from None
-        fail(error)
+        fail(one_line(error))
 
 
 def compose_config(overrides: Sequence[str]) -> Config:
@@ -184,14 +186,8 @@ def compose_config(overrides: Sequence[str]) -> Config:
     return config
 
 
-def fail(error: BaseException) -> NoReturn:
-    """One line and exit status 2."""
-    sys.stderr.write(f"emoexp: {one_line(error)}\n")
-    sys.exit(2)
-
-
 def main() -> None:
-    """`python -m emoexp`: a user's mistake is one line and exit status 2."""
+    """`python -m emoexp`: a user's mistake is one line and exit status 2 (`one_line_errors`)."""
     os.environ.setdefault("HYDRA_FULL_ERROR", "1")
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
     if rank() > 0:  # of a torchrun launch: the first process writes the results and prints them
@@ -206,13 +202,15 @@ def main() -> None:
         gc.enable()
         try:
             task()
-        finally:
+        except Exception:
             report_sweeps()  # the table first, then the error
-    except (EmoexpError, HydraException, OmegaConfBaseException) as error:
-        fail(error)
+            raise
+        report_sweeps()
+    except (HydraException, OmegaConfBaseException) as error:
+        fail(one_line(error))
     except Exception as error:
         if type(error).__module__.startswith(
             "submitit."
         ):  # sbatch refuses, or a job died without a word
-            fail(EmoexpError(f"{one_line(error)}{advice(one_line(error))}"))
+            fail(f"{one_line(error)}{advice(one_line(error))}")
         raise

@@ -16,6 +16,7 @@ from emoexp.cli.wandb import Tracker, group_of, mirror, open_tracker
 from emoexp.config import Config, LoggerKind
 from emoexp.errors import EmoexpError, one_line
 from emoexp.figures.process import FigureProcess
+from emoexp.interrupts import interruption
 from emoexp.store import runs
 from emoexp.store.provenance import provenance
 from emoexp.store.record import RunRecord, RunStatus, SavedRun, save_tables
@@ -117,7 +118,7 @@ def tracked(
             try:
                 yield
             finally:
-                if figures is not None:
+                if figures is not None and not isinstance(sys.exception(), KeyboardInterrupt):
                     figures.draw(directory)
                     if config.logger.kind is not LoggerKind.none:
                         figures.wait()
@@ -134,6 +135,8 @@ def fail_record(record: RunRecord, error: BaseException) -> None:
     """Sets the status and the reason of a run that failed."""
     record.status, record.traceback = RunStatus.error, traceback.format_exc()
     record.error = f"{type(error).__name__}: {error}"
+    if line := interruption(error):
+        record.error, record.traceback = line, None
     if isinstance(error, SystemExit):  # submitit ends a job like this after it has requeued it
         record.error = "pre-empted or out of time: queued again"
 

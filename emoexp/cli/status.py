@@ -13,6 +13,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from emoexp.console import open_console, print_table
 from emoexp.errors import EmoexpError
 from emoexp.store import runs
 from emoexp.store.record import RESULT
@@ -89,10 +90,10 @@ def show(directory: Path, console: Console) -> bool:
     if wrong:
         table = Table()
         for name in ("job", "state", "where", "last error"):
-            table.add_column(name, overflow="fold")
+            table.add_column(name)
         for run in wrong:
             table.add_row(*map(escape, row_of(run)))
-        console.print(table)
+        print_table(console, table)
     return counts[RunState.success] == len(jobs)
 
 
@@ -101,7 +102,7 @@ def main() -> None:
     try:
         if len(sys.argv) < 2:
             raise EmoexpError("python -m emoexp.cli.status needs the directory of a sweep or a run")
-        console = Console(width=None if Console().is_terminal else 150)
+        console = open_console()
         done = [show(Path(argument), console) for argument in sys.argv[1:]]
     except EmoexpError as error:
         sys.stderr.write(f"emoexp: {error}\n")

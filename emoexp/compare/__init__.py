@@ -18,6 +18,7 @@ from rich.markup import escape
 
 from emoexp.compare.layout import depth_table, summary_table
 from emoexp.compare.runs import labels, load_spaces, remarks
+from emoexp.console import open_console, print_line, print_table
 from emoexp.errors import EmoexpError, OneLineParser, require
 from emoexp.figures.files import save
 from emoexp.figures.geometry.between_runs import between_runs
@@ -29,8 +30,6 @@ from emoexp.views.terminal import frame_table
 
 __all__ = ["compare_runs", "main"]
 
-WIDTH = 160
-"""Of a terminal that has none, such as a file."""
 DRAWS, FEWEST_DRAWS = 1000, 100
 
 
@@ -48,7 +47,7 @@ def compare_runs(directories: Sequence[Path], out: Path, *, draws: int, seed: in
     pairs = list(combinations(range(len(spaces)), 2))
     for i, j in pairs:
         common_names(spaces[i].cosines, spaces[j].cosines)
-    console = Console(width=None if Console().is_terminal else WIDTH)
+    console = open_console()
     maps: list[pd.DataFrame] = []
     summaries: list[pd.DataFrame] = []
     for i, j in track(pairs, "pairs of runs"):
@@ -68,11 +67,11 @@ def _show(
     """Prints the comparison of two runs."""
     n = int(found.summary["n"].iloc[0])
     title = f"a: {names[0]}\nb: {names[1]}\n{n} common emotions, Spearman's rho of their cosines"
-    console.print(frame_table(summary_table(found.summary), escape(title)))
+    print_table(console, frame_table(summary_table(found.summary), escape(title)))
     title = "rho by relative depth: a in rows, b in columns"
-    console.print(frame_table(depth_table(found.layers), title))
+    print_table(console, frame_table(depth_table(found.layers), title))
     for note in notes:
-        console.print(f"[yellow]note:[/] {escape(note)}", soft_wrap=True)
+        print_line(console, f"[yellow]note:[/] {escape(note)}")
 
 
 def _write(

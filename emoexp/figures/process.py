@@ -31,6 +31,7 @@ class FigureProcess:
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
+            start_new_session=True,  # a Ctrl-C is for the process that asks
             env=os.environ | {"PYTHONPATH": path.rstrip(os.pathsep)},
         )
 

@@ -29,6 +29,9 @@ with suppress(TypeError):
 TRANSIENT = frozenset({408, 409, 425, 429})
 """HTTP statuses that are tried again, as are all of 5xx. Every other status than 200 is an error of
 the request or of the key, and stops at once."""
+FEW = 2
+"""Repetitions of a request that was answered without an answer, or not in time: what causes that is
+mostly there again, or costs long."""
 FIRST_WAIT_S = 1.0
 LONGEST_WAIT_S = 60.0
 
@@ -66,12 +69,13 @@ class UnansweredError(EmoexpError):
 
 
 class Transient(Exception):
-    """A failed try that may be repeated, after at least `wait` seconds if the server asks for a
-    wait."""
+    """A failed try that may be repeated, `retries` times at most if given, after at least `wait`
+    seconds if the server asks for a wait."""
 
-    def __init__(self, reason: str, wait: float = 0.0) -> None:
+    def __init__(self, reason: str, wait: float = 0.0, retries: int | None = None) -> None:
         super().__init__(reason)
         self.wait = wait
+        self.retries = retries
 
 
 class RateLimiter:
@@ -141,7 +145,8 @@ class Server:
         return {name: value for name, value in fields.items() if value is not None}
 
     async def answer(self, request: Request) -> Answer:
-        """Returns the answer to one request, which is tried up to 1 + `settings.retries` times.
+        """Returns the answer to one request, which is tried up to 1 + `settings.retries` times,
+        or `FEW` of them.
 
         Raises:
             UnansweredError: no try gave an answer.
@@ -155,9 +160,8 @@ class Server:
                 async with asyncio.timeout(self.settings.timeout_s):
                     return self.read(await self.client.post(self.url, json=self.body(request)))
             except TimeoutError:
-                failed = Transient(
-                    f"no answer within {self.group}.timeout_s={self.settings.timeout_s:g} seconds"
-                )
+                seconds = f"{self.group}.timeout_s={self.settings.timeout_s:g} seconds"
+                failed = Transient(f"no answer within {seconds}", retries=FEW)
             except Transient as error:
                 failed = error
             except (httpx.ConnectError, httpx.UnsupportedProtocol, httpx.InvalidURL) as error:
@@ -170,13 +174,13 @@ class Server:
                     f"the connection broke ({self.shown(error) or type(error).__name__})"
                 )
             reason = str(failed)
-            if n < self.settings.retries:
-                self.repeated += 1
-                backoff = min(self.waits[1], self.waits[0] * 2**n) * (1 - rng.random() / 2)
-                await asyncio.sleep(max(failed.wait, backoff))
+            if n >= min(self.settings.retries, failed.retries or self.settings.retries):
+                break
+            self.repeated += 1
+            backoff = min(self.waits[1], self.waits[0] * 2**n) * (1 - rng.random() / 2)
+            await asyncio.sleep(max(failed.wait, backoff))
         raise UnansweredError(
-            f"the server failed {self.settings.retries + 1} times in a row on one request, last:"
-            f" {reason}"
+            f"the server failed {n + 1} times in a row on one request, last: {reason}"
         )
 
     def read(self, response: httpx.Response) -> Answer:
@@ -184,26 +188,34 @@ class Server:
 
         Raises:
             Transient: an error that a later try may not meet, or a body that is no answer.
+            UnansweredError: the answer was cut before it had any text.
             EmoexpError: an error that every try would meet.
         """
-        self._check_status(response)
+        self._check_status(response, response.status_code)
         try:
-            choice = response.json()["choices"][0]
+            body = response.json()
+            if isinstance(body, dict) and body.get("error"):
+                self._check_status(response, _status_in(body["error"]))
+            choice = body["choices"][0]
             text, finish = choice["message"]["content"], choice.get("finish_reason") or "stop"
             (text or "").encode()  # half a surrogate pair can be sent but not written
         except (ValueError, LookupError, TypeError, AttributeError) as error:
-            raise Transient(
-                f"a body that is no chat completion: {self.shown(response.text)}"
-            ) from error
+            said = self.shown(response.text)
+            raise Transient(f"a body that is no chat completion: {said}", retries=FEW) from error
         if text is None and finish == "content_filter":
             return Answer("", finish)
         if not isinstance(text, str) or not text.strip():
-            raise Transient(f"an answer without text (finish_reason {finish})")
+            if finish == "length":
+                raise UnansweredError(
+                    "the answer reached its length before it had any text, as that of a model that"
+                    f" thinks first: raise {self.group}.max_new_tokens, or switch its thinking off"
+                    f" with {self.group}.request"
+                )
+            raise Transient(f"an answer without text (finish_reason {finish})", retries=FEW)
         return Answer(text, str(finish))
 
-    def _check_status(self, response: httpx.Response) -> None:
+    def _check_status(self, response: httpx.Response, status: int) -> None:
         """Raises Transient or EmoexpError, as `read` does, where the status is not 200."""
-        status = response.status_code
         if status in TRANSIENT or status >= 500:
             raise Transient(
                 f"HTTP {status}: {self.shown(response.text)}",
@@ -231,6 +243,13 @@ class Server:
         """Returns an error or a server's text as one short line without the key."""
         text = " ".join(str(what).split())
         return (text.replace(self.key, "***") if self.key else text)[:200]
+
+
+def _status_in(error: Any) -> int:
+    """Returns the HTTP status in the error of a body that came with status 200; 500 if it names
+    none."""
+    code = str(error.get("code", "") if isinstance(error, dict) else "")
+    return int(code) if re.fullmatch("[45][0-9][0-9]", code) else 500
 
 
 def retry_after(header: str) -> float:

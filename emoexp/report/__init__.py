@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
-from rich.console import Console
 
+from emoexp.console import open_console
 from emoexp.errors import EmoexpError, OneLineParser
 from emoexp.figures.draw import draw_run
 from emoexp.report.document import document
@@ -56,7 +56,7 @@ def report(
     table = verdict_rows(groups) if groups else None
     all_parts = [] if table is None else parts(groups, table)
     older = [] if table is None else replaced(table)
-    console = Console(width=None if Console().is_terminal else 160)
+    console = open_console()
     apart = {"partial": partial(runs), "without": without_layer(runs)}
     show(console, jobs, all_parts, len(older), **apart)
     models = ", ".join(dict.fromkeys(part.model for part in all_parts))

@@ -9,6 +9,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from emoexp.console import print_line, print_table
 from emoexp.report.blocks import in_order, marked
 from emoexp.report.document import layer_words, name_of
 from emoexp.report.expected import summary
@@ -28,7 +29,7 @@ def layer_table(part: Part) -> Table:
     """Lays out V1 to V11 by layer, and the effect ratio below."""
     caption = "* passes and is informative   ~ passes, not above its null   plain: fails"
     run = part.runs[-1]
-    title = f"{part.model}, span {run['span']}, seed {run['seed']}"
+    title = f"{part.model}, span {run['span']}, seed {run['seed']}, by layer"
     if part.group:
         title += f" [{part.group}]"
     table = Table(
@@ -89,17 +90,15 @@ def show(
             soft_wrap=True,
         )
     for run in partial:
-        console.print(f"[yellow]partial[/] {escape(found_line(run))}", soft_wrap=True)
-    console.print(escape(jobs.summary()), soft_wrap=True)
+        print_line(console, f"[yellow]partial[/] {escape(found_line(run))}")
+    print_line(console, escape(jobs.summary()))
     for run in without:
-        console.print(f"at no layer: {escape(found_line(run))}", soft_wrap=True)
+        print_line(console, f"at no layer: {escape(found_line(run))}")
     for part in all_parts:
-        console.print(layer_table(part))
-        console.print(escape(layer_words(part)), soft_wrap=True)
+        print_table(console, layer_table(part))
+        print_line(console, escape(layer_words(part)))
         if line := summary(part):
-            console.print(f"expected against found: {escape(line.text)}", soft_wrap=True)
+            print_line(console, f"expected against found: {escape(line.text)}")
     if older:
-        console.print(
-            f"[yellow]note:[/] {older} pairs of runs measured the same thing: the newest stands",
-            soft_wrap=True,
-        )
+        what = f"{older} pairs of runs measured the same thing: the newest stands"
+        print_line(console, f"[yellow]note:[/] {what}")

@@ -14,12 +14,12 @@ from typing import Any
 from urllib.parse import quote
 
 import numpy as np
-from filelock import FileLock
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 
 from emoexp.errors import EmoexpError
 from emoexp.store.distributed import barrier, broadcast, rank
+from emoexp.store.locks import locked
 from emoexp.store.progress import track
 
 Row = dict[str, np.ndarray]
@@ -88,7 +88,10 @@ def write_tensors(path: Path, tensors: Row, metadata: Mapping[str, str]) -> None
     """Writes a safetensors file whole or not at all (`replacing`)."""
     with replacing(path) as temporary:
         arrays = {k: np.asarray(v, order="C") for k, v in tensors.items()}
+        temporary.touch()
+        mode = temporary.stat().st_mode  # the umask's; safetensors writes for the owner alone
         save_file(arrays, temporary, metadata=dict(metadata))
+        temporary.chmod(mode)
 
 
 @contextmanager
@@ -99,10 +102,13 @@ def opened(path: Path, advice: str = "delete it and run again") -> Iterator[Any]
         EmoexpError: the file is missing, cut short, not safetensors, or lacks what is asked of it.
     """
     try:
+        path.open("rb").close()  # safetensors says of each error here that there is no such file
         with safe_open(path, "np") as handle:
             yield handle
     except FileNotFoundError as error:
         raise EmoexpError(f"{path} does not exist") from error
+    except PermissionError as error:
+        raise EmoexpError(f"{path} may not be read (permission)") from error
     except (SafetensorError, OSError) as error:
         raise EmoexpError(f"{path} is not a whole safetensors file ({error}): {advice}") from error
 
@@ -156,7 +162,7 @@ class Artifacts:
         if broadcast(not all(path.exists() for path in paths.values())):
             folder = self.root / kind / key_of(identity)
             folder.mkdir(parents=True, exist_ok=True)
-            with FileLock(folder / ".lock") if rank() == 0 else nullcontext():
+            with locked(folder / ".lock") if rank() == 0 else nullcontext():
                 if rank() == 0:
                     write_json(folder / "identity.json", identity)
                 missing = broadcast([label for label in labels if not paths[label].exists()])

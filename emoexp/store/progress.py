@@ -10,7 +10,6 @@ from contextlib import contextmanager
 from datetime import timedelta
 from typing import TypeVar
 
-from rich.console import Console
 from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
@@ -20,6 +19,7 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
+from emoexp.console import open_console
 from emoexp.store.distributed import rank
 
 T = TypeVar("T")
@@ -72,8 +72,8 @@ class Meter:
 @contextmanager
 def meter(title: str, total: int, done: int = 0) -> Iterator[Meter]:
     """Yields a Meter, which is shown while the context lasts."""
-    console = Console(stderr=True)
-    if not console.is_terminal or rank() > 0:
+    console = open_console(stderr=True)
+    if not console.is_terminal or console.is_dumb_terminal or rank() > 0:
         yield Meter(title, total, done, None)
         return
     columns = (

@@ -5,20 +5,23 @@ from __future__ import annotations
 
 import json
 import math
-from dataclasses import asdict, dataclass, field, fields
+from contextlib import suppress
+from dataclasses import asdict, dataclass, field, fields, replace
 from enum import Enum
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
-from emoexp.errors import EmoexpError
+from emoexp.errors import EmoexpError, one_line
 from emoexp.stats.criteria import Verdict
 from emoexp.store.artifacts import write_text
 
 SCHEMA = 2
 """Version of the record's layout; a record of another version is not read."""
 RESULT = "result.json"
+SPARE = 4096
+"""Blanks at the end of the record of a run that starts."""
 OMITTED = ("ended", "error", "traceback")
 """Fields that are left out of the file while they are None."""
 
@@ -84,9 +87,31 @@ class RunRecord:
         return {k: v for k, v in content.items() if k not in OMITTED or v is not None}
 
     def save(self, directory: Path) -> None:
-        """Writes result.json. Raises ValueError for a number that is not finite."""
-        text = json.dumps(self.as_dict(), indent=2, allow_nan=False)
-        write_text(directory / RESULT, text + "\n")
+        """Writes result.json. Raises ValueError for a number that is not finite.
+
+        That of a run that starts has blanks at its end: where the disk is full when the run ends,
+        its failure is written over them, and the OSError is raised.
+        """
+        path = directory / RESULT
+        text = json.dumps(self.as_dict(), indent=2, allow_nan=False) + "\n"
+        if self.status is RunStatus.started:
+            text += " " * SPARE
+        try:
+            write_text(path, text)
+        except OSError as error:
+            if path.exists():
+                self._overwrite(path, one_line(error))
+            raise
+
+    def _overwrite(self, path: Path, reason: str) -> None:
+        """Writes into the file as it is that the run failed, and nothing that it found."""
+        failed = replace(self, status=RunStatus.error, error=self.error or reason, traceback=None)
+        failed.metrics, failed.comparison, failed.tables = {}, {}, {}
+        failed.verdicts, failed.notes = [], []
+        text, size = json.dumps(failed.as_dict(), indent=2).encode(), path.stat().st_size
+        if len(text) <= size:
+            with suppress(OSError), path.open("r+b") as file:
+                file.write(text.ljust(size))
 
     @classmethod
     def load(cls, directory: Path) -> RunRecord | None:

@@ -24,6 +24,7 @@ from filelock import FileLock, Timeout
 from emoexp.errors import EmoexpError
 from emoexp.places import CONF, EXPERIMENTS, PACKAGE
 from emoexp.store.artifacts import key_of
+from emoexp.store.locks import holder
 from emoexp.store.record import RunRecord, RunStatus
 
 LOCK = ".run.lock"
@@ -181,7 +182,8 @@ def run_lock(directory: Path) -> Iterator[None]:
         lock.acquire(timeout=2, poll_interval=0.05)
     except Timeout as error:
         raise EmoexpError(
-            f"another process is at work in {directory}: wait for it, or give another hydra.run.dir"
+            f"{holder(directory / LOCK)} is at work in {directory}: wait for it, or give another"
+            " hydra.run.dir"
         ) from error
     try:
         yield

@@ -10,13 +10,12 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from emoexp.console import open_console, print_line, print_table
 from emoexp.stats.criteria import COUNTS, CRITERIA, Verdict
 from emoexp.store.record import RunRecord, SavedRun
 from emoexp.views import geometry
 from emoexp.views.formats import FORMATS
 
-WIDTH = 150
-"""Of a terminal that has none, such as a file."""
 HIDDEN = {("verify", "elo_by_category"), ("verify", "numeric_sizes")}
 """Tables that an experiment's terminal leaves out."""
 COLUMNS = (
@@ -91,9 +90,16 @@ def frame_table(frame: pd.DataFrame, title: str) -> Table:
         number = pd.api.types.is_numeric_dtype(frame[name])
         table.add_column(str(name), justify="right" if number else "left")
     for row in frame.itertuples(index=False):
-        cells = (f"{cell:.3g}" if isinstance(cell, float) else escape(str(cell)) for cell in row)
-        table.add_row(*cells)
+        table.add_row(*map(show_cell, row))
     return table
+
+
+def show_cell(cell: Any) -> str:
+    """Formats a cell of a data frame: a float with three digits, and never as a power of ten where
+    it is an Elo."""
+    if not isinstance(cell, float):
+        return escape(str(cell))
+    return f"{cell:.0f}" if 1000 <= abs(cell) < 1e6 else f"{cell:.3g}"
 
 
 def origin(record: RunRecord) -> str:
@@ -137,24 +143,22 @@ def tables_of(run: SavedRun) -> list[tuple[str, pd.DataFrame]]:
 def print_run(run: SavedRun, console: Console | None = None) -> None:
     """Prints a saved run."""
     record = run.record
-    console = console or Console(width=None if Console().is_terminal else WIDTH)
+    console = console or open_console()
     if record.verdicts:
-        console.print(verdict_table(record.verdicts, headline(record)))
+        print_table(console, verdict_table(record.verdicts, headline(record)))
         passed, informative = (
             sum(getattr(v, k) for v in record.verdicts) for k in ("passed", "informative")
         )
         both = sum(v.passed and v.informative for v in record.verdicts)
-        console.print(
-            f"{passed} of {len(record.verdicts)} pass, {informative} are informative, {both} are "
-            "both."
-        )
+        counts = f"{passed} of {len(record.verdicts)} pass, {informative} are informative"
+        print_line(console, f"{counts}, {both} are both.")
     for title, table in tables_of(run):
-        console.print(frame_table(table, title))
+        print_table(console, frame_table(table, title))
     if numbers := record.metrics | record.comparison:
         line = ", ".join(f"{name} {value:.4g}" for name, value in numbers.items())
-        console.print(f"[dim]{line}[/]")
+        print_line(console, f"[dim]{line}[/]")
     for note in record.notes:
-        console.print(f"[yellow]note:[/] {escape(note)}", soft_wrap=True)
+        print_line(console, f"[yellow]note:[/] {escape(note)}")
     if text := origin(record):
-        console.print(escape(text), soft_wrap=True)
+        print_line(console, escape(text))
     console.print(f"results: {escape(str(run.directory))}", soft_wrap=True)

@@ -34,6 +34,7 @@ from emoexp.vectors.controls import isotropic_directions
 from emoexp.vectors.vectors import EmotionVectors
 from emoexp.views.transcripts import write_transcripts
 from tests.helpers.fake_server import FakeServer, Reply
+from tests.helpers.narrow import check_run_is_shown_whole
 from tests.helpers.records import drawn, saved
 
 NAMES = ("desperate", "calm", "sad", "proud", "bored")
@@ -260,6 +261,7 @@ def test_the_experiment_leaves_rates_controls_and_every_transcript(
     assert len(result.tables["blackmail_trials"]) == 4 * (1 + 3 + 2 * 3)
     settings = {"band": None, "steered": "generated", "trials": 4}
     run = saved(tmp_path / "run", result.tables, experiment="blackmail", settings=settings)
+    check_run_is_shown_whole(run)
     assert write_transcripts(run).read_text().count("<article") == 40
     assert "steered: generated, n = 4" in drawn(run)["blackmail_dose"].get_suptitle()
     assert "blackmail_by_model" not in result.tables

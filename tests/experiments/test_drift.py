@@ -32,6 +32,7 @@ from emoexp.steering.trajectories import (
 )
 from emoexp.stimuli import Opening
 from emoexp.study.study import Study
+from tests.helpers.narrow import check_run_is_shown_whole
 from tests.helpers.records import drawn, saved
 from tests.helpers.studies import composed
 
@@ -164,6 +165,7 @@ def test_the_organism_end_to_end_and_a_second_run_writes_nothing(
     at = transcripts[transcripts["set"] == EMOTIONS].groupby("strength")["perplexity"].median()
     assert at[1.0] > 2 * at[0.5]
     run = saved(tmp_path / "run", result.tables, experiment="drift", settings=SHOWN)
+    check_run_is_shown_whole(run)
     assert set(drawn(run)) == {"drift", "drift_map", "drift_degeneration"}
     curves = result.tables["drift_curves"]
     assert len(curves) == 2 * 2 * 16

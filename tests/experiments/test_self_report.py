@@ -20,6 +20,7 @@ from emoexp.stats.matched_pairs import cells, mean_of, random_pairs, reading_ord
 from emoexp.stats.self_report import lift
 from emoexp.steering.continuations import NextWords
 from emoexp.study.study import Study
+from tests.helpers.narrow import check_run_is_shown_whole
 from tests.helpers.records import drawn, saved
 from tests.helpers.studies import composed
 
@@ -139,6 +140,7 @@ def test_the_organism_says_what_is_planted_and_shuffled_vectors_do_not(
     assert rows.loc[("self", "rank"), "isotropic"] == pytest.approx(3.5)
     settings = {"strength": 0.5, "steered": "turn"}
     run = saved(tmp_path, result.tables, experiment="self_report", settings=settings)
+    check_run_is_shown_whole(run)
     assert set(drawn(run)) == {"self_report", "self_report_map_self", "self_report_map_other"}
     change = result.tables["self_report_self"]
     assert change.groupby("set").size().to_dict() == {EMOTIONS: 6, ISOTROPIC: 8, MIXTURES: 8}

@@ -21,6 +21,7 @@ from emoexp.study.experiment import Bootstrap
 from emoexp.study.result import Result
 from emoexp.study.study import Study
 from emoexp.views.terminal import tables_of
+from tests.helpers.narrow import check_run_is_shown_whole
 from tests.helpers.records import saved
 from tests.helpers.studies import composed
 
@@ -161,7 +162,9 @@ def test_clusters_similarity_and_held_out_accuracy_are_measured_too(
     assert "k-means: 4 clusters and not 10, since 12 emotions are fewer than 3 per cluster" in text
     assert "agreement with the pack's clusters is not measured" in text
     assert "similarity of layers: rho of neighbours" in text
-    shown = dict(tables_of(saved(tmp_path, tables, experiment="geometry", layer=4)))
+    run = saved(tmp_path, tables, experiment="geometry", layer=4)
+    check_run_is_shown_whole(run)
+    shown = dict(tables_of(run))
     assert len(shown["held-out stories"]) == 3
     emotions = shown["clusters of the hierarchy"]["emotions"].str.split(", ").sum()
     assert sorted(emotions) == sorted(EMOTIONS)

