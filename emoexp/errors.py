@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import argparse
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import NoReturn
 
 
@@ -43,3 +47,21 @@ def require(condition: bool, message: str) -> None:
     """Raises EmoexpError with `message` unless `condition` holds."""
     if not condition:
         raise EmoexpError(message)
+
+
+@contextmanager
+def one_line_errors() -> Iterator[None]:
+    """Ends a command as its user expects: an EmoexpError is one line and exit status 2, and an
+    output that its reader has closed, as `head` does, is no error."""
+    try:
+        try:
+            yield
+        finally:
+            sys.stdout.flush()
+    except EmoexpError as error:
+        sys.stderr.write(f"emoexp: {error}\n")
+        sys.exit(2)
+    except BrokenPipeError:
+        # what is still buffered goes nowhere, or Python would complain of it when it ends
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(1)

@@ -192,10 +192,10 @@ def _origin(run: Run) -> dict[str, str]:
     shown = [name for name in ("torch", "transformers", "nnsight") if name in packages]
     stimuli = stories = author = ""
     if pack is not None:
-        stimuli = f"{pack['name']} {pack['sha256'][:8]}, by {pack['author']}"
+        stimuli = f"{pack['name']} {pack['sha256'][:8]}, by {pack.get('author', '?')}"
     if corpus is not None:
-        stories = f"{corpus['name']} {corpus['sha256'][:8]}, {corpus['stories']}"
-        author = str(corpus["author"])
+        stories = f"{corpus['name']} {corpus['sha256'][:8]}, {corpus.get('stories', '?')}"
+        author = str(corpus.get("author", "?"))
     return {
         "stimuli": stimuli,
         "stories": stories,
