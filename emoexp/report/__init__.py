@@ -62,12 +62,12 @@ def report(
     apart = {"partial": partial(runs), "without": without_layer(runs)}
     models = ", ".join(dict.fromkeys(part.model for part in all_parts))
     title = f"emoexp: {models or 'no finished run'}"
-    blocks = document(jobs, all_parts, older, mixed=len(groups) > 1, **apart)
+    blocks = document(jobs, all_parts, older, mixed=len(groups) > 1, runs=runs, **apart)
     page = html_file or directories[0] / "report.html"
     text = markdown_file or directories[0] / "report.md"
     values = csv_file or directories[0] / "report.csv"
     with _writing():
-        page.write_text(html(title, blocks), encoding="utf-8")
+        page.write_text(html(title, blocks, page.parent), encoding="utf-8")
         text.write_text(markdown(title, blocks, text.parent), encoding="utf-8")
         if table is not None:
             with_choice(table, all_parts).to_csv(values, index=False)

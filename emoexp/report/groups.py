@@ -156,6 +156,21 @@ def settings(run: Run) -> dict[str, str]:
     return texts
 
 
+def apart(runs: Sequence[Run]) -> dict[str, list[str]]:
+    """Returns the facts in which runs differ, with their values."""
+    values: dict[str, set[str]] = defaultdict(set)
+    for run in runs:
+        for name, value in facts(run).items():
+            values[name].add(value)
+    return {name: sorted(found) for name, found in values.items() if len(found) > 1}
+
+
+def name_of(run: Run) -> str:
+    """Returns experiment, model and, if there is one, layer."""
+    layer = f", layer {run['layer']}" if run["layer"] is not None else ""
+    return f"{run['experiment']}, {run['model']}{layer}"
+
+
 def grouped(runs: Sequence[Run], mix: bool) -> dict[str, list[Run]]:
     """Groups runs by the facts in which they differ; without any, one group with an empty label.
 
@@ -163,15 +178,11 @@ def grouped(runs: Sequence[Run], mix: bool) -> dict[str, list[Run]]:
         EmoexpError: they differ and `mix` is not given.
     """
     all_facts = [facts(run) for run in runs]
-    values: dict[str, set[str]] = defaultdict(set)
-    for own_facts in all_facts:
-        for name, value in own_facts.items():
-            values[name].add(value)
-    apart = [name for name in values if len(values[name]) > 1]
-    if apart and not mix:
+    differing = apart(runs)
+    if differing and not mix:
         differences = "; ".join(
-            f"{name}: {' | '.join(sorted(values[name])[:4])}{' | ...' * (len(values[name]) > 4)}"
-            for name in apart
+            f"{name}: {' | '.join(values[:4])}{' | ...' * (len(values) > 4)}"
+            for name, values in differing.items()
         )
         raise EmoexpError(
             f"these runs differ in {differences}. They are not laid side by side: give fewer"
@@ -179,7 +190,7 @@ def grouped(runs: Sequence[Run], mix: bool) -> dict[str, list[Run]]:
         )
     groups: dict[str, list[Run]] = defaultdict(list)
     for run, own_facts in zip(runs, all_facts, strict=True):
-        label = ", ".join(f"{name} {own_facts.get(name, 'not used')}" for name in apart)
+        label = ", ".join(f"{name} {own_facts.get(name, 'not used')}" for name in differing)
         groups[label].append(run)
     return dict(groups)
 
