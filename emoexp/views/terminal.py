@@ -11,6 +11,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from emoexp.stats.criteria import COUNTS, CRITERIA, Verdict
+from emoexp.stats.digits import short
 from emoexp.store.record import RunRecord, SavedRun
 from emoexp.views import geometry
 from emoexp.views.formats import FORMATS
@@ -47,7 +48,7 @@ def show_value(verdict: dict[str, Any], key: str = "value") -> str:
         return f"{value:.0f}/{published}"
     if abs(value) >= 100:
         return f"{value:.0f}"
-    return f"{value:.3g}" if verdict["id"] in (*COUNTS, "V8") else f"{value:.2f}"
+    return short(value) if verdict["id"] in (*COUNTS, "V8") else f"{value:z.2f}"
 
 
 def verdict_cells(verdict: Verdict) -> list[str]:
@@ -91,7 +92,7 @@ def frame_table(frame: pd.DataFrame, title: str) -> Table:
         number = pd.api.types.is_numeric_dtype(frame[name])
         table.add_column(str(name), justify="right" if number else "left")
     for row in frame.itertuples(index=False):
-        cells = (f"{cell:.3g}" if isinstance(cell, float) else escape(str(cell)) for cell in row)
+        cells = (short(cell) if isinstance(cell, float) else escape(str(cell)) for cell in row)
         table.add_row(*cells)
     return table
 
@@ -151,7 +152,7 @@ def print_run(run: SavedRun, console: Console | None = None) -> None:
     for title, table in tables_of(run):
         console.print(frame_table(table, title))
     if numbers := record.metrics | record.comparison:
-        line = ", ".join(f"{name} {value:.4g}" for name, value in numbers.items())
+        line = ", ".join(f"{name} {short(value, 4)}" for name, value in numbers.items())
         console.print(f"[dim]{line}[/]")
     for note in record.notes:
         console.print(f"[yellow]note:[/] {escape(note)}", soft_wrap=True)
