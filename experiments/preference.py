@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 
 from emoexp.stats.criteria import Measurement
-from emoexp.stats.intervals import Interval, central
+from emoexp.stats.intervals import central
 from emoexp.stats.labels import PERMUTED_CATEGORIES
 from emoexp.stats.ratings import bradley_terry, position_bias, win_probabilities
 from emoexp.study.experiment import Bootstrap, Tables, Validation
@@ -50,6 +50,9 @@ class Preference(Validation):
         labels = table["category"].to_numpy(dtype=str)
         permuted = [gap(ratings, rng.permutation(labels)) for _ in range(bootstrap.permutations)]
         by_category = table.groupby("category", sort=False)[["elo", "bradley_terry"]].mean()
+        resampled = resampled_means(ratings, labels, bootstrap.draws, rng)
+        by_category[["ci_low", "ci_high"]] = [central(means) for means in resampled]
+        by_category["n"] = table["category"].value_counts()
         result = Result(
             metrics={
                 "V7_bradley_terry": gap(bt, labels),
@@ -62,7 +65,7 @@ class Preference(Validation):
                 "elo_by_category": by_category.sort_values("elo", ascending=False).reset_index()
             },
         )
-        interval = gap_interval(ratings, labels, bootstrap.draws, rng)
+        interval = central(resampled.max(0) - resampled.min(0))
         nulls = {PERMUTED_CATEGORIES: central(np.array(permuted))}
         result.judge(Measurement("V7", gap(ratings, labels), len(ratings), interval, nulls))
         return result
@@ -74,10 +77,9 @@ def gap(ratings: np.ndarray, labels: np.ndarray) -> float:
     return float(max(means) - min(means))
 
 
-def gap_interval(
+def resampled_means(
     ratings: np.ndarray, labels: np.ndarray, draws: int, rng: np.random.Generator
-) -> Interval:
-    """Returns the 95 % bootstrap interval of `gap` over the activities of each category."""
+) -> np.ndarray:
+    """Returns bootstrap means of each category over its activities; (category, draw)."""
     groups = [ratings[labels == c] for c in dict.fromkeys(labels)]
-    means = np.stack([rng.choice(g, (draws, len(g))).mean(1) for g in groups])
-    return central(means.max(0) - means.min(0))
+    return np.stack([rng.choice(g, (draws, len(g))).mean(1) for g in groups])

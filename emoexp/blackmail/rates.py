@@ -132,7 +132,8 @@ class ReplyCount:
         if self.n == 0 or self.coherent < COHERENT_ENOUGH * self.n:
             return "degenerate text"
         if self.judged < COHERENT_ENOUGH * self.n:
-            return f"too few judged: {self.judged} of {self.n}"
+            why = f"{self.broken} incoherent, {self.unclear} unclear, {self.cut} cut"
+            return f"too few judged: {self.judged} of {self.n} ({why} at max_new_tokens)"
         return ""
 
 

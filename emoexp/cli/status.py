@@ -14,9 +14,9 @@ from rich.markup import escape
 from rich.table import Table
 
 from emoexp.console import open_console, print_table
-from emoexp.errors import EmoexpError
+from emoexp.errors import EmoexpError, OneLineParser, one_line_errors
 from emoexp.store import runs
-from emoexp.store.record import RESULT
+from emoexp.store.record import RunRecord
 from emoexp.store.runs import Run, RunState
 
 COLOURS = {
@@ -30,31 +30,34 @@ COLOURS = {
 
 def jobs_of(directory: Path) -> list[Run]:
     """Returns the runs below a directory, and those that its sweep expects and that have not
-    started.
+    started. One that cannot be read is left out, which is said.
 
     Raises:
-        EmoexpError: there is neither a run nor a sweep.
+        EmoexpError: there is neither a run nor a sweep, or no run that can be read.
     """
-    folders = {path.parent for path in directory.glob(f"**/{RESULT}")}
-    folders |= set(runs.expected_places(directory))
-    if not folders:
+    found = {run.directory: run for run in runs.runs_below([directory])}
+    found |= {p: runs.state_of(p) for p in runs.expected_places(directory) if p not in found}
+    if not found:
         raise EmoexpError(f"no run and no sweep below {directory}: give the directory of one")
-    return [runs.state_of(folder) for folder in sorted(folders)]
+    readable = [found[place] for place in sorted(found) if not found[place].why]
+    for why in (run.why for run in found.values() if run.why):
+        runs.left_out(why)
+    if not readable:
+        raise EmoexpError(f"no run below {directory} can be read")
+    return readable
 
 
-def seconds(run: Run) -> float:
-    """Returns how long a finished run took."""
-    record = run.record
-    if record is None or record.ended is None:
-        raise ValueError(f"{run.directory} is not finished")
-    ended, started = (datetime.fromisoformat(time) for time in (record.ended, record.started))
+def seconds(record: RunRecord) -> float:
+    """Returns how long a run took; one that has not ended, none."""
+    times = (record.ended or record.started, record.started)
+    ended, started = map(datetime.fromisoformat, times)
     return (ended - started).total_seconds()
 
 
 def time_left(jobs: Sequence[Run]) -> timedelta | None:
     """Unfinished jobs at the pace of the finished ones, over as many as run now; None while there
     is no pace to go by."""
-    done = [seconds(run) for run in jobs if run.state is RunState.success]
+    done = [seconds(run.record) for run in jobs if run.record and run.state is RunState.success]
     left = sum(run.state in (RunState.running, RunState.missing) for run in jobs)
     if not done or not left:
         return None
@@ -97,17 +100,19 @@ def show(directory: Path, console: Console) -> bool:
     return counts[RunState.success] == len(jobs)
 
 
-def main() -> None:
+def main(arguments: Sequence[str] | None = None) -> None:
     """Exit status 0 if every job is done, 1 if not, 2 for a mistake of the user's."""
-    try:
-        if len(sys.argv) < 2:
-            raise EmoexpError("python -m emoexp.cli.status needs the directory of a sweep or a run")
+    parser = OneLineParser(
+        prog="python -m emoexp.cli.status",
+        description="The jobs of sweeps by state, how long is left, and why a job failed.",
+    )
+    text = "a run, a sweep, or a folder of them"
+    parser.add_argument("directories", nargs="+", type=Path, metavar="DIR", help=text)
+    with one_line_errors():
+        directories = parser.parse_args(arguments).directories
         console = open_console()
-        done = [show(Path(argument), console) for argument in sys.argv[1:]]
-    except EmoexpError as error:
-        sys.stderr.write(f"emoexp: {error}\n")
-        sys.exit(2)
-    sys.exit(0 if all(done) else 1)
+        done = [show(directory, console) for directory in directories]
+        sys.exit(0 if all(done) else 1)
 
 
 if __name__ == "__main__":

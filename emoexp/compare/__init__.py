@@ -7,7 +7,6 @@ loads no model.
 from __future__ import annotations
 
 import re
-import sys
 from collections.abc import Sequence
 from itertools import combinations
 from pathlib import Path
@@ -19,7 +18,7 @@ from rich.markup import escape
 from emoexp.compare.layout import depth_table, summary_table
 from emoexp.compare.runs import labels, load_spaces, remarks
 from emoexp.console import open_console, print_line, print_table
-from emoexp.errors import EmoexpError, OneLineParser, require
+from emoexp.errors import EmoexpError, OneLineParser, one_line_errors, require
 from emoexp.figures.files import save
 from emoexp.figures.geometry.between_runs import between_runs
 from emoexp.figures.style import styled
@@ -119,10 +118,7 @@ def _parser() -> OneLineParser:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Runs `python -m emoexp.compare`; a user's mistake is one line and exit status 2."""
-    try:
+    with one_line_errors():
         chosen = _parser().parse_args(arguments)
         out = chosen.out or chosen.directories[0]
         compare_runs(chosen.directories, out, draws=chosen.draws, seed=chosen.seed)
-    except EmoexpError as error:
-        sys.stderr.write(f"emoexp: {error}\n")
-        sys.exit(2)

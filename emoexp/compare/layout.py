@@ -18,9 +18,9 @@ def summary_table(summary: pd.DataFrame) -> pd.DataFrame:
             "layers": summary["pair"],
             "a": numbers(summary["layer_a"], ".0f"),
             "b": numbers(summary["layer_b"], ".0f"),
-            "rho": numbers(summary["rho"], ".3f"),
-            "95 %": ranges(summary["low"], summary["high"], ".3f"),
-            "permuted names 95 %": ranges(summary["null_low"], summary["null_high"], ".3f"),
+            "rho": numbers(summary["rho"], "z.3f"),
+            "95 %": ranges(summary["low"], summary["high"], "z.3f"),
+            "permuted names 95 %": ranges(summary["null_low"], summary["null_high"], "z.3f"),
             "p": numbers(summary["p"], ".2g"),
             "n": summary["n"],
         }
@@ -34,7 +34,7 @@ def depth_table(layers: pd.DataFrame) -> pd.DataFrame:
     rows, columns = (shown(depth.to_numpy()) for depth in depths)
     table = pd.DataFrame({"a": [_name(depths[0], i) for i in rows]})
     for j in columns:
-        table[_name(depths[1], j)] = numbers(square.iloc[rows, j], ".2f")
+        table[_name(depths[1], j)] = numbers(square.iloc[rows, j], "z.2f")
     return table
 
 

@@ -11,6 +11,7 @@ import numpy as np
 from emoexp.errors import EmoexpError
 from emoexp.geometry.cosines import FILE, Cosines, load_cosines
 from emoexp.store.record import RESULT, RunRecord
+from emoexp.store.runs import left_out, runs_below
 
 WRITES = "run python -m emoexp experiment=geometry with this model first, which writes it"
 
@@ -46,13 +47,18 @@ def load_spaces(directories: Sequence[Path]) -> list[Space]:
     spaces: list[Space] = []
     for directory in directories:
         for file in _files(directory):
-            space = _load(file)
+            try:
+                space = _load(file)
+            except EmoexpError as error:
+                left_out(str(error))
+                continue
             if not any(space.same_as(other) for other in spaces):
                 spaces.append(space)
     if len(spaces) < 2:
+        count = "one geometry and no other to compare it with" if spaces else "no readable geometry"
         raise EmoexpError(
-            f"{', '.join(map(str, directories))}: one geometry and no other to compare it with;"
-            " give runs of another model, corpus or pack"
+            f"{', '.join(map(str, directories))}: {count}; give runs of another model,"
+            " corpus or pack"
         )
     return spaces
 
@@ -67,11 +73,11 @@ def _files(directory: Path) -> list[Path]:
         raise EmoexpError(f"{directory} is not a directory: give that of a run or a sweep")
     if files := sorted(directory.glob(f"**/{FILE}")):
         return files
-    results = sorted(directory.glob(f"**/{RESULT}"))
-    if not results:
+    found = runs_below([directory])
+    if not found:
         raise EmoexpError(f"no {RESULT} below {directory}: give the directory of a run or a sweep")
-    experiments = {r.experiment for r in (RunRecord.load(p.parent) for p in results) if r}
-    of = f"it is of experiment={', '.join(sorted(experiments))}"
+    experiments = {run.record.experiment for run in found if run.record}
+    of = f"it is of experiment={', '.join(sorted(experiments))}" if experiments else found[0].why
     raise EmoexpError(f"{directory} has no {FILE} ({of}): {WRITES}")
 
 

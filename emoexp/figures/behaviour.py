@@ -13,6 +13,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch, Rectangle
 
+from emoexp.figures.names import name_points
 from emoexp.figures.style import (
     AXIS_LINE,
     CATEGORIES,
@@ -26,6 +27,7 @@ from emoexp.figures.style import (
     SMALL,
     THICK,
     THIN,
+    TINY,
     Mark,
     head,
     name_size,
@@ -39,6 +41,8 @@ BREAKS = {"repetition": CATEGORIES[0].colour, "surprise": CATEGORIES[1].colour}
 """Colours of the reasons why a text is degenerate."""
 WHO = {"self": (CATEGORIES[0], "of itself"), "other": (CATEGORIES[1], "of others")}
 """Mark and name of each question: whom the model is asked about."""
+FEW = 30
+"""Emotions up to which their names in a scatter have the usual size."""
 OTHER_PROBES: dict[str, Any] = {"color": INK, "linewidth": 0.9, "linestyle": ":"}
 
 
@@ -87,8 +91,14 @@ def self_report(words: pd.DataFrame, rows: pd.DataFrame, title: str) -> Figure:
     table = words.sort_values("value_self").reset_index(drop=True)
     _own_changes(figure.add_subplot(grid[0, :]), table, nulls["value"])
     _own_ranks(figure.add_subplot(grid[1, 0]), table, nulls["rank"])
-    _changes_by_valence(figure.add_subplot(grid[1, 1]), table)
+    by_valence, known = figure.add_subplot(grid[1, 1]), table[table["valence"].notna()]
+    _changes_by_valence(by_valence, known, len(table))
     head(figure, "Self-report under steering", title)
+    places = {who: known[["valence", f"value_{who}"]].to_numpy(dtype=float) for who in WHO}
+    size = SMALL if len(known) <= FEW else TINY
+    name_points(
+        by_valence, places["self"], list(known["emotion"]), size=size, avoid=places["other"]
+    )
     return figure
 
 
@@ -112,23 +122,22 @@ def _own_ranks(axes: Axes, table: pd.DataFrame, null: dict[Any, Any]) -> None:
     bins = list(np.arange(0.5, n + 1.5, max(1, round(n / 16))))
     ranks = [table[f"rank_{who}"] for who in WHO]
     means = [f"{values.mean():.1f}" for values in ranks]
-    labels = [f"asked {WHO[who][1]}, mean {mean}" for who, mean in zip(WHO, means, strict=True)]
+    labels = [f"{WHO[who][1]} (mean {mean})" for who, mean in zip(WHO, means, strict=True)]
     axes.hist(ranks, bins=bins, color=[mark.colour for mark, _ in WHO.values()], label=labels)
     label = "mean rank of random pairs, 95 %"
     axes.axvspan(null["isotropic_low"], null["isotropic_high"], label=label, **NULL_BAND)
-    axes.set(xlabel=f"rank of the own word among {n}, by change", ylabel="emotions")
-    axes.set_title("1: no word rises more", loc="left")
-    axes.legend(loc="upper right")
+    what = f"rank of the own word among {n}, by change (1: no word rises more)"
+    axes.set(xlabel=what, ylabel=f"emotions, of {n}")
+    axes.legend(loc="lower right", bbox_to_anchor=(1, 0.98), ncols=3)
 
 
-def _changes_by_valence(axes: Axes, table: pd.DataFrame) -> None:
-    known = table[table["valence"].notna()]
+def _changes_by_valence(axes: Axes, known: pd.DataFrame, n: int) -> None:
     for who, (mark, asked) in WHO.items():
         label = f"asked {asked}"
         axes.scatter(known["valence"], known[f"value_{who}"], label=label, **_dots(mark))
     axes.axhline(0, **AXIS_LINE)
     axes.set(xlabel="valence of the emotion", ylabel="change of the own word (nats)")
-    partial = "" if len(known) == len(table) else f", known for {len(known)} of {len(table)}"
+    partial = "" if len(known) == n else f", known for {len(known)} of {n}"
     axes.set_title(f"by valence{partial}", loc="left")
     axes.legend(loc="lower right", bbox_to_anchor=(1, 0.98), ncols=2)
 

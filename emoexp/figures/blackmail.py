@@ -6,6 +6,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from emoexp.blackmail.rates import COHERENT_ENOUGH
 from emoexp.figures.style import (
     CATEGORIES,
     INK,
@@ -22,11 +23,12 @@ LINES = {ISOTROPIC: "x:", OTHER_EMOTIONS: "s--"}
 
 def dose(table: pd.DataFrame, title: str) -> Figure:
     """Draws rates with their intervals, an emotion's line through the baseline at 0; below, the
-    share of incoherent trials.
+    share of the replies that are not judged, and so in no rate.
 
     Args:
         table: rows of `name`, `strength`, `rate`, `low`, `high` (NaN where no reply is judged),
-            `incoherent` (a share), `judged`; `name` is "baseline" for strength 0.
+            `unjudged` (a share), `judged` (whether enough are); `name` is "baseline" for
+            strength 0.
     """
     figure = new_figure(8.4, 6.2)
     axes, below = figure.subplots(2, 1, sharex=True, height_ratios=[3, 1])
@@ -40,16 +42,19 @@ def dose(table: pd.DataFrame, title: str) -> Figure:
         aside = (i - (len(names) - 1) / 2) * step
         _rates(axes, curve.dropna(subset=["rate"]), aside, colour, line, name)
         small = {"linewidth": THIN, "markersize": 3.5}
-        below.plot(curve["strength"], curve["incoherent"], line, color=colour, **small)
+        below.plot(curve["strength"], curve["unjudged"], line, color=colour, **small)
     if not table["judged"].all():
         axes.plot([], [], "x", color=INK, markersize=9, label="too few replies judged")
+    if table["rate"].isna().all():
+        axes.text(0.5, 0.5, "no reply is judged", ha="center", transform=axes.transAxes)
     _baseline(axes, baseline.iloc[0])
     axes.set(ylim=(-0.03, 1.03), ylabel="harmful, of judged replies (95 %)")
     handles, labels = axes.get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside lower center", ncols=5)
     head(figure, "Blackmail under steering, judged by rules", title)
-    below.axhline(0.5, color=INK, linewidth=0.6, linestyle=":")
-    below.set(ylim=(-0.03, 1.03), ylabel="incoherent")
+    below.axhline(1 - COHERENT_ENOUGH, color=INK, linewidth=0.6, linestyle=":")
+    below.set(ylim=(-0.03, 1.03), ylabel="share not judged")
+    below.set_title("incoherent, cut or unclear; above the line nothing is said", loc="left")
     below.set_xlabel("strength, in multiples of the mean residual norm")
     return figure
 

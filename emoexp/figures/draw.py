@@ -87,9 +87,11 @@ def elo(run: SavedRun) -> Figure:
     """Draws the Elo of each activity by category."""
     claude = published.activities().elo_post if run.is_paper else None
     title = title_of(run, vectors=False)
-    return preferences.elo_by_category(
-        run.table("elo"), title, found=found(run, "V7"), claude=claude
-    )
+    means = run.table("elo_by_category")
+    if "ci_low" not in means:  # a run of before it was saved
+        means = means.assign(ci_low=means["elo"], ci_high=means["elo"])
+    more: dict[str, Any] = {"found": found(run, "V7"), "claude": claude}
+    return preferences.elo_by_category(run.table("elo"), means, title, **more)
 
 
 def correlations(run: SavedRun) -> Figure:
@@ -228,9 +230,8 @@ def blackmail_dose(run: SavedRun) -> Figure:
     settings, counts = run.settings("blackmail"), run.table("blackmail_counts")
     layers = sorted(settings.get("band") or [run.record.layer])
     at = f"layer{'s' if len(layers) > 1 else ''} {', '.join(map(str, layers))}"
-    steered, n = f"steered: {settings['steered']}", f"n = {settings['trials']}"
+    steered, n = f"steered: {settings['steered']}", f"{settings['trials']} replies each"
     title = title_of(run, at, steered, n, layer=False)
-    incoherent = 1 - counts["coherent"] / counts["n"]
     rates = counts["harmful"] / counts["judged"].where(counts["judged"] > 0)
     table = pd.DataFrame(
         {
@@ -239,7 +240,7 @@ def blackmail_dose(run: SavedRun) -> Figure:
             "rate": rates,
             "low": counts["ci_low"],
             "high": counts["ci_high"],
-            "incoherent": incoherent,
+            "unjudged": 1 - counts["judged"] / counts["n"],
             "judged": counts["enough_judged"],
         }
     )
@@ -324,8 +325,8 @@ def draw_run(directory: Path) -> list[str]:
             if figure is not None:
                 files.save(figure, directory, name)
         except Exception as error:
-            failed.append(
-                f"figure {name} was not drawn ({type(error).__name__}: "
-                f"{one_line(error)}); the tables are whole"
-            )
+            why = f"{type(error).__name__}: {one_line(error)}"
+            if isinstance(error, KeyError):
+                why = f"the run was saved by another version of emoexp, without {one_line(error)}"
+            failed.append(f"figure {name} was not drawn ({why}); the tables are whole")
     return failed

@@ -24,6 +24,7 @@ from emoexp.figures.style import (
     PUBLISHED,
     SETS,
     THICK,
+    THIN,
     THRESHOLD_LINE,
     head,
     name_size,
@@ -34,7 +35,8 @@ from emoexp.figures.style import (
 from emoexp.stimuli.paper import published
 
 MOST_NAMED = 3
-"""Activities at either end of the Elo that are named in the figure."""
+"""Activities that are named in the figure: of either end of the Elo, and of those furthest from
+their category."""
 LONGEST = 40
 """Characters of an activity's name beyond which it is cut."""
 
@@ -98,16 +100,21 @@ def correlation_bars(
 
 
 def elo_by_category(
-    table: pd.DataFrame, title: str, *, found: str = "", claude: np.ndarray | None = None
+    table: pd.DataFrame,
+    means: pd.DataFrame,
+    title: str,
+    *,
+    found: str = "",
+    claude: np.ndarray | None = None,
 ) -> Figure:
     """Draws each activity's Elo by category, steered and control half apart, with the category
     mean and the names of the extremes; published Elos, in the order of `table`, to the right.
 
     Args:
+        means: category, elo (the mean, the highest first) and its interval ci_low, ci_high.
         found: what the criteria say, in the title.
     """
-    means = table.groupby("category")["elo"].mean().sort_values(ascending=False)
-    place = {category: k for k, category in enumerate(means.index)}
+    place = {category: k for k, category in enumerate(means["category"])}
     figure = new_figure(max(9, 1.2 * len(means)), 5.4)
     axes = figure.add_subplot()
     x = np.zeros(len(table))
@@ -122,9 +129,10 @@ def elo_by_category(
         axes.scatter(x[half], table["elo"][half], label=f"{label} of the activities", **dots)
     centre = np.arange(len(means)) - (0 if claude is None else 0.2)
     ends = centre - 0.28, centre + 0.28
-    axes.hlines(means, *ends, color=INK, linewidth=THICK, label="category mean")
+    axes.hlines(means["elo"], *ends, color=INK, linewidth=THICK, label="category mean, 95 %")
+    axes.vlines(centre, means["ci_low"], means["ci_high"], color=INK, linewidth=THIN)
     axes.axhline(1500, color=NOISE, linewidth=0.8)
-    axes.set_xticks(range(len(means)), list(means.index))
+    axes.set_xticks(range(len(means)), list(means["category"]))
     axes.set(ylabel="Elo", xlim=(-0.7, len(means) - 0.3))
     axes.margins(y=0.1)
     _legend_below(figure, axes, 4)
@@ -140,9 +148,11 @@ def _published_category(axes: Axes, x: np.ndarray, elo: np.ndarray, *, first: bo
 
 
 def _name_extremes(axes: Axes, x: np.ndarray, table: pd.DataFrame) -> None:
-    """Names the most and the least liked activities."""
+    """Names the most and the least liked activities, and those furthest from their category."""
     order = np.argsort(table["elo"].to_numpy(), kind="stable")
-    chosen = sorted({*order[:MOST_NAMED], *order[-MOST_NAMED:]})
+    away = (table["elo"] - table.groupby("category")["elo"].transform("mean")).abs().to_numpy()
+    furthest = np.argsort(-away, kind="stable")[:MOST_NAMED]
+    chosen = sorted({*order[:MOST_NAMED], *order[-MOST_NAMED:], *furthest})
     names = [str(table["activity"].iloc[k]) for k in chosen]
     short = [name if len(name) <= LONGEST else name[: LONGEST - 3] + "..." for name in names]
     points = np.column_stack([x, table["elo"]])

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from emoexp.stats.criteria import COUNTS
+from emoexp.stats.digits import short
 from emoexp.stats.labels import EMOTIONS
 from emoexp.store.record import SavedRun
 
@@ -43,10 +44,10 @@ def found(run: SavedRun, *criteria: str) -> str:
     judged = {verdict.id: verdict for verdict in run.record.verdicts}
     lines = []
     for verdict in (judged[name] for name in criteria if name in judged):
-        value = f"{verdict.value:.3g}"
+        value = short(verdict.value)
         if verdict.id in COUNTS:
             value = f"{verdict.value:.0f}/{verdict.n}"
-        null = f"{verdict.null_low:.3g} .. {verdict.null_high:.3g}"
+        null = f"{short(verdict.null_low)} .. {short(verdict.null_high)}"
         lines.append(f"{verdict.id}: {value} (null {null})")
     return ", ".join(lines)
 

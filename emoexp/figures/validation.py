@@ -49,6 +49,8 @@ VERDICT_MARKS = (
     (FAILED, HOLLOW, "fails"),
 )
 """Mark, face and meaning of verdicts."""
+WHOLE = (*COUNTS, "V8")
+"""Criteria whose values are whole numbers out of n."""
 SIZE_DECIDES = "V10, V11: informative by the effect's size"
 """Why a filled mark of V10 or V11 may lie within the grey null."""
 
@@ -86,9 +88,7 @@ def _cells(axes: Axes, matrix: np.ndarray, names: Sequence[str], title: str) -> 
     for (i, j), value in np.ndenumerate(matrix):
         colour = LIGHT if abs(value) > 0.6 * limit else INK
         weight = "bold" if j == matrix[i].argmax() else "normal"
-        # Adding 0 turns -0 into 0.
-        text = f"{round(float(value), 2) + 0:.2f}"
-        cell = axes.text(j, i, text, color=colour, fontweight=weight, **style)
+        cell = axes.text(j, i, f"{value:z.2f}", color=colour, fontweight=weight, **style)
         # It lies inside the axes: measuring it would take longer than drawing it.
         cell.set_in_layout(False)
     axes.set_xticks(range(len(names)), names, rotation=45, ha="right")
@@ -206,7 +206,7 @@ def layer_curves(table: pd.DataFrame, title: str, two_thirds: int | None = None)
         lower_is_better = rows["comparison"].iloc[0] == "<="
         finish_panel(axes, _panel_title(identifier, rows), lower_is_better=lower_is_better)
         axes.set_xlabel("layer")
-        if identifier in COUNTS:
+        if identifier in WHOLE:
             axes.yaxis.set_major_locator(MaxNLocator(5, integer=True))
         _whole_layers(axes, layers, two_thirds)
     sized = [SIZE_DECIDES] if {"V10", "V11"} & set(criteria) else []
@@ -220,7 +220,7 @@ def layer_curves(table: pd.DataFrame, title: str, two_thirds: int | None = None)
 def _panel_title(identifier: str, rows: pd.DataFrame) -> str:
     """Returns the criterion's name, and of a count what it is out of."""
     name = f"{identifier} {rows['name'].iloc[0]}"
-    if identifier not in COUNTS or "n" not in rows:
+    if identifier not in WHOLE or "n" not in rows:
         return name
     sizes = sorted({int(n) for n in rows["n"].dropna()})
     if not sizes:

@@ -12,10 +12,11 @@ from typing import Any
 import pandas as pd
 
 from emoexp.console import open_console
-from emoexp.errors import EmoexpError, OneLineParser
+from emoexp.errors import EmoexpError, OneLineParser, one_line_errors
 from emoexp.figures.draw import draw_run
 from emoexp.report.document import document
 from emoexp.report.groups import (
+    UNREADABLE,
     Part,
     grouped,
     load_runs,
@@ -29,7 +30,6 @@ from emoexp.report.groups import (
 from emoexp.report.jobs import look
 from emoexp.report.render import html, markdown
 from emoexp.report.terminal import layer_table, show
-from emoexp.store.record import RESULT
 
 __all__ = ["layer_table", "load_runs", "main", "report", "report_sweep"]
 
@@ -41,9 +41,12 @@ def report(
     markdown_file: Path | None = None,
     csv_file: Path | None = None,
     mix: bool = False,
-) -> None:
-    """Prints the tables, and writes report.html, report.md with its figures, and report.csv into
-    the first directory, or into the files that are given.
+) -> int:
+    """Writes report.html, report.md with its figures, and report.csv into the first directory, or
+    into the files that are given, and prints the tables.
+
+    Returns:
+        how many runs have finished.
 
     Raises:
         EmoexpError: there are no runs, they may not be laid side by side (see `groups.facts`) and
@@ -56,22 +59,23 @@ def report(
     table = verdict_rows(groups) if groups else None
     all_parts = [] if table is None else parts(groups, table)
     older = [] if table is None else replaced(table)
-    console = open_console()
     apart = {"partial": partial(runs), "without": without_layer(runs)}
-    show(console, jobs, all_parts, len(older), **apart)
     models = ", ".join(dict.fromkeys(part.model for part in all_parts))
     title = f"emoexp: {models or 'no finished run'}"
-    blocks = document(jobs, all_parts, older, mixed=len(groups) > 1, **apart)
+    blocks = document(jobs, all_parts, older, mixed=len(groups) > 1, runs=runs, **apart)
     page = html_file or directories[0] / "report.html"
     text = markdown_file or directories[0] / "report.md"
     values = csv_file or directories[0] / "report.csv"
     with _writing():
-        page.write_text(html(title, blocks), encoding="utf-8")
+        page.write_text(html(title, blocks, page.parent), encoding="utf-8")
         text.write_text(markdown(title, blocks, text.parent), encoding="utf-8")
         if table is not None:
             with_choice(table, all_parts).to_csv(values, index=False)
     written = [page, text] if table is None else [page, text, values]
+    console = open_console()  # may be closed: files first
+    show(console, jobs, all_parts, len(older), **apart)
     console.print(f"report: {', '.join(map(str, written))}", soft_wrap=True, markup=False)
+    return jobs.finished
 
 
 @contextmanager
@@ -133,23 +137,22 @@ def _parser() -> OneLineParser:
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Runs `python -m emoexp.report`; a user's mistake is one line and exit status 2."""
-    parser = _parser()
-    try:
-        chosen = parser.parse_args(arguments)
+    """Runs `python -m emoexp.report`; a user's mistake is one line and exit status 2, and no run
+    that has finished is exit status 1."""
+    with one_line_errors():
+        chosen = _parser().parse_args(arguments)
         if chosen.figures:
             draw_figures(chosen.directories)
             return
-        report(
+        finished = report(
             chosen.directories,
             html_file=chosen.html,
             markdown_file=chosen.markdown,
             csv_file=chosen.csv,
             mix=chosen.mix,
         )
-    except EmoexpError as error:
-        sys.stderr.write(f"emoexp: {error}\n")
-        sys.exit(2)
+        if not finished:
+            sys.exit(1)
 
 
 def draw_figures(directories: Sequence[Path]) -> None:
@@ -158,13 +161,10 @@ def draw_figures(directories: Sequence[Path]) -> None:
     Raises:
         EmoexpError: there is no run, or a figure could not be drawn.
     """
-    folders = {path.parent for d in directories for path in d.glob(f"**/{RESULT}")}
-    if not folders:
-        places = ", ".join(map(str, directories))
-        raise EmoexpError(f"no {RESULT} below {places}: give the directory of a run or a sweep")
-    failed: list[str] = []
-    for folder in sorted(folders):
-        failed += [f"{folder}: {line}" for line in draw_run(folder)]
+    folders = [Path(r["path"]) for r in load_runs(directories) if r["state"] != UNREADABLE]
+    failed = [f"{folder}: {line}" for folder in sorted(folders) for line in draw_run(folder)]
+    for line in failed:
+        sys.stderr.write(f"emoexp: {line}\n")
     sys.stdout.write(f"figures drawn: {len(folders)} run(s)\n")
     if failed:
-        raise EmoexpError("; ".join(failed))
+        raise EmoexpError(f"{len(failed)} figure(s) could not be drawn")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, NamedTuple
 
 from matplotlib.figure import Figure
@@ -15,10 +16,12 @@ MARKS = "* passes and is informative; ~ passes, not above its null; plain: fails
 
 
 class Cell(NamedTuple):
-    """The text of a table's cell; `kind` is good, weak, bad or nothing."""
+    """The text of a table's cell; `kind` is good, weak, bad or nothing; `links` are words and the
+    files or folders that they lead to."""
 
     text: str
     kind: str = ""
+    links: tuple[tuple[str, Path], ...] = ()
 
 
 @dataclass(frozen=True)
@@ -35,6 +38,13 @@ class Text:
 
     text: str
     kind: str = ""
+
+
+@dataclass(frozen=True)
+class Code:
+    """A command line, to be copied."""
+
+    text: str
 
 
 @dataclass(frozen=True)
@@ -55,7 +65,7 @@ class FigureBlock:
     caption: str
 
 
-Block = Heading | Text | TableBlock | FigureBlock
+Block = Heading | Text | Code | TableBlock | FigureBlock
 
 
 def marked(verdict: dict[str, Any] | None) -> Cell:

@@ -36,6 +36,7 @@ from emoexp.figures.style import (
 from emoexp.figures.style import MODEL_COLOURS as COLOURS
 from emoexp.figures.style import MODEL_LINES as LINES
 from emoexp.figures.titles import where
+from emoexp.figures.validation import SIZE_DECIDES
 from emoexp.report.blocks import in_order
 from emoexp.report.groups import Part
 from emoexp.stats.criteria import COUNTS, EFFECT_FLOOR
@@ -122,7 +123,9 @@ def finish(axes: Axes, parts: Sequence[Part], by_depth: bool) -> None:
     """Sets the same range in every panel, ticks, and the line at two thirds of the depth where that
     is the same for all."""
     x = np.concatenate([places(part, pd.Series(part.layers), by_depth) for part in parts])
-    margin = 0.05 * float(np.ptp(x)) + 0.02
+    longest = max(part.n_layers or 1 for part in parts)
+    step = 1 / longest if by_depth else 1.0  # a bar of a null is wider than half of it
+    margin = max(0.05 * float(np.ptp(x)), 0.5 * step)
     axes.set_xlim(float(x.min()) - margin, float(x.max()) + margin)
     if (third := common_third(parts, by_depth)) is not None:
         axes.axvline(third, zorder=0, **TWO_THIRDS_LINE)
@@ -138,6 +141,7 @@ def legend(figure: Figure, parts: Sequence[Part], by_depth: bool, axes: Axes) ->
         MARKS,
         with_null=len(parts) == 1,
         with_two_thirds=common_third(parts, by_depth) is not None,
+        notes=[SIZE_DECIDES],
         threshold="threshold (effect ratio: no effect)",
     )
     lines = [axes.plot([], [], marker="o", markersize=5, **style(k))[0] for k in range(len(parts))]
@@ -185,9 +189,9 @@ def effect_ratios(part: Part) -> pd.DataFrame:
 
 
 def named(points: pd.DataFrame) -> list[tuple[tuple[float, float], list[int]]]:
-    """Returns where to write which layers: those within a twentieth of the ratios' range at the
-    same value share one label."""
-    spread = float(np.ptp(points["effect_ratio"])) if len(points) else 0.0
+    """Returns where to write which layers: those within a twentieth of the range of the ratios'
+    intervals at the same value share one label."""
+    spread = float(np.ptp(points[["ci_low", "ci_high"]])) if len(points) else 0.0
     gap = 0.05 * max(spread, 1.0)
     labels: list[tuple[tuple[float, float], list[int]]] = []
     for row in points.sort_values(["value", "effect_ratio"]).to_dict("records"):

@@ -18,8 +18,10 @@ from emoexp.report.blocks import (
 )
 from emoexp.report.by_layer import layer_blocks
 from emoexp.report.expected import expected_blocks
-from emoexp.report.groups import Part, Run, code_version
+from emoexp.report.groups import Part, Run, code_version, name_of
 from emoexp.report.jobs import Jobs
+from emoexp.report.provenance import run_blocks
+from emoexp.stats.criteria import CRITERIA, EFFECT_FLOOR, GAP_FLOOR, MEASURES
 from emoexp.views.terminal import show_value
 
 RULE = (
@@ -32,6 +34,12 @@ CAVEAT = (
     " counts are too high by what chance adds, and its intervals and nulls are those of a layer"
     " fixed beforehand. Quote the two-thirds layer, which is fixed beforehand; for the best one,"
     " measure it again on other stimuli."
+)
+INFORMATIVE = (
+    "Informative: the value lies beyond the 95 % range of each of its nulls, on the passing side"
+    f" (V7: and is at least {GAP_FLOOR:g} Elo). V10 and V11 pass on random directions too, so for"
+    " them the effect's size decides, not the null that stands beside them: the 95 % interval of"
+    f" the effect ratio lies above 1, and mean |delta Elo| is at least {EFFECT_FLOOR:g}."
 )
 PARTIAL = (
     "What these runs had found when they failed. It is in no other table, no figure and no"
@@ -58,12 +66,6 @@ def job_blocks(jobs: Jobs, partial: Sequence[Run]) -> list[Block]:
         blocks += [Heading("Partial: found before the run failed", 3), Text(PARTIAL, "weak")]
         blocks += found_blocks(partial)
     return blocks
-
-
-def name_of(run: Run) -> str:
-    """Returns experiment, model and, if there is one, layer."""
-    layer = f", layer {run['layer']}" if run["layer"] is not None else ""
-    return f"{run['experiment']}, {run['model']}{layer}"
 
 
 def found_blocks(runs: Sequence[Run]) -> list[Block]:
@@ -130,6 +132,7 @@ def verdict_blocks(part: Part) -> list[Block]:
             v = at.get(identifier)
             row += [marked(v), ranged(v, "ci"), ranged(v, "null")]
         rows.append(tuple(row))
+    rows += _size_rows(part, [layer for _, layer in chosen_layers(part)])
     counts = [
         f"{title}: {sum(v['passed'] for v in at.values())} of {len(at)} pass,"
         f" {sum(v['passed'] and v['informative'] for v in at.values())} of them informative"
@@ -142,6 +145,31 @@ def verdict_blocks(part: Part) -> list[Block]:
         Text("; ".join(counts) + "."),
         *_notes(part.runs),
     ]
+
+
+def _size_rows(part: Part, layers: Sequence[int]) -> list[tuple[Cell, ...]]:
+    """Returns the rows of the effect of steering, which decides whether V10 and V11 are
+    informative."""
+    sizes = {int(size["layer"]): size for size in part.sizes.to_dict("records")}
+    if not sizes.keys() & set(layers):
+        return []
+    ratio = [Cell("effect ratio, emotions over isotropic"), Cell("95 % above 1")]
+    size = [Cell("mean |delta Elo|"), Cell(f">= {EFFECT_FLOOR:g}")]
+    for found in map(sizes.get, layers):
+        if found is None:
+            ratio, size = [*ratio, *[Cell("")] * 3], [*size, *[Cell("")] * 3]
+            continue
+        interval = f"{found['effect_ratio_low']:.1f} .. {found['effect_ratio_high']:.1f}"
+        ratio += [Cell(f"{found['effect_ratio']:.1f}"), Cell(interval), Cell("1")]
+        size += [Cell(f"{found['mean_abs_delta_elo']:.1f}"), Cell(""), Cell("")]
+    return [tuple(ratio), tuple(size)]
+
+
+def meaning_blocks(all_parts: Sequence[Part]) -> list[Block]:
+    """Returns what each criterion measures, as a table."""
+    shown = in_order(v for part in all_parts for v in part.rows["id"])
+    rows = [(Cell(f"{v} {CRITERIA[v].name}"), Cell(MEASURES[v])) for v in shown]
+    return [Heading("What each criterion measures", 3), TableBlock(("criterion", ""), rows, left=2)]
 
 
 def _notes(runs: Sequence[Run]) -> list[Block]:
@@ -192,10 +220,10 @@ def _origin(run: Run) -> dict[str, str]:
     shown = [name for name in ("torch", "transformers", "nnsight") if name in packages]
     stimuli = stories = author = ""
     if pack is not None:
-        stimuli = f"{pack['name']} {pack['sha256'][:8]}, by {pack['author']}"
+        stimuli = f"{pack['name']} {pack['sha256'][:8]}, by {pack.get('author', '?')}"
     if corpus is not None:
-        stories = f"{corpus['name']} {corpus['sha256'][:8]}, {corpus['stories']}"
-        author = str(corpus["author"])
+        stories = f"{corpus['name']} {corpus['sha256'][:8]}, {corpus.get('stories', '?')}"
+        author = str(corpus.get("author", "?"))
     return {
         "stimuli": stimuli,
         "stories": stories,
@@ -238,6 +266,7 @@ def document(
     mixed: bool,
     partial: Sequence[Run] = (),
     without: Sequence[Run] = (),
+    runs: Sequence[Run] = (),
 ) -> list[Block]:
     """Returns all blocks, in the order in which they should be read.
 
@@ -246,6 +275,7 @@ def document(
         mixed: there is more than one group.
         partial: runs that failed with something found.
         without: finished runs that have no layer.
+        runs: all runs that are to be listed.
     """
     blocks = job_blocks(jobs, partial)
     if without:
@@ -253,14 +283,15 @@ def document(
         blocks += [Heading("At no layer"), Text(text), *found_blocks(without)]
     if not all_parts:
         text = "No finished run has verdicts at a layer: there is nothing to compare."
-        return [*blocks, Text(text, "bad")]
+        return [*blocks, Text(text, "bad"), *run_blocks(runs)]
     if mixed:
         blocks.append(Text(MIXED, "bad"))
-    blocks += [Heading("Verification"), Text(RULE), Text(CAVEAT), Text(MARKS)]
+    blocks += [Heading("Verification"), Text(RULE), Text(CAVEAT), Text(MARKS), Text(INFORMATIVE)]
     for part in all_parts:
         blocks += verdict_blocks(part)
+    blocks += meaning_blocks(all_parts)
     blocks += expected_blocks(all_parts)
     blocks += layer_blocks(all_parts)
     blocks += [Heading("Models side by side"), comparison(all_parts), Text(MARKS)]
     blocks += [Heading("What it was measured with"), *origin_blocks(all_parts)]
-    return blocks + replaced_blocks(older)
+    return [*blocks, *replaced_blocks(older), *run_blocks(runs)]

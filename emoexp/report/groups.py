@@ -11,59 +11,65 @@ from typing import Any
 
 import pandas as pd
 import yaml
+from yaml import YAMLError
 
 from emoexp.config import resolve_layer
-from emoexp.errors import EmoexpError
+from emoexp.errors import EmoexpError, one_line
+from emoexp.store import runs as runs_on_disk
 from emoexp.store.record import RESULT
-from emoexp.store.runs import SWEEP, RunState, state_of
+from emoexp.store.runs import SWEEP, RunState, left_out, runs_below
 
 Run = dict[str, Any]
 """The content of a result.json, with its folder as `path`, what has become of it as `state` (a
 `RunState`, or `unreadable`), and the config.yaml of its job as `config` ({} without one)."""
 
 SUCCESS = RunState.success.value
-UNREADABLE = "unreadable"
+UNREADABLE = RunState.unreadable.value
 SIZES = ("effect_ratio", "effect_ratio_low", "effect_ratio_high", "mean_abs_delta_elo")
 
 
 def load_runs(directories: Sequence[Path]) -> list[Run]:
     """Reads every result.json below the directories, each once; none of a sweep whose jobs all died
-    before they wrote one.
+    before they wrote one. What cannot be read is said on standard error.
 
     Raises:
-        EmoexpError: there is neither a run nor a sweep.
+        EmoexpError: there is neither a run nor a sweep, or no run that can be read.
     """
-    paths = {
-        path.resolve(): path
-        for directory in directories
-        for path in sorted(directory.glob(f"**/{RESULT}"))
-    }
-    if not paths and not any(any(directory.glob(f"**/{SWEEP}")) for directory in directories):
+    runs = [_load(run) for run in runs_below(directories)]
+    if not runs and not any(any(directory.glob(f"**/{SWEEP}")) for directory in directories):
         raise EmoexpError(
-            f"no result.json below {', '.join(map(str, directories))}: give the directory of a run"
+            f"no {RESULT} below {', '.join(map(str, directories))}: give the directory of a run"
             " or a sweep"
         )
-    return [_load(path) for path in paths.values()]
+    if runs and all(run["state"] == UNREADABLE for run in runs):
+        more = f"; and {len(runs) - 1} more" * (len(runs) > 1)
+        raise EmoexpError(f"no run can be read: {runs[0]['error']}{more}")
+    for run in (run for run in runs if run["state"] == UNREADABLE):
+        left_out(run["error"])
+    return runs
 
 
-def _load(path: Path) -> Run:
-    """Reads one run; what cannot be read has the state UNREADABLE and the error."""
+def _load(run: runs_on_disk.Run) -> Run:
+    """Returns the content of a run; what cannot be read has the state UNREADABLE and the error."""
     # A job with a list of layers has one config.yaml for all of them, in the folder above.
-    files = [folder / "config.yaml" for folder in (path.parent, path.parent.parent)]
-    config: dict[str, Any] = {}
+    files = [folder / "config.yaml" for folder in (run.directory, run.directory.parent)]
+    read: Run = {"state": run.state.value, "path": str(run.directory), "config": {}}
+    if run.record is None:
+        return read | {"error": run.why}
+    read = run.record.as_dict() | read
     try:
-        state = state_of(path.parent)
-        if existing := [file for file in files if file.exists()]:
-            config = yaml.safe_load(existing[0].read_text(encoding="utf-8"))
-    except (EmoexpError, OSError, ValueError, TypeError, yaml.YAMLError) as error:
+        for file in [file for file in files if file.exists()][:1]:
+            read["config"] = yaml.safe_load(file.read_text(encoding="utf-8"))
+        facts(read)
+    except (OSError, ValueError, TypeError, LookupError, AttributeError, YAMLError) as error:
+        why = f"{run.directory}: config.yaml or result.json is not that of a run"
         return {
             "state": UNREADABLE,
-            "error": " ".join(str(error).split()),
-            "path": str(path.parent),
+            "path": read["path"],
             "config": {},
+            "error": f"{why} ({type(error).__name__}: {one_line(error)})",
         }
-    record = {} if state.record is None else state.record.as_dict()
-    return record | {"state": state.state.value, "path": str(path.parent), "config": config}
+    return read
 
 
 def measured(runs: Sequence[Run]) -> list[Run]:
@@ -114,6 +120,8 @@ def facts(run: Run) -> dict[str, str]:
     """
     model, config, pack, corpus = run["model"], run["config"], run["stimuli"], run["corpus"]
     values = {"span": run["span"], "seed": str(run["seed"]), "code": code_version(run)}
+    if run["n_layers"] is not None:
+        values[f"layers of {model}"] = str(run["n_layers"])
     if pack is not None:
         values["pack"] = f"{pack['name']} {pack['sha256'][:8]}"
     if corpus is not None:
@@ -148,6 +156,21 @@ def settings(run: Run) -> dict[str, str]:
     return texts
 
 
+def apart(runs: Sequence[Run]) -> dict[str, list[str]]:
+    """Returns the facts in which runs differ, with their values."""
+    values: dict[str, set[str]] = defaultdict(set)
+    for run in runs:
+        for name, value in facts(run).items():
+            values[name].add(value)
+    return {name: sorted(found) for name, found in values.items() if len(found) > 1}
+
+
+def name_of(run: Run) -> str:
+    """Returns experiment, model and, if there is one, layer."""
+    layer = f", layer {run['layer']}" if run["layer"] is not None else ""
+    return f"{run['experiment']}, {run['model']}{layer}"
+
+
 def grouped(runs: Sequence[Run], mix: bool) -> dict[str, list[Run]]:
     """Groups runs by the facts in which they differ; without any, one group with an empty label.
 
@@ -155,15 +178,11 @@ def grouped(runs: Sequence[Run], mix: bool) -> dict[str, list[Run]]:
         EmoexpError: they differ and `mix` is not given.
     """
     all_facts = [facts(run) for run in runs]
-    values: dict[str, set[str]] = defaultdict(set)
-    for own_facts in all_facts:
-        for name, value in own_facts.items():
-            values[name].add(value)
-    apart = [name for name in values if len(values[name]) > 1]
-    if apart and not mix:
+    differing = apart(runs)
+    if differing and not mix:
         differences = "; ".join(
-            f"{name}: {' | '.join(sorted(values[name])[:4])}{' | ...' * (len(values[name]) > 4)}"
-            for name in apart
+            f"{name}: {' | '.join(values[:4])}{' | ...' * (len(values) > 4)}"
+            for name, values in differing.items()
         )
         raise EmoexpError(
             f"these runs differ in {differences}. They are not laid side by side: give fewer"
@@ -171,24 +190,9 @@ def grouped(runs: Sequence[Run], mix: bool) -> dict[str, list[Run]]:
         )
     groups: dict[str, list[Run]] = defaultdict(list)
     for run, own_facts in zip(runs, all_facts, strict=True):
-        label = ", ".join(f"{name} {own_facts.get(name, 'not used')}" for name in apart)
+        label = ", ".join(f"{name} {own_facts.get(name, 'not used')}" for name in differing)
         groups[label].append(run)
     return dict(groups)
-
-
-def depth(runs: Sequence[Run]) -> int | None:
-    """Returns the number of blocks of these runs' model; None if no result.json says it.
-
-    Raises:
-        EmoexpError: they say different numbers.
-    """
-    known = {n for run in runs if (n := run.get("n_layers")) is not None}
-    if len(known) > 1:
-        raise EmoexpError(
-            f"runs of {runs[0]['model']} say that it has {' and '.join(map(str, sorted(known)))}"
-            " layers: they are of different models"
-        )
-    return int(known.pop()) if known else None
 
 
 @dataclass(frozen=True)
@@ -302,7 +306,7 @@ def parts(groups: dict[str, list[Run]], rows: pd.DataFrame) -> list[Part]:
         for model in dict.fromkeys(run["model"] for run in runs):
             of_model = [run for run in runs if run["model"] == model]
             of_model.sort(key=lambda run: str(run["provenance"]["time"]))
-            n_layers = depth(of_model)
+            n_layers = next((n for run in of_model if (n := run["n_layers"]) is not None), None)
             two_thirds = None if n_layers is None else resolve_layer("auto", n_layers)
             newest = rows[(rows["group"] == group) & (rows["model"] == model) & rows["stands"]]
             sizes = _sizes(of_model)

@@ -11,9 +11,9 @@ from rich.table import Table
 
 from emoexp.console import print_line, print_table
 from emoexp.report.blocks import in_order, marked
-from emoexp.report.document import layer_words, name_of
+from emoexp.report.document import layer_words
 from emoexp.report.expected import summary
-from emoexp.report.groups import Part, Run
+from emoexp.report.groups import Part, Run, name_of
 from emoexp.report.jobs import Jobs
 
 COLOURS = {"good": "green", "weak": "yellow"}
@@ -21,8 +21,8 @@ COLOURS = {"good": "green", "weak": "yellow"}
 
 def _cell(verdict: dict[str, Any] | None) -> str:
     """Returns a verdict's value and mark, coloured by what it is worth."""
-    text, kind = marked(verdict)
-    return f"[{COLOURS[kind]}]{text}[/]" if kind in COLOURS else text
+    cell = marked(verdict)
+    return f"[{COLOURS[cell.kind]}]{cell.text}[/]" if cell.kind in COLOURS else cell.text
 
 
 def layer_table(part: Part) -> Table:

@@ -89,6 +89,28 @@ CRITERIA = {
     )
 }
 
+MEASURES: Mapping[str, str] = {
+    "V1": "How many emotions have their own word among the tokens that the unembedding promotes"
+    " most along their vector.",
+    "V2": "How many pairs of opposite emotions promote opposite tokens: the dot product of their"
+    " centred logits is below 0.",
+    "V3": "In how many scenarios that name no emotion the probe of the implied emotion reads"
+    " highest of all.",
+    "V4": "The mean rank of the implied emotion's probe over these scenarios; 1 is the best.",
+    "V5": "In how many pairs of template and probe the reading moves with a number in the text as"
+    " a person would expect.",
+    "V6": "In how many of these pairs the reading follows the number closely, in either direction.",
+    "V7": "How far the mean Elo of the most preferred category of activities lies above that of the"
+    " least preferred.",
+    "V8": "How many of the emotions whose probes correlate most with preference, positively and"
+    " negatively, have the right valence.",
+    "V9": "How many emotions' probes correlate with the Elo of the activities.",
+    "V10": "Whether steering with an emotion moves preference as its correlation predicts: r over"
+    " the steered emotions.",
+    "V11": "How many steered emotions move preference in the direction of their correlation.",
+}
+"""What each criterion measures, in a sentence."""
+
 COUNTS = ("V1", "V2", "V3", "V5", "V6", "V9", "V11")
 """Criteria whose statistic is a count out of n."""
 

@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 
 from emoexp.stats.criteria import CRITERIA, EFFECT_FLOOR, Effect, Measurement, judge
+from emoexp.stats.digits import short
 from emoexp.stats.intervals import Interval, bootstrap, central, correlate_columns
 from emoexp.stats.labels import EMOTIONS, ISOTROPIC, SUBTRACTED
 from emoexp.stats.steering_effects import Ratio, ratio_over, signs_agree, sizes
@@ -199,7 +200,7 @@ def describe(cells: pd.DataFrame, proposal: Proposal | None, model: str) -> str:
         counts = ", ".join(f"{what} in {where.sum()}" for what, where in conditions.items())
         return (
             f"no cell of {len(cells)} works: {counts}; all five in none (largest mean |delta Elo|:"
-            f" {cells['mean_abs_delta_elo'].max():.3g})"
+            f" {short(cells['mean_abs_delta_elo'].max())})"
         )
     c, layers = proposal.cell, ", ".join(map(str, proposal.layers))
     around = "no neighbouring layer of the map works at this strength"
@@ -209,7 +210,8 @@ def describe(cells: pd.DataFrame, proposal: Proposal | None, model: str) -> str:
             around += "; between them nothing was measured"
 
     def with_interval(name: str) -> str:
-        return f"{c[name]:.3g} ({c[f'{name}_low']:.3g} .. {c[f'{name}_high']:.3g})"
+        value, low, high = (short(c[key]) for key in (name, f"{name}_low", f"{name}_high"))
+        return f"{value} ({low} .. {high})"
 
     return (
         f"proposed: layer {c['layer']:.0f}, strength {c['strength']:g} ({around}): mean |delta Elo|"

@@ -6,15 +6,16 @@ from __future__ import annotations
 import json
 import math
 from contextlib import suppress
-from dataclasses import asdict, dataclass, field, fields, replace
+from dataclasses import asdict, dataclass, field, replace
+from datetime import datetime
 from enum import Enum
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
-from emoexp.errors import EmoexpError, one_line
-from emoexp.stats.criteria import Verdict
+from emoexp.errors import EmoexpError, one_line, require
+from emoexp.stats.criteria import CRITERIA, Verdict
 from emoexp.store.artifacts import write_text
 
 SCHEMA = 2
@@ -22,6 +23,16 @@ SCHEMA = 2
 RESULT = "result.json"
 SPARE = 4096
 """Blanks at the end of the record of a run that starts."""
+NEEDED = {
+    "stimuli": ("name", "sha256"),
+    "corpus": ("name", "sha256"),
+    "provenance": ("time",),
+}
+"""What a part of a record must have, as far as there is one."""
+NOT_WHOLE = (
+    "is not the whole result of a run ({}): run it again with force=true, or, if it is another"
+    " program's file, elsewhere"
+)
 OMITTED = ("ended", "error", "traceback")
 """Fields that are left out of the file while they are None."""
 
@@ -118,35 +129,50 @@ class RunRecord:
         """Reads the result.json of a directory; None if there is none.
 
         Raises:
-            EmoexpError: the file is not whole, or has another schema.
+            EmoexpError: the file cannot be read, is not the whole record of a run, or has another
+                schema.
         """
+        from pydantic import TypeAdapter, ValidationError  # slow to import
+
         path = directory / RESULT
         try:
-            content = json.loads(path.read_text(encoding="utf-8"))
-            schema = content.get("schema", 1)
+            text = path.read_text(encoding="utf-8")
+            content = json.loads(text, parse_constant=_refuse, parse_float=_finite)
+            ours = isinstance(content, dict) and "status" in content
+            schema = content.get("schema", 1) if ours else SCHEMA
+            require(
+                schema == SCHEMA,
+                f"{path} has schema {schema!r}, and this version of emoexp reads {SCHEMA}: run it"
+                " again with force=true, or read it with the version that wrote it",
+            )
+            record = TypeAdapter(cls).validate_json(text, strict=True)
+            record._check_content()
         except FileNotFoundError:
             return None
-        except (ValueError, AttributeError) as error:
-            raise EmoexpError(
-                f"{path} is not a whole result ({error}): delete it and run again"
-            ) from error
-        if schema != SCHEMA:
-            raise EmoexpError(
-                f"{path} has schema {schema}, and this version of emoexp reads {SCHEMA}: run it "
-                "again with force=true, or read it with the version that wrote it"
-            )
-        known = {f.name for f in fields(cls)}
-        if lacking := [name for name in ("status", *REQUIRED) if name not in content]:
-            raise EmoexpError(f"{path} lacks {', '.join(lacking)}: delete it and run again")
-        values = {k: v for k, v in content.items() if k in known}
-        try:
-            values["status"] = RunStatus(values["status"])
-            values["verdicts"] = [Verdict(**verdict) for verdict in values.get("verdicts", [])]
-        except (TypeError, ValueError) as error:
-            raise EmoexpError(
-                f"{path} is not a whole result ({error}): delete it and run again"
-            ) from error
-        return cls(**values)
+        except OSError as error:
+            raise EmoexpError(f"{path} cannot be read: {error.strerror or error}") from error
+        except ValidationError as error:
+            wrong = error.errors(include_url=False)
+            first = f"{'.'.join(map(str, wrong[0]['loc']))}: {wrong[0]['msg']}".lstrip(": ")
+            reason = f"{first}{f', and {len(wrong) - 1} more' if len(wrong) > 1 else ''}"
+            raise EmoexpError(f"{path} {NOT_WHOLE.format(reason)}") from error
+        except (ValueError, TypeError, RecursionError) as error:
+            raise EmoexpError(f"{path} {NOT_WHOLE.format(one_line(error))}") from error
+        return record
+
+    def _check_content(self) -> None:
+        """Raises ValueError or TypeError where a part that readers rely on is not there."""
+        for name, keys in NEEDED.items():
+            content = getattr(self, name)
+            lacking = [] if content is None else [k for k in keys if k not in content]
+            if lacking:
+                raise ValueError(f"{name} lacks {', '.join(lacking)}")
+        if self.layer is not None and not 0 <= self.layer < (self.n_layers or math.inf):
+            raise ValueError(f"layer {self.layer} of {self.n_layers}")
+        if self.ended is not None:
+            datetime.fromisoformat(self.ended) - datetime.fromisoformat(self.started)
+        if unknown := [verdict.id for verdict in self.verdicts if verdict.id not in CRITERIA]:
+            raise ValueError(f"no criterion {', '.join(unknown)}")
 
     def drop_not_finite(self) -> list[str]:
         """Removes numbers that are not finite from the record, and returns their names.
@@ -166,18 +192,13 @@ class RunRecord:
         return wrong
 
 
-REQUIRED = (
-    "experiment",
-    "model",
-    "span",
-    "seed",
-    "settings",
-    "identity",
-    "code",
-    "where",
-    "started",
-    "provenance",
-)
+def _refuse(constant: str) -> float:
+    raise ValueError(f"{constant} is not a number")
+
+
+def _finite(text: str) -> float:
+    """Reads a number. Raises ValueError where it is too large for one."""
+    return float(text) if math.isfinite(float(text)) else _refuse(text)
 
 
 def _drop(content: Any, prefix: str) -> list[str]:
@@ -215,12 +236,22 @@ class SavedRun:
         return frozenset(self.record.tables)
 
     def table(self, name: str) -> pd.DataFrame:
-        """Reads a table as it was measured: floats to the last digit, an empty text as ""."""
+        """Reads a table as it was measured: floats to the last digit, an empty text as "".
+
+        Raises:
+            EmoexpError: the file is not there, or not the table that the record names.
+        """
         text = self.record.tables[name]
         types = dict.fromkeys(text, str)
         path = self.directory / f"{name}.csv"
-        table = pd.read_csv(path, keep_default_na=False, na_values=[""], dtype=types)
-        return table.assign(**{c: table[c].fillna("").astype(object) for c in text})
+        try:
+            table = pd.read_csv(path, keep_default_na=False, na_values=[""], dtype=types)
+            return table.assign(**{c: table[c].fillna("").astype(object) for c in text})
+        except (OSError, ValueError, KeyError) as error:
+            raise EmoexpError(
+                f"{path} is not the table that {RESULT} names ({one_line(error)}): run again with"
+                " force=true"
+            ) from error
 
     def settings(self, experiment: str) -> dict[str, Any]:
         """Returns the hyperparameters of an experiment, which `verify` has one level deeper."""

@@ -11,7 +11,8 @@ import hashlib
 import json
 import os
 import socket
-from collections.abc import Iterator, Mapping
+import sys
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -21,11 +22,11 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 
-from emoexp.errors import EmoexpError
+from emoexp.errors import EmoexpError, one_line
 from emoexp.places import CONF, EXPERIMENTS, PACKAGE
 from emoexp.store.artifacts import key_of
 from emoexp.store.locks import holder
-from emoexp.store.record import RunRecord, RunStatus
+from emoexp.store.record import RESULT, RunRecord, RunStatus
 
 LOCK = ".run.lock"
 SWEEP = "sweep.json"
@@ -91,22 +92,26 @@ names.)"""
 
 class RunState(Enum):
     """The state of a run. A `missing` one was expected by its sweep and never started; a `killed`
-    one started and ended without saving a result or an error."""
+    one started and ended without saving a result or an error; an `unreadable` one has a result.json
+    that is broken, or of another program or version."""
 
     success = "success"
     error = "error"
     running = "running"
     killed = "killed"
     missing = "missing"
+    unreadable = "unreadable"
 
 
 @dataclass(frozen=True)
 class Run:
-    """A run in its directory; `record` is None for a missing one."""
+    """A run in its directory; `record` is None for a missing one and for an unreadable one, whose
+    `why` says what is wrong."""
 
     directory: Path
     state: RunState
     record: RunRecord | None
+    why: str = ""
 
 
 def identity_of(experiment: str, config: Mapping[str, Any]) -> str:
@@ -133,8 +138,11 @@ def code_hash() -> str:
 
 
 def state_of(directory: Path) -> Run:
-    """Returns the run in `directory` with its state. Raises as `RunRecord.load` does."""
-    record = RunRecord.load(directory)
+    """Returns the run in `directory` with its state."""
+    try:
+        record = RunRecord.load(directory)
+    except EmoexpError as error:
+        return Run(directory, RunState.unreadable, None, str(error))
     if record is None:
         return Run(directory, RunState.missing, None)
     if record.status is not RunStatus.started:
@@ -142,12 +150,47 @@ def state_of(directory: Path) -> Run:
     return Run(directory, RunState.running if is_locked(directory) else RunState.killed, record)
 
 
-def expected_places(sweep: Path) -> list[Path]:
-    """Returns the folders in which a sweep's runs are expected; none if it is no sweep."""
+def runs_below(directories: Sequence[Path]) -> list[Run]:
+    """Returns the run of every result.json in or below the directories, each once."""
+    files = (path for folder in directories for path in sorted(folder.glob(f"**/{RESULT}")))
+    folders = {path.resolve(): path.parent for path in files}
+    return [state_of(folder) for folder in folders.values()]
+
+
+def left_out(why: str) -> None:
+    """Says on standard error what is not read, where the others go on."""
+    sys.stderr.write(f"emoexp: left out: {why}\n")
+
+
+def _read_sweep(sweep: Path) -> dict[str, Any] | None:
+    """Reads a sweep.json; None if there is none.
+
+    Raises:
+        EmoexpError: it is not whole.
+    """
     path = sweep / SWEEP
-    if not path.exists():
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+        if all(isinstance(name, str) for name in content["expected"]):
+            return dict(content)
+        raise TypeError("expected is not a list of names")
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError, TypeError, KeyError, RecursionError) as error:
+        raise EmoexpError(
+            f"{path} is not the list of a sweep's jobs ({one_line(error)}): delete it"
+        ) from error
+
+
+def expected_places(sweep: Path) -> list[Path]:
+    """Returns the folders in which a sweep's runs are expected; none if it is no sweep, or its list
+    cannot be read, which is said."""
+    try:
+        content = _read_sweep(sweep) or {"expected": []}
+    except EmoexpError as error:
+        left_out(str(error))
         return []
-    return [sweep / name for name in json.loads(path.read_text(encoding="utf-8"))["expected"]]
+    return [sweep / name for name in content["expected"]]
 
 
 def layer_folder(layer: Any) -> str:
@@ -218,10 +261,8 @@ def check_code_unchanged(sweep: Path, allowed: bool) -> None:
     Raises:
         EmoexpError: it has been edited since, and the sweep's numbers would be of two versions.
     """
-    path = sweep / SWEEP
-    if not path.exists() or allowed:
-        return
-    if json.loads(path.read_text(encoding="utf-8"))["code"] != code_hash():
+    content = None if allowed else _read_sweep(sweep)
+    if content is not None and content.get("code") != code_hash():
         raise EmoexpError(
             f"the code has changed since the sweep in {sweep} was started: start it again (finished"
             " runs are kept apart), or allow_code_change=true"

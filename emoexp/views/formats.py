@@ -30,7 +30,7 @@ ENDS = 10
 """Emotions at either end of a ranking that the terminal shows."""
 
 
-def ranges(low: pd.Series, high: pd.Series, digits: str = ".2f", empty: str = "") -> list[str]:
+def ranges(low: pd.Series, high: pd.Series, digits: str = "z.2f", empty: str = "") -> list[str]:
     """Formats intervals as `low .. high`; `empty` where they are NaN."""
     return [
         empty if np.isnan(a) else f"{a:{digits}} .. {b:{digits}}"
@@ -115,7 +115,7 @@ def stories_needed(run: SavedRun) -> pd.DataFrame:
 
 
 def _digits(low: float, high: float) -> str:
-    return ".2f" if max(abs(low), abs(high)) >= 1 else ".3f"
+    return "z.2f" if max(abs(low), abs(high)) >= 1 else "z.3f"
 
 
 def own_ranges(low: pd.Series, high: pd.Series) -> list[str]:
@@ -153,8 +153,8 @@ def self_report_relations(run: SavedRun) -> pd.DataFrame:
             "r": t["r"],
             "n": t["n"],
             "value": t["value"],
-            "95 %": ranges(t["ci_low"], t["ci_high"], ".3f"),
-            "null 95 %": ranges(t["null_low"], t["null_high"], ".3f"),
+            "95 %": ranges(t["ci_low"], t["ci_high"], "z.3f"),
+            "null 95 %": ranges(t["null_low"], t["null_high"], "z.3f"),
             "null": t["null"],
         }
     )
@@ -221,8 +221,8 @@ def blackmail(name: str) -> Callable[[SavedRun], pd.DataFrame]:
                 "unclear": t["unclear"],
                 "harmful": fractions(t["harmful"], t["judged"]),
                 "95 %": ranges(t["ci_low"], t["ci_high"], empty="none judged"),
-                "difference": numbers(t["difference"], "+.2f"),
-                "its 95 %": ranges(t["difference_low"], t["difference_high"], "+.2f"),
+                "difference": numbers(t["difference"], "+z.2f"),
+                "its 95 %": ranges(t["difference_low"], t["difference_high"], "+z.2f"),
                 "Fisher p": numbers(t["fisher_p"], ".2g"),
                 "q": numbers(t["q"], ".2g"),
                 "isotropic": fractions(t["isotropic_harmful"], t["isotropic_judged"]),
@@ -288,7 +288,7 @@ def numeric_sizes(run: SavedRun) -> pd.DataFrame:
             "template": t["template"],
             "probe": t["probe"],
             "expected": ["+" if sign > 0 else "-" for sign in t["expected"]],
-            "Spearman": numbers(t["spearman"], "+.2f"),
+            "Spearman": numbers(t["spearman"], "+z.2f"),
             "range, SD": numbers(t["size"], ".2f"),
             ISOTROPIC: ranges(t["null_low"], t["null_high"]),
             "beyond": yes_no(t["beyond"]),
@@ -343,9 +343,9 @@ def text_ranking(run: SavedRun, columns: Sequence[str] = (RAW, CENTRED)) -> pd.D
     for name in t["set"].unique():
         for column in columns:
             part = t[t["set"] == name].sort_values(f"{column}_rank").iloc[ends]
-            spans = ranges(part[f"{column}_low"], part[f"{column}_high"], ".3f")
+            spans = ranges(part[f"{column}_low"], part[f"{column}_high"], "z.3f")
             cells = zip(part["emotion"], part[column].astype(float), spans, strict=True)
-            found[f"{name}, {column}"] = [f"{e} {x:.3f} ({span})" for e, x, span in cells]
+            found[f"{name}, {column}"] = [f"{e} {x:z.3f} ({span})" for e, x, span in cells]
     return pd.DataFrame({"rank": [i + 1 for i in ends], **found})
 
 
@@ -361,7 +361,7 @@ def text_agreement(run: SavedRun) -> pd.DataFrame:
         {
             "sets": t["set_a"] + ", " + t["set_b"],
             "column": t["column"],
-            "rho": numbers(t["rho"], ".2f"),
+            "rho": numbers(t["rho"], "z.2f"),
             "95 %": ranges(t["low"], t["high"]),
         }
     )

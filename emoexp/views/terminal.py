@@ -12,6 +12,7 @@ from rich.table import Table
 
 from emoexp.console import open_console, print_line, print_table
 from emoexp.stats.criteria import COUNTS, CRITERIA, Verdict
+from emoexp.stats.digits import short
 from emoexp.store.record import RunRecord, SavedRun
 from emoexp.views import geometry
 from emoexp.views.formats import FORMATS
@@ -46,7 +47,7 @@ def show_value(verdict: dict[str, Any], key: str = "value") -> str:
         return f"{value:.0f}/{published}"
     if abs(value) >= 100:
         return f"{value:.0f}"
-    return f"{value:.3g}" if verdict["id"] in (*COUNTS, "V8") else f"{value:.2f}"
+    return short(value) if verdict["id"] in (*COUNTS, "V8") else f"{value:z.2f}"
 
 
 def verdict_cells(verdict: Verdict) -> list[str]:
@@ -95,11 +96,8 @@ def frame_table(frame: pd.DataFrame, title: str) -> Table:
 
 
 def show_cell(cell: Any) -> str:
-    """Formats a cell of a data frame: a float with three digits, and never as a power of ten where
-    it is an Elo."""
-    if not isinstance(cell, float):
-        return escape(str(cell))
-    return f"{cell:.0f}" if 1000 <= abs(cell) < 1e6 else f"{cell:.3g}"
+    """Formats a cell of a data frame."""
+    return short(cell) if isinstance(cell, float) else escape(str(cell))
 
 
 def origin(record: RunRecord) -> str:
@@ -155,7 +153,7 @@ def print_run(run: SavedRun, console: Console | None = None) -> None:
     for title, table in tables_of(run):
         print_table(console, frame_table(table, title))
     if numbers := record.metrics | record.comparison:
-        line = ", ".join(f"{name} {value:.4g}" for name, value in numbers.items())
+        line = ", ".join(f"{name} {short(value, 4)}" for name, value in numbers.items())
         print_line(console, f"[dim]{line}[/]")
     for note in record.notes:
         print_line(console, f"[yellow]note:[/] {escape(note)}")

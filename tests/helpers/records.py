@@ -24,7 +24,7 @@ def record(**changes: Any) -> RunRecord:
         "code": "c0de",
         "where": {},
         "started": "2026-11-20T09:00:00+00:00",
-        "provenance": {},
+        "provenance": {"time": "2026-11-20T09:00:00+00:00"},
     }
     return RunRecord(**(fields | changes))
 

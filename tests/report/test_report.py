@@ -327,5 +327,5 @@ def test_a_mistake_is_one_line_and_status_2(
 def test_runs_that_name_different_depths_are_not_one_model(tmp_path: Path) -> None:
     write_run(tmp_path / "a", layer=3)
     write_run(tmp_path / "b", layer=4, n_layers=12)
-    with pytest.raises(EmoexpError, match="8 and 12 layers"):
+    with pytest.raises(EmoexpError, match=r"layers of organism: 12 \| 8"):
         report([tmp_path])
