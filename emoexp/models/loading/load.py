@@ -149,6 +149,7 @@ def _read_weights(
             **common, dtype=dtype, use_safetensors=True, output_loading_info=True, **options
         )
     refuse_missing(report, what)
+    refuse_not_finite(network, what)
     if "gguf_file" in common:
         # the weights are dequantized, so the network can be saved like any other
         network.hf_quantizer, network.is_quantized = None, False
@@ -490,6 +491,20 @@ def refuse_missing(report: dict[str, Any], what: str) -> None:
             f"{what} lacks {len(missing)} weight(s) that its config.json asks for ({missing[0]},"
             " ...): fetch it again, or mend config.json"
         )
+
+
+def refuse_not_finite(network: Any, what: str) -> None:
+    """Raises EmoexpError where a weight is NaN or infinite; names the tensor. Weights that are
+    offloaded, or quantized to bytes, are not looked at."""
+    for name, weight in network.named_parameters():
+        if weight.is_meta or not weight.is_floating_point() or weight.element_size() == 1:
+            continue
+        # the sum shows it in one pass, and may itself be too large for float16
+        if not bool(weight.sum().isfinite()) and (n := int((~weight.isfinite()).sum())):
+            raise EmoexpError(
+                f"{what} has {n} of {weight.numel()} numbers in {name} that are NaN or infinite:"
+                " fetch it again"
+            )
 
 
 def device_of_inputs(network: Any) -> torch.device:
