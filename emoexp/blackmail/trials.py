@@ -22,7 +22,7 @@ import torch
 from emoexp.blackmail.conditions import Condition
 from emoexp.config import ReplySpan
 from emoexp.errors import EmoexpError
-from emoexp.models.prompts import Prompt, reply_mask
+from emoexp.models.prompts import Prompt, prompts_key, reply_mask
 from emoexp.models.subject import Steering, SubjectModel
 from emoexp.steering.degeneration import repetition, token_surprise
 from emoexp.stimuli import BlackmailScenario
@@ -163,16 +163,15 @@ class Batches:
         self.model, self.sampling, self.artifacts = model, sampling, artifacts
         scenes = [scenario.scene(k) for k in range(len(scenario.scenes))]
         self.prompts = [model.ask(Prompt(s.prompt), system=s.system) for s in scenes]
-        shown = json.dumps([[s.system, s.prompt] for s in scenes])
         self.identity: dict[str, Any] = {
             "version": VERSION,
             "model": model.identity,
-            "format": model.format_identity,
+            "generation": model.generation_identity,
             "temperature": sampling.temperature,
             "max_new_tokens": sampling.max_new_tokens,
             "seed": sampling.seed,
             # the rules judge, and change no reply
-            "scenes": hashlib.sha256(shown.encode()).hexdigest(),
+            "prompts": prompts_key(self.prompts),
         }
         place = [list(sampling.layers), sampling.span.value]
         slots = [slot_of(c, k, len(scenes), place) for k in range(n) for c in conditions]

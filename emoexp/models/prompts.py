@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+import hashlib
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -206,6 +207,13 @@ def pad(
         starts[r, where] = torch.tensor([start for start, _ in ranges])
         ends[r, where] = torch.tensor([end for _, end in ranges])
     return Encoding(padded_ids, mask, starts, ends)
+
+
+def prompts_key(prompts: Iterable[Prompt]) -> str:
+    """Returns the sha256 of prompts as they are read: their texts, their spans, and whether special
+    tokens are added. Beside the model's identity, this is what a result is keyed by."""
+    content = [(p.text, sorted(p.spans.items()), p.special_tokens) for p in prompts]
+    return hashlib.sha256(repr(content).encode()).hexdigest()
 
 
 def token_mask(prompts: Sequence[Prompt], spans: Collection[str], encoding: Encoding) -> Tensor:

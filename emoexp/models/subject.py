@@ -7,6 +7,7 @@ transformers, before the final norm.
 
 from __future__ import annotations
 
+import hashlib
 import json
 import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -71,6 +72,8 @@ class Generated:
 
 CHECKED = "Human: What time is it?\n\nAssistant:"
 """The text of the check when a model is opened."""
+NO_GENERATION = {"_from_model_config", "transformers_version", "use_cache", "do_sample"}
+"""Entries of a generation config that change no token here."""
 LOGITS_AT_ONCE = 2**26
 """Largest number of logits in memory at once where whole distributions are needed: 256 MB of
 float32."""
@@ -518,9 +521,27 @@ class SubjectModel:
         }
 
     @cached_property
+    def tokenizer_identity(self) -> str:
+        """The sha256 of the tokenizer as it was built, whatever files and code it is from: what it
+        does with a text, and its special tokens."""
+        tokenizer = self.tokenizer
+        tokenizer("")  # takes the padding and truncation of its file out of the state
+        special = [tokenizer.all_special_ids, tokenizer.bos_token_id, tokenizer.pad_token_id]
+        state = tokenizer.backend_tokenizer.to_str() + json.dumps(special)
+        return hashlib.sha256(state.encode()).hexdigest()
+
+    @property
+    def generation_identity(self) -> dict[str, Any]:
+        """The model's own settings of a generation that change its tokens, such as a penalty of
+        repetitions."""
+        settings = self.network.generation_config.to_diff_dict()
+        return {k: v for k, v in settings.items() if k not in NO_GENERATION}
+
+    @cached_property
     def identity(self) -> dict[str, Any]:
-        """The settings that change the model's numbers: dtype, quantization and, for files on this
-        machine, their hash; for a model of the hub, its repository and revision."""
+        """What changes the model's numbers: dtype, quantization, the tokenizer as it was built and,
+        for files on this machine, their hash; for a model of the hub, its repository and
+        revision."""
         from emoexp.store.provenance import hash_files
 
         paths = [] if self.gguf is None else [self.gguf]
@@ -530,10 +551,11 @@ class SubjectModel:
         files = hash_files(paths) if paths else None
         return {
             "repo_id": None if files else self.config.repo_id,
-            "revision": self.commit or self.config.revision,
+            "revision": None if files else self.commit or self.config.revision,
             "dtype": self.dtype,
             "quantization": self.quantized or self.config.quantization.value,
             "files": files,
+            "tokenizer": self.tokenizer_identity,
             **({"remote": True} if self.config.remote else {}),
         }
 

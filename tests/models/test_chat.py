@@ -127,9 +127,9 @@ def test_a_template_that_refuses_replies_or_changes_words_is_refused() -> None:
     ],
 )
 def test_a_template_that_fails_is_one_line(template: str, reason: str) -> None:
-    with pytest.raises(EmoexpError, match="cannot write a user's turn .*use model.format=plain") as (
-        raised
-    ):
+    with pytest.raises(
+        EmoexpError, match="cannot write a user's turn .*use model.format=plain"
+    ) as (raised):
         chat_of(Templated(template), "x")
     assert reason in str(raised.value)
     assert "\n" not in str(raised.value)

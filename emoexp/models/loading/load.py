@@ -208,7 +208,7 @@ def _check_remote_settings(config: ModelConfig) -> None:
             "model.remote=true: NDIF decides how it holds the weights, so leave"
             f" {' and '.join(given)} out"
         )
-    if config.repo_id.startswith("bundled:") or Path(config.repo_id).exists():
+    if _is_local(config):
         raise EmoexpError(
             f"model.remote=true: {named(config)} is on this machine; NDIF has models of the hub"
             " only"
@@ -223,6 +223,12 @@ def estimate(config: ModelConfig) -> Memory:
     return estimate_memory(
         config, checkpoint, resolve_dtype(config, checkpoint), resolve_device(config)
     )
+
+
+def _is_local(config: ModelConfig) -> bool:
+    """Tells whether a model is on this machine or made of wheels, and not on the hub."""
+    bundled = config.repo_id.startswith("bundled:")
+    return bool(config.wheels) or bundled or Path(config.repo_id).expanduser().exists()
 
 
 def resolve_repo(config: ModelConfig) -> str:
@@ -334,6 +340,11 @@ def check_settings(config: ModelConfig) -> None:
             " and that of the assistant's"
         )
     _check_sharding(config)
+    if config.revision and _is_local(config):
+        raise EmoexpError(
+            f"model.revision={config.revision!r}: {config.repo_id!r} is on this machine and has no"
+            " revisions: leave it out"
+        )
     if (
         config.quantization is not Quantization.none
         and importlib.util.find_spec("bitsandbytes") is None
