@@ -23,7 +23,7 @@ import torch
 from emoexp.blackmail.conditions import Condition
 from emoexp.config import ReplySpan
 from emoexp.errors import EmoexpError
-from emoexp.models.prompts import Prompt, reply_mask
+from emoexp.models.prompts import Prompt, prompts_key, reply_mask
 from emoexp.models.subject import Steering, SubjectModel
 from emoexp.steering.degeneration import repetition, token_surprise
 from emoexp.stimuli import BlackmailScenario
@@ -200,21 +200,19 @@ class Batches:
         self.model, self.artifacts = model, artifacts
         limit = reply_limit(model, scenario, sampling.max_new_tokens)
         self.sampling = sampling = replace(sampling, max_new_tokens=limit)
-        scenes = [scenario.scene(k) for k in range(len(scenario.scenes))]
         self.prompts = prompts_of(model, scenario)
-        shown = json.dumps([[s.system, s.prompt] for s in scenes])
         self.identity: dict[str, Any] = {
             "version": VERSION,
             "model": model.identity,
-            "format": model.format_identity,
+            "generation": model.generation_identity,
             "temperature": sampling.temperature,
             "max_new_tokens": sampling.max_new_tokens,
             "seed": sampling.seed,
             # the rules judge, and change no reply
-            "scenes": hashlib.sha256(shown.encode()).hexdigest(),
+            "prompts": prompts_key(self.prompts),
         }
         place = [list(sampling.layers), sampling.span.value]
-        slots = [slot_of(c, k, len(scenes), place) for k in range(n) for c in conditions]
+        slots = [slot_of(c, k, len(self.prompts), place) for k in range(n) for c in conditions]
         self.slots = {slot.label: slot for slot in slots}
         width = int(model.encode(self.prompts).ids.shape[1]) + limit
         self.size = max(1, model.config.batch_tokens // width)

@@ -146,7 +146,7 @@ def lost_pairs(run: SavedRun, study: Study, activity: str) -> pd.DataFrame:
     """
     _check_pack(run, study.stimuli)
     identity = run.record.provenance.get("model", {})
-    if any(identity.get(key) != value for key, value in study.model.identity.items()):
+    if any(identity.get(key, value) != value for key, value in study.model.identity.items()):
         raise EmoexpError(
             f"the run is of {run.record.model}, not of the open model as it is loaded: start the"
             " explorer with the run's model"

@@ -72,7 +72,11 @@ def template_hash(tokenizer: Any) -> str:
 
 
 def render(tokenizer: Any, user: str, reply: str | None = None, system: str | None = None) -> str:
-    """Renders one exchange as text; without `reply`, up to the assistant's turn."""
+    """Renders one exchange as text; without `reply`, up to the assistant's turn.
+
+    Raises:
+        EmoexpError: the template fails, or refuses these turns.
+    """
     parts = (("system", system), ("user", user), ("assistant", reply))
     turns = [{"role": role, "content": content} for role, content in parts if content is not None]
     options = {
@@ -81,11 +85,22 @@ def render(tokenizer: Any, user: str, reply: str | None = None, system: str | No
         "thinking": False,
         "date_string": DATE.strftime("%d %b %Y"),
     }
-    return str(
-        tokenizer.apply_chat_template(
-            turns, tokenize=False, add_generation_prompt=reply is None, **options
+    try:
+        return str(
+            tokenizer.apply_chat_template(
+                turns, tokenize=False, add_generation_prompt=reply is None, **options
+            )
         )
-    )
+    except Exception as error:  # a template raises what it likes, as Gemma 2's does
+        what, instead = "a user's turn", ""
+        if reply is not None:
+            what = "an assistant's reply"
+        elif system is not None:
+            what, instead = "a system turn", "put its text into the user's turn, or "
+        why = " ".join(f"{type(error).__name__}: {error}".split())[:200]
+        raise EmoexpError(
+            f"the chat template cannot write {what} ({why}): {instead}use model.format=plain"
+        ) from error
 
 
 def first_difference(a: str, b: str) -> int:
@@ -133,16 +148,9 @@ def _frame(tokenizer: Any, template: str, system: str | None) -> Chat:
 
 
 def _render_prompt(tokenizer: Any, system: str | None) -> str:
-    """Renders a user's turn "x"; raises EmoexpError where the template has no system turn."""
-    try:
-        rendered = render(tokenizer, "x", system=system)
-    except Exception as error:  # Gemma 2's template raises its own error
-        if system is None:
-            raise
-        raise EmoexpError(
-            f"the chat template takes no system turn ({error}): put its text into the user's turn,"
-            " or use model.format=plain"
-        ) from error
+    """Renders a user's turn "x"; raises EmoexpError where the template leaves out the system
+    turn."""
+    rendered = render(tokenizer, "x", system=system)
     if system is not None and system.strip() not in rendered:
         raise EmoexpError(
             "the chat template leaves out the system turn: put its text into the user's turn, or"
@@ -154,12 +162,7 @@ def _render_prompt(tokenizer: Any, system: str | None) -> str:
 def _reply_opening(tokenizer: Any, system: str | None) -> str:
     """Renders an exchange up to where the reply begins; raises EmoexpError where the template
     cannot write a reply."""
-    try:
-        replies = [render(tokenizer, "x", letter, system) for letter in "xy"]
-    except Exception as error:  # a template may refuse a last assistant's turn by any exception
-        raise EmoexpError(
-            f"the chat template cannot write an assistant's reply ({error}): use model.format=plain"
-        ) from error
+    replies = [render(tokenizer, "x", letter, system) for letter in "xy"]
     if replies[0] == replies[1]:
         raise EmoexpError(
             "the chat template leaves out an assistant's reply: use model.format=plain"

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+import hashlib
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -97,7 +98,8 @@ def ask(
 @dataclass(frozen=True)
 class Encoding:
     """Prompts as padded token ids. All four tensors are (row, token); `mask` is true on real
-    tokens; `starts` and `ends` are character offsets, -1 where there are none."""
+    tokens; `starts` and `ends` are character offsets: those of a special token inverted (~), -1
+    where there are none."""
 
     ids: Tensor
     mask: Tensor
@@ -132,7 +134,8 @@ class Encoding:
 
 @dataclass(frozen=True)
 class Tokens:
-    """One prompt as token ids, with the character range of each; (-1, -1) for a special token."""
+    """One prompt as token ids, with the character range of each; that of a special token has both
+    ends inverted (~), so that they are negative: (-1, -1) if it is not in the text."""
 
     ids: list[int]
     offsets: list[Range]
@@ -142,7 +145,8 @@ def tokenize(prompt: Prompt, tokenizer: Any) -> Tokens:
     """Returns the token ids of one prompt and their character offsets.
 
     Raises:
-        EmoexpError: the tokens begin with a double BOS.
+        EmoexpError: the tokens begin with a double BOS, or leave out a letter or digit of the text
+            around the prompt's spans.
     """
     row = tokenizer(
         prompt.text, add_special_tokens=prompt.special_tokens, return_offsets_mapping=True
@@ -154,9 +158,23 @@ def tokenize(prompt: Prompt, tokenizer: Any) -> Tokens:
             "the template and the tokenizer both add one"
         )
     special = set(tokenizer.all_special_ids)
-    marks = zip(row["input_ids"], row["offset_mapping"], strict=True)
-    offsets = [(-1, -1) if token in special else (int(s), int(e)) for token, (s, e) in marks]
+    marks = list(zip(row["input_ids"], row["offset_mapping"], strict=True))
+    if prompt.spans:
+        _check_whole(prompt, [mark for _, mark in marks])
+    offsets = [(~s, ~e) if token in special else (s, e) for token, (s, e) in marks]
     return Tokens(list(row["input_ids"]), offsets)
+
+
+def _check_whole(prompt: Prompt, offsets: Sequence[Range]) -> None:
+    """Raises EmoexpError where a letter or digit of a prompt is in no token, as with a vocabulary
+    that has neither that letter nor a token for the unknown."""
+    covered = {i for start, end in offsets for i in range(start, end)}
+    lost = (c for i, c in enumerate(prompt.text) if i not in covered and c.isalnum())
+    if (character := next(lost, None)) is not None:
+        raise EmoexpError(
+            f"the tokenizer has no token for {character!r} in {prompt.text[:200]!r}, so the model"
+            " would read another text: change the text, or choose another model"
+        )
 
 
 def encode(prompts: Sequence[Prompt], tokenizer: Any, side: str = "left") -> Encoding:
@@ -191,8 +209,17 @@ def pad(
     return Encoding(padded_ids, mask, starts, ends)
 
 
+def prompts_key(prompts: Iterable[Prompt]) -> str:
+    """Returns the sha256 of prompts as they are read: their texts, their spans, and whether special
+    tokens are added. Beside the model's identity, this is what a result is keyed by."""
+    content = [(p.text, sorted(p.spans.items()), p.special_tokens) for p in prompts]
+    return hashlib.sha256(repr(content).encode()).hexdigest()
+
+
 def token_mask(prompts: Sequence[Prompt], spans: Collection[str], encoding: Encoding) -> Tensor:
     """Returns a mask that is true on the tokens that overlap one of the named spans; (row, token).
+    Special tokens count only where a marked range has no others (the turn of a template may be one
+    special token).
 
     Raises:
         EmoexpError: a marked range touches no token, or no prompt has any of the spans.
@@ -201,11 +228,10 @@ def token_mask(prompts: Sequence[Prompt], spans: Collection[str], encoding: Enco
     for row, prompt in enumerate(prompts):
         for name in spans:
             for start, end in prompt.spans.get(name, ()):
-                touched = (
-                    (encoding.starts[row] < end)
-                    & (encoding.ends[row] > start)
-                    & encoding.is_text[row]
-                )
+                starts, ends = encoding.starts[row], encoding.ends[row]
+                touched = encoding.is_text[row] & (starts < end) & (ends > start)
+                if not touched.any():
+                    touched = (starts < 0) & (~starts < end) & (~ends > start)
                 if not touched.any():
                     raise EmoexpError(f"span {name!r} of {prompt.text!r} touches no token")
                 mask[row] |= touched

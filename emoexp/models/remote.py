@@ -99,7 +99,12 @@ class RemoteModel(SubjectModel):
             for layer in order:
                 saved.append(blocks[layer].output.float().cpu())
             tracer.stop()
-        return torch.stack([saved[order.index(layer)] for layer in layers])
+        return torch.stack(
+            [
+                self.real(saved[order.index(layer)], encoding, f"at layer {layer}")
+                for layer in layers
+            ]
+        )
 
     def each_residual(
         self, encoding: Encoding, layers: Sequence[int], use: Callable[[Tensor], T]
@@ -159,6 +164,7 @@ class RemoteModel(SubjectModel):
                 "model.remote=true samples with no seed of ours: use temperature 0, or a model on"
                 " this machine"
             )
+        self.check_length(encoding, max_new_tokens)
         new_ids = self._generate_ids(encoding, max_new_tokens, steering)
         return self.generated(new_ids.tolist())
 

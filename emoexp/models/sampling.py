@@ -9,6 +9,24 @@ from collections.abc import Callable, Collection, Sequence
 import torch
 from torch import Tensor
 
+from emoexp.errors import EmoexpError
+
+
+def refuse_not_finite(input_ids: Tensor, scores: Tensor) -> Tensor:
+    """A logits processor that changes nothing.
+
+    Raises:
+        EmoexpError: a row's largest logit is NaN or infinite, so that its next token would be any.
+    """
+    wrong = ~scores.amax(-1).isfinite()
+    if bool(wrong.any()):
+        raise EmoexpError(
+            f"the logits of {int(wrong.sum())} of {len(wrong)} texts are not numbers (the first is"
+            f" row {int(wrong.long().argmax())} of its batch): use"
+            " model.dtype=bfloat16 or float32, or a smaller strength"
+        )
+    return scores
+
 
 class PerRowSampler:
     """A logits processor that draws the next token of each row: that token gets logit 0, all others

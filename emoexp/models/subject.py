@@ -7,6 +7,7 @@ transformers, before the final norm.
 
 from __future__ import annotations
 
+import hashlib
 import json
 import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -32,7 +33,7 @@ from emoexp.models.architectures import (
 from emoexp.models.chat import DATE, template_hash
 from emoexp.models.loading.load import DTYPES, load_network, resolve_repo
 from emoexp.models.prompts import Encoding, Prompt, ask, encode
-from emoexp.models.sampling import PerRowSampler, RowStop
+from emoexp.models.sampling import PerRowSampler, RowStop, refuse_not_finite
 
 T = TypeVar("T")
 
@@ -71,6 +72,8 @@ class Generated:
 
 CHECKED = "Human: What time is it?\n\nAssistant:"
 """The text of the check when a model is opened."""
+NO_GENERATION = {"_from_model_config", "transformers_version", "use_cache", "do_sample"}
+"""Entries of a generation config that change no token here."""
 LOGITS_AT_ONCE = 2**26
 """Largest number of logits in memory at once where whole distributions are needed: 256 MB of
 float32."""
@@ -219,12 +222,57 @@ class SubjectModel:
 
     def inputs(self, encoding: Encoding) -> dict[str, Tensor]:
         """Returns an encoding as the model's keyword arguments, always with the mask and the
-        positions."""
+        positions.
+
+        Raises:
+            EmoexpError: a row has more tokens than the model has positions.
+        """
+        self.check_length(encoding)
         return {
             "input_ids": encoding.ids.to(self.device),
             "attention_mask": encoding.mask.long().to(self.device),
             "position_ids": encoding.positions.to(self.device),
         }
+
+    def check_length(self, encoding: Encoding, new_tokens: int = 0) -> None:
+        """Raises EmoexpError where a row and `new_tokens` after it have more tokens than the model
+        has positions."""
+        lengths = encoding.mask.sum(1)
+        longest = int(lengths.max())
+        if self.positions is None or longest + new_tokens <= self.positions:
+            return
+        new = f" and {new_tokens} new ones" if new_tokens else ""
+        raise EmoexpError(
+            f"{self.excerpt(encoding, int(lengths.argmax()))} has {longest} tokens{new}, and"
+            f" {self.config.name} reads {self.positions}: shorten it, or choose another model"
+        )
+
+    def excerpt(self, encoding: Encoding, row: int) -> str:
+        """Returns the beginning of a row's text in quotes, for messages."""
+        ids = encoding.ids[row][encoding.mask[row]][:24]
+        text = self.tokenizer.decode(ids, skip_special_tokens=True)
+        return repr(" ".join(text.split())[:80])
+
+    def real(self, values: Tensor, encoding: Encoding, where: str) -> Tensor:
+        """Returns numbers (row, token, d_model) of which those at padding are 0 if any of these is
+        not finite: padding has no meaning, and NaN times a weight of 0 is NaN.
+
+        Raises:
+            EmoexpError: a number at a real token is not finite; names the row's text.
+        """
+        broken = ~values.sum(-1).isfinite()
+        if not bool(broken.any()):
+            return values
+        mask = encoding.mask.to(values.device)
+        rows = (broken & mask & ~values.isfinite().all(-1)).any(1)
+        if not bool(rows.any()):
+            return values.masked_fill(~mask[..., None], 0)
+        raise EmoexpError(
+            f"{self.config.name}: activations are not numbers (NaN or infinite) {where} in"
+            f" {int(rows.sum())} of {len(rows)} texts of a batch, the first is"
+            f" {self.excerpt(encoding, int(rows.long().argmax()))}: if the model runs in float16,"
+            " use model.dtype=bfloat16 or float32; if it is steered, a smaller strength"
+        )
 
     def check_layers(self, layers: Iterable[int]) -> None:
         """Raises EmoexpError where the model has no block of one of these numbers."""
@@ -253,7 +301,8 @@ class SubjectModel:
         results = dict[int, T]()
         with self.traced.trace(**self.inputs(encoding), use_cache=False) as tracer:
             for layer in sorted(layers):
-                results[layer] = use(self.read(layer).float())
+                residual = self.real(self.read(layer).float(), encoding, f"at layer {layer}")
+                results[layer] = use(residual)
             tracer.stop()
         return [results[layer] for layer in layers]
 
@@ -296,7 +345,7 @@ class SubjectModel:
                 self.write(layer, residual + added.to(residual))
             saved["final"] = get_submodule(self.traced, self.paths.norm).output.save()
             tracer.stop()
-        return saved["final"]
+        return self.real(saved["final"], encoding, "after the final norm")
 
     @torch.no_grad()
     def log_probs(
@@ -323,12 +372,23 @@ class SubjectModel:
         ]
         result = torch.full(wanted.shape, torch.nan)
         result[wanted.cpu()] = torch.cat(parts).cpu() if parts else torch.empty(0)
+        self._check_logits(result[wanted.cpu()])
         return result
 
     def next_token_logits(self, encoding: Encoding, steering: Steering | None = None) -> Tensor:
         """Returns the logits after the last token of each row of a left-padded encoding; (row,
         vocabulary)."""
         return self.unembedding.logits(self.final_residuals(encoding, steering))
+
+    def _check_logits(self, values: Tensor) -> None:
+        """Raises EmoexpError where a number that was computed from logits is not finite, as with a
+        logit of -inf."""
+        if not bool(values.isfinite().all()):
+            raise EmoexpError(
+                f"{self.config.name}: {int((~values.isfinite()).sum())} of {values.numel()} numbers"
+                " computed from logits are not finite: the model gives a token that is asked for"
+                " the logit -inf or NaN"
+            )
 
     def margins(
         self, encoding: Encoding, options: tuple[int, int], steering: Steering | None = None
@@ -341,7 +401,9 @@ class SubjectModel:
         """Returns logit(first option) - logit(second) of residuals after the final norm;
         (..., d_model) -> (...), on the CPU."""
         pair = self.unembedding.logits(finals, list(options))
-        return (pair[..., 0] - pair[..., 1]).cpu()
+        margin = (pair[..., 0] - pair[..., 1]).cpu()
+        self._check_logits(margin)
+        return margin
 
     @torch.no_grad()
     def generate(
@@ -363,13 +425,15 @@ class SubjectModel:
         """
         if not bool(encoding.mask[:, -1].all()):
             raise ValueError("generation needs left padding")
+        self.check_length(encoding, max_new_tokens)
         pad = self.tokenizer.pad_token_id
         options: dict[str, Any] = {"do_sample": False, "use_cache": use_cache, "pad_token_id": pad}
         options["max_new_tokens"] = max_new_tokens
+        options["logits_processor"] = [refuse_not_finite]
         if temperature > 0:
             if seeds is None or len(seeds) != len(encoding.ids):
                 raise ValueError("sampling needs a seed for each row")
-            options["logits_processor"] = [PerRowSampler(seeds, temperature, top_p)]
+            options["logits_processor"].append(PerRowSampler(seeds, temperature, top_p))
         if stop is not None:
             options["stopping_criteria"] = [stop]
         arguments = {
@@ -457,9 +521,27 @@ class SubjectModel:
         }
 
     @cached_property
+    def tokenizer_identity(self) -> str:
+        """The sha256 of the tokenizer as it was built, whatever files and code it is from: what it
+        does with a text, and its special tokens."""
+        tokenizer = self.tokenizer
+        tokenizer("")  # takes the padding and truncation of its file out of the state
+        special = [tokenizer.all_special_ids, tokenizer.bos_token_id, tokenizer.pad_token_id]
+        state = tokenizer.backend_tokenizer.to_str() + json.dumps(special)
+        return hashlib.sha256(state.encode()).hexdigest()
+
+    @property
+    def generation_identity(self) -> dict[str, Any]:
+        """The model's own settings of a generation that change its tokens, such as a penalty of
+        repetitions."""
+        settings = self.network.generation_config.to_diff_dict()
+        return {k: v for k, v in settings.items() if k not in NO_GENERATION}
+
+    @cached_property
     def identity(self) -> dict[str, Any]:
-        """The settings that change the model's numbers: dtype, quantization and, for files on this
-        machine, their hash; for a model of the hub, its repository and revision."""
+        """What changes the model's numbers: dtype, quantization, the tokenizer as it was built and,
+        for files on this machine, their hash; for a model of the hub, its repository and
+        revision."""
         from emoexp.store.provenance import hash_files
 
         paths = [] if self.gguf is None else [self.gguf]
@@ -469,10 +551,11 @@ class SubjectModel:
         files = hash_files(paths) if paths else None
         return {
             "repo_id": None if files else self.config.repo_id,
-            "revision": self.commit or self.config.revision,
+            "revision": None if files else self.commit or self.config.revision,
             "dtype": self.dtype,
             "quantization": self.quantized or self.config.quantization.value,
             "files": files,
+            "tokenizer": self.tokenizer_identity,
             **({"remote": True} if self.config.remote else {}),
         }
 

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from emoexp.errors import require
+from emoexp.models.prompts import Prompt, prompts_key
 from emoexp.models.subject import SubjectModel
 from emoexp.stats.labels import UNSTEERED
 from emoexp.steering.degeneration import surprise_limit
@@ -66,6 +67,11 @@ class DriftPlan:
     seed: int
 
     @property
+    def prompts(self) -> list[Prompt]:
+        """The prompt of each text: every opening, `samples` times."""
+        return [opened(o, self.model) for o in self.stimuli.drift for _ in range(self.samples)]
+
+    @property
     def steps(self) -> np.ndarray:
         """Norm of what is added at each strength; (strength, 1)."""
         return np.array(self.strengths)[:, None] * self.vectors.residual_norm
@@ -77,8 +83,8 @@ class DriftPlan:
         drawn = [sampling.max_new_tokens, sampling.temperature, sampling.top_p]
         return {
             "model": self.model.identity,
-            "format": self.model.format_identity,
-            "pack": self.stimuli.sha256,
+            "generation": self.model.generation_identity,
+            "prompts": prompts_key(self.prompts),
             "probes": array_key(self.vectors.directions),
             "layer": self.vectors.layer,
             "added": array_key(self.sets.directions[:, 0]),
@@ -100,7 +106,7 @@ def continue_openings(plan: DriftPlan, artifacts: Artifacts) -> DriftTexts:
     model, vectors, sets = plan.model, plan.vectors, plan.sets
     if not plan.stimuli.drift:
         raise plan.stimuli.lacking("drift")
-    prompts = [opened(o, model) for o in plan.stimuli.drift for _ in range(plan.samples)]
+    prompts = plan.prompts
     seeds = [text_seed(plan.seed, k) for k in range(len(prompts))]
 
     def row(label: str) -> Row:

@@ -32,8 +32,7 @@ def answers_by_strength(
     """
     replays = dict[int, PrefixReplay]()
     identity = {
-        **preferences.identity,
-        "span": span.value,
+        **preferences.steered_identity(span),
         "layer": layer,
         "vectors": array_key(added),
     }
@@ -54,10 +53,10 @@ def unsteered_mass(
         layer: any that can be steered; nothing is added there.
     """
     nothing = np.zeros((1, 1, preferences.model.d_model))
-    identity = {**preferences.identity, "span": span.value}
 
     def row(_: str) -> Row:
         return preferences.answers(span, (layer,), nothing, {})
 
+    identity = preferences.steered_identity(span)
     rows = artifacts.rows(KIND, identity, ["unsteered"], row, "steering map, unsteered")
     return float(rows[0]["mass"].astype(np.float64).mean())

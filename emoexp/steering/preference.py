@@ -19,14 +19,14 @@ from torch import Tensor
 
 from emoexp.config import SteeringSpan
 from emoexp.models.answers import AnswerReader
-from emoexp.models.prompts import Encoding, Prompt, fill, token_mask
+from emoexp.models.prompts import Encoding, Prompt, fill, prompts_key, token_mask
 from emoexp.models.subject import LOGITS_AT_ONCE, Steering, SubjectModel
 from emoexp.steering.replay import Band, PrefixReplay, replay_fault
 from emoexp.stimuli import Stimuli
 from emoexp.store.artifacts import Artifacts, Row, array_key
 
 log = logging.getLogger(__name__)
-VERSION = 2
+VERSION = 3
 Read = Callable[[Tensor], Tensor]
 """A function of the last tokens' residuals after the final norm: (direction, row, d_model) -> (...,
 direction, row), on the CPU."""
@@ -95,14 +95,23 @@ class Preferences:
 
     @cached_property
     def identity(self) -> dict[str, Any]:
-        """Returns what the unsteered margins depend on, as an artifact's identity."""
+        """Returns what the unsteered margins depend on, as an artifact's identity.
+
+        A prompt is the format's text around two activities, the same for all pairs (`chat_of`), so
+        one prompt, the template and the activities determine them all.
+        """
         return {
             "version": VERSION,
             "model": self.model.identity,
-            "pack": self.stimuli.sha256,
+            "prompt": prompts_key([self.prompt(0, 1)]),
+            "template": self.stimuli.templates["preference"],
+            "activities": [activity.text for activity in self.stimuli.activities],
             "answer": self.reader.identity,
-            **self.model.format_identity,
         }
+
+    def steered_identity(self, span: SteeringSpan) -> dict[str, Any]:
+        """Returns what steered margins depend on beside what is added and where."""
+        return {**self.identity, "span": span.value, "steered": self.steered.tolist()}
 
     def encoded(self, i: int, others: Sequence[int]) -> tuple[list[Prompt], Encoding]:
         """Returns the prompts with activity i as (A) and each of `others` as (B), encoded too."""
@@ -217,8 +226,7 @@ class Preferences:
             (direction, i, j).
         """
         identity = {
-            **self.identity,
-            "span": span.value,
+            **self.steered_identity(span),
             "band": list(band),
             "vectors": array_key(vectors),
         }

@@ -9,7 +9,7 @@ import pandas as pd
 import torch
 
 from emoexp.config import ReplySpan
-from emoexp.models.prompts import Prompt
+from emoexp.models.prompts import Prompt, prompts_key
 from emoexp.models.subject import SubjectModel
 from emoexp.stats.labels import UNSTEERED
 from emoexp.stats.self_report import OTHER, SELF
@@ -63,9 +63,9 @@ def word_log_probs(
         vector = None if label == UNSTEERED else vectors[sets.names.index(label)]
         return {"log_probs": np.stack([reader.log_probs(layer, vector) for reader in readers])}
 
-    asked = {"pack": stimuli.sha256, "words": list(words)}
+    asked = {"prompts": prompts_key(prompts), "words": list(words)}
     place = {"layer": layer, "steered": span.value, "vectors": array_key(vectors.numpy())}
-    identity = {"model": model.identity, "format": model.format_identity, **asked, **place}
+    identity = {"model": model.identity, **asked, **place}
     title = f"self-report, steered with {len(sets.names)} directions"
     rows = artifacts.rows("self_report", identity, [UNSTEERED, *sets.names], row, title)
     log_probs = np.stack([r["log_probs"] for r in rows])

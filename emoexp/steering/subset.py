@@ -11,7 +11,6 @@ from scipy.stats import rankdata
 from emoexp.errors import EmoexpError
 from emoexp.stats.intervals import correlate_columns
 from emoexp.steering.preference import Preferences
-from emoexp.store.artifacts import key_of
 
 
 def steered_layers(band: Sequence[int] | None, layer: int) -> tuple[int, ...]:
@@ -100,8 +99,7 @@ def subset(preferences: Preferences, chosen: np.ndarray) -> Preferences:
     """
     stimuli = preferences.stimuli
     activities = tuple(stimuli.activities[k] for k in chosen)
-    sha256 = key_of({"pack": stimuli.sha256, "activities": chosen.tolist()})
-    return Preferences(preferences.model, replace(stimuli, activities=activities, sha256=sha256))
+    return Preferences(preferences.model, replace(stimuli, activities=activities))
 
 
 def same_order(moved: np.ndarray, ratings: np.ndarray) -> np.ndarray:

@@ -21,6 +21,7 @@ from emoexp.errors import EmoexpError
 from emoexp.store.distributed import barrier, broadcast, rank
 from emoexp.store.locks import locked
 from emoexp.store.progress import track
+from emoexp.store.provenance import versions
 
 Row = dict[str, np.ndarray]
 
@@ -28,6 +29,12 @@ Row = dict[str, np.ndarray]
 def key_of(identity: Mapping[str, Any]) -> str:
     """Returns sixteen hex digits of the sha256 of the identity's canonical JSON."""
     return hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def with_library(identity: Mapping[str, Any]) -> dict[str, Any]:
+    """Returns an identity with the version of transformers, whose code of an architecture decides
+    its numbers and changes from version to version. Other libraries change the last bits."""
+    return {**identity, "transformers": versions()["transformers"]}
 
 
 DIGITS = 6
@@ -42,11 +49,14 @@ def array_key(array: np.ndarray) -> str:
     what another machine has stored.
 
     Raises:
-        ValueError: a number is not finite.
+        EmoexpError: a number is not finite in float32, in which the model would add it.
     """
     values = np.asarray(array, dtype=np.float64)
-    if not np.isfinite(values).all():
-        raise ValueError("an array with numbers that are not finite has no key")
+    if not (np.abs(values) <= np.finfo(np.float32).max).all():
+        raise EmoexpError(
+            "what would be added to the residual stream is NaN or too large for float32: choose a"
+            " smaller strength"
+        )
     largest = float(np.abs(values).max(initial=0.0))
     # a power of ten, so that noise in the largest number itself changes nothing
     scale = 10.0 ** (DIGITS - 1 - np.floor(np.log10(largest))) if largest > 0 else 1.0
@@ -137,9 +147,13 @@ class Artifacts:
 
     root: Path
 
+    def folder(self, kind: str, identity: Mapping[str, Any]) -> Path:
+        """Returns the folder of an artifact."""
+        return self.root / kind / key_of(with_library(identity))
+
     def path(self, kind: str, identity: Mapping[str, Any], label: str) -> Path:
         """Returns the file of one row; what is not allowed in a file name is percent-encoded."""
-        return self.root / kind / key_of(identity) / f"{quote(label, safe=' ')}.safetensors"
+        return self.folder(kind, identity) / f"{quote(label, safe=' ')}.safetensors"
 
     def rows(
         self,
@@ -160,11 +174,11 @@ class Artifacts:
         """
         paths = {label: self.path(kind, identity, label) for label in labels}
         if broadcast(not all(path.exists() for path in paths.values())):
-            folder = self.root / kind / key_of(identity)
+            folder = self.folder(kind, identity)
             folder.mkdir(parents=True, exist_ok=True)
             with locked(folder / ".lock") if rank() == 0 else nullcontext():
                 if rank() == 0:
-                    write_json(folder / "identity.json", identity)
+                    write_json(folder / "identity.json", with_library(identity))
                 missing = broadcast([label for label in labels if not paths[label].exists()])
                 shown = track(missing, title) if missing and title else missing
                 for label in shown:

@@ -68,10 +68,12 @@ class Subject:
         once it has what was asked for or repeats itself."""
         model, stories = self.model, self.stories
         encoding = model.encode([model.ask(Prompt(request.prompt)) for request in requests])
-        limits = [stories.max_new_tokens or r.max_new_tokens or LONGEST for r in requests]
+        width, ends = encoding.ids.shape[1], model.end_tokens
+        room = LONGEST if model.positions is None else max(1, model.positions - width)
+        wanted = [stories.max_new_tokens or r.max_new_tokens or LONGEST for r in requests]
+        limits = [min(n, room) for n in wanted]
         decode = partial(model.tokenizer.decode, skip_special_tokens=True)
         finished = [request.finished for request in requests]
-        width, ends = encoding.ids.shape[1], model.end_tokens
         stop = RowStop(width, finished, limits, ends, decode, self.say)
         generated = model.generate(
             encoding,

@@ -31,7 +31,7 @@ from emoexp.store.artifacts import Artifacts, Row, array_key
 from emoexp.store.progress import Meter, meter
 from emoexp.texts.passages import LEAST_TOKENS, Counts, Cutter, Passage, hash_of
 from emoexp.texts.sources import TextSet
-from emoexp.vectors.extraction import check_finite, massive_tokens, summing_device
+from emoexp.vectors.extraction import massive_tokens, summing_device
 
 VERSION = 1
 BATCH = 64
@@ -197,7 +197,6 @@ class Projector:
                 values[k, rows] = mean @ self.directions.T
             residual += means[0].sum(0)
             counts += [int(tokenwise.used.sum()), int(tokenwise.massive.sum())]
-            check_finite(values, residual)
         first = len(passages)
         text = sum(len(passage.tokens.ids) - first_of(passage) for passage in passages)
         return {

@@ -20,6 +20,8 @@ reads them.
 
 from __future__ import annotations
 
+import hashlib
+import json
 import sys
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -53,7 +55,7 @@ DROPPED = {
     "massive": "nothing but massive activations",
 }
 """The reasons for which a story is left out, for people."""
-VERSION = 5
+VERSION = 6
 SUMMED = ("mean", "n", "n_short", "norm_sum", "norm_count", "massive")
 """The tensors of an emotion's row that StoryMeans needs; its groups are `GROUPS` times as large."""
 
@@ -191,18 +193,8 @@ def pool_batches(
         mean, count, norm_sum, massive = (
             torch.stack(part, 1).cpu().numpy() for part in zip(*layers, strict=True)
         )
-        check_finite(mean, norm_sum)
         norm_count = normed.sum(1).cpu().numpy()[:, None] - massive
         yield Pooled(batch, count.min(1) > 0, mean, norm_sum, norm_count, massive)
-
-
-def check_finite(*values: np.ndarray) -> None:
-    """Raises EmoexpError where a number that was computed from activations is NaN or infinite."""
-    if not all(np.isfinite(part).all() for part in values):
-        raise EmoexpError(
-            "the model's activations are not numbers: if it runs in float16, use"
-            " model.dtype=bfloat16 or float32"
-        )
 
 
 class Checked(NamedTuple):
@@ -329,19 +321,15 @@ def extract(
             neutral texts are read.
     """
     _check_has_stories(corpus, emotions)
-    identity = {
-        "version": VERSION,
-        "model": model.identity,
-        "corpus": corpus.sha256,
-        "skip": SKIP_TOKENS,
-    }
-    sources, rows = _story_rows(model, corpus, emotions, artifacts, identity, stories_per_emotion)
+    stored = {"version": VERSION, "model": model.identity, "skip": SKIP_TOKENS}
+    identity = stored | {"corpus": corpus.sha256}
+    sources, rows = _story_rows(model, corpus, emotions, artifacts, stored, stories_per_emotion)
     dropped = _dropped(model, corpus, emotions, rows)
     _check_has_tokens(emotions, rows, dropped)
     return StoryMeans(
         emotions=tuple(emotions),
         by_emotion=np.stack([r["mean"] for r in rows]),
-        neutral=_neutral_means(model, corpus, artifacts, identity),
+        neutral=_neutral_means(model, corpus, artifacts, stored),
         residual_norm=(
             np.sum([r["norm_sum"].sum(0) for r in rows], 0)
             / np.sum([r["norm_count"].sum(0) for r in rows], 0)
@@ -364,13 +352,15 @@ def _story_rows(
 ) -> tuple[tuple[Source, ...], list[Row]]:
     """Returns where the first `limit` stories of each emotion are stored, and their numbers, which
     are computed where they are missing."""
-    available = {emotion: len(corpus.by_emotion[emotion]) for emotion in emotions}
-    sources = tuple(_source(artifacts, identity, e, available[e], limit) for e in emotions)
-    by_label = dict(zip((source.label for source in sources), emotions, strict=True))
+    texts = [[story.text for story in corpus.by_emotion[emotion]] for emotion in emotions]
+    sources = tuple(
+        _source(artifacts, identity, emotion, own, limit)
+        for emotion, own in zip(emotions, texts, strict=True)
+    )
+    by_label = dict(zip((source.label for source in sources), texts, strict=True))
 
     def emotion_row(label: str) -> Row:
-        texts = [story.text for story in corpus.by_emotion[by_label[label]]]
-        return pool_stories(model, texts[:limit])
+        return pool_stories(model, by_label[label][:limit])
 
     title = "stories, all layers"
     stored = artifacts.rows("stories", identity, list(by_label), emotion_row, title, names=SUMMED)
@@ -382,23 +372,32 @@ def _story_rows(
 
 
 def _source(
-    artifacts: Artifacts, identity: dict[str, Any], emotion: str, available: int, limit: int | None
+    artifacts: Artifacts,
+    identity: dict[str, Any],
+    emotion: str,
+    texts: Sequence[str],
+    limit: int | None,
 ) -> Source:
-    """Chooses the row that the first `limit` of an emotion's `available` stories are read from.
+    """Chooses the row that the first `limit` of an emotion's stories are read from.
 
-    The row of all stories has the emotion's name, that of the first n is called "<emotion>, first
-    n". A stored row of up to `GROUPS` stories holds each of them by itself, so its first stories
-    are taken; otherwise the row is of exactly these stories.
+    A row is called after the texts that it is of, so that a change of some leaves the rows of the
+    others as they are. A stored row of up to `GROUPS` stories holds each of them by itself, so its
+    first stories are taken; otherwise the row is of exactly these stories.
     """
-    n = available if limit is None else min(limit, available)
+    n = len(texts[:limit])
 
     def label(count: int) -> str:
-        return emotion if count == available else f"{emotion}, first {count}"
+        return f"{emotion}, {texts_key(texts[:count])}"
 
-    for count in range(n, min(available, GROUPS) + 1):
+    for count in range(n, min(len(texts), GROUPS) + 1):
         if artifacts.path("stories", identity, label(count)).exists():
             return Source(label(count), None if count == n else n)
     return Source(label(n), None)
+
+
+def texts_key(texts: Sequence[str]) -> str:
+    """Returns sixteen hex digits of the sha256 of texts in their order."""
+    return hashlib.sha256(json.dumps(texts).encode()).hexdigest()[:16]
 
 
 def _first(row: Row, artifacts: Artifacts, identity: dict[str, Any], source: Source) -> Row:
@@ -463,12 +462,14 @@ def _neutral_means(
         EmoexpError: fewer than two of them have a token after the skip.
     """
 
-    def chunk_row(label: str) -> Row:
-        start = int(label) * NEUTRAL_CHUNK
-        return {"means": pool_texts(model, corpus.neutral[start : start + NEUTRAL_CHUNK])}
+    texts = corpus.neutral
+    starts = range(0, len(texts), NEUTRAL_CHUNK)
+    chunks = {texts_key(c): c for c in (texts[i : i + NEUTRAL_CHUNK] for i in starts)}
 
-    chunks = [f"{i:04d}" for i in range(-(-len(corpus.neutral) // NEUTRAL_CHUNK))]
-    rows = artifacts.rows("neutral", identity, chunks, chunk_row, "neutral texts")
+    def chunk_row(label: str) -> Row:
+        return {"means": pool_texts(model, chunks[label])}
+
+    rows = artifacts.rows("neutral", identity, list(chunks), chunk_row, "neutral texts")
     neutral = np.concatenate([row["means"] for row in rows])
     if len(neutral) < 2:
         raise EmoexpError(
@@ -483,7 +484,7 @@ def load_groups(means: StoryMeans, artifacts: Artifacts, layer: int) -> StoryGro
 
     It reads one layer of each row and nothing else.
     """
-    identity = {name: value for name, value in means.identity.items() if name != "stories"}
+    identity = {name: means.identity[name] for name in ("version", "model", "skip")}
     counts = np.zeros((len(means.sources), GROUPS), dtype=np.int64)
     groups = np.zeros((*counts.shape, means.by_emotion.shape[2]), dtype=np.float32)
     for e, (label, n) in enumerate(means.sources):

@@ -3,19 +3,18 @@ They are computed once at all layers and stored."""
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from emoexp.models.prompts import Prompt, fill, token_mask
+from emoexp.models.prompts import Prompt, fill, prompts_key, token_mask
 from emoexp.models.subject import SubjectModel
 from emoexp.stimuli import Stimuli
 from emoexp.store.artifacts import Artifacts, Row, read_layer
 
-VERSION = 1
+VERSION = 2
 
 
 def assistant_residuals(
@@ -92,22 +91,15 @@ def _read_layer_of_rows(
         "version": VERSION,
         "what": what,
         "model": model.identity,
-        **model.format_identity,
-        "prompts": _hash_of(prompts),
     }
+    # each row is keyed by its own prompts: a change of one leaves the others as they are
+    names = {f"{name}, {prompts_key(group)[:16]}": name for name, group in prompts.items()}
     title = f"{what}: residuals, all layers"
-    artifacts.rows("readouts", identity, list(prompts), row, title, names=["n"])
-    paths = [artifacts.path("readouts", identity, name) for name in prompts]
+    artifacts.rows(
+        "readouts", identity, list(names), lambda label: row(names[label]), title, names=["n"]
+    )
+    paths = [artifacts.path("readouts", identity, label) for label in names]
     return [read_layer(path, "residuals", layer).astype(np.float64) for path in paths]
-
-
-def _hash_of(prompts: Mapping[str, Sequence[Prompt]]) -> str:
-    """The sha256 of the prompts' names, texts and spans."""
-    content = [
-        (name, [(p.text, sorted(p.spans.items())) for p in group])
-        for name, group in prompts.items()
-    ]
-    return hashlib.sha256(repr(content).encode()).hexdigest()
 
 
 def cosine(residuals: np.ndarray, directions: np.ndarray) -> np.ndarray:

@@ -114,6 +114,27 @@ def test_a_template_that_refuses_replies_or_changes_words_is_refused() -> None:
         chat_of(Templated(GEMMA), "The road was dry. ")
 
 
+@pytest.mark.parametrize(
+    ("template", "reason"),
+    [
+        ("{% for m in messages %}{{ m.content }", "TemplateSyntaxError"),
+        ("{{ tools[0]['name'] }}{{ messages[0].content }}", "UndefinedError"),
+        ("{{ ''.__class__.__mro__[1].__subclasses__() }}", "SecurityError"),
+        (
+            "{% if messages | length < 2 %}{{ raise_exception('two turns, please') }}{% endif %}",
+            "two turns, please",
+        ),
+    ],
+)
+def test_a_template_that_fails_is_one_line(template: str, reason: str) -> None:
+    with pytest.raises(
+        EmoexpError, match="cannot write a user's turn .*use model.format=plain"
+    ) as (raised):
+        chat_of(Templated(template), "x")
+    assert reason in str(raised.value)
+    assert "\n" not in str(raised.value)
+
+
 def test_the_template_is_part_of_the_identity() -> None:
     assert template_hash(Templated(GEMMA)) != template_hash(Templated(LLAMA))
 
@@ -139,7 +160,7 @@ def test_a_system_turn_is_written_or_refused() -> None:
     )
     for template, says in (
         (deaf, "leaves out the system turn"),
-        (refusing, "takes no system turn"),
+        (refusing, "cannot write a system turn .*: put its text into the user's turn"),
     ):
         tokenizer.chat_template = template
         with pytest.raises(EmoexpError, match=says):

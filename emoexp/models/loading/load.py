@@ -149,6 +149,7 @@ def _read_weights(
             **common, dtype=dtype, use_safetensors=True, output_loading_info=True, **options
         )
     refuse_missing(report, what)
+    refuse_not_finite(network, what)
     if "gguf_file" in common:
         # the weights are dequantized, so the network can be saved like any other
         network.hf_quantizer, network.is_quantized = None, False
@@ -207,7 +208,7 @@ def _check_remote_settings(config: ModelConfig) -> None:
             "model.remote=true: NDIF decides how it holds the weights, so leave"
             f" {' and '.join(given)} out"
         )
-    if config.repo_id.startswith("bundled:") or Path(config.repo_id).exists():
+    if _is_local(config):
         raise EmoexpError(
             f"model.remote=true: {named(config)} is on this machine; NDIF has models of the hub"
             " only"
@@ -222,6 +223,12 @@ def estimate(config: ModelConfig) -> Memory:
     return estimate_memory(
         config, checkpoint, resolve_dtype(config, checkpoint), resolve_device(config)
     )
+
+
+def _is_local(config: ModelConfig) -> bool:
+    """Tells whether a model is on this machine or made of wheels, and not on the hub."""
+    bundled = config.repo_id.startswith("bundled:")
+    return bool(config.wheels) or bundled or Path(config.repo_id).expanduser().exists()
 
 
 def resolve_repo(config: ModelConfig) -> str:
@@ -333,6 +340,11 @@ def check_settings(config: ModelConfig) -> None:
             " and that of the assistant's"
         )
     _check_sharding(config)
+    if config.revision and _is_local(config):
+        raise EmoexpError(
+            f"model.revision={config.revision!r}: {config.repo_id!r} is on this machine and has no"
+            " revisions: leave it out"
+        )
     if (
         config.quantization is not Quantization.none
         and importlib.util.find_spec("bitsandbytes") is None
@@ -490,6 +502,20 @@ def refuse_missing(report: dict[str, Any], what: str) -> None:
             f"{what} lacks {len(missing)} weight(s) that its config.json asks for ({missing[0]},"
             " ...): fetch it again, or mend config.json"
         )
+
+
+def refuse_not_finite(network: Any, what: str) -> None:
+    """Raises EmoexpError where a weight is NaN or infinite; names the tensor. Weights that are
+    offloaded, or quantized to bytes, are not looked at."""
+    for name, weight in network.named_parameters():
+        if weight.is_meta or not weight.is_floating_point() or weight.element_size() == 1:
+            continue
+        # the sum shows it in one pass, and may itself be too large for float16
+        if not bool(weight.sum().isfinite()) and (n := int((~weight.isfinite()).sum())):
+            raise EmoexpError(
+                f"{what} has {n} of {weight.numel()} numbers in {name} that are NaN or infinite:"
+                " fetch it again"
+            )
 
 
 def device_of_inputs(network: Any) -> torch.device:
