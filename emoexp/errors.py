@@ -13,6 +13,12 @@ class EmoexpError(Exception):
     """
 
 
+def shortened(text: str, most: int = 120) -> str:
+    """Returns a text on one line, cut to its first `most` characters."""
+    text = " ".join(text.split())
+    return text if len(text) <= most else f"{text[:most]}..."
+
+
 def one_line(error: BaseException) -> str:
     """Returns the message to show: that of an EmoexpError in the chain of causes if there is one,
     else the first message that is not empty."""
