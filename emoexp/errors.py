@@ -40,6 +40,12 @@ class EmoexpError(Exception):
     """
 
 
+def shortened(text: str, most: int = 120) -> str:
+    """Returns a text on one line, cut to its first `most` characters."""
+    text = " ".join(text.split())
+    return text if len(text) <= most else f"{text[:most]}..."
+
+
 class NotApplicableError(EmoexpError):
     """Raised where a measurement is not defined, such as steering after the last block.
 

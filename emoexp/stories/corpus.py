@@ -5,8 +5,8 @@ from __future__ import annotations
 import hashlib
 import json
 from collections import Counter
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -18,7 +18,7 @@ from emoexp.stimuli import Stimuli
 FILES = ("stories.jsonl", "neutral.jsonl")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Story:
     """A story of one emotion. `topic` is empty where the source names none."""
 
@@ -47,6 +47,8 @@ class Corpus:
         stories: the stories that count, in the source's order.
         neutral: neutral texts (dialogues).
         rejected: the texts that do not count.
+        lost: numbers of further texts that do not count, by reason and emotion.
+        unread: files beside it that were not read.
     """
 
     name: str
@@ -54,6 +56,8 @@ class Corpus:
     stories: tuple[Story, ...]
     neutral: tuple[str, ...]
     rejected: tuple[Rejected, ...] = ()
+    lost: Mapping[tuple[str, str], int] = field(default_factory=dict)
+    unread: tuple[str, ...] = ()
 
     @cached_property
     def by_emotion(self) -> dict[str, list[Story]]:
@@ -82,8 +86,20 @@ class Corpus:
             "stories": len(self.stories),
             "emotions": len(self.by_emotion),
             "neutral": len(self.neutral),
-            "rejected": dict(Counter(r.reason for r in self.rejected)),
+            "stories_by_emotion": {e: len(stories) for e, stories in self.by_emotion.items()},
+            "rejected": self.rejected_by_reason,
+            "unread": list(self.unread),
         }
+
+    @cached_property
+    def rejected_by_reason(self) -> dict[str, dict[str, int]]:
+        """Returns how many texts do not count, by reason and emotion (neutral ones under "")."""
+        counts = Counter(self.lost)
+        counts.update((r.reason, r.story.emotion) for r in self.rejected)
+        found: dict[str, dict[str, int]] = {}
+        for (reason, emotion), n in sorted(counts.items()):
+            found.setdefault(reason, {})[emotion] = n
+        return found
 
 
 def pack_corpus(pack: Stimuli) -> Corpus:

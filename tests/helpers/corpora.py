@@ -350,7 +350,7 @@ def damaged_csv(root: Path) -> tuple[Path, list[str]]:
         "a.csv, line 4: 1 fields",
         "a.csv, line 5: 3 fields",
         "a.csv, line 6: no emotion",
-        "a.csv, line 7: not to be read from here on",
+        "a.csv, after line 6: not to be read from here on",
     ]
 
 
@@ -379,7 +379,7 @@ def damaged_parquet(root: Path) -> tuple[Path, list[str]]:
 def damaged_sqlite(root: Path) -> tuple[Path, list[str]]:
     gemotions(root)
     with sqlite3.connect(root / "data" / "stories.db") as base:
-        base.execute("UPDATE stories_clean SET text = x'00' WHERE id = 2")
+        base.execute("UPDATE stories_clean SET text = x'ff' WHERE id = 2")
         base.execute("UPDATE stories_clean SET emotion = NULL WHERE id = 5")
     base.close()
     put(
@@ -387,8 +387,8 @@ def damaged_sqlite(root: Path) -> tuple[Path, list[str]]:
     )
     return root, [
         "data/other.db: not to be read as SQLite",
-        "stories_clean rowid 2: the text is of type bytes",
-        "stories_clean rowid 5: no emotion",
+        "stories_clean row 2: the text is of type bytes",
+        "stories_clean row 5: no emotion",
     ]
 
 
@@ -410,7 +410,7 @@ def damaged_text(root: Path) -> tuple[Path, list[str]]:
     put(root / "data" / "neutral" / "void.txt", "\n")
     return root, [
         "data/neutral/void.txt: an empty neutral text",
-        "data/sad/latin.txt: not UTF-8 (byte 2)",
+        "data/sad/latin.txt: not UTF-8 (byte 0xfc",
     ]
 
 

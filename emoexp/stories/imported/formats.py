@@ -7,168 +7,195 @@ The docstring of a reader names where its layout was looked up, or says that the
 from __future__ import annotations
 
 import csv
-import io
-import json
 import re
 import sqlite3
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import closing
+from json import JSONDecodeError
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote, unquote
 
-from emoexp.errors import EmoexpError
-from emoexp.stories.imported.rows import NEUTRAL, ROLES, Reading, emotion_name, read_rows, visible
+from emoexp.errors import EmoexpError, shortened
+from emoexp.stimuli.checks import emotion_name
+from emoexp.stories.imported.arrow import arrow
+from emoexp.stories.imported.rows import (
+    NEUTRAL,
+    ROLES,
+    Reading,
+    columns_of,
+    listed,
+    read_rows,
+    visible,
+)
+from emoexp.textfiles import UnreadableError, csv_rows, lines_of, parse_json, suffix_of
 
-TABLE_SUFFIXES = (".jsonl", ".csv", ".tsv", ".parquet")
 SQLITE_SUFFIXES = (".db", ".sqlite", ".sqlite3")
-Table = tuple[list[str], Iterator[tuple[str, Mapping[str, Any]]]]
-EMPTY: Table = ([], iter(()))
+LINES = (".jsonl", ".ndjson")
+Row = tuple[str, Mapping[str, Any]]
+Table = tuple[list[str], Iterable[Row]]
+EMPTY: Table = ([], ())
 
 
 def read_table(path: Path, reading: Reading, *, neutral: bool = False) -> None:
-    """Reads one .jsonl, .json, .csv, .tsv or .parquet file; `neutral` if it is known to hold
-    neutral texts only."""
-    reader = {
-        ".jsonl": json_lines,
-        ".json": json_rows,
-        ".csv": separated,
-        ".tsv": separated,
-        ".parquet": parquet,
-    }[path.suffix.lower()]
-    names, rows = reader(path, reading)
-    if names:
-        read_rows(rows, names, reading, reading.name(path), neutral=neutral)
+    """Reads one file of `READERS`; `neutral` if it is known to hold neutral texts only."""
+    reading.files.add(path)
+    try:
+        names, rows = READERS[suffix_of(path)](path, reading)
+        if names:
+            read_rows(iter(rows), names, reading, reading.name(path), neutral=neutral)
+    except UnreadableError as error:
+        reading.fault(reading.name(path), error.reason)
+
+
+def json_table(path: Path, reading: Reading) -> Table:
+    """Reads JSON Lines, or one JSON document, whichever the file holds."""
+    lines = (line for line in lines_of(path) if line.strip())
+    first, more = next(lines, ""), next(lines, None) is not None
+    lines.close()
+    is_lines = suffix_of(path) in LINES
+    try:
+        row = parse_json(first)
+        by_line = more or (is_lines and isinstance(row, dict))
+    except JSONDecodeError:
+        by_line = is_lines and not first.lstrip().startswith("[")
+    return (json_lines if by_line else json_rows)(path, reading)
 
 
 def json_lines(path: Path, reading: Reading) -> Table:
     """Reads a file with one JSON object a line; the columns are the keys of all of them."""
-    rows: list[tuple[str, Mapping[str, Any]]] = []
-    for number, line in enumerate((reading.text_of(path) or "").split("\n"), 1):
-        if not line.strip():
-            continue
-        where = f"{reading.name(path)}, line {number}"
-        try:
-            row = json.loads(line)
-        except json.JSONDecodeError as error:
-            reading.fault(where, f"not JSON ({error.msg})")
-            continue
-        if isinstance(row, dict):
-            rows.append((where, row))
-        else:
-            reading.fault(where, f"a JSON {type(row).__name__}, not an object")
-    return list(dict.fromkeys(key for _, row in rows for key in row)), iter(rows)
+
+    def rows(fault: Callable[[str, str], None]) -> Iterator[Row]:
+        """Yields the rows, each with its place."""
+        for number, line in enumerate(lines_of(path), 1):
+            if not line.strip():
+                continue
+            where = f"{reading.name(path)}, line {number}"
+            try:
+                row = parse_json(line)
+            except JSONDecodeError as error:
+                fault(where, f"not JSON ({error.msg})")
+                continue
+            if isinstance(row, dict):
+                yield where, row
+            else:
+                fault(where, f"a JSON {type(row).__name__}, not an object")
+
+    names = {key: None for _, row in rows(lambda where, what: None) for key in row}
+    if not names:  # the rows are not read, so their faults are told here
+        list(rows(reading.fault))
+    return list(names), rows(reading.fault)
 
 
 def load_json(path: Path, reading: Reading) -> Any:
     """Reads a whole JSON file; returns None, and adds a fault, if it is not one."""
     text = reading.text_of(path)
     try:
-        return None if text is None else json.loads(text)
-    except json.JSONDecodeError as error:
+        return None if text is None else parse_json(text)
+    except JSONDecodeError as error:
         reading.fault(f"{reading.name(path)}, line {error.lineno}", f"not JSON ({error.msg})")
     return None
 
 
 def json_rows(path: Path, reading: Reading) -> Table:
-    """Reads a JSON array of objects, or an object {emotion: [texts]} (a guess at what people keep:
-    no public corpus of this form was found)."""
+    """Reads a JSON array of objects, or an object (see `rows_of`)."""
     data = load_json(path, reading)
-    if isinstance(data, dict):
-        data = [{"emotion": emotion, "text": texts} for emotion, texts in data.items()]
     if data is None:
         return EMPTY
-    for number, row in enumerate(data if isinstance(data, list) else [data], 1):
+    rows = list(rows_of(data, reading)) if isinstance(data, dict) else data
+    for number, row in enumerate(rows if isinstance(rows, list) else [rows], 1):
         if not isinstance(row, dict):
             where = f"{reading.name(path)}, item {number}"
             reading.fault(where, f"a JSON {type(row).__name__}, not an object")
             return EMPTY
-    names = list(dict.fromkeys(key for row in data for key in row))
-    return names, ((f"{reading.name(path)}, item {n}", row) for n, row in enumerate(data, 1))
+    names = list(dict.fromkeys(key for row in rows for key in row))
+    return names, ((f"{reading.name(path)}, item {n}", row) for n, row in enumerate(rows, 1))
+
+
+def rows_of(data: Mapping[str, Any], reading: Reading) -> Iterator[Mapping[str, Any]]:
+    """Yields the rows of a JSON object: {column: [cells]} or {column: {row: cell}}, as pandas
+    writes; else by key, which is the emotion of rows that name none, a list of rows, the texts, or
+    {topic: texts} (guesses at what people keep: no public corpus of these forms was found)."""
+    columns = [list(c.values()) if isinstance(c, dict) else c for c in data.values()]
+    roles = {name.lower() for name in data} | set(reading.columns.values()) & set(data)
+    of_text, of_emotion = (set(ROLES[role]) & roles for role in ("text", "emotion"))
+    if (of_text or "text" in reading.columns) and of_emotion and len({*map(_length, columns)}) == 1:
+        yield from (dict(zip(data, cells, strict=True)) for cells in zip(*columns, strict=True))
+        return
+    for key, value in data.items():
+        if isinstance(value, dict):
+            yield from ({"emotion": key, "topic": topic, "text": v} for topic, v in value.items())
+        elif isinstance(value, list) and value and all(isinstance(row, dict) for row in value):
+            known = {*ROLES["emotion"], reading.columns.get("emotion", "emotion").lower()}
+            for row in value:
+                yield row if known & {name.lower() for name in row} else {"emotion": key, **row}
+        else:
+            yield {"emotion": key, "text": value}
+
+
+def _length(column: Any) -> int:
+    """Returns the number of cells of a column; -1 for what is none."""
+    return len(column) if isinstance(column, list) else -1
 
 
 def separated(path: Path, reading: Reading) -> Table:
-    """Reads CSV or TSV with a header, quoted as spreadsheets quote. The line number of a row is
-    that of its first line."""
-    text = reading.text_of(path)
-    if text is None:
+    """Reads a table with a header, quoted as spreadsheets quote. The line number of a row is that
+    of its first line."""
+    usual = "\t" if suffix_of(path) == ".tsv" else ","
+    reader = csv_rows(lines_of(path), usual, strict=True)
+    try:
+        _, names = next(reader, (0, []))
+    except csv.Error as error:
+        reading.fault(reading.name(path), f"not a table ({error})")
         return EMPTY
-    reader = csv.reader(
-        io.StringIO(text, newline=""),
-        delimiter="\t" if path.suffix.lower() == ".tsv" else ",",
-        strict=True,
-    )
-    names = next(reader, [])
     if len(set(names)) != len(names) or not names:
         reading.fault(reading.name(path), "two columns of the same name" if names else "no header")
         return EMPTY
 
-    def rows() -> Iterator[tuple[str, Mapping[str, Any]]]:
+    def rows() -> Iterator[Row]:
         """Yields the rows, each with its place."""
-        while True:
-            where = f"{reading.name(path)}, line {reader.line_num + 1}"
-            try:
-                row = next(reader)
-            except StopIteration:
-                return
-            except csv.Error as error:
-                return reading.fault(where, f"not to be read from here on ({error})")
-            if row and len(row) != len(names):
-                reading.fault(where, f"{len(row)} fields, the header has {len(names)}")
-            elif row:
-                yield where, dict(zip(names, row, strict=True))
-
-    return names, rows()
-
-
-def parquet(path: Path, reading: Reading) -> Table:
-    """Reads the known columns of a Parquet file; rows count from 1."""
-    import pyarrow
-    from pyarrow.parquet import ParquetFile
-
-    try:
-        table = ParquetFile(path)
-    except (pyarrow.ArrowException, OSError) as error:
-        reason = str(error).splitlines()[0]
-        reading.fault(reading.name(path), f"not a whole Parquet file ({reason})")
-        return EMPTY
-    names = [str(name) for name in table.schema_arrow.names]
-    usual = {name for names_of_role in ROLES.values() for name in names_of_role}
-    wanted = usual | {"source"} | {name.lower() for name in reading.columns.values()}
-
-    def rows() -> Iterator[tuple[str, Mapping[str, Any]]]:
-        """Yields the rows, each with its place."""
-        number = 0
+        line = 1
         try:
-            for batch in table.iter_batches(columns=[n for n in names if n.lower() in wanted]):
-                for row in batch.to_pylist():
-                    number += 1
-                    yield f"{reading.name(path)}, row {number}", row
-        except (pyarrow.ArrowException, OSError) as error:
-            where = f"{reading.name(path)}, after row {number}"
-            reason = str(error).splitlines()[0]
-            reading.fault(where, f"not to be read from here on ({reason})")
+            for line, row in reader:
+                where = f"{reading.name(path)}, line {line}"
+                if len(row) == len(names):
+                    yield where, dict(zip(names, row, strict=True))
+                else:
+                    reading.fault(where, f"{len(row)} fields, the header has {len(names)}")
+        except csv.Error as error:
+            where = f"{reading.name(path)}, after line {line}"
+            reading.fault(where, f"not to be read from here on ({error})")
 
     return names, rows()
+
+
+READERS: dict[str, Callable[[Path, Reading], Table]] = {
+    **dict.fromkeys((*LINES, ".json"), json_table),
+    **dict.fromkeys((".csv", ".tsv"), separated),
+    **dict.fromkeys((".parquet", ".arrow"), arrow),
+}
+"""By suffix, the reader of a table."""
 
 
 def read_sqlite(path: Path, reading: Reading) -> None:
     """Reads gemotions' store: table `stories_clean` (or `stories`, as the API answered, where there
     is no cleaned one) with emotion, topic, text, and table `dialogues` with topic, text, in the
     same file or another (generate_stories.py and generate_neutral.py of dejanseo/gemotions, in a
-    vendored copy on GitHub, whose neutral.db this has read). Opened read-only.
+    vendored copy on GitHub, whose neutral.db this has read); else the one table or view that has
+    columns for emotion and text. Opened read-only.
 
     Raises:
-        EmoexpError: the file has none of these tables.
+        EmoexpError: the file has no such table, or several.
     """
     label = reading.name(path)
+    reading.files.add(path)
     path = path.resolve()
     try:
         with closing(_connect_read_only(path)) as database:
-            for table in _tables_to_read(database, path):
+            for table in _tables_to_read(database, path, reading):
                 _read_sqlite_table(database, table, label, reading)
     except sqlite3.DatabaseError as error:
-        reading.fault(label, f"not to be read as SQLite ({error})")
+        reading.fault(label, f"not to be read as SQLite ({shortened(str(error))})")
 
 
 def _connect_read_only(path: Path) -> sqlite3.Connection:
@@ -179,32 +206,55 @@ def _connect_read_only(path: Path) -> sqlite3.Connection:
     return sqlite3.connect(f"file:{quote(str(path))}?mode={mode}", uri=True)
 
 
-def _tables_to_read(database: sqlite3.Connection, path: Path) -> list[str]:
+def _tables_to_read(database: sqlite3.Connection, path: Path, reading: Reading) -> list[str]:
     """Returns the names of the table of stories and of the table of dialogues, as far as they are
-    there."""
-    query = "SELECT name FROM sqlite_master WHERE type = 'table'"
-    tables = {str(row[0]) for row in database.execute(query)}
-    stories = [name for name in ("stories_clean", "stories") if name in tables]
-    dialogues = ["dialogues"] if "dialogues" in tables else []
-    chosen: list[str] = [*stories[:1], *dialogues]
-    if not chosen:
-        raise EmoexpError(
-            f"{path} has no table stories_clean, stories or dialogues: it has"
-            f" {', '.join(sorted(tables)) or 'none'}"
-        )
-    return chosen
+    there.
+
+    Raises:
+        EmoexpError: no table could be one of these, or several could be that of the stories.
+    """
+    query = "SELECT name FROM sqlite_master WHERE type IN ('table', 'view') ORDER BY name"
+    tables = {str(row[0]).lower(): str(row[0]) for row in database.execute(query)}
+    stories = [tables[name] for name in ("stories_clean", "stories") if name in tables][:1]
+    dialogues = [tables["dialogues"]] if "dialogues" in tables else []
+    if not (stories or dialogues):
+        stories = [name for name in tables.values() if _has_stories(database, name, reading)]
+    if len(stories) == 1 or dialogues:
+        return [*stories, *dialogues]
+    several = f"could be read from any of {', '.join(stories)}: call the one to read `stories`"
+    none = (
+        "has no table stories_clean, stories or dialogues, and none with columns for emotion and"
+        f" text: it has {listed(list(tables.values())) or 'none'}"
+    )
+    raise EmoexpError(f"{path} {several if stories else none}")
+
+
+def _has_stories(database: sqlite3.Connection, table: str, reading: Reading) -> bool:
+    """Tells whether a table has columns for emotion and text."""
+    names = [column[0] for column in _select(database, table).description]
+    try:
+        return bool(columns_of(names, reading, table, neutral=reading.all_neutral))
+    except EmoexpError:
+        return False
+
+
+def _select(database: sqlite3.Connection, table: str) -> sqlite3.Cursor:
+    """Returns all rows of a table or view."""
+    quoted = table.replace('"', '""')
+    return database.execute(f'SELECT * FROM "{quoted}"')
 
 
 def _read_sqlite_table(
     database: sqlite3.Connection, table: str, label: str, reading: Reading
 ) -> None:
-    cursor = database.execute(f"SELECT rowid AS rowid_, * FROM {table}")
+    cursor = _select(database, table)
     names = [column[0] for column in cursor.description]
     rows = (
-        (f"{label}, {table} rowid {row[0]}", dict(zip(names, row, strict=True))) for row in cursor
+        (f"{label}, {table} row {number}", dict(zip(names, row, strict=True)))
+        for number, row in enumerate(cursor, 1)
     )
     where = f"{label}, table {table}"
-    read_rows(rows, names[1:], reading, where, neutral=table == "dialogues")
+    read_rows(rows, names, reading, where, neutral=table.lower() == "dialogues")
 
 
 def read_json_folder(folder: Path, reading: Reading) -> None:

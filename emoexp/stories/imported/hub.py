@@ -22,14 +22,17 @@ from pathlib import Path
 
 from emoexp.errors import EmoexpError
 from emoexp.models.loading.hub_errors import explained
+from emoexp.textfiles import PACKED
 
 TEXT_FILES = (
     "*.txt",
-    "*.json",
-    "*.jsonl",
-    "*.csv",
-    "*.tsv",
+    *(
+        f"*.{kind}{packed}"
+        for kind in ("json", "jsonl", "ndjson", "csv", "tsv")
+        for packed in ("", *PACKED)
+    ),
     "*.parquet",
+    "*.arrow",
     "*.db",
     "*.sqlite",
     "*.sqlite3",

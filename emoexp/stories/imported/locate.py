@@ -8,7 +8,8 @@ emoexp, emotion-probes   stories/<emotion>/<any>.json and neutral/<any>.json
 ryancodrai, abotresol    expression/stories.parquet with deflection/neutral_dialogues.parquet;
                          data/single_emotion.parquet
 gemotions                *.db, *.sqlite, *.sqlite3, in the folder or its data/
-tables                   *.jsonl, *.csv, *.tsv, *.parquet (or else *.json), one or many; a
+tables                   *.jsonl, *.ndjson, *.csv, *.tsv (with any of , ; tab |), *.parquet,
+                         *.arrow (or else *.json), one or many, the text ones also packed; a
                          file or folder called neutral... is neutral
 texts                    <emotion>/*.txt, <emotion>.txt, in the folder or its data/; one of the
                          emotions is `neutral`
@@ -24,31 +25,45 @@ texts are the same corpus (`Corpus.sha256`) in whatever layout, and the first n 
 
 from __future__ import annotations
 
-import hashlib
 import json
+import os
+import re
+from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 
 from emoexp.config import StoriesConfig
 from emoexp.errors import EmoexpError
-from emoexp.stories.corpus import Corpus, Story
+from emoexp.stories.corpus import Corpus
 from emoexp.stories.imported import hub
 from emoexp.stories.imported.formats import (
+    READERS,
     SQLITE_SUFFIXES,
-    TABLE_SUFFIXES,
     read_blocks,
     read_json_folder,
     read_sqlite,
     read_table,
     read_text_folder,
 )
-from emoexp.stories.imported.rows import NEUTRAL, ROLES, Reading, visible
+from emoexp.stories.imported.rows import NEUTRAL, ROLES, UNNAMED, Reading, listed, visible
+from emoexp.stories.reject import sift
+from emoexp.textfiles import check_folders, explained, kind_of, read_text, suffix_of
 
-MOST_LISTED = 20
-LAYOUTS = (
-    "stories/<emotion>/*.json, <emotion>/*.txt, <emotion>.txt, gemotions' *.db, and .jsonl, .csv,"
-    " .tsv, .json or .parquet tables with columns for emotion and text"
+NUMBERED = (
+    "; names of numbered labels are read from .parquet and from datasets' save_to_disk, not from"
+    " JSON and CSV"
 )
+LAYOUTS = (
+    "stories/<emotion>/*.json, <emotion>/*.txt, <emotion>.txt, SQLite (*.db), and .jsonl, .csv,"
+    " .tsv, .json (each also .gz, .bz2, .xz, .zst), .parquet or .arrow tables with columns for"
+    " emotion and text"
+)
+NO_STORIES = re.compile(
+    r"(readme|license|licence|notice|author|requirements)(\..*)?|.*\.(md|py|lock|yaml)"
+    r"|(dataset_infos?|dataset_dict|state|identity)\.json|cache-.*\.arrow",
+    re.IGNORECASE,
+)
+"""Names of files beside a corpus that hold no story."""
 
 
 @dataclass(frozen=True)
@@ -71,27 +86,39 @@ def import_corpus(config: StoriesConfig) -> Corpus:
     """
     source = locate(_checked_path(config), config.revision)
     reading = read(source, config)
-    name, neutral = source.name, reading.neutral
+    name, readings = source.name, [reading]
     if config.neutral is not None:
         neutral_source = locate(config.neutral, None)
         name = f"{name}, neutral {neutral_source.name}"
-        neutral = read(neutral_source, config, all_neutral=True).neutral
-    if not reading.stories:
+        readings.append(read(neutral_source, config, all_neutral=True))
+    stories = [story for story in reading.sample.stories() if story.emotion != NEUTRAL]
+    neutral = [s.text for s in readings[-1].sample.stories() if s.emotion == NEUTRAL]
+    lost = sum((Counter(r.sample.lost) for r in readings), Counter[tuple[str, str]]())
+    if not (stories or lost):
         raise EmoexpError(
-            f"the corpus {source.name} has no stories, only {len(reading.neutral)} neutral texts"
+            f"the corpus {source.name} has no stories, only {len(neutral)} neutral texts"
         )
     if not neutral:
         raise EmoexpError(
             f"the corpus {source.name} has no neutral texts: file them under the emotion"
             f" {NEUTRAL!r}, or give them by stories.neutral=<folder, file or id>"
         )
-    return _sifted(name, _author_of(source, reading, config), reading.stories, neutral)
+    accepted, rejected = sift(stories)
+    if not accepted:
+        reasons = {reason for reason, _ in lost} | {r.reason for r in rejected}
+        raise EmoexpError(
+            f"the corpus {name} has {len(stories) + lost.total()} stories and all are rejected:"
+            f" {', '.join(sorted(reasons))}"
+        )
+    author = _author_of(source, reading, config)
+    unread = tuple(path for r in readings for path in unread_files(r))
+    return Corpus(name, author, accepted, tuple(neutral), rejected, lost, unread)
 
 
 def _checked_path(config: StoriesConfig) -> str:
     """Returns `stories.path`, after the check that it is given and that `stories.columns` has no
     unknown roles."""
-    if config.path is None:
+    if not (config.path or "").strip() or not (config.neutral or "-").strip():
         raise EmoexpError(
             "stories=corpus needs stories.path=<folder, file, or id of a Hugging Face dataset>"
         )
@@ -100,42 +127,18 @@ def _checked_path(config: StoriesConfig) -> str:
             f"stories.columns has {', '.join(sorted(unknown))}: it says what {', '.join(ROLES)} are"
             " called, as {text: body}"
         )
-    return config.path
+    return str(config.path)
 
 
 def _author_of(source: LocatedCorpus, reading: Reading, config: StoriesConfig) -> str:
     """Returns the author as the config names it, else as the source, else as the files do."""
-    author = config.author or source.author or " + ".join(sorted(reading.authors))
+    author = (config.author or "").strip() or source.author or " + ".join(sorted(reading.authors))
     if not author:
         raise EmoexpError(
             f"the corpus {source.name} does not say who wrote it, which is part of every result:"
             " give stories.author=<model or people>"
         )
     return author
-
-
-def _sifted(name: str, author: str, stories: list[Story], neutral: list[str]) -> Corpus:
-    """Returns the corpus, sifted in canonical order, so that what counts as a duplicate does not
-    depend on the layout either."""
-    from emoexp.stories.reject import sift
-
-    accepted, rejected = sift(sorted(stories, key=lambda s: (s.emotion, _digest(s.text), s.topic)))
-    if not accepted:
-        raise EmoexpError(
-            f"the corpus {name} has {len(stories)} stories and all are rejected:"
-            f" {', '.join(sorted({r.reason for r in rejected}))}"
-        )
-    return Corpus(
-        name=name,
-        author=author,
-        stories=tuple(accepted),
-        neutral=tuple(sorted(neutral, key=_digest)),
-        rejected=tuple(rejected),
-    )
-
-
-def _digest(text: str) -> str:
-    return hashlib.sha256(text.encode()).hexdigest()
 
 
 def locate(path: str, revision: str | None) -> LocatedCorpus:
@@ -145,10 +148,10 @@ def locate(path: str, revision: str | None) -> LocatedCorpus:
         EmoexpError: there is neither, or a revision is given for something on this machine.
     """
     place, part = path, None
-    if ":" in path and not Path(path).expanduser().exists():
+    if ":" in path and kind_of(Path(path).expanduser()) is None:
         place, part = path.rsplit(":", 1)
     local = Path(place).expanduser()
-    if local.exists():
+    if kind_of(local) is not None:
         if revision is not None:
             raise EmoexpError(
                 f"stories.revision={revision} is for a dataset on the hub; {place} is on this"
@@ -157,7 +160,7 @@ def locate(path: str, revision: str | None) -> LocatedCorpus:
         return LocatedCorpus(local, path, _written_by(local), part)
     if not hub.is_repo_id(place):
         raise EmoexpError(
-            f"{place} does not exist here, and is not the id (owner/name) of a Hugging Face dataset"
+            f"{path} does not exist here, and is not the id (owner/name) of a Hugging Face dataset"
         )
     folder, commit = hub.fetch(place, revision)
     known = hub.KNOWN.get(place, hub.HubCorpus())
@@ -170,10 +173,10 @@ def _written_by(folder: Path) -> str | None:
     """Reads the author of a corpus that emoexp generated (emoexp/stories/generation.py): the
     server's model, or the subject. Returns None if the corpus is not one of these."""
     path = folder / "identity.json"
-    if not path.is_file():
+    if kind_of(path) != "file":
         return None
     try:
-        identity = json.loads(path.read_text(encoding="utf-8"))
+        identity = json.loads(read_text(path))
         if "author" in identity:
             return str(identity["author"])
         # a corpus of an earlier version
@@ -195,17 +198,20 @@ def read(source: LocatedCorpus, config: StoriesConfig, *, all_neutral: bool = Fa
     reading = Reading(
         root=source.path, columns=config.columns, part=source.part, all_neutral=all_neutral
     )
-    (read_file if source.path.is_file() else read_folder)(source.path, reading)
+    with explained(source.path):
+        (read_folder if kind_of(source.path) == "folder" else read_file)(source.path, reading)
     if reading.faults:
-        more = len(reading.faults) - MOST_LISTED
+        more = reading.n_faults - len(reading.faults)
+        numbered = any(fault.endswith(UNNAMED) for fault in reading.faults)
         raise EmoexpError(
-            f"the corpus {source.name} has {len(reading.faults)} malformed row(s):"
-            f" {'; '.join(reading.faults[:MOST_LISTED])}"
-            + (f"; and {more} more" if more > 0 else "")
+            f"the corpus {source.name} has {reading.n_faults} malformed row(s):"
+            f" {'; '.join(reading.faults)}"
+            + (f"; and {more} more" if more else "")
+            + NUMBERED * numbered
         )
     if source.part is not None and source.part not in reading.sources:
         sources = (
-            f"its sources are {', '.join(sorted(reading.sources)[:MOST_LISTED])}"
+            f"its sources are {listed(sorted(reading.sources))}"
             if reading.sources
             else "it has no column `source`"
         )
@@ -219,8 +225,8 @@ def read_file(path: Path, reading: Reading) -> None:
     Raises:
         EmoexpError: the file's suffix is not that of a corpus.
     """
-    suffix = path.suffix.lower()
-    if suffix in (*TABLE_SUFFIXES, ".json"):
+    suffix = suffix_of(path)
+    if suffix in READERS:
         read_table(path, reading)
     elif suffix in SQLITE_SUFFIXES:
         read_sqlite(path, reading)
@@ -228,7 +234,7 @@ def read_file(path: Path, reading: Reading) -> None:
         read_blocks(path, reading)
     else:
         raise EmoexpError(
-            f"{path}: a corpus is not one {suffix or 'nameless'} file; known are {LAYOUTS}"
+            f"{path}: a corpus is not one {path.suffix or 'nameless'} file; known are {LAYOUTS}"
         )
 
 
@@ -238,6 +244,7 @@ def read_folder(folder: Path, reading: Reading) -> None:
     Raises:
         EmoexpError: it has no known layout.
     """
+    check_folders(folder)
     if visible(folder / "stories", "*/*.json"):
         read_json_folder(folder, reading)
     elif (stories := folder / "expression" / "stories.parquet").is_file():
@@ -274,18 +281,32 @@ def _read_tables_or_texts(folder: Path, reading: Reading) -> None:
     if not tables:
         data = folder / "data"
         read_text_folder(data if visible(data, "*/*.txt") else folder, reading)
-    if not (reading.stories or reading.neutral or reading.faults):
-        names = ", ".join(p.relative_to(folder).as_posix() for p in files[:5])
-        more = f" and {len(files) - 5} more" if len(files) > 5 else ""
+    if not (reading.sample.kept or reading.faults):
+        names = [p.relative_to(folder).as_posix() for p in files]
         raise EmoexpError(
-            f"{folder}: no known layout of a corpus; it has {names + more or 'no files'}; known are"
-            f" {LAYOUTS}"
+            f"{folder}: no known layout of a corpus; it has {listed(names) or 'no files'}; known"
+            f" are {LAYOUTS}"
         )
 
 
 def _tables_among(files: list[Path]) -> list[Path]:
     """Returns the files that are tables. JSON files count only where there is no other table and
     no text file."""
-    suffixes = {p.suffix.lower() for p in files}
-    wanted = TABLE_SUFFIXES if suffixes & set(TABLE_SUFFIXES) or ".txt" in suffixes else (".json",)
-    return [p for p in files if p.suffix.lower() in wanted]
+    tables = [p for p in files if suffix_of(p) in READERS and not NO_STORIES.fullmatch(p.name)]
+    others = {suffix_of(p) for p in files if p not in tables or suffix_of(p) != ".json"}
+    json_only = not (others & {*READERS, ".txt"})
+    return [p for p in tables if json_only or suffix_of(p) != ".json"]
+
+
+def unread_files(reading: Reading) -> list[str]:
+    """Returns the files of a folder that were not read, and the folders in it that hold none,
+    without hidden ones and those of `NO_STORIES`."""
+    unread = []
+    for parent, folders, names in os.walk(reading.root):
+        folders[:] = sorted(name for name in folders if name[0] not in "._")
+        if not folders and not names:
+            unread.append(f"{reading.name(Path(parent))}/")
+        for path in (Path(parent, name) for name in sorted(names) if name[0] != "."):
+            if path not in reading.files and not NO_STORIES.fullmatch(path.name):
+                unread.append(reading.name(path))
+    return unread

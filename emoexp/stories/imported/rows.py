@@ -3,14 +3,20 @@ file and line."""
 
 from __future__ import annotations
 
-import json
+import re
+import sys
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from json import JSONDecodeError
 from pathlib import Path
 from typing import Any
 
-from emoexp.errors import EmoexpError
+from emoexp.errors import EmoexpError, shortened
+from emoexp.stimuli.checks import emotion_name
 from emoexp.stories.corpus import Story
+from emoexp.stories.imported.sample import Sample
+from emoexp.textfiles import UnreadableError, parse_json, read_text
 
 NEUTRAL = "neutral"
 ROLES = {
@@ -32,10 +38,19 @@ ROLES = {
 asks the user to choose."""
 
 
-def emotion_name(raw: str) -> str:
-    """Returns the emotion as emoexp spells it: stripped, lower case, underscores as spaces. Nothing
-    else is mapped ("joy" stays "joy")."""
-    return raw.strip().lower().replace("_", " ")
+MOST_LISTED = 20
+"""Faults, names and files that one message lists."""
+UNNAMED = "not its name"
+LONGEST_NAME = 80
+"""Characters of an emotion's name."""
+SAID_SECONDS, SAID_ROWS = 10.0, 10_000
+"""Time, and rows, between two lines of progress."""
+
+
+def listed(names: Sequence[str]) -> str:
+    """Returns the first names, and how many more there are."""
+    more = f" and {len(names) - MOST_LISTED} more" if len(names) > MOST_LISTED else ""
+    return shortened(", ".join(map(str, names[:MOST_LISTED])), 400) + more
 
 
 @dataclass
@@ -48,20 +63,25 @@ class Reading:
         part: of tables with a `source` column, the one source whose stories are wanted.
         all_neutral: every text is a neutral one, whatever emotion it is filed under
             (`stories.neutral`).
-        faults: malformed rows, each with its file and line.
+        sample: the stories, and the neutral texts as stories of `NEUTRAL`.
+        faults: the first malformed rows, each with its file and line; `n_faults` counts all.
         authors: the authors that the files name.
-        sources: the values of the `source` column, of rows that are stories.
+        sources: the first values of the `source` column, of rows that are stories.
+        files: that were read.
     """
 
     root: Path
     columns: Mapping[str, str] = field(default_factory=dict)
     part: str | None = None
     all_neutral: bool = False
-    stories: list[Story] = field(default_factory=list)
-    neutral: list[str] = field(default_factory=list)
+    sample: Sample = field(default_factory=Sample)
     faults: list[str] = field(default_factory=list)
+    n_faults: int = 0
+    n_rows: int = 0
+    said: float = field(default_factory=time.monotonic)
     authors: set[str] = field(default_factory=set)
     sources: set[str] = field(default_factory=set)
+    files: set[Path] = field(default_factory=set)
 
     def name(self, path: Path) -> str:
         """Returns the path of a file relative to the root; of the root itself, its name."""
@@ -69,39 +89,65 @@ class Reading:
 
     def fault(self, where: str, what: str) -> None:
         """Adds a malformed row at `where`."""
-        self.faults.append(f"{where}: {what}")
+        self.n_faults += 1
+        if len(self.faults) < MOST_LISTED:
+            self.faults.append(f"{where}: {what}")
 
     def add(self, where: str, emotion: Any, topic: Any, texts: Any) -> None:
         """Adds one row: `texts` is a text, a list of texts, or such a list as JSON. A story without
         a word is added too, for `sift` to reject and count; a neutral text without a word is a
         fault, since nothing sifts those."""
-        named = isinstance(emotion, str) and bool(emotion.strip())
-        neutral = self.all_neutral or (named and emotion_name(emotion) == NEUTRAL)
-        if not neutral and not named:
-            missing = emotion in (None, "")
-            what = "no emotion" if missing else f"the emotion is {emotion!r}, not its name"
-            return self.fault(where, what)
-        listed = _listed(texts)
-        if not listed:
+        self._say_progress()
+        name = (
+            NEUTRAL if self.all_neutral else emotion_name("" if emotion is None else str(emotion))
+        )
+        if fault := "" if self.all_neutral else _fault_of_emotion(emotion, name):
+            return self.fault(where, fault)
+        given = _listed(texts)
+        if not given:
             return self.fault(where, "no text")
-        for text in listed:
-            if fault := _fault_of(text, neutral):
-                self.fault(where, fault)
-            elif neutral:
-                self.neutral.append(text.strip())
+        topic = "" if topic is None else sys.intern(str(topic).strip())
+        for text in map(_decoded, given):
+            if wrong := _fault_of(text, name == NEUTRAL):
+                self.fault(where, wrong)
             else:
-                topic_name = "" if topic is None else str(topic).strip()
-                self.stories.append(Story(emotion_name(emotion), topic_name, text.strip()))
+                self.sample.add(Story(sys.intern(name), topic, text.strip()))
         return None
 
+    def _say_progress(self) -> None:
+        """Counts a row, and now and then prints how many there were."""
+        self.n_rows += 1
+        if self.n_rows % SAID_ROWS == 0 and time.monotonic() - self.said > SAID_SECONDS:
+            self.said = time.monotonic()
+            sys.stderr.write(f"{self.root.name}: {self.n_rows:,} rows read\n")
+
     def text_of(self, path: Path) -> str | None:
-        """Reads a text file, line ends as \\n and without a byte-order mark; returns None, and adds
-        a fault, if it is not UTF-8."""
+        """Reads a text file; returns None, and adds a fault, if it cannot be read."""
+        self.files.add(path)
         try:
-            return path.read_text(encoding="utf-8-sig")
-        except UnicodeDecodeError as error:
-            self.fault(self.name(path), f"not UTF-8 (byte {error.start}): convert it")
+            return read_text(path)
+        except UnreadableError as error:
+            self.fault(self.name(path), error.reason)
         return None
+
+
+def _fault_of_emotion(raw: Any, name: str) -> str:
+    """Returns what is wrong with the name of an emotion; empty if nothing is."""
+    if raw is None or name == "":
+        return "no emotion"
+    if not isinstance(raw, str) or re.fullmatch(r"[-+]?\d+(\.\d+)?", name):
+        return f"the emotion is {shortened(repr(raw), 40)}, {UNNAMED}"
+    if len(name) > LONGEST_NAME:
+        return f"the emotion has {len(name)} characters: {shortened(name, 40)!r} is no name"
+    return "" if _is_whole(name) else "half of a surrogate pair in the emotion"
+
+
+def _decoded(text: Any) -> Any:
+    """Returns bytes as the UTF-8 text that they are; anything else as it is."""
+    try:
+        return text.decode() if isinstance(text, bytes) else text
+    except UnicodeDecodeError:
+        return text
 
 
 def _fault_of(text: Any, neutral: bool) -> str | None:
@@ -129,8 +175,8 @@ def _listed(texts: Any) -> list[Any]:
     """Returns a text, a list of texts, or such a list as JSON, as a list."""
     if isinstance(texts, str) and texts.lstrip().startswith("["):
         try:
-            parsed = json.loads(texts)
-        except json.JSONDecodeError:
+            parsed = parse_json(texts)
+        except JSONDecodeError:
             return [texts]  # a story may begin with a bracket
         return parsed if isinstance(parsed, list) else [texts]
     return texts if isinstance(texts, list) else [texts]
@@ -148,12 +194,13 @@ def choose_column(
         if chosen[role] not in names:
             raise EmoexpError(
                 f"{where} has no column {chosen[role]!r} (stories.columns={{{role}: ...}}): it has"
-                f" {', '.join(names)}"
+                f" {listed(names)}"
             )
         return chosen[role]
-    known = {n.strip().lower(): n for n in names}
-    candidates = [known[usual] for usual in ROLES[role] if usual in known]
-    if len(candidates) > 1 and candidates[0].strip().lower() != role:
+    known = [(n.strip().lower(), n) for n in names]
+    candidates = [name for usual in ROLES[role] for lower, name in known if lower == usual]
+    named = sum(lower == role for lower, _ in known)
+    if len(candidates) > 1 and named != 1:
         raise EmoexpError(
             f"{where}: {role} could be any of the columns {', '.join(candidates)}: say which"
             f" (stories.columns={{{role}: {candidates[0]}}})"
@@ -189,7 +236,7 @@ def columns_of(names: Sequence[str], reading: Reading, where: str, *, neutral: b
     if text is None or (emotion is None and not neutral):
         role = "text" if text is None else "emotion"
         raise EmoexpError(
-            f"{where} has no column for the {role}, it has {', '.join(names)}: say which"
+            f"{where} has no column for the {role}, it has {listed(names)}: say which"
             f" (stories.columns={{{role}: <column>}})"
         )
     source = next((n for n in names if n.lower() == "source"), None)
@@ -212,7 +259,8 @@ def read_rows(
         if columns.source is not None and not (
             isinstance(emotion, str) and emotion_name(emotion) == NEUTRAL
         ):
-            reading.sources.add(str(row.get(columns.source)))
+            if len(reading.sources) <= MOST_LISTED or reading.part == row.get(columns.source):
+                reading.sources.add(str(row.get(columns.source)))
             if reading.part not in (None, row.get(columns.source)):
                 continue
         reading.add(place, emotion, row.get(columns.topic or ""), row.get(columns.text))
