@@ -7,8 +7,9 @@ everything goes wrong in.
 Six layers of two organisms, each a job, with a driver that is a job too (slurm/sweep.sbatch): once
 undisturbed, and once, on an empty store, with a driver that is killed, a job that raises, one whose
 process gets SIGKILL, one whose step is killed whole, one that is pre-empted (USR2) and one that is
-requeued. Then the same command once more. Nothing is injected into the code: the job that raises
-finds a folder where it wants to write its vectors.
+requeued; then the node's daemon is killed under a job and started again. Then the same command once
+more. Nothing is injected into the code: the job that raises finds a folder where it wants to write
+its vectors.
 
 "Once" is counted on the disk, every quarter of a second: each row of the store and each finished
 result.json must have been seen with one inode and one time of writing only.
@@ -38,7 +39,7 @@ from sweeping import REPOSITORY, SMALL, ended, pre_empt, records, until, version
 
 from emoexp.cli.sweep import expected_jobs
 from emoexp.store import runs
-from emoexp.store.record import RunRecord
+from emoexp.store.record import RESULT, RunRecord
 from emoexp.store.runs import RunState
 
 DEFAULT = (*SMALL, "scale.stories_per_emotion=2")
@@ -180,6 +181,9 @@ def disturb(sweep: Sweep) -> None:
         f"both requeued jobs run again; {short(victim)} raised:"
         f" {(record_of(victim).error or '')[:60]}"
     )
+    hit, where = sweep.job()
+    sweep.cluster.restart_node()
+    say(f"node daemon killed and started again under {short(hit)}")
     (victim / "vectors.safetensors").rmdir()
 
 
@@ -209,7 +213,7 @@ def judge(quiet: Sweep, other: Sweep) -> list[str]:
         faults += [f"{name}: {key} differs" for key in COMPARED if one[name][key] != two[name][key]]
     for sweep in (quiet, other):
         twice = [path for path, found in sweep.seen.items() if len(found) != 1]
-        results = [path for path in sweep.seen if path.name == runs.RESULT]
+        results = [path for path in sweep.seen if path.name == RESULT]
         say(
             f"{sweep.folder.name}: {len(results)} results and {len(sweep.seen) - len(results)} rows"
             f" of the store, {len(twice)} of them written more than once"
@@ -260,7 +264,7 @@ def main() -> int:
         )
         begin = time.monotonic()
         disturb(other)
-        done = {path.parent.name for path in other.seen if path.name == runs.RESULT}
+        done = {path.parent.name for path in other.seen if path.name == RESULT}
         say(
             f"disturbed sweep: {dict(other.states())}, {time.monotonic() - begin:.0f} s; now the"
             " same command once more"

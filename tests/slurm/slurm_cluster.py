@@ -178,6 +178,15 @@ class Cluster:
                 daemon.wait()
         shutil.rmtree(self.root, ignore_errors=True)
 
+    def restart_node(self) -> None:
+        """Kills the node's daemon, and starts it again; the steps that run there go on."""
+        daemon = self.daemons.pop()
+        daemon.kill()
+        daemon.wait()
+        self.start("slurmd", "-D")
+        up = ("idle", "mixed", "allocated")
+        self.wait("slurmd", lambda: self.ask("sinfo", "-h", "-o", "%T").strip() in up)
+
     def ask(self, *command: str) -> str:
         return output(*command, env=self.environment)
 

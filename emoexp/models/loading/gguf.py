@@ -69,7 +69,49 @@ def _reader(path: Path) -> Any:
     from gguf import GGUFReader
 
     with explained(str(path)):
+        _check_header(path)
         return GGUFReader(path)
+
+
+SIZES = {0: 1, 1: 1, 2: 2, 3: 2, 4: 4, 5: 4, 6: 4, 7: 1, 10: 8, 11: 8, 12: 8}
+"""Bytes of a value, by its type in the file; 8 is a text and 9 an array."""
+TEXT, ARRAY = 8, 9
+
+
+def _check_header(path: Path) -> None:
+    """Checks that what the header counts lies within the file: gguf's reader believes the counts,
+    and reads on without an end.
+
+    Raises:
+        ValueError: a count or a length goes beyond the end of the file.
+    """
+    size = path.stat().st_size
+    with path.open("rb") as file:
+        order = "big" if file.read(8)[4:6] == b"\0\0" else "little"
+
+        def number(width: int = 8) -> int:
+            return int.from_bytes(file.read(width), order)
+
+        def skip(n: int, width: int = 1) -> None:
+            if n * width > size - file.tell():
+                raise ValueError("GGUF magic invalid: the header goes beyond the end of the file")
+            file.seek(n * width, 1)
+
+        def skip_value(kind: int) -> None:
+            if kind == TEXT:
+                skip(number())
+            elif kind != ARRAY:
+                skip(1, SIZES.get(kind, 1))
+            elif (kind := number(4)) in (TEXT, ARRAY):
+                for _ in range(number()):
+                    skip_value(kind)
+            else:
+                skip(number(), SIZES.get(kind, 1))
+
+        number()  # of the tensors
+        for _ in range(number()):
+            skip(number())
+            skip_value(number(4))
 
 
 def read_field(path: Path, field: str) -> Any:
