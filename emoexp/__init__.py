@@ -5,6 +5,8 @@ And do they drive what it does? README.md has the commands; `emoexp.api` has the
 
 from __future__ import annotations
 
+import os
+from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
 from emoexp.places import EXPERIMENTS
@@ -34,6 +36,11 @@ __all__ = [
     "load_stimuli",
     "verify",
 ]
+
+# A notebook exports its own backend to the commands that it starts, also to an environment that
+# lacks it, where importing matplotlib would fail. emoexp draws into files and needs none.
+if "inline" in os.environ.get("MPLBACKEND", "") and find_spec("matplotlib_inline") is None:
+    del os.environ["MPLBACKEND"]
 
 # `emoexp.experiments` is the folder experiments/: beside this package in a checkout, inside it in
 # a wheel.
