@@ -115,7 +115,8 @@ def test_settings_compose(found: Command, monkeypatch: pytest.MonkeyPatch) -> No
     }
     sweeps = [o for o in OverridesParser.create().parse_overrides(plain) if o.is_sweep_override()]
     assert not sweeps or MULTIRUN & set(given)
-    fixed = [
+    swept = {o.get_key_element() for o in sweeps}
+    fixed = [a for a in plain if a.split("=")[0] not in swept]
         a for a in plain if a.split("=")[0] not in {o.input_line.split("=")[0] for o in sweeps}
     ]
     for end in (0, -1) if sweeps else (0,):
