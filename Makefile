@@ -1,7 +1,7 @@
 PYTHON ?= python3.11
 BIN := .venv/bin
 
-.PHONY: real verify explore test test-slurm acceptance-slurm benchmark clean
+.PHONY: real verify explore test test-quick docs test-slurm acceptance-slurm benchmark clean
 
 # V1 to V11 on real weights: SmolLM2-135M-Instruct from PyPI.
 real: .venv/installed
@@ -20,6 +20,16 @@ test: .venv/installed
 	$(BIN)/mypy
 	PYTHONPATH=. $(BIN)/lint-imports --no-cache
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile $(TESTS)
+
+# The part of the tests that takes under three minutes on two cores.
+QUICK := @@QUICK@@
+test-quick: .venv/installed
+	$(BIN)/ruff check .
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile -m 'not slow' $(QUICK)
+
+# The pages of docs/, as a site in build/site. A dead link stops it.
+docs: .venv/installed
+	PYTHONPATH=. $(BIN)/mkdocs build --quiet
 
 # All tests on a real SLURM of one node, which they bring up (root, apt).
 test-slurm: .venv/installed

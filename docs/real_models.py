@@ -1,6 +1,6 @@
-"""The tables of docs/real-models.md, from the results kept in docs/real-models/.
+"""The tables of docs/real-models.md and README.md, from the results kept in docs/real-models/.
 
-python docs/real_models.py                     writes the tables into the page
+python docs/real_models.py                     writes the tables into the pages
 python docs/real_models.py keep NAME RUN...    keeps the results of runs or sweeps as NAME.json
 """
 
@@ -17,6 +17,7 @@ import pandas as pd
 
 HERE = Path(__file__).parent
 KEPT, PAGE = HERE / "real-models", HERE / "real-models.md"
+PAGES = (PAGE, HERE.parent / "README.md")
 FIELDS = (
     "experiment",
     "span",
@@ -97,6 +98,23 @@ def cell(verdict: Row | None) -> str:
     if verdict["id"] in ("V7", "V8"):
         value = f"{verdict['value']:.0f}"
     return marked(value, verdict["passed"], verdict["informative"])
+
+
+def first_table(name: str) -> str:
+    """Lays out V1 to V11 of one run, one row for each criterion."""
+    (row,), lines = load(name), []
+    for v in row["verdicts"]:
+        value = cell(v | {"passed": False, "informative": False})
+        limit = f"{v['threshold']:g}" + (f"/{v['n']}" if "/" in value else "")
+        digits = ".2f" if v["id"] in ("V4", "V10") else ".3g"
+        ends = [[f"{v[f'{k}_{end}']:{digits}}" for end in ("low", "high")] for k in ("ci", "null")]
+        spans = [" .. ".join(pair) for pair in ends]
+        yes = ["yes" if v[key] else "no" for key in ("passed", "informative")]
+        limit = f"{v['comparison']} {limit}"
+        criterion = v["name"].replace("|", "\\|")
+        lines.append([v["id"], criterion, value, spans[0], limit, yes[0], spans[1], yes[1]])
+    head = ["", "criterion", "value", "95 %", "threshold", "passed", "null 95 %", "informative"]
+    return markdown(head, lines)
 
 
 def by_layer(name: str) -> str:
@@ -256,6 +274,7 @@ def markdown(head: list[str], lines: list[list[str]]) -> str:
 
 
 MAKERS: dict[str, Callable[..., str]] = {
+    "first_table": first_table,
     "by_layer": by_layer,
     "preferences": preferences,
     "agreement": agreement,
@@ -279,7 +298,8 @@ def main() -> None:
     if sys.argv[1:2] == ["keep"]:
         sys.stdout.write(f"{keep(sys.argv[2], [Path(p) for p in sys.argv[3:]])}\n")
     else:
-        PAGE.write_text(filled(PAGE.read_text(encoding="utf-8")), encoding="utf-8")
+        for page in PAGES:
+            page.write_text(filled(page.read_text(encoding="utf-8")), encoding="utf-8")
 
 
 if __name__ == "__main__":

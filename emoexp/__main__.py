@@ -1,24 +1,53 @@
+"""The command `emoexp`, which is the same as `python -m emoexp`."""
+
 import gc
 import sys
+from difflib import get_close_matches
+from importlib import import_module
 
 from emoexp.cli.usage import asked, usage
 from emoexp.errors import one_line_errors
 
+SUBCOMMANDS = {
+    "explore": "emoexp.cli.explore",
+    "report": "emoexp.report",
+    "status": "emoexp.cli.status",
+    "compare": "emoexp.compare",
+    "stimuli": "emoexp.stimuli.__main__",
+    "dashboard": "emoexp.cli.wandb_dashboard",
+}
+"""The module whose `main` runs each subcommand; everything else is Hydra's."""
+
+
+def refuse(word: str) -> int:
+    """Says that no subcommand is called `word`; returns the exit status."""
+    near = get_close_matches(word, SUBCOMMANDS, n=1)
+    sys.stderr.write(
+        f"emoexp: there is no command {word!r}{f', did you mean {near[0]}' if near else ''}: choose"
+        f" from {', '.join(SUBCOMMANDS)}, or give settings as name=value\n"
+    )
+    return 2
+
 
 def main() -> None:
+    """Prints the help page, runs a subcommand, or runs an experiment."""
     with one_line_errors():
         command()
 
 
 def command() -> None:
+    """Does what `main` does; its errors are exceptions."""
     if asked(sys.argv[1:]):
         sys.stdout.write(usage())
         return
-    if sys.argv[1:2] == ["explore"]:
-        from emoexp.cli.explore import main as explore
-
-        explore(sys.argv[2:])
-        return
+    first = "".join(sys.argv[1:2])
+    if first in SUBCOMMANDS:
+        del sys.argv[1]
+        sys.exit(import_module(SUBCOMMANDS[first]).main())
+    if first.isidentifier():
+        sys.exit(refuse(first))
+    if sys.argv[1:2] in (["-sc"], ["--shell-completion"]):
+        sys.argv[0] = "emoexp"  # what the shell completes, however it was asked
     # until all is imported (cli.main): nothing of it is garbage, and looking for some is a tenth of
     # the start
     gc.disable()

@@ -1,4 +1,4 @@
-"""`python -m emoexp --help`: what can be run, read off the files. It imports neither torch nor
+"""`emoexp --help`: what can be run, read off the files. It imports neither torch nor
 Hydra, so it is there at once."""
 
 from __future__ import annotations
@@ -14,16 +14,19 @@ PAGE = """\
 emoexp: does a language model carry emotion concepts as linear directions, and do they drive what
 it does?
 
-  python -m emoexp                                             verify the bundled organism
-  python -m emoexp experiment=steering model=llama8b layer=21  run one experiment on one model
-  python -m emoexp --multirun 'layer=range(10,30)' launcher=slurm              run a sweep
-  python -m emoexp experiment=steering --cfg job               print every setting, run nothing
-  python -m emoexp explore model=smollm2_135m                  open the explorer (docs/explorer.md)
-  python -m emoexp.report DIR...                               report runs and sweeps
-  python -m emoexp.compare RUN RUN...                          similarity of emotion spaces
-  python -m emoexp.cli.status DIR...                           show the state of a sweep
-  python -m emoexp.stimuli --help                              check and import packs
-  python -m emoexp.cli.wandb_dashboard --help                  build a W&B workspace
+  emoexp                                             verify the bundled organism
+  emoexp experiment=steering model=llama8b layer=21  run one experiment on one model
+  emoexp --multirun 'layer=range(10,30)' launcher=slurm              run a sweep
+  emoexp experiment=steering --cfg job               print every setting, run nothing
+  emoexp explore model=smollm2_135m                  open the explorer (docs/explorer.md)
+  emoexp report DIR...                               report runs and sweeps
+  emoexp compare RUN RUN...                          similarity of emotion spaces
+  emoexp status DIR...                               show the state of a sweep
+  emoexp stimuli --help                              check and import packs
+  emoexp dashboard --help                            build a W&B workspace
+  eval "$(emoexp -sc install=bash)"                  complete settings with the Tab key
+
+`python -m emoexp` is the same command.
 
 Experiments (experiment=...)
 {experiments}

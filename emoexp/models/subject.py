@@ -40,7 +40,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class Steering:
-    """The intervention h[row, token] += vectors[layer][row] at the output of each named layer,
+    """The intervention `h[row, token] += vectors[layer][row]` at the output of each named layer,
     where `mask` is true.
 
     `vectors` maps a layer to (row, d_model) or (1, d_model); `mask` is (row, token) over the

@@ -36,13 +36,16 @@ def test_the_wheel_runs_from_a_clean_environment(tmp_path: Path) -> None:
     assert {n.split("/")[0] for n in names if ".dist-info" not in n} == {"emoexp"}, (
         "nothing but emoexp may land in site-packages"
     )
-    carried = {
-        "emoexp/conf/config.yaml",
-        "emoexp/experiments/verify.py",
-        "emoexp/data/models/organism/model.safetensors",
-        "emoexp/report/report.html.j2",
+    ours = {
+        file.relative_to(REPOSITORY)
+        for folder in ("emoexp", "conf", "experiments")
+        for file in (REPOSITORY / folder).rglob("*")
+        if file.is_file() and not {"__pycache__", "local"} & set(file.parts)
     }
-    assert carried <= set(names)
+    carried = {str(f if f.parts[0] == "emoexp" else Path("emoexp") / f) for f in ours}
+    assert len(carried) > 200 and carried <= set(names)
+    entry = next(n for n in names if n.endswith("entry_points.txt"))
+    assert "emoexp = emoexp.__main__:main" in zipfile.ZipFile(wheel).read(entry).decode()
 
     home = tmp_path / "venv"
     venv.create(home, with_pip=False)

@@ -125,7 +125,7 @@ def test_a_model_without_preferences_is_told_apart(
 
 
 @pytest.mark.xfail(
-    strict=True, reason="a known miss, see the README: V1 is 54 and 59 of 64, V6 is 20 and 23 of 24"
+    strict=True, reason="docs/limitations.md: V1 is 54 and 59 of 64, V6 is 20 and 23 of 24"
 )
 @pytest.mark.parametrize("identifier", ["V1", "V6"])
 def test_v1_and_v6_differ_by_no_more_than_two_counts(
