@@ -115,12 +115,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
     with one_line_errors():
         given = _parser().parse_args(sys.argv[1:] if arguments is None else arguments)
-        reader = open_reader(given.overrides)
         if given.read is not None:
-            sys.stdout.write(read_table(reader, given).to_csv(index=False))
+            table = read_table(open_reader(given.overrides), given)
+            sys.stdout.write(table.to_csv(index=False))
         elif given.steer is not None:
-            sys.stdout.write(steer_table(reader, given).to_csv(index=False))
+            table = steer_table(open_reader(given.overrides), given)
+            sys.stdout.write(table.to_csv(index=False))
         else:
             from emoexp.explore.page.server import serve
 
-            serve(reader, given.overrides, given.port, browser=not given.no_browser)
+            serve(open_reader, given.overrides, given.port, browser=not given.no_browser)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from emoexp.explore.reading import Part
@@ -29,33 +30,42 @@ def read_python(
     overrides: Sequence[str], text: str, as_turn: bool, layer: int, read_out: str
 ) -> str:
     """Returns the Python lines that print the same table."""
-    return OPENING.format(overrides=list(overrides)) + (
+    return _opened(overrides) + (
         f"reading = reader.read({text!r}, as_turn={as_turn})\n"
         f"print(reading.token_table({layer}, {read_out!r}).to_csv(index=False))\n"
     )
 
 
-def compare_python(
-    overrides: Sequence[str],
-    texts: tuple[tuple[str, bool], tuple[str, bool]],
-    layers: tuple[int, int],
-    parts: tuple[Part, Part],
-    read_out: str,
-) -> str:
-    """Returns the Python lines that print a comparison; a text comes with whether it is a turn."""
-    (a, a_turn), (b, b_turn) = texts
-    return (
-        "from emoexp.explore.reading import compare\n"
-        + OPENING.format(overrides=list(overrides))
-        + f"a = reader.read({a!r}, as_turn={a_turn})\n"
-        f"b = reader.read({b!r}, as_turn={b_turn})\n"
+@dataclass(frozen=True)
+class Side:
+    """One side of a comparison: which model reads which text, where."""
+
+    overrides: tuple[str, ...]
+    text: str
+    as_turn: bool
+    layer: int
+    part: Part
+
+
+def compare_python(sides: tuple[Side, Side], read_out: str) -> str:
+    """Returns the Python lines that print a comparison. Of two models, the first is freed before
+    the second is loaded."""
+    a, b = sides
+    lines = "from emoexp.explore.reading import compare\n" + _opened(a.overrides)
+    lines += f"a = reader.read({a.text!r}, as_turn={a.as_turn})\n"
+    if b.overrides != a.overrides:
+        lines += f"reader = open_reader({list(b.overrides)!r})\n"
+    lines += f"b = reader.read({b.text!r}, as_turn={b.as_turn})\n"
+    layers, parts = (a.layer, b.layer), (a.part, b.part)
+    return lines + (
         f"table = compare(a, b, {layers!r}, {parts!r}, {read_out!r})\n"
         "print(table.to_csv(index=False))\n"
     )
 
 
 def steer_command(overrides: Sequence[str], settings: Settings) -> str:
-    """Returns the command line that prints the replies, token by token, as CSV."""
+    """Returns the command line that prints the replies of a chat's first turn, token by token, as
+    CSV. Later turns need `steer_python`."""
     dials = ",".join(f"{dial.emotion}={dial.strength!r}" for dial in settings.dials)
     options = [
         f"--steer={settings.question}",
@@ -76,13 +86,13 @@ def steer_python(overrides: Sequence[str], settings: Settings) -> str:
     dials = ", ".join(f"Dial({dial.emotion!r}, {dial.strength!r})" for dial in settings.dials)
     return (
         "from emoexp.config import ReplySpan\n"
-        "from emoexp.explore.steering import Dial, Replies, Settings\n"
-        + OPENING.format(overrides=list(overrides))
+        "from emoexp.explore.steering import Dial, Exchange, Replies, Settings\n"
+        + _opened(overrides)
         + f"settings = Settings(\n    {settings.question!r},\n    dials=({dials},),\n"
         f"    layers={settings.layers!r},\n    span=ReplySpan.{settings.span.value},\n"
         f"    random={settings.random},\n    max_new_tokens={settings.max_new_tokens},\n"
         f"    temperature={settings.temperature!r},\n    top_p={settings.top_p!r},\n"
-        f"    seed={settings.seed},\n)\n"
+        f"    seed={settings.seed},\n    earlier={settings.earlier!r},\n)\n"
         "for reply in Replies(reader, settings).all():\n"
         "    print(reply.name, reply.perplexity, reply.text)\n"
     )
@@ -96,6 +106,10 @@ def report_command(directory: Path) -> str:
 def explore_command(overrides: Sequence[str]) -> str:
     """Returns the command line that opens the page itself."""
     return _line([], overrides)
+
+
+def _opened(overrides: Sequence[str]) -> str:
+    return OPENING.format(overrides=list(overrides))
 
 
 def _line(options: Sequence[str], overrides: Sequence[str]) -> str:

@@ -16,6 +16,7 @@ from typing import Literal
 import numpy as np
 import pandas as pd
 
+from emoexp.errors import require
 from emoexp.stats.own_probe import CENTRED, RAW
 from emoexp.vectors.probes import cosine
 
@@ -175,10 +176,11 @@ def cosines_of(
 def compare(
     a: Reading, b: Reading, layers: tuple[int, int], parts: tuple[Part, Part], read_out: str = RAW
 ) -> pd.DataFrame:
-    """Returns a row for each emotion: its cosine in `a` and in `b`, and their difference, b - a.
+    """Returns a row for each emotion that both have: its cosine in `a` and in `b`, and their
+    difference, b - a.
 
     The null of a difference is that of isotropic directions between the same two places; between
-    two layers these are drawn apart, as the emotion vectors of two layers are two directions.
+    two layers or two models these are drawn apart, as their emotion vectors are two directions.
 
     Args:
         layers: of `a` and of `b`, and so are `parts`.
@@ -186,15 +188,23 @@ def compare(
     Returns:
         columns emotion, a, b, difference, null_low, null_high, beyond; sorted by the size of the
         difference.
+
+    Raises:
+        EmoexpError: they have no emotion in common.
     """
+    names = [emotion for emotion in a.emotions if emotion in b.emotions]
+    require(bool(names), "the two readings have no emotion in common: give emotions.names=[...]")
     sides = list(zip((a, b), layers, parts, strict=True))
-    ours = [r.summary(part, read_out)[layer] for r, layer, part in sides]
+    ours = [
+        r.summary(part, read_out)[layer][[r.emotions.index(e) for e in names]]
+        for r, layer, part in sides
+    ]
     random = [r.random_summary(part, read_out)[layer] for r, layer, part in sides]
     low, high = bands_of((random[1] - random[0])[None])[0]
     difference = ours[1] - ours[0]
     table = pd.DataFrame(
         {
-            "emotion": a.emotions,
+            "emotion": names,
             "a": ours[0],
             "b": ours[1],
             "difference": difference,

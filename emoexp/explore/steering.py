@@ -1,15 +1,15 @@
-"""Replies to one prompt, unsteered and steered, from the same random numbers, token by token; and
-what a reply shows when it is read again without steering.
+"""Replies to one user's turn, unsteered and steered, from the same random numbers, token by token;
+and what a reply shows when it is read again without steering.
 
 The replies are the rows of one batch: to the unsteered row zeros are added. Every row draws from a
-random stream of the same seed.
+random stream of the same seed. In a chat of several turns each row has its own earlier replies.
 """
 
 from __future__ import annotations
 
 import queue
 import threading
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -22,7 +22,8 @@ from emoexp.errors import EmoexpError, require
 from emoexp.explore.reader import Reader
 from emoexp.explore.reading import bands_of
 from emoexp.explore.texts import check_length, prompt_of
-from emoexp.models.prompts import Encoding, reply_mask
+from emoexp.models.chat import Exchanges
+from emoexp.models.prompts import Encoding, Prompt, reply_mask
 from emoexp.models.sampling import RowStop
 from emoexp.models.subject import Generated, Steering, SubjectModel
 from emoexp.stats.labels import ISOTROPIC, UNSTEERED
@@ -47,16 +48,27 @@ class Dial:
 
 
 @dataclass(frozen=True)
+class Exchange:
+    """An earlier turn of a chat: what the user said, and each branch's reply by its name."""
+
+    question: str
+    replies: Mapping[str, str]
+
+
+@dataclass(frozen=True)
 class Settings:
     """What decides the replies.
 
     Attributes:
         question: the user's turn.
+        earlier: the chat before it. It is read as it stands; only with the span `all` it is
+            steered.
         dials: up to three emotions.
         layers: blocks whose output is steered, each at full strength.
         span: what is steered along with the reply.
         random: whether a third reply is steered by a random direction of the same norm.
-        seed: of the random numbers of every row, and of the random direction.
+        seed: of the random direction; plus the number of earlier turns, of every row's random
+            numbers.
     """
 
     question: str
@@ -68,6 +80,16 @@ class Settings:
     temperature: float = 1.0
     top_p: float = 1.0
     seed: int = 0
+    earlier: tuple[Exchange, ...] = ()
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The names of the branches, in their order."""
+        return (UNSTEERED, STEERED, ISOTROPIC) if self.random else (UNSTEERED, STEERED)
+
+    def history(self, name: str) -> Exchanges:
+        """Returns the chat of one branch before this turn."""
+        return tuple((exchange.question, exchange.replies[name]) for exchange in self.earlier)
 
     def check(self, emotions: Sequence[str], n_layers: int) -> None:
         """Raises EmoexpError for a setting that cannot be used."""
@@ -88,6 +110,9 @@ class Settings:
         require(1 <= new <= MOST_NEW_TOKENS, f"{new} new tokens: 1 to {MOST_NEW_TOKENS}")
         require(self.temperature >= 0, f"temperature={self.temperature}: at least 0")
         require(0 < self.top_p <= 1, f"top_p={self.top_p}: above 0, at most 1")
+        for name in self.names:
+            known = all(name in exchange.replies for exchange in self.earlier)
+            require(known, f"the chat has no earlier reply of {name!r}: begin a new chat")
 
 
 @dataclass(frozen=True)
@@ -156,24 +181,29 @@ class Replies:
 
     Attributes:
         names: of the replies, in their order: unsteered, steered and, if asked for, random.
+        prompts: of each of them; they differ in the earlier replies of a chat.
 
     Raises:
-        EmoexpError: a setting cannot be used, or the prompt cannot be read.
+        EmoexpError: a setting cannot be used, or a prompt cannot be read.
     """
 
     def __init__(self, reader: Reader, settings: Settings) -> None:
         self.model: SubjectModel = reader.study.model
         settings.check(reader.study.emotions, self.model.n_layers)
         self.reader, self.settings = reader, settings
-        prompt = prompt_of(self.model, settings.question, as_turn=True)
-        check_length(self.model, prompt, settings.max_new_tokens)
+        self.names = settings.names
+        self.prompts = [self._prompt(name) for name in self.names]
         added = additions(reader, settings)
-        self.names = tuple(next(iter(added.values())))
-        self.prompts = [prompt] * len(self.names)
         self.vectors = {
             layer: torch.as_tensor(np.stack([rows[n] for n in self.names]), dtype=torch.float32)
             for layer, rows in added.items()
         }
+
+    def _prompt(self, name: str) -> Prompt:
+        settings = self.settings
+        prompt = prompt_of(self.model, settings.question, True, settings.history(name))
+        check_length(self.model, prompt, settings.max_new_tokens)
+        return prompt
 
     def stream(self) -> Generator[Generated, None, None]:
         """Writes the replies, and yields all of them after every token. Closing the iterator stops
@@ -242,7 +272,7 @@ class Replies:
             max_new_tokens=settings.max_new_tokens,
             temperature=settings.temperature,
             top_p=settings.top_p,
-            seeds=[settings.seed] * len(self.names),
+            seeds=[settings.seed + len(settings.earlier)] * len(self.names),
             steering=steering,
             stop=stop,
         )
@@ -320,7 +350,8 @@ def breaking_strength(
     rows = []
     for strength in sorted(strengths, key=abs):
         dials = tuple(replace(d, strength=d.strength / first * strength) for d in settings.dials)
-        steered = Replies(reader, replace(settings, dials=dials, random=False)).all()[1]
+        tried = replace(settings, dials=dials, random=False)
+        steered = Replies(reader, tried).all()[1]
         end = steered.degeneration
         rows.append(
             {

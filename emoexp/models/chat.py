@@ -30,6 +30,9 @@ CLOCK = (
 )
 """Template text that is put before a template and fixes its `strftime_now` at `DATE`. transformers
 passes no function to a template, and its own `strftime_now` gives the current time."""
+ROLES = ("user", "assistant")
+Exchanges = tuple[tuple[str, str], ...]
+"""A user's turn and the assistant's reply to it, for each exchange of a chat so far."""
 OPEN_THOUGHT = re.compile(r"<\|?(think|thinking|reasoning)\|?>\s*$")
 
 
@@ -71,13 +74,21 @@ def template_hash(tokenizer: Any) -> str:
     return hashlib.sha256(template_of(tokenizer).encode()).hexdigest()
 
 
-def render(tokenizer: Any, user: str, reply: str | None = None, system: str | None = None) -> str:
-    """Renders one exchange as text; without `reply`, up to the assistant's turn.
+def render(
+    tokenizer: Any,
+    user: str,
+    reply: str | None = None,
+    system: str | None = None,
+    earlier: Exchanges = (),
+) -> str:
+    """Renders one exchange as text, after those before it; without `reply`, up to the assistant's
+    turn.
 
     Raises:
         EmoexpError: the template fails, or refuses these turns.
     """
-    parts = (("system", system), ("user", user), ("assistant", reply))
+    before = [(role, text) for pair in earlier for role, text in zip(ROLES, pair, strict=True)]
+    parts = (("system", system), *before, *zip(ROLES, (user, reply), strict=True))
     turns = [{"role": role, "content": content} for role, content in parts if content is not None]
     options = {
         "chat_template": CLOCK + template_of(tokenizer),
@@ -110,16 +121,21 @@ def first_difference(a: str, b: str) -> int:
     return next((i for i, (x, y) in pairs if x != y), min(len(a), len(b)))
 
 
-def chat_of(tokenizer: Any, content: str, system: str | None = None) -> Chat:
+def chat_of(
+    tokenizer: Any, content: str, system: str | None = None, earlier: Exchanges = ()
+) -> Chat:
     """Returns how the template writes a user's turn of `content`, after a `system` turn if there
-    is one.
+    is one and after `earlier` exchanges.
 
     Raises:
-        EmoexpError: there is no template, it has no system turn, it changes the content, it opens a
-            thought that cannot be switched off, or it cannot write an assistant's reply.
+        EmoexpError: there is no template, it has no system turn, it changes the content or an
+            earlier one, it opens a thought that cannot be switched off, or it cannot write an
+            assistant's reply.
     """
-    chat = _frame(tokenizer, template_of(tokenizer), system)
-    if render(tokenizer, content, system=system) != chat.head + content + chat.turn_as_rendered:
+    chat = _frame(tokenizer, template_of(tokenizer), system, earlier)
+    _check_earlier(chat.head, earlier)
+    rendered = render(tokenizer, content, system=system, earlier=earlier)
+    if rendered != chat.head + content + chat.turn_as_rendered:
         raise EmoexpError(
             "the chat template changes what it is given, so spans cannot be marked: use"
             " model.format=plain"
@@ -127,19 +143,29 @@ def chat_of(tokenizer: Any, content: str, system: str | None = None) -> Chat:
     return chat
 
 
+def _check_earlier(head: str, earlier: Exchanges) -> None:
+    """Raises EmoexpError unless `head` has all earlier texts, but for spaces around them."""
+    rest = head
+    for text in (part.strip() for pair in earlier for part in pair):
+        _, found, rest = rest.partition(text) if text else ("", " ", rest)
+        if not found:
+            raise EmoexpError(f"the chat template changes or leaves out an earlier turn: {text!r}")
+
+
 @lru_cache(maxsize=8)
-def _frame(tokenizer: Any, template: str, system: str | None) -> Chat:
+def _frame(tokenizer: Any, template: str, system: str | None, earlier: Exchanges) -> Chat:
     """Returns the template's own text around a user's turn. It is the same for every content, which
     `chat_of` checks. `template` is only a key of the cache."""
-    rendered = _render_prompt(tokenizer, system)
-    start = first_difference(rendered, render(tokenizer, "y", system=system))
+    rendered = _render_prompt(tokenizer, system, earlier)
+    other = render(tokenizer, "y", system=system, earlier=earlier)
+    start = first_difference(rendered, other)
     head, turn = rendered[:start], rendered[start + 1 :]
     if opened := OPEN_THOUGHT.search(turn):
         raise EmoexpError(
             f"the chat template opens a thought ({opened[0].strip()}) that cannot be switched off:"
             " use model.format=plain"
         )
-    opening = _reply_opening(tokenizer, system)
+    opening = _reply_opening(tokenizer, system, earlier)
     if not opening.startswith(rendered):
         # The reply is written without a part of the generation prompt (an empty thought, say).
         return Chat(head, turn, turn, turn)
@@ -147,10 +173,10 @@ def _frame(tokenizer: Any, template: str, system: str | None) -> Chat:
     return Chat(head, turn if not extra.strip() else turn + extra, turn + extra, turn)
 
 
-def _render_prompt(tokenizer: Any, system: str | None) -> str:
+def _render_prompt(tokenizer: Any, system: str | None, earlier: Exchanges) -> str:
     """Renders a user's turn "x"; raises EmoexpError where the template leaves out the system
     turn."""
-    rendered = render(tokenizer, "x", system=system)
+    rendered = render(tokenizer, "x", system=system, earlier=earlier)
     if system is not None and system.strip() not in rendered:
         raise EmoexpError(
             "the chat template leaves out the system turn: put its text into the user's turn, or"
@@ -159,10 +185,10 @@ def _render_prompt(tokenizer: Any, system: str | None) -> str:
     return rendered
 
 
-def _reply_opening(tokenizer: Any, system: str | None) -> str:
+def _reply_opening(tokenizer: Any, system: str | None, earlier: Exchanges) -> str:
     """Renders an exchange up to where the reply begins; raises EmoexpError where the template
     cannot write a reply."""
-    replies = [render(tokenizer, "x", letter, system) for letter in "xy"]
+    replies = [render(tokenizer, "x", letter, system, earlier) for letter in "xy"]
     if replies[0] == replies[1]:
         raise EmoexpError(
             "the chat template leaves out an assistant's reply: use model.format=plain"

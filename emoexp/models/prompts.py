@@ -12,7 +12,7 @@ from torch import Tensor
 
 from emoexp.config import PLAIN_TURNS, PromptFormat, ReplySpan
 from emoexp.errors import EmoexpError
-from emoexp.models.chat import chat_of
+from emoexp.models.chat import Exchanges, chat_of
 
 Range = tuple[int, int]
 """Half-open range of characters."""
@@ -72,23 +72,26 @@ def ask(
     system: str | None = None,
     *,
     turns: Sequence[str] = PLAIN_TURNS,
+    earlier: Exchanges = (),
 ) -> Prompt:
     """Returns `content` as a user's turn up to the assistant's first token, followed by `prefill`
     as the start of the assistant's reply.
 
     The span "turn" is the start of the assistant's turn and the prefill. A plain prompt's `system`
     stands before the user's turn; `turns` is how the user's and the assistant's turn begin in it.
+    `earlier` exchanges of the same chat come before the user's turn.
 
     Raises:
         EmoexpError: the chat template cannot write such a turn (see `chat_of`).
     """
     if style is PromptFormat.plain:
         user, assistant = turns
-        head = f"{system}\n\n{user} " if system else f"{user} "
+        before = [f"{user} {q}\n\n{assistant} {reply.strip()}" for q, reply in earlier]
+        head = "\n\n".join([*([system] if system else []), *before, f"{user} "])
         turn = f"{assistant}{' ' + prefill if prefill else ''}"
         prompt = content.shifted(len(head), head, "\n\n" + turn, special_tokens=True)
     else:
-        chat = chat_of(tokenizer, content.text, system)
+        chat = chat_of(tokenizer, content.text, system, earlier)
         turn = chat.reply + prefill if prefill else chat.turn
         prompt = content.shifted(len(chat.head), chat.head, turn, special_tokens=False)
     length = len(prompt.text)

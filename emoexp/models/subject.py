@@ -30,7 +30,7 @@ from emoexp.models.architectures import (
     find_paths,
     get_submodule,
 )
-from emoexp.models.chat import DATE, template_hash
+from emoexp.models.chat import DATE, Exchanges, template_hash
 from emoexp.models.loading.load import DTYPES, load_network, resolve_repo
 from emoexp.models.prompts import Encoding, Prompt, ask, encode
 from emoexp.models.sampling import PerRowSampler, RowStop, refuse_not_finite
@@ -132,7 +132,13 @@ class SubjectModel:
         model.gguf, model.quantized = loaded.gguf, loaded.quantized
         return model
 
-    def ask(self, content: Prompt, prefill: str = "", system: str | None = None) -> Prompt:
+    def ask(
+        self,
+        content: Prompt,
+        prefill: str = "",
+        system: str | None = None,
+        earlier: Exchanges = (),
+    ) -> Prompt:
         """Returns `content` as a user's turn in the model's format; see `prompts.ask`."""
         return ask(
             content,
@@ -141,6 +147,7 @@ class SubjectModel:
             prefill,
             system,
             turns=self.config.plain_turns,
+            earlier=earlier,
         )
 
     def wrapped(self) -> Any:

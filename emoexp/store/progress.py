@@ -57,21 +57,42 @@ class Meter:
         elif rank() == 0 and time.monotonic() - self.printed > LINE_SECONDS:
             self._print_line(note)
 
-    def _print_line(self, note: str) -> None:
-        self.printed = time.monotonic()
-        spent = self.printed - self.started
+    def line(self) -> str:
+        """Returns the count, the time spent and, after a step, the time that is left."""
+        spent = time.monotonic() - self.started
         times = f"{timedelta(seconds=round(spent))} spent"
         if self.done > self.first:
             left = spent / (self.done - self.first) * (self.total - self.done)
             times += f", {timedelta(seconds=round(left))} left"
-        line = f"{self.title}: {self.done}/{self.total}, {times} {note}"
-        sys.stderr.write(line.rstrip() + "\n")
+        return f"{self.title}: {self.done}/{self.total}, {times}"
+
+    def _print_line(self, note: str) -> None:
+        self.printed = time.monotonic()
+        sys.stderr.write(f"{self.line()} {note}".rstrip() + "\n")
         sys.stderr.flush()
+
+
+_open = list[Meter]()
+
+
+def under_way() -> str:
+    """Returns the line of the task that began last and is not over; empty if there is none."""
+    return next((shown.line() for shown in reversed(_open)), "")
 
 
 @contextmanager
 def meter(title: str, total: int, done: int = 0) -> Iterator[Meter]:
     """Yields a Meter, which is shown while the context lasts."""
+    with _shown(title, total, done) as shown:
+        _open.append(shown)
+        try:
+            yield shown
+        finally:
+            _open.remove(shown)
+
+
+@contextmanager
+def _shown(title: str, total: int, done: int) -> Iterator[Meter]:
     console = open_console(stderr=True)
     if not console.is_terminal or console.is_dumb_terminal or rank() > 0:
         yield Meter(title, total, done, None)

@@ -5,18 +5,20 @@ from __future__ import annotations
 import contextlib
 import io
 import shlex
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
 
-from emoexp.cli.explore import main
+from emoexp.cli.explore import main, open_reader
 from emoexp.config import ReplySpan
 from emoexp.explore import commands
+from emoexp.explore.commands import Side
 from emoexp.explore.reader import Reader
 from emoexp.explore.reading import compare
-from emoexp.explore.steering import Dial, Replies, Settings
+from emoexp.explore.steering import Dial, Exchange, Replies, Settings
 from tests.explore.conftest import overrides
 
 TEXT = 'I said "it\'s $HOME"; then `left`.\n=1+1 \U0001f389'
@@ -50,12 +52,31 @@ def test_the_lines_of_read(reader: Reader, explore_store: Path) -> None:
 
 
 def test_the_lines_of_compare(reader: Reader, explore_store: Path) -> None:
-    given = overrides(explore_store)
-    lines = commands.compare_python(
-        given, ((TEXT, True), ("Bye.", True)), (3, 4), ("text", "turn"), "raw"
-    )
+    given = tuple(overrides(explore_store))
+    sides = (Side(given, TEXT, True, 3, "text"), Side(given, "Bye.", True, 4, "turn"))
+    lines = commands.compare_python(sides, "raw")
+    assert lines.count("open_reader(") == 1
     table = compare(reader.read(TEXT), reader.read("Bye."), (3, 4), ("text", "turn"), "raw")
     assert executed(lines) == table.to_csv(index=False) + "\n"
+
+
+def test_the_lines_of_two_models_open_both(reader: Reader, explore_store: Path) -> None:
+    given = tuple(overrides(explore_store))
+    other = (*given, "model=organism_untrained")
+    sides = (Side(given, TEXT, True, 3, "turn"), Side(other, TEXT, True, 4, "turn"))
+    second = open_reader(other).read(TEXT)
+    table = compare(reader.read(TEXT), second, (3, 4), ("turn", "turn"), "centred")
+    assert executed(commands.compare_python(sides, "centred")) == table.to_csv(index=False) + "\n"
+    assert set(table["emotion"]) == set(reader.study.emotions)
+
+
+def test_the_lines_of_a_chat(reader: Reader, explore_store: Path) -> None:
+    said = {"unsteered": ' "a"', "steered": " b\n", "isotropic random": " c"}
+    settings = replace(SETTINGS, earlier=(Exchange("It's me.", said),))
+    replies = Replies(reader, settings).all()
+    lines = executed(commands.steer_python(overrides(explore_store), settings))
+    expected = "\n".join(f"{r.name} {r.perplexity} {r.text}" for r in replies)
+    assert lines.rstrip("\n") == expected.rstrip("\n")
 
 
 def test_the_lines_of_steer(reader: Reader, explore_store: Path) -> None:

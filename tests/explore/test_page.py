@@ -19,9 +19,12 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from emoexp.cli.explore import open_reader
+from emoexp.explore import runs
 from emoexp.explore.reader import Reader
 from emoexp.explore.reading import compare
-from emoexp.explore.steering import Dial, Replies, Settings
+from emoexp.explore.steering import Dial, Exchange, Replies, Settings, drift_table
+from emoexp.store.record import SavedRun
 from tests.conftest import REPOSITORY
 from tests.explore.conftest import overrides
 from tests.helpers.records import saved
@@ -49,13 +52,21 @@ def started(store: Path, port: int) -> subprocess.Popen[bytes]:
 
 
 @pytest.fixture(scope="module")
-def address(reader: Reader, explore_store: Path) -> Iterator[str]:
-    _ = reader.reference  # the store has the stories' means
+def servers(reader: Reader, explore_store: Path) -> Iterator[list[subprocess.Popen[bytes]]]:
+    """The servers that were started, the one that runs last; the store has the stories' means."""
+    _ = reader.reference
+    running: list[subprocess.Popen[bytes]] = []
+    yield running
+    for server in running:
+        server.terminate()
+        server.wait(30)
+
+
+@pytest.fixture(scope="module")
+def address(servers: list[subprocess.Popen[bytes]], explore_store: Path) -> str:
     port = free_port()
-    server = started(explore_store, port)
-    yield f"http://127.0.0.1:{port}"
-    server.terminate()
-    server.wait(30)
+    servers.append(started(explore_store, port))
+    return f"http://127.0.0.1:{port}"
 
 
 @pytest.fixture(scope="module")
@@ -123,6 +134,15 @@ def test_read_shows_the_numbers_of_the_api(browser: Any, address: str, reader: R
     best = reading.top_of_token(layer, token, 5, "centred")
     assert list(shown["emotion"]) == [name for name, _ in best]
     assert [float(v) for v in shown["cosine"]] == [v for _, v in best]
+    depth = table_of(panel, f"Top emotions at layer {layer}")
+    summary = reading.summary("turn", "centred")[layer]
+    assert [float(v) for v in depth["cosine"]] == sorted(summary, reverse=True)[:5]
+    template = reader.study.stimuli.numeric[0]
+    probes = [e for e in template.signs if e in reading.emotions]
+    curves = reader.numeric(template, layer, probes)
+    numeric = table_of(panel, "Raw cosine at the last token")
+    assert list(numeric["probe"]) == probes
+    assert [float(v) for v in numeric["cosine"]] == curves[probes].iloc[0].tolist()
     tokens = panel.locator(".emoexp-token")
     assert tokens.count() == len(reading.tokens)
     notes = tokens.evaluate_all("all => all.map(t => t.title.split('\\n')[0])")
@@ -134,6 +154,30 @@ def test_read_shows_the_numbers_of_the_api(browser: Any, address: str, reader: R
     table = pd.read_csv(download.value.path())
     np.testing.assert_array_equal(table["calm"], reading.token_table(layer, "centred")["calm"])
     assert hosts <= {address.split("/")[2]}
+    page.context.close()
+
+
+def test_a_token_is_chosen_by_click_tap_and_key(browser: Any, address: str, reader: Reader) -> None:
+    page = opened(browser, address)
+    panel, layer = go(page, "Read"), reader.study.layer
+    reading = reader.read(reader.study.stimuli.scenarios[0].text)
+    tokens = panel.locator(".emoexp-token")
+
+    def shown(token: int) -> None:
+        panel.locator("table", has_text=f"Top emotions of token {token}").wait_for()
+        settled(page)
+        table = table_of(panel, "Top emotions of token")
+        best = reading.top_of_token(layer, token, 5, "centred")
+        assert list(zip(table["emotion"], map(float, table["cosine"]), strict=True)) == best
+        note = tokens.nth(token).get_attribute("title").split("\n")[1:]
+        assert note == [f"{name} {value:+.4f}" for name, value in best]
+
+    tokens.nth(5).click()
+    shown(5)
+    tokens.first.focus()
+    for key in ("ArrowRight", "ArrowRight", "ArrowRight", "ArrowLeft", "Enter"):
+        page.keyboard.press(key)
+    shown(2)
     page.context.close()
 
 
@@ -186,6 +230,11 @@ def test_steer_writes_the_replies_of_the_api(browser: Any, address: str, reader:
     perplexities = panel.locator("table", has_text="perplexity").locator("td[title]")
     shown = perplexities.evaluate_all("cells => cells.map(c => Number(c.title))")
     assert shown == [reply.perplexity for reply in read]
+    drift = table_of(panel, "Drift: mean cosine")
+    expected = drift_table(read, reader.study.emotions, ["calm"])
+    assert list(drift["emotion"]) == list(expected["emotion"][:8])
+    for column in ("unsteered", "steered", "steered: drift"):
+        assert [float(v) for v in drift[column]] == expected[column][:8].tolist()
     earlier = panel.get_by_text("These replies are of earlier settings")
     assert earlier.count() == 0
     panel.get_by_role("slider", name="Strength 1").press("Home")
@@ -195,8 +244,35 @@ def test_steer_writes_the_replies_of_the_api(browser: Any, address: str, reader:
     page.context.close()
 
 
-def test_stop_keeps_what_was_written(browser: Any, address: str) -> None:
+def test_a_chat_goes_on_in_both_branches(browser: Any, address: str, reader: Reader) -> None:
     page = opened(browser, address)
+    panel = go(page, "Steer")
+    panel.get_by_role("button", name="Continue the chat").click()
+    panel.get_by_text("there is no chat to continue").wait_for()
+    panel.get_by_role("button", name="Write replies").click()
+    panel.get_by_text("Turn 1:").wait_for()
+    settled(page)
+    type_into(page, panel.get_by_label("Prompt"), "And why?")
+    panel.get_by_role("button", name="Continue the chat").click()
+    panel.get_by_text("Turn 2:").wait_for()
+    settled(page)
+    dials, layers = (Dial("desperate", 0.5),), (reader.study.layer,)
+    first = Replies(reader, Settings("How was your day?", dials, layers)).all()
+    said = Exchange("How was your day?", {reply.name: reply.text for reply in first})
+    second = Replies(reader, Settings("And why?", dials, layers, earlier=(said,))).all()
+    perplexities = panel.locator("table", has_text="perplexity").locator("td[title]")
+    shown = perplexities.evaluate_all("cells => cells.map(c => Number(c.title))")
+    assert shown == [reply.perplexity for reply in (*first, *second)]
+    assert panel.get_by_text("These replies are of earlier settings").count() == 0
+    go(page, "Share").get_by_text("earlier=(Exchange(question='How was your day?'").wait_for()
+    panel = go(page, "Steer")
+    panel.get_by_role("button", name="Clear", exact=True).click()
+    panel.get_by_text("Turn 1:").wait_for(state="detached")
+    page.context.close()
+
+
+def test_stop_keeps_what_was_written_while_another_page_waits(browser: Any, address: str) -> None:
+    page, other = opened(browser, address), opened(browser, address)
     panel = go(page, "Steer")
     strength = panel.get_by_role("slider", name="Strength 1")
     strength.press("End")
@@ -208,8 +284,13 @@ def test_stop_keeps_what_was_written(browser: Any, address: str) -> None:
     settled(page)
     panel.get_by_role("button", name="Write replies").click()
     panel.get_by_text("Writing. Stop ends it.").wait_for()
-    page.wait_for_timeout(1000)
+    box = go(other, "Read").get_by_label("Text", exact=True)
+    box.fill("A text of the other page.")
+    box.press("Control+Enter")
+    other.get_by_text("Another page is using the model: this one waits for it.").wait_for()
     panel.get_by_role("button", name="Stop").click()
+    go(other, "Read").locator(".emoexp-token", has_text="other").wait_for()
+    other.context.close()
     panel.get_by_text("read again without steering").wait_for()
     settled(page)
     assert panel.locator(".emoexp-token").count() < 512
@@ -244,6 +325,64 @@ def test_results_lead_to_the_scenarios(
     page.context.close()
 
 
+def test_an_activity_s_row_leads_to_the_pairs_it_lost(
+    browser: Any, address: str, reader: Reader, tmp_path: Path
+) -> None:
+    study = reader.study
+    names = [activity.text for activity in study.stimuli.activities]
+    elo = pd.DataFrame({"activity": names, "elo": 1000.0 - np.arange(len(names))})
+    pack = {"name": study.stimuli.name, "sha256": study.stimuli.sha256, "is_paper": False}
+    saved(tmp_path, {"elo": elo}, stimuli=pack, provenance={"model": study.model.identity})
+    page = opened(browser, address)
+    panel = go(page, "Results")
+    folder = panel.get_by_label("Folder of a run or a sweep")
+    folder.fill(str(tmp_path))
+    folder.press("Enter")
+    canvas = panel.locator("[data-testid=stDataFrame] canvas").first
+    canvas.scroll_into_view_if_needed()
+    settled(page)
+    box = canvas.bounding_box()
+    page.mouse.click(box["x"] + 12, box["y"] + 35 * 2.5)  # the mark of the second row
+    panel.locator("table", has_text="pairs lost").wait_for()
+    shown = table_of(panel, "pairs lost")
+    expected = runs.lost_pairs(SavedRun.load(tmp_path), study, names[1])
+    assert list(shown["preferred"]) == list(expected["preferred"])
+    assert [float(v) for v in shown["margin"]] == expected["margin"].tolist()
+    page.context.close()
+
+
+def test_two_models_are_compared_one_after_the_other(
+    browser: Any, address: str, reader: Reader, explore_store: Path
+) -> None:
+    other = open_reader([*overrides(explore_store), "model=organism_untrained"])
+    text, layer = "I won the prize!", reader.study.layer
+    a, b = reader.read(text), other.read(text)
+    page = opened(browser, address)
+    for model in ("organism_untrained", "organism"):
+        panel = go(page, "Compare")
+        type_into(page, panel.get_by_label("Text", exact=True).first, text)
+        panel.get_by_role("button", name="Keep the reading of A").click()
+        panel.get_by_label("Reading of A").wait_for()
+        settled(page)
+        panel.get_by_role("combobox", name="Model").fill(model)
+        page.keyboard.press("Enter")
+        settled(page)
+        panel.get_by_role("button", name="Free this model").click()
+        page.get_by_text(f"{model}, 8 layers").wait_for()
+        settled(page)
+        panel = go(page, "Compare")
+        panel.get_by_role("combobox", name="Reading of A").fill("kept")
+        page.keyboard.press("Enter")
+        settled(page)
+        type_into(page, panel.get_by_label("Text", exact=True).first, text)
+        read = (a, b) if model == "organism_untrained" else (a, a)
+        expected = compare(*read, (layer, layer), ("turn", "turn"), "centred")
+        shown = table_of(panel, "largest differences")
+        assert list(shown["emotion"]) == list(expected["emotion"])
+        assert [float(v) for v in shown["difference"]] == expected["difference"].tolist()
+    page.context.close()
+
+
 def test_two_pages_at_once_keep_their_own_texts(browser: Any, address: str) -> None:
     pages = [opened(browser, address) for _ in range(2)]
     for page, text in zip(pages, ("Only here.", "Only there."), strict=True):
@@ -268,13 +407,12 @@ def test_no_tab_is_wider_than_the_page(browser: Any, address: str, width: int, s
 
 
 def test_a_server_that_was_killed_starts_again(
-    browser: Any, explore_store: Path, reader: Reader
+    browser: Any, address: str, servers: list[subprocess.Popen[bytes]], explore_store: Path
 ) -> None:
-    _, port = reader.reference, free_port()
-    for kill in (True, False):
-        server = started(explore_store, port)
-        page = opened(browser, f"http://127.0.0.1:{port}")
-        assert page.locator(".emoexp-token").count() > 0
-        page.context.close()
-        server.kill() if kill else server.terminate()
-        server.wait(30)
+    opened(browser, address).context.close()
+    servers[-1].kill()
+    servers[-1].wait(30)
+    servers.append(started(explore_store, int(address.rsplit(":", 1)[1])))
+    page = opened(browser, address)
+    assert page.locator(".emoexp-token").count() > 0
+    page.context.close()

@@ -13,6 +13,7 @@ from emoexp.errors import EmoexpError
 from emoexp.explore.reader import Reader
 from emoexp.explore.steering import (
     Dial,
+    Exchange,
     Replies,
     Settings,
     additions,
@@ -57,6 +58,44 @@ def test_the_unsteered_reply_is_that_of_no_steering(reader: Reader) -> None:
     encoding = model.encode([model.ask(Prompt(SETTINGS.question))])
     alone = model.generate(encoding, max_new_tokens=24, temperature=1.0, seeds=[0])
     assert Replies(reader, SETTINGS).all()[0].ids == alone.ids[0]
+
+
+def test_a_second_turn_follows_each_branch_s_own_reply(reader: Reader) -> None:
+    model, vectors = reader.study.model, reader.study.vectors_at(LAYER)
+    chat = Exchange("How are you?", {"unsteered": " I am well.", "steered": " I rest by the lake."})
+    settings = replace(SETTINGS, question="And now?", earlier=(chat,), seed=3)
+    replies = Replies(reader, settings)
+    prompts = [
+        model.ask(Prompt("And now?"), earlier=(("How are you?", chat.replies[name]),))
+        for name in ("unsteered", "steered")
+    ]
+    assert [p.text for p in replies.prompts] == [p.text for p in prompts]
+    encoding = model.encode(prompts)
+    added = torch.zeros(2, model.d_model)
+    added[1] = torch.as_tensor(0.5 * vectors.residual_norm * vectors["calm"])
+    mask = reply_mask(prompts, settings.span, encoding)
+    expected = model.generate(
+        encoding,
+        max_new_tokens=24,
+        temperature=1.0,
+        seeds=[4, 4],
+        steering=Steering({LAYER: added}, mask),
+    )
+    *_, written = replies.stream()
+    assert written == expected
+    read = replies.read(written)
+    cosines = project(model, prompts, expected, LAYER, vectors.directions)
+    np.testing.assert_allclose(read[1].cosines, cosines[1], atol=1e-6)
+    alone = model.encode(prompts[:1])
+    unsteered = model.generate(alone, max_new_tokens=24, temperature=1.0, seeds=[4])
+    assert written.ids[0] == unsteered.ids[0]
+
+
+def test_a_chat_of_equal_replies_at_strength_zero_stays_equal(reader: Reader) -> None:
+    earlier = (Exchange("How are you?", {"unsteered": " Well.", "steered": " Well."}),)
+    settings = replace(SETTINGS, dials=(Dial("calm", 0.0),), earlier=earlier)
+    unsteered, steered = Replies(reader, settings).all()
+    assert unsteered.ids == steered.ids
 
 
 def test_strength_zero_changes_nothing_and_a_strong_one_does(reader: Reader) -> None:
@@ -110,10 +149,18 @@ def test_the_breaking_strength_is_found_and_the_weak_one_is_not(reader: Reader) 
         ({"layers": ()}, "at least one layer"),
         ({"layers": (99,)}, "layer=99 is out of range"),
         ({"max_new_tokens": 10_000}, "1 to 512"),
-        ({"max_new_tokens": 510}, "512 positions: shorten it, or ask for fewer new tokens"),
+        ({"max_new_tokens": 510}, "512 positions: shorten it, ask for fewer new tokens"),
         ({"temperature": -1.0}, "temperature=-1.0"),
         ({"top_p": 0.0}, "top_p=0.0"),
         ({"question": " "}, "the text is empty"),
+        (
+            {"earlier": (Exchange("Hi", {"unsteered": "a", "steered": "b"}),), "random": True},
+            "no earlier reply of 'isotropic random': begin a new chat",
+        ),
+        (
+            {"earlier": (Exchange("Hi", {"unsteered": "a", "steered": "<eos>"}),)},
+            "special tokens of the model",
+        ),
     ],
 )
 def test_a_wrong_setting_gets_one_line(

@@ -71,6 +71,48 @@ def test_a_template_that_rewrites_its_content_is_refused(tiny: SubjectModel) -> 
         ask(Prompt("The road was dry."), PromptFormat.chat, Shouting())
 
 
+EARLIER = (("How are you?", " Fine, thanks.\n"), ("And Ida?", ""))
+
+
+def test_a_chat_is_what_the_template_writes(tiny: SubjectModel) -> None:
+    roles = ("user", "assistant")
+    turns = [(r, text) for pair in EARLIER for r, text in zip(roles, pair, strict=True)]
+    expected = tiny.tokenizer.apply_chat_template(
+        [{"role": r, "content": text} for r, text in [*turns, ("user", "Why?")]],
+        tokenize=False,
+        add_generation_prompt=True,
+    )
+    style = PromptFormat.chat
+    prompt = ask(Prompt("Why?", {"q": ((0, 4),)}), style, tiny.tokenizer, earlier=EARLIER)
+    assert prompt.text == expected
+    assert prompt.text[slice(*prompt.spans["q"][0])] == "Why?"
+    turn = prompt.text[slice(*prompt.spans["turn"][0])]
+    assert prompt.text.endswith("Why?" + turn)
+    plain = ask(
+        Prompt("Why?"), PromptFormat.plain, tiny.tokenizer, system="Be kind.", earlier=EARLIER
+    )
+    assert plain.text == (
+        "Be kind.\n\nHuman: How are you?\n\nAssistant: Fine, thanks.\n\n"
+        "Human: And Ida?\n\nAssistant: \n\nHuman: Why?\n\nAssistant:"
+    )
+
+
+def test_a_template_that_leaves_out_earlier_turns_is_refused() -> None:
+    class LastTurn:
+        chat_template = "yes"
+
+        def get_chat_template(self) -> str:
+            return self.chat_template
+
+        def apply_chat_template(self, turns: list[dict[str, str]], **_: object) -> str:
+            said = [f"<{t['role']}>{t['content']}" for t in turns]
+            return said[-1] if turns[-1]["role"] == "user" else said[-2] + said[-1]
+
+    assert ask(Prompt("Why?"), PromptFormat.chat, LastTurn()).text.startswith("<user>Why?")
+    with pytest.raises(EmoexpError, match="leaves out an earlier turn: 'How are you\\?'"):
+        ask(Prompt("Why?"), PromptFormat.chat, LastTurn(), earlier=EARLIER)
+
+
 @pytest.mark.parametrize("side", ["left", "right"])
 def test_positions_and_last_token_do_not_depend_on_padding(tiny: SubjectModel, side: str) -> None:
     """The bugs: an absolute [:, 50:] slice, and mask.sum() - 1, both under left padding."""

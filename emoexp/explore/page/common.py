@@ -10,9 +10,11 @@ import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
 from emoexp.errors import EmoexpError
-from emoexp.explore.page.engine import Engine
+from emoexp.explore.page.engine import Engine, models
 from emoexp.explore.reading import READ_OUTS, Part, Reading
 
+KEPT = "kept readings"
+"""The key of the readings that stay when another model is opened."""
 OWN = "your own text"
 PART_WORDS: dict[Part, str] = {
     "text": "mean over the text",
@@ -72,11 +74,19 @@ def _uploaded(key: str) -> str | None:
         raise EmoexpError("the file is not a text in UTF-8: save it as UTF-8") from error
 
 
-def choose_layer(engine: Engine, key: str, label: str = "Layer") -> int:
-    """Shows the slider of layers; returns the layer."""
-    study = engine.reader.study
-    last = study.model.n_layers - 1
-    return int(st.slider(label, 0, last, study.layer, key=f"{key} layer"))
+def choose_layer(n_layers: int, first: int, key: str, label: str = "Layer") -> int:
+    """Shows the slider of layers, at `first` to begin with; returns the layer."""
+    return int(st.slider(label, 0, n_layers - 1, first, key=f"{key} layer"))
+
+
+def choose_model(engine: Engine) -> None:
+    """Shows the models that can be opened in place of the open one."""
+    names = models()
+    own = engine.reader.study.config.model.name
+    name = st.selectbox("Model", names, names.index(own) if own in names else 0, key="model")
+    if st.button("Free this model and open the chosen one", key="model open"):
+        engine.open_model(str(name), waiting().info)
+        st.rerun()
 
 
 def choose_read_out(key: str) -> str:

@@ -1,13 +1,18 @@
-"""Tab Compare: two texts, two layers or two places of a text, side by side."""
+"""Tab Compare: two texts, two layers, two places of a text or two models, side by side."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import streamlit as st
 
+from emoexp.explore.commands import Side
 from emoexp.explore.page import markup
 from emoexp.explore.page.common import (
+    KEPT,
     PART_WORDS,
     choose_layer,
+    choose_model,
     choose_read_out,
     choose_text,
     download,
@@ -18,6 +23,22 @@ from emoexp.explore.page.engine import Engine
 from emoexp.explore.reading import PARTS, Part, Reading, compare
 
 SHOWN = 15
+MOST_KEPT = 8
+
+
+@dataclass(frozen=True)
+class Read:
+    """A reading, and the model that it is of; `layer` is the one that is shown first."""
+
+    reading: Reading
+    model: str
+    overrides: tuple[str, ...]
+    layer: int
+
+    @property
+    def label(self) -> str:
+        """What the list of kept readings says of it."""
+        return f"kept: {self.model}, {markup.visible(self.reading.text[:40])}"
 
 
 def show(engine: Engine) -> None:
@@ -30,32 +51,45 @@ def show(engine: Engine) -> None:
             sides.append(_side(engine, name, start, read_out))
     (a, a_layer, a_part), (b, b_layer, b_part) = sides
     layers, parts = (a_layer, b_layer), (a_part, b_part)
-    table = compare(a, b, layers, parts, read_out)
-    put_on_screen(
-        "Compare",
-        texts=((a.text, a.as_turn), (b.text, b.as_turn)),
-        layers=layers,
-        parts=parts,
-        read_out=read_out,
-    )
+    table = compare(a.reading, b.reading, layers, parts, read_out)
+    shown = [
+        Side(r.overrides, r.reading.text, r.reading.as_turn, layer, part)
+        for r, layer, part in sides
+    ]
+    put_on_screen("Compare", sides=shown, read_out=read_out)
     caption = f"The {min(SHOWN, len(table))} largest differences, B - A, {read_out}"
     st.html(markup.table(table.head(SHOWN), caption=caption))
     n = len(table)
     st.caption(
-        "beyond: outside the central 95 % of isotropic directions' difference between the same two"
+        f"A is {a.model}, layer {a_layer}; B is {b.model}, layer {b_layer}."
+        " beyond: outside the central 95 % of isotropic directions' difference between the same two"
         f" places, one at a time; of {n} emotions that mean nothing, about {n / 20:.0f} are."
     )
     download("Comparison as CSV", table, "comparison.csv", "compare csv")
+    _models(engine, a)
 
 
-def _side(engine: Engine, name: str, start: str, read_out: str) -> tuple[Reading, int, Part]:
+def _models(engine: Engine, a: Read) -> None:
+    """Keeps a reading, and opens another model to compare it with."""
+    st.markdown("##### Two models")
+    st.caption(
+        "One model is in memory. Keep the reading of A, open another model, and choose the kept"
+        " reading in A: the table has the emotions that both have, each centred over the scenarios"
+        " of its own model's pack."
+    )
+    kept: list[Read] = st.session_state.setdefault(KEPT, [])
+    if st.button("Keep the reading of A", key="compare keep"):
+        kept[:] = [*(r for r in kept if r.label != a.label), a][-MOST_KEPT:]
+        st.rerun()
+    choose_model(engine)
+
+
+def _side(engine: Engine, name: str, start: str, read_out: str) -> tuple[Read, int, Part]:
     key = f"compare {name}"
     st.markdown(f"##### {name}")
-    text, as_turn = choose_text(engine, key, start)
-    place = waiting()
-    reading = engine.read(text, as_turn, place.info)
-    place.empty()
-    layer = choose_layer(engine, key, f"Layer of {name}")
+    read = _kept(name) or _now(engine, key, start)
+    reading = read.reading
+    layer = choose_layer(reading.n_layers, read.layer, f"{key} {read.model}", f"Layer of {name}")
     words = {PART_WORDS[part]: part for part in reversed(PARTS)}
     part = words[str(st.radio(f"Where in {name}", list(words), key=f"{key} part"))]
     emotion = reading.top(layer, 1, part, read_out)[0]
@@ -66,4 +100,28 @@ def _side(engine: Engine, name: str, start: str, read_out: str) -> tuple[Reading
     band = reading.bands[read_out][layer]
     tokens = reading.tokens.shown
     st.html(markup.token_map(tokens, values, band, notes, left_out.tolist(), f"tokens of {name}"))
-    return reading, layer, part
+    return read, layer, part
+
+
+def _kept(name: str) -> Read | None:
+    """Returns the kept reading that is chosen for a side; None for a text that is read now."""
+    kept: list[Read] = st.session_state.get(KEPT, [])
+    if not kept:
+        return None
+    labels = ["a text read now", *(read.label for read in kept)]
+    index = st.selectbox(
+        f"Reading of {name}",
+        range(len(labels)),
+        format_func=lambda i: labels[i],
+        key=f"compare {name} reading",
+    )
+    return kept[int(index) - 1] if index else None
+
+
+def _now(engine: Engine, key: str, start: str) -> Read:
+    text, as_turn = choose_text(engine, key, start)
+    place = waiting()
+    reading = engine.read(text, as_turn, place.info)
+    place.empty()
+    study = engine.reader.study
+    return Read(reading, study.config.model.name, tuple(engine.overrides), study.layer)

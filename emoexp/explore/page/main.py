@@ -6,6 +6,7 @@ import streamlit as st
 
 from emoexp.errors import EmoexpError
 from emoexp.explore.page import compare, read, results, share, steer
+from emoexp.explore.page.common import KEPT, choose_model
 from emoexp.explore.page.engine import Engine, installed
 
 TABS = {"Read": read, "Compare": compare, "Steer": steer, "Results": results, "Share": share}
@@ -17,11 +18,17 @@ def page() -> None:
     place = st.empty()
     try:
         engine = installed()
-        engine.wait_until_loaded(place.info)
     except EmoexpError as error:
         place.error(str(error))
         return
+    try:
+        engine.wait_until_loaded(place.info)
+    except EmoexpError as error:
+        place.error(str(error))
+        choose_model(engine)
+        return
     place.empty()
+    _forget_another_model(engine)
     _headline(engine)
     for tab, (name, module) in zip(st.tabs(list(TABS)), TABS.items(), strict=True):
         with tab:
@@ -32,8 +39,17 @@ def page() -> None:
                 st.error(str(error))
 
 
+def _forget_another_model(engine: Engine) -> None:
+    """Empties what was chosen and shown for the model that was open before; kept readings stay."""
+    if st.session_state.get("overrides") != engine.overrides:
+        for key in set(st.session_state) - {KEPT}:
+            del st.session_state[key]
+        st.session_state["overrides"] = engine.overrides
+
+
 def _headline(engine: Engine) -> None:
     study = engine.reader.study
+    st.html("<style>.stMainBlockContainer {padding-top: 2.5rem}</style>")
     st.markdown("#### emoexp explorer")
     st.text(
         f"{study.config.model.name}, {study.model.n_layers} layers; pack {study.stimuli.name};"

@@ -50,6 +50,7 @@ def token_map(
     notes: Sequence[str],
     left_out: Sequence[bool],
     label: str,
+    choose: bool = False,
 ) -> str:
     """Returns tokens in a row, each on the colour of its value.
 
@@ -57,19 +58,22 @@ def token_map(
         notes: what is shown while the pointer is on a token.
         left_out: tokens without a colour: they do not count.
         label: what a screen reader says of the whole.
+        choose: whether a token can be chosen (`tokens.on_choice`); Tab leads to the first.
     """
     used = [abs(v) for v, out in zip(values, left_out, strict=True) if not out]
     largest = max(used, default=0.0)
     parts = []
-    for token, value, note, out in zip(tokens, values, notes, left_out, strict=True):
+    rows = zip(tokens, values, notes, left_out, strict=True)
+    for i, (token, value, note, out) in enumerate(rows):
         style = (
             "opacity: 0.6; border-bottom: 1px dotted"
             if out
             else f"background: {colour(float(value), band, largest)}"
         )
         shown = escape(visible(token)) or "&nbsp;"
+        role = f' role="button" data-token="{i}" tabindex="{-1 if i else 0}"' if choose else ""
         parts.append(
-            f'<bdi class="emoexp-token" title="{escape(visible_note(note))}"'
+            f'<bdi class="emoexp-token"{role} title="{escape(visible_note(note))}"'
             f' style="{style}; border-radius: 3px; padding: 1px 0; white-space: pre-wrap">'
             f"{shown}</bdi>{'<br>' if token.endswith(chr(10)) else ''}"
         )

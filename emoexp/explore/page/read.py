@@ -18,6 +18,7 @@ from emoexp.explore.page.common import (
     waiting,
 )
 from emoexp.explore.page.engine import Engine
+from emoexp.explore.page.tokens import on_choice
 from emoexp.explore.reading import PARTS, Reading
 
 N_TOP = 5
@@ -33,7 +34,7 @@ def show(engine: Engine) -> None:
     place.empty()
     left, right = st.columns(2)
     with left:
-        layer = choose_layer(engine, "read")
+        layer = choose_layer(reading.n_layers, engine.reader.study.layer, "read")
     with right:
         read_out = choose_read_out("read")
     top = reading.top(layer, N_TOP, "turn", read_out)
@@ -62,16 +63,20 @@ def _tokens(reading: Reading, layer: int, read_out: str, emotion: str) -> None:
     st.caption(
         f"Cosine of each token with {emotion} at layer {layer}, {read_out}. Red is above the null"
         f" band, blue below it, grey within it ({band[0]:+.4f} to {band[1]:+.4f}). Dotted tokens"
-        " do not count: special ones, and massive ones."
+        " do not count: special ones, and massive ones. Click a token for its top emotions."
     )
-    st.html(markup.token_map(shown, values, band, notes, left_out.tolist(), "tokens of the text"))
-    choices = list(range(len(shown)))
+    label = "tokens of the text: arrow keys move, Enter chooses"
+    left_out = left_out.tolist()
+    st.html(markup.token_map(shown, values, band, notes, left_out, label, choose=True))
+    choices, key = list(range(len(shown))), f"read token {len(shown)}"
+
+    def take(index: int) -> None:
+        st.session_state[key] = index
+
+    on_choice("read tokens", take)
+    st.session_state.setdefault(key, len(shown) - 1)
     token = st.selectbox(
-        "Token",
-        choices,
-        len(choices) - 1,
-        format_func=lambda i: f"{i}: {markup.visible(shown[i])}",
-        key=f"read token {len(choices)}",
+        "Token", choices, format_func=lambda i: f"{i}: {markup.visible(shown[i])}", key=key
     )
     best = reading.top_of_token(layer, int(token), N_TOP, read_out)
     table = pd.DataFrame(best, columns=["emotion", "cosine"])

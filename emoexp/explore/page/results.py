@@ -97,11 +97,20 @@ def _activities(study: Study, run: SavedRun) -> None:
     st.markdown("##### Activities")
     table = run.table("elo").sort_values("elo", ascending=False).reset_index(drop=True)
     names = list(table["activity"])
-    st.dataframe(table, hide_index=True, alt="Elo of each activity")
+    key, rows = f"results activity {run.directory}", f"results elo {run.directory}"
+
+    def take() -> None:
+        chosen = st.session_state[rows].selection["rows"]
+        st.session_state[key] = names[chosen[0]] if chosen else ""
+
+    st.dataframe(
+        table, hide_index=True, alt="Elo of each activity", key=rows,
+        on_select=take, selection_mode="single-row",
+    )  # fmt: skip
     activity = st.selectbox(
-        "Show the pairs that an activity lost",
+        "Select a row to see the pairs that its activity lost, or choose here",
         ["", *names],
-        key=f"results activity {run.directory}",
+        key=key,
     )
     if activity:
         lost = runs.lost_pairs(run, study, str(activity))

@@ -13,8 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from emoexp.errors import EmoexpError, require
-from emoexp.explore.page.engine import Engine, install
-from emoexp.explore.reader import Reader
+from emoexp.explore.page.engine import Engine, Opener, install
 
 ADDRESS = "127.0.0.1"
 UPLOAD_MB = 1
@@ -42,17 +41,16 @@ def options(port: int) -> dict[str, Any]:
     }
 
 
-def serve(reader: Reader, overrides: Sequence[str], port: int, *, browser: bool) -> None:
+def serve(opened: Opener, overrides: Sequence[str], port: int, *, browser: bool) -> None:
     """Opens the page and serves it until the process is interrupted.
 
     Raises:
-        EmoexpError: Streamlit is not installed, or the port cannot be used.
+        EmoexpError: Streamlit is not installed, the port cannot be used, or an override is wrong.
     """
     check_port(port)
     if importlib.util.find_spec("streamlit") is None:
         raise EmoexpError("the page needs Streamlit: python -m pip install 'emoexp[explorer]'")
-    _ = reader.study.stimuli  # a mistake there is reported before the page opens
-    engine = Engine(reader, overrides)
+    engine = Engine(opened, overrides)
     install(engine)
     engine.start()
     address = f"http://{ADDRESS}:{port}"

@@ -21,13 +21,14 @@ def show(engine: Engine) -> None:
         st.code(commands.read_python(overrides, **read), language="python", wrap_lines=True)
     if compared := on_screen("Compare"):
         st.markdown("##### Compare")
-        lines = commands.compare_python(overrides, **compared)
+        lines = commands.compare_python(**compared)
         st.code(lines, language="python", wrap_lines=True)
     if steered := on_screen("Steer"):
         st.markdown("##### Steer")
         settings = steered["settings"]
-        command = commands.steer_command(overrides, settings)
-        st.code(command, language="bash", wrap_lines=True)
+        if not settings.earlier:  # a command line has no place for the replies of earlier turns
+            command = commands.steer_command(overrides, settings)
+            st.code(command, language="bash", wrap_lines=True)
         lines = commands.steer_python(overrides, settings)
         st.code(lines, language="python", wrap_lines=True)
     if result := on_screen("Results"):

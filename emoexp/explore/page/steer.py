@@ -1,14 +1,17 @@
-"""Tab Steer: a reply, unsteered and steered side by side, written token by token."""
+"""Tab Steer: a chat, unsteered and steered side by side, written token by token."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from contextlib import closing
+from dataclasses import replace
 from typing import Any
 
 import pandas as pd
 import streamlit as st
 
 from emoexp.config import ReplySpan
+from emoexp.errors import require
 from emoexp.explore.page import markup
 from emoexp.explore.page.common import download, put_on_screen, waiting
 from emoexp.explore.page.engine import Engine
@@ -16,6 +19,7 @@ from emoexp.explore.steering import (
     MOST_DIALS,
     MOST_NEW_TOKENS,
     Dial,
+    Exchange,
     Replies,
     Reply,
     Settings,
@@ -37,20 +41,48 @@ SPANS = {
 
 def show(engine: Engine) -> None:
     """Shows the tab."""
-    settings = _settings(engine)
-    write, stop, find = st.columns(3)
-    with write:
-        begin = st.button("Write replies", key="steer write", type="primary")
-    with stop:
-        st.button("Stop", key="steer stop", help="Ends the replies at the token they are at.")
-    with find:
-        search = st.button("Find where text breaks", key="steer find")
-    if search:
-        _find(engine, settings)
+    chosen = _settings(engine)
+    begin, go_on, clear, find = _buttons()
+    chat: list[dict[str, Any]] = st.session_state.setdefault("steer chat", [])
+    if clear:
+        chat.clear()
+    if find:
+        _find(engine, chosen)
     _breaking()
     if begin:
-        _write(engine, settings)
-    _replies(engine, settings)
+        replies = Replies(engine.reader, chosen)  # a mistake leaves the chat as it is
+        chat.clear()
+    else:
+        _chat(engine, chat, chosen)
+    if go_on:
+        replies = Replies(engine.reader, replace(chosen, earlier=_so_far(chat)))
+    if begin or go_on:
+        _write(engine, chat, replies)
+        st.rerun()
+
+
+def _buttons() -> tuple[bool, bool, bool, bool]:
+    """Shows the buttons; returns whether to begin a chat, to go on, to clear it, and to search."""
+    row = st.container(horizontal=True)
+    begin = row.button("Write replies", key="steer write", type="primary", help="In a new chat.")
+    said = "The prompt is the next turn of the chat below: each branch has its own replies so far."
+    go_on = row.button("Continue the chat", key="steer continue", help=said)
+    row.button("Stop", key="steer stop", help="Ends the replies at the token they are at.")
+    clear = row.button("Clear", key="steer clear", help="Removes the chat.")
+    return begin, go_on, clear, row.button("Find where text breaks", key="steer find")
+
+
+def _so_far(chat: list[dict[str, Any]]) -> tuple[Exchange, ...]:
+    """Returns the turns that a chat has.
+
+    Raises:
+        EmoexpError: it has none.
+    """
+    require(bool(chat), "there is no chat to continue: press Write replies first")
+    return tuple(
+        Exchange(turn["settings"].question, {reply.name: reply.text for reply in turn["read"]})
+        for turn in chat
+    )
 
 
 def _settings(engine: Engine) -> Settings:
@@ -144,61 +176,77 @@ def _breaking() -> None:
         st.html(markup.table(table))
 
 
-def _write(engine: Engine, settings: Settings) -> None:
-    """Writes the replies; what is there when it is stopped is kept."""
-    replies = Replies(engine.reader, settings)
-    state: dict[str, Any] = {"settings": settings, "replies": replies, "written": None}
-    st.session_state["steer state"] = state
+def _write(engine: Engine, chat: list[dict[str, Any]], replies: Replies) -> None:
+    """Writes a turn of the chat; what is there when it is stopped is kept."""
+    turn: dict[str, Any] = {"settings": replies.settings, "replies": replies, "written": None}
+    chat.append(turn)
     place = waiting()
     columns = [column.empty() for column in st.columns(len(replies.names))]
     with engine.turn(place.info), closing(replies.stream()) as stream:
         place.info("Writing. Stop ends it.")
-        for state["written"] in stream:
-            for column, name, text in zip(
-                columns, replies.names, state["written"].texts, strict=True
-            ):
+        for turn["written"] in stream:
+            texts = turn["written"].texts
+            for column, name, text in zip(columns, replies.names, texts, strict=True):
                 column.text(f"{name}\n\n{markup.visible(text)}")
-    for column in (place, *columns):
-        column.empty()
 
 
-def _replies(engine: Engine, chosen: Settings) -> None:
-    """The last replies, read again without steering; says so where other settings are chosen."""
-    state = st.session_state.get("steer state")
-    if state is None or state["written"] is None:
+def _chat(engine: Engine, chat: list[dict[str, Any]], chosen: Settings) -> None:
+    """Shows the chat, its replies read again without steering; says so where other settings are
+    chosen than those of its last turn."""
+    chat[:] = [turn for turn in chat if turn["written"] is not None]
+    if not chat:
         st.session_state.pop("on screen: Steer", None)
         return
-    settings, written = state["settings"], state["written"]
-    if "read" not in state:
-        place = waiting()
-        with engine.turn(place.info):
-            state["read"] = state["replies"].read(written)
-        place.empty()
-    put_on_screen("Steer", settings=settings)
-    read: list[Reply] = state["read"]
-    emotion = settings.dials[0].emotion
-    index = engine.reader.study.emotions.index(emotion)
-    layer = max(settings.layers)
-    if settings != chosen:
+    for turn in chat:
+        if "read" not in turn:
+            place = waiting()
+            with engine.turn(place.info):
+                turn["read"] = turn.pop("replies").read(turn["written"])
+            place.empty()
+    emotions = engine.reader.study.emotions
+    for k, turn in enumerate(chat):
+        _turn(turn, emotions, k)
+    last: Settings = chat[-1]["settings"]
+    put_on_screen("Steer", settings=last)
+    if replace(last, earlier=()) != chosen:
         st.warning(
             "These replies are of earlier settings: press Write replies for the chosen ones."
         )
+    _numbers(chat, emotions)
+
+
+def _turn(turn: dict[str, Any], emotions: Sequence[str], k: int) -> None:
+    """Shows the user's turn and the replies to it."""
+    settings: Settings = turn["settings"]
+    first = settings.dials[0].emotion
     dials = ", ".join(f"{dial.emotion} {dial.strength:+g}" for dial in settings.dials)
-    st.text(f"{dials}; layers {', '.join(map(str, settings.layers))}; seed {settings.seed}")
+    with st.chat_message("user"):
+        st.text(markup.visible(settings.question))
     st.caption(
-        f"Replies to {markup.visible(settings.question)!r}, each token on the colour of its cosine"
-        f" with {emotion} at layer {layer}, read again without steering; grey is the null band."
+        f"Turn {k + 1}: {dials}; layers {', '.join(map(str, settings.layers))}; seed"
+        f" {settings.seed}. Each token is on the colour of its cosine with {first} at layer"
+        f" {max(settings.layers)}, read again without steering; grey is the null band."
     )
+    read: list[Reply] = turn["read"]
     for column, reply in zip(st.columns(len(read)), read, strict=True):
         with column:
-            _reply(reply, emotion, index)
-    emotions = list(engine.reader.study.emotions)
+            _reply(reply, first, emotions.index(first))
+
+
+def _numbers(chat: list[dict[str, Any]], emotions: Sequence[str]) -> None:
+    """Shows the drift of the last turn, and a button that saves the tokens of all turns."""
+    read: list[Reply] = chat[-1]["read"]
     if all(len(reply.ids) for reply in read):
-        table = drift_table(read, emotions, [dial.emotion for dial in settings.dials])
+        first = [dial.emotion for dial in chat[-1]["settings"].dials]
+        table = drift_table(read, emotions, first)
         caption = "Drift: mean cosine over one reply each, steered emotions first"
         st.html(markup.table(table.head(N_DRIFT), caption=caption))
-    tables = pd.concat([reply.table(emotions) for reply in read])
-    download("Replies as CSV", tables, "replies.csv", "steer csv")
+    tables = [
+        reply.table(emotions).assign(turn=k + 1)
+        for k, turn in enumerate(chat)
+        for reply in turn["read"]
+    ]
+    download("Replies as CSV", pd.concat(tables), "replies.csv", "steer csv")
 
 
 def _reply(reply: Reply, emotion: str, index: int) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from emoexp.config import ModelConfig
 from emoexp.errors import EmoexpError
@@ -87,7 +87,7 @@ def _check_header(path: Path) -> None:
     """
     size = path.stat().st_size
     with path.open("rb") as file:
-        order = "big" if file.read(8)[4:6] == b"\0\0" else "little"
+        order: Literal["big", "little"] = "big" if file.read(8)[4:6] == b"\0\0" else "little"
 
         def number(width: int = 8) -> int:
             return int.from_bytes(file.read(width), order)
