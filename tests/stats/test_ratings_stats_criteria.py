@@ -3,10 +3,12 @@ their thresholds."""
 
 from __future__ import annotations
 
+import choix
 import numpy as np
 import pytest
 from scipy.special import expit
 
+from emoexp.stats import ratings
 from emoexp.stats.criteria import CRITERIA, EFFECT_FLOOR, Effect, Measurement, judge
 from emoexp.stats.intervals import (
     Interval,
@@ -27,6 +29,18 @@ from emoexp.stats.ratings import ELO_MEAN, bradley_terry, elo, position_bias, wi
 
 def margins_of(strengths: np.ndarray, bias: float = 0.0) -> np.ndarray:
     return strengths[:, None] - strengths[None, :] + bias
+
+
+def test_bradley_terry_agrees_with_choix(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without the prior, both maximise the same likelihood."""
+    monkeypatch.setattr(ratings, "PRIOR_SD", 1e6)
+    wins = win_probabilities(margins_of(np.random.default_rng(0).normal(0, 0.5, 16)))
+    noisy = np.clip(wins + np.triu(np.random.default_rng(1).normal(0, 0.1, wins.shape), 1), 0, 1)
+    noisy = np.triu(noisy, 1) + np.tril(1 - noisy.T, -1)
+    expected = choix.ilsr_pairwise_dense(noisy, alpha=0)
+    np.fill_diagonal(noisy, 0.5)
+    found = (bradley_terry(noisy) - ELO_MEAN) / ratings.ELO_SCALE
+    np.testing.assert_allclose(found, expected - expected.mean(), atol=1e-4)
 
 
 def test_elo_and_bradley_terry_recover_the_planted_order() -> None:
