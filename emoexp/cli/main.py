@@ -26,13 +26,6 @@ from emoexp.cli.slurm import add_request, advice
 from emoexp.cli.sweep import report_sweeps
 from emoexp.config import (
     Config,
-    EmotionsConfig,
-    LoggerConfig,
-    ModelConfig,
-    ScaleConfig,
-    SpanConfig,
-    StimuliConfig,
-    StoriesConfig,
 )
 from emoexp.errors import EmoexpError, by_the_system, fail, one_line
 from emoexp.places import CONF
@@ -60,17 +53,6 @@ def register_schemas() -> None:
 
     store = ConfigStore.instance()
     store.store(name="schema", node=Config)
-    nodes = (
-        ("model", ModelConfig),
-        ("emotions", EmotionsConfig),
-        ("stimuli", StimuliConfig),
-        ("stories", StoriesConfig),
-        ("span", SpanConfig),
-        ("scale", ScaleConfig),
-        ("logger", LoggerConfig),
-    )
-    for group, node in nodes:
-        store.store(group=f"schema/{group}", name=group, node=node)
     for name, experiment in EXPERIMENTS.items():
         store.store(group="schema/experiment", name=name, node=experiment)
 
