@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
+from emoexp.bounds import Bounded
 from emoexp.config import Config
 from emoexp.study.result import Result
 
@@ -51,7 +52,7 @@ class Bootstrap:
 
 
 @dataclass(kw_only=True)
-class Experiment(ABC):
+class Experiment(Bounded, ABC):
     """One file of experiments/: its fields are its hyperparameters and its Hydra schema."""
 
     @abstractmethod
