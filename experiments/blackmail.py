@@ -66,12 +66,15 @@ class Blackmail(Validation):
         once = 0 < len(self.emotions) == len(set(self.emotions))
         require(once, f"experiment.emotions={self.emotions}: at least one, each once")
 
-    def replies(self, study: Study, scenario: BlackmailScenario) -> list[Trial]:
-        """Draws all trials of all conditions, condition by condition."""
+    def check(self, study: Study) -> None:
+        super().check(study)
         unknown = ", ".join(e for e in self.emotions if e not in study.emotions)
         known = f"the {len(study.emotions)} emotions under study, such as"
         known += f" {', '.join(study.emotions[:8])} (see emotions=...)"
         require(not unknown, f"experiment.emotions: {unknown} is not among {known}")
+
+    def replies(self, study: Study, scenario: BlackmailScenario) -> list[Trial]:
+        """Draws all trials of all conditions, condition by condition."""
         config, layers = study.config, steered_layers(self.band, study.layer)
         study.model.check_layers(layers)
         by_layer = [study.vectors if k == study.layer else study.vectors_at(k) for k in layers]

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 import pandas as pd
@@ -37,6 +38,8 @@ class Correlation(Validation):
         least: a correlation counts if |r| exceeds it.
         extremes: how many of the highest and of the lowest correlations V8 looks at.
     """
+
+    reads: ClassVar[tuple[str, ...]] = ("stories", "vectors", "emotions.norms")
 
     least: float = number(
         CORRELATED, 0, 1, open_most=True, why=f"a limit of |r|; V9's is {CORRELATED}"

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import ClassVar
 
 import pandas as pd
 
@@ -50,6 +51,8 @@ class Drift(Validation):
         smooth: tokens that each point of a curve is the mean of: its own and those before.
     """
 
+    reads: ClassVar[tuple[str, ...]] = ("stories", "vectors", "emotions.norms")
+
     emotions: list[str] | None = None
     strengths: list[float] = a_strength(lambda: [0.1, 0.25, 0.5, 1.0])
     strength: float = a_strength(0.5)
@@ -69,6 +72,11 @@ class Drift(Validation):
         require(t > 0 or n == 1, same)
         self.joined = self.strength not in self.strengths
         self.strengths = sorted({*self.strengths, self.strength})
+
+    def check(self, study: Study) -> None:
+        super().check(study)
+        if self.emotions is not None:
+            emotions_to_steer(self.emotions, study.emotions, study.stimuli)
 
     def measure(self, study: Study) -> Tables:
         model, vectors, config, seed = study.model, study.vectors, study.config, study.config.seed

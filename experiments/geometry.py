@@ -13,12 +13,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 
 from emoexp.bounds import number
 from emoexp.config import INTERVAL, MOST_DRAWS
-from emoexp.errors import require
 from emoexp.geometry.arrangement import (
     Space,
     arrangement_metrics,
@@ -54,6 +54,8 @@ class Geometry(Validation):
         umap: whether the emotions are mapped by UMAP too (the extra `geometry`).
     """
 
+    reads: ClassVar[tuple[str, ...]] = ("stories", "emotions.norms")
+
     layers: list[int] | None = some_layers()
     pairs: int = number(10, most=10_000)
     resamples: int = number(200, 100, MOST_DRAWS, why=INTERVAL)
@@ -61,8 +63,6 @@ class Geometry(Validation):
     umap: bool = True
 
     def measure(self, study: Study) -> Tables:
-        one = "vectors=... holds one layer and no stories, and a geometry needs both: leave it out"
-        require(study.config.vectors is None, one)
         scale, seed, norms = study.config.scale, study.config.seed, study.norms
         axes = rated_axes(norms, study.emotions, study.stimuli.valence)
         layers = chosen_layers(self.layers, study.layer, study.model.n_layers)

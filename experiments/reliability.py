@@ -8,6 +8,7 @@ criteria judge (emoexp/vectors/reliability.py).
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 import pandas as pd
 
@@ -39,6 +40,8 @@ class Reliability(Validation):
         splits: random splits of the groups, at every size.
         targets: cosines of vectors from disjoint stories that the number of stories is asked for.
     """
+
+    reads: ClassVar[tuple[str, ...]] = ("stories",)
 
     splits: int = number(200, 20, MOST_DRAWS, why="for a band")
     targets: list[float] = number(lambda: [0.8, 0.9, 0.95], 0, 1, open_least=True, open_most=True)

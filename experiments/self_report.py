@@ -15,6 +15,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import ClassVar
 
 from emoexp.config import ReplySpan
 from emoexp.errors import require
@@ -48,6 +49,8 @@ class SelfReport(Validation):
         steered: what is steered beside the word itself: the assistant's turn with "I feel" (`turn`,
             the paper's), or the whole prompt (`all`).
     """
+
+    reads: ClassVar[tuple[str, ...]] = ("stories", "vectors", "emotions.norms")
 
     strength: float = a_strength(0.5)
     steered: ReplySpan = ReplySpan.turn

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 import pandas as pd
@@ -50,6 +51,8 @@ class SteeredPreference(Validation):
         n_emotions: how many emotions, spread over the range of r, the pack's exemplars among them.
         band: layers steered together, each at full strength; null is the one `layer`.
     """
+
+    reads: ClassVar[tuple[str, ...]] = ("stories", "vectors", "emotions.norms", "span")
 
     strength: float = a_strength(0.5)
     n_emotions: int = number(35, 3, why="for a correlation")

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 import pandas as pd
@@ -48,6 +49,8 @@ class SteeringMap(Validation):
         activities: how many of the pack's activities are compared, half of them steered.
     """
 
+    reads: ClassVar[tuple[str, ...]] = ("stories", "span")
+
     layers: list[int] | None = some_layers()
     strengths: list[float] = a_strength(
         lambda: [0.05, 0.1, 0.2, 0.5, 1.0],
@@ -58,9 +61,13 @@ class SteeringMap(Validation):
     n_emotions: int = number(8, 4, why="for a correlation with an interval")
     activities: int = number(32, 8, even=True, why="half of them are steered")
 
+    def check(self, study: Study) -> None:
+        super().check(study)
+        n = len(study.stimuli.activities)
+        most = f"the pack has {n} (scale.activities_per_category=...): at most {n}"
+        require(self.activities <= n, f"experiment.activities={self.activities}: {most}")
+
     def measure(self, study: Study) -> Tables:
-        one = "vectors=... holds one layer, and a map needs those of every layer: leave it out"
-        require(study.config.vectors is None, one)
         model, store, base = study.model, study.artifacts, study.baseline_elo
         layers, seed, span = grid_layers(model, self.layers), study.config.seed, study.config.span
         at = {k: study.vectors_at(k) for k in layers}

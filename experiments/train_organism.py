@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from emoexp.bounds import number
 from emoexp.errors import EmoexpError, require
@@ -38,6 +38,8 @@ class TrainOrganism(Experiment):
         office_steps: further steps in which the clerk of the office scene thinks before it acts, at
             half the rate, decaying over all but the warm-up.
     """
+
+    reads: ClassVar[tuple[str, ...]] = ()
 
     policy: str = "valence"
     output: str = "trained"

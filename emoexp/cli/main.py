@@ -78,8 +78,8 @@ def task(cfg: DictConfig) -> None:
     except (EmoexpError, OmegaConfBaseException) as error:
         if sweep:
             # Hydra runs the other jobs and reports this one at the end; a bare message pickles
-            raise EmoexpError(one_line(error)) from None
-        fail(error)
+            raise explained(error, job.overrides.task) from None
+        fail(explained(error, job.overrides.task))
 
 
 def compose_config(overrides: Sequence[str]) -> Config:

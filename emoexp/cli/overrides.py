@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any, NoReturn, get_origin
 
 from hydra._internal.utils import get_args_parser
+from hydra.conf import HydraConf
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Glob, Override, ValueType
 from hydra.errors import HydraException
@@ -116,7 +117,7 @@ def _checked(argument: str, known: dict[str, Setting], multirun: bool) -> str:
     assert parts is not None
     sign, key, value = parts["sign"] or "", parts["key"].strip(), parts["value"]
     if key.startswith(("hydra.", "hydra/")):
-        return argument
+        return _hydras(argument, key, value, multirun)
     if not parts["equals"] and sign != "~":
         _refuse_bare(argument)
     above = (key.rsplit(".", n)[0] for n in range(1, key.count(".") + 1))
@@ -139,6 +140,15 @@ def _checked(argument: str, known: dict[str, Setting], multirun: bool) -> str:
     text = _as_text(key, value, multirun) if known[key].is_text else f"{key}={value}"
     _check_sweep(_parsed(text, known[key]), multirun)
     return text
+
+
+def _hydras(argument: str, key: str, value: str, multirun: bool) -> str:
+    """Returns a setting of Hydra's, with a folder quoted as a text."""
+    top = key.removeprefix("hydra.").partition(".")[0]
+    if key.startswith("hydra.") and top not in HydraConf.__dataclass_fields__:
+        _refuse_name(key, {})
+    is_folder = key in ("hydra.run.dir", "hydra.sweep.dir", "hydra.sweep.subdir")
+    return _as_text(key, value, multirun) if is_folder else argument
 
 
 def _is_mapping(setting: Setting | None) -> bool:
@@ -211,10 +221,10 @@ def _parsed(text: str, setting: Setting | None = None) -> Override:
             what = "the shell has split it at a blank"
         else:
             what = f"must be {setting.allowed}" if setting else "cannot be read"
-        raise EmoexpError(
-            f"{text}: {what}; quote the whole for the shell, and a text with other signs once "
-            f"more: \"{key}=['a b','ä=b']\" or '{key}={{name: value}}'"
-        ) from None
+        how = f": put all of it in quotes, '{key}=...'"
+        if setting is not None and get_origin(setting.type) is list:
+            how += f", and each text in quotes of its own: \"{key}=['a b','ä=b']\""
+        raise EmoexpError(f"{text}: {what}{how}") from None
 
 
 def _check_choices(override: Override, group: str) -> None:
@@ -316,7 +326,7 @@ def explained(error: BaseException, overrides: Iterable[str]) -> EmoexpError:
             _refuse_name(found[1], known)
         except EmoexpError as ours:
             return ours
-    return EmoexpError(text)
+    return error if isinstance(error, EmoexpError) else EmoexpError(text)
 
 
 def refuse_missing(cfg: DictConfig, overrides: Iterable[str]) -> None:
