@@ -4,15 +4,21 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from enum import Enum
-from typing import Any
+from typing import Any, ClassVar
 
 from omegaconf import MISSING
 
+from emoexp.bounds import Bounded, number
 from emoexp.errors import EmoexpError, require
 
 TWO_THIRDS = 2 / 3
 """`layer=auto`: about two thirds of the way through (paper, "Finding and validating emotion
 vectors")."""
+
+
+MOST_HOT, MOST_DRAWS = 100, 100_000
+"""Highest temperature; most resamples and permutations."""
+INTERVAL = "for an interval"
 
 
 class ReplySpan(Enum):
@@ -75,8 +81,10 @@ PLAIN_TURNS = ("Human:", "Assistant:")
 
 
 @dataclass(kw_only=True)
-class ModelConfig:
+class ModelConfig(Bounded):
     """Where the subject model comes from and how it is run."""
+
+    group: ClassVar[str] = "model."
 
     name: str = MISSING
     repo_id: str = MISSING
@@ -122,9 +130,10 @@ class ModelConfig:
 
 @dataclass(kw_only=True)
 class StimuliConfig:
-    """A stimuli pack: `bundled:<name>` or a folder."""
+    """A stimuli pack."""
 
     path: str = MISSING
+    """The pack: `bundled:<name>`, `imported:<name>`, or a folder."""
 
 
 @dataclass(kw_only=True)
@@ -151,7 +160,7 @@ class StoriesSource(Enum):
 
 
 @dataclass(kw_only=True)
-class ServerConfig:
+class ServerConfig(Bounded):
     """An OpenAI-compatible server, and how a text is drawn; null `server` is none."""
 
     server: str | None = None
@@ -160,36 +169,23 @@ class ServerConfig:
     """The name of the model that it serves."""
     api_key_variable: str = "OPENAI_API_KEY"
     """The environment variable that holds the server's key; the key itself is never in a config."""
-    temperature: float = 1.0
-    top_p: float = 1.0
+    temperature: float = number(1.0, 0, MOST_HOT)
+    top_p: float = number(1.0, 0, 1, open_least=True)
     max_new_tokens: int | None = None
     """Per answer; null follows from what is asked for. A model that thinks first needs more."""
-    concurrency: int = 16
+    concurrency: int = number(16, most=10_000)
     requests_per_minute: float | None = None
     timeout_s: float = 120.0
-    retries: int = 6
+    retries: int = number(6, 0, 1000)
     """Further tries of one request that failed, with back-off."""
     request: dict[str, Any] = field(default_factory=dict)
     """Further fields of the request's body, for a server that wants others; null leaves one out
     ({seed: null})."""
 
-    def check_server(self, group: str) -> None:
-        """Raises EmoexpError for a wrong setting, which it names under `group`."""
-        for name, least in (
-            ("temperature", 0),
-            ("retries", 0),
-            ("max_new_tokens", 1),
-            ("concurrency", 1),
-        ):
-            value = getattr(self, name)
-            enough = value is None or value >= least
-            require(enough, f"{group}.{name}={value} is too small: at least {least}")
-        share = "is not a share of probability: above 0, at most 1"
-        require(0 < self.top_p <= 1, f"{group}.top_p={self.top_p} {share}")
-        for name in ("timeout_s", "requests_per_minute"):
-            value = getattr(self, name)
-            require(value is None or value > 0, f"{group}.{name}={value} must be above 0")
-        both = f"{group}.server and {group}.server_model go together: the base URL and the name of"
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        both = f"{self.group}server and {self.group}server_model go together: the base URL and the"
+        both += " name of"
         require((self.server is None) == (self.server_model is None), f"{both} the model it serves")
 
 
@@ -199,6 +195,8 @@ class StoriesConfig(ServerConfig):
 
     With a `server`, that writes the stories in place of the subject model.
     """
+
+    group: ClassVar[str] = "stories."
 
     name: str = MISSING
     source: StoriesSource = StoriesSource.pack
@@ -214,28 +212,22 @@ class StoriesConfig(ServerConfig):
     neutral: str | None = None
     """source=corpus: the neutral texts, where they are elsewhere (any layout that `path` may
     have)."""
-    topics: int = 0
+    topics: int = number(0, 0)
     """source=generated: how many of the pack's topics."""
-    per_topic: int = 0
+    per_topic: int = number(0, 0, 1000)
     """source=generated: stories per emotion and topic; one answer holds all of them."""
-    dialogues_per_topic: int = 0
+    dialogues_per_topic: int = number(0, 0, 1000)
     """source=generated: neutral dialogues per topic."""
-    attempts: int = 4
+    attempts: int = number(4, most=1000)
     """source=generated: answers asked for until a topic has all its stories."""
-    batch: int = 8
+    batch: int = number(8, most=10_000)
     """source=generated, in process: answers written together."""
 
     def __post_init__(self) -> None:
-        for name, least in (
-            ("topics", 0),
-            ("per_topic", 0),
-            ("dialogues_per_topic", 0),
-            ("attempts", 1),
-            ("batch", 1),
-        ):
-            value = getattr(self, name)
-            require(value >= least, f"stories.{name}={value} is too small: at least {least}")
-        self.check_server("stories")
+        super().__post_init__()
+        lacking = self.source is StoriesSource.corpus and not self.path
+        what = "stories=corpus needs stories.path=<folder, file, or id of a Hugging Face dataset>"
+        require(not lacking, what)
 
 
 @dataclass(kw_only=True)
@@ -244,44 +236,26 @@ class SpanConfig:
 
 
 @dataclass(kw_only=True)
-class ScaleConfig:
+class ScaleConfig(Bounded):
     """How much is measured. The defaults are paper-sized; intervals and nulls need their draws."""
 
-    stories_per_emotion: int | None = None
-    bootstrap_draws: int = 2000
-    permutations: int = 1000
-    null_draws: int = 200
+    group: ClassVar[str] = "scale."
+
+    stories_per_emotion: int | None = number(None, 2)
+    """Stories of each emotion that are read; null is all."""
+    bootstrap_draws: int = number(2000, 100, MOST_DRAWS, why=INTERVAL)
+    """Resamples of an interval."""
+    permutations: int = number(1000, 100, MOST_DRAWS, why=INTERVAL)
+    """Draws of a permutation null."""
+    null_draws: int = number(200, 100, 10_000, why=INTERVAL)
     """Isotropic draws for the null of the cheap criteria (lens, implicit, numeric, correlation)."""
-    shuffled_draws: int = 100
+    shuffled_draws: int = number(100, 40, 10_000, why=INTERVAL)
     """Sets of vectors from shuffled labels, for the null of the same criteria."""
-    random_directions: int = 24
+    random_directions: int = number(24, 8, 10_000, why=INTERVAL)
     """Random directions steered for each control row (isotropic; mixtures of the emotions; shuffled
     labels)."""
-    activities_per_category: int | None = None
+    activities_per_category: int | None = number(None, 2, even=True)
     """Activities of each category of the pack, half of them steered; null is all."""
-
-    def __post_init__(self) -> None:
-        for name, least in (
-            ("bootstrap_draws", 100),
-            ("permutations", 100),
-            ("null_draws", 100),
-            ("shuffled_draws", 40),
-            ("random_directions", 8),
-        ):
-            if getattr(self, name) < least:
-                raise EmoexpError(
-                    f"scale.{name}={getattr(self, name)} is too few: at least {least} for an"
-                    " interval"
-                )
-        if self.stories_per_emotion is not None and self.stories_per_emotion < 2:
-            raise EmoexpError(
-                f"scale.stories_per_emotion={self.stories_per_emotion}: at least 2, or null for all"
-            )
-        n = self.activities_per_category
-        if n is not None and (n < 2 or n % 2):
-            raise EmoexpError(
-                f"scale.activities_per_category={n}: an even number, at least 2, or null for all"
-            )
 
 
 class LoggerKind(Enum):
@@ -309,20 +283,21 @@ class LoggerConfig:
 
 
 @dataclass(kw_only=True)
-class RuntimeConfig:
+class RuntimeConfig(Bounded):
     """How a run is run; nothing here changes a number."""
+
+    group: ClassVar[str] = "runtime."
 
     gpu_gb: float = 80.0
     """Memory of one GPU of the cluster, in GB: `launcher=slurm` asks for as many as the model
     needs."""
 
-    def __post_init__(self) -> None:
-        require(self.gpu_gb > 0, f"runtime.gpu_gb={self.gpu_gb}: must be above 0")
-
 
 @dataclass(kw_only=True)
-class Config:
+class Config(Bounded):
     """Everything a run depends on."""
+
+    group: ClassVar[str] = ""
 
     experiment: Any = MISSING
     model: ModelConfig = field(default_factory=ModelConfig)
@@ -339,7 +314,8 @@ class Config:
     """A vector file to use instead of extracting; refused if it is of another model, layer or pack.
     """
     artifacts: str = MISSING
-    seed: int = 0
+    seed: int = number(0, 0, 2**32 - 1)
+    """Of every random draw."""
     runtime: RuntimeConfig = field(default_factory=RuntimeConfig)
     force: bool = False
     """Compute again what is finished in the run's directory."""
@@ -348,6 +324,7 @@ class Config:
     run_dir: str = MISSING
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         if isinstance(self.layer, list) and (
             not self.layer or len(set(map(str, self.layer))) != len(self.layer)
         ):

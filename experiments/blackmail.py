@@ -15,8 +15,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import numpy as np
-
 from emoexp.blackmail import trials as drawn
 from emoexp.blackmail.coherence import faults, reply_surprise_limit
 from emoexp.blackmail.conditions import conditions_of
@@ -25,14 +23,18 @@ from emoexp.blackmail.llm_judge import JudgeConfig, label_replies
 from emoexp.blackmail.summary import judging_model, metrics_of, notes_of
 from emoexp.blackmail.tables import by_condition, count_replies, counts_table
 from emoexp.blackmail.trials import TRANSCRIPTS, ReplySampling, Trial
-from emoexp.config import ReplySpan
+from emoexp.bounds import number
+from emoexp.config import MOST_HOT, ReplySpan
 from emoexp.errors import require
+from emoexp.steering.settings import UNIT, a_strength, some_layers
 from emoexp.steering.subset import steered_layers
 from emoexp.stimuli import BlackmailScenario
 from emoexp.stimuli.blackmail import HARM, UNCLEAR
 from emoexp.study.experiment import Bootstrap, Tables, Validation
 from emoexp.study.result import Result
 from emoexp.study.study import Study
+
+DIFFERENT = "or every trial of a scene is the same"
 
 
 @dataclass(kw_only=True)
@@ -51,37 +53,29 @@ class Blackmail(Validation):
     """
 
     emotions: list[str] = field(default_factory=lambda: ["desperate", "calm"])
-    strength: float = 0.05
-    doses: list[float] | None = None
-    trials: int = 100
+    strength: float = a_strength(0.05, 0, open_least=True, why=f"{UNIT} (both signs are steered)")
+    doses: list[float] | None = a_strength(None, why="the baseline is always measured")
+    trials: int = number(100, most=100_000)
     steered: ReplySpan = ReplySpan.generated
-    band: list[int] | None = None
-    max_new_tokens: int = 1024
-    temperature: float = 1.0
+    band: list[int] | None = some_layers()
+    max_new_tokens: int = number(1024, most=100_000)
+    temperature: float = number(1.0, 0, MOST_HOT, open_least=True, why=DIFFERENT)
     judge_model: JudgeConfig = field(default_factory=JudgeConfig)
 
     def __post_init__(self) -> None:
-        wrong, doses = f"experiment.strength={self.strength}: must be a number above 0", self.doses
-        unit = "in multiples of the residual norm (both signs are steered)"
-        require(bool(np.isfinite(self.strength)) and self.strength > 0, f"{wrong}, {unit}")
-        each = "numbers other than 0 (the baseline), each once, such as [-0.1,0.1]"
-        sound = doses is None or (np.isfinite(doses).all() and len({0, *doses}) > len(doses))
-        require(bool(sound), f"experiment.doses={doses}: {each}")
-        for name, value in (("trials", self.trials), ("max_new_tokens", self.max_new_tokens)):
-            require(value >= 1, f"experiment.{name}={value} is too small: at least 1")
-        same = "must be above 0, or every trial of a scene is the same"
-        hot = bool(np.isfinite(self.temperature)) and self.temperature > 0
-        require(hot, f"experiment.temperature={self.temperature}: {same}")
+        super().__post_init__()
         once = 0 < len(self.emotions) == len(set(self.emotions))
         require(once, f"experiment.emotions={self.emotions}: at least one, each once")
-        steered_layers(self.band, 0)
 
-    def replies(self, study: Study, scenario: BlackmailScenario) -> list[Trial]:
-        """Draws all trials of all conditions, condition by condition."""
+    def check(self, study: Study) -> None:
+        super().check(study)
         unknown = ", ".join(e for e in self.emotions if e not in study.emotions)
         known = f"the {len(study.emotions)} emotions under study, such as"
         known += f" {', '.join(study.emotions[:8])} (see emotions=...)"
         require(not unknown, f"experiment.emotions: {unknown} is not among {known}")
+
+    def replies(self, study: Study, scenario: BlackmailScenario) -> list[Trial]:
+        """Draws all trials of all conditions, condition by condition."""
         config, layers = study.config, steered_layers(self.band, study.layer)
         study.model.check_layers(layers)
         by_layer = [study.vectors if k == study.layer else study.vectors_at(k) for k in layers]

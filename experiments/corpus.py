@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from emoexp.bounds import number
 from emoexp.errors import EmoexpError, require
 from emoexp.stats.texts import agreement, ranking, sets_of
 from emoexp.study.experiment import Bootstrap, Tables, Validation
@@ -50,21 +51,17 @@ class TextProjection(Validation):
     """
 
     texts: list[str] = field(default_factory=list)
-    documents: int | None = 1000
+    documents: int | None = number(1000, 2)
     sample: str = "first"
-    tokens: int = 256
+    tokens: int = number(256, LEAST_TOKENS)
     passages: int | None = 8
-    top: int = 10
+    top: int = number(10, most=1000)
     column: str | None = None
     separator: str | None = None
     split: str = "train"
 
     def __post_init__(self) -> None:
-        fewest = {"documents": 2, "tokens": LEAST_TOKENS, "passages": 1, "top": 1}
-        for name, least in fewest.items():
-            value = getattr(self, name)
-            enough = value is None or value >= least
-            require(enough, f"experiment.{name}={value} is too small: at least {least}")
+        super().__post_init__()
         sampled = self.sample in ("first", "random")
         require(sampled, f"experiment.sample={self.sample}: choose first or random")
         try:

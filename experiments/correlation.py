@@ -10,11 +10,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 import pandas as pd
 
-from emoexp.errors import require
+from emoexp.bounds import number
 from emoexp.stats import intervals
 from emoexp.stats.criteria import CORRELATED, EXTREMES, Measurement
 from emoexp.stats.intervals import Interval, central, correlate_columns, pearson, wilson
@@ -38,14 +39,12 @@ class Correlation(Validation):
         extremes: how many of the highest and of the lowest correlations V8 looks at.
     """
 
-    least: float = CORRELATED
-    extremes: int = EXTREMES
+    reads: ClassVar[tuple[str, ...]] = ("stories", "vectors", "emotions.norms")
 
-    def __post_init__(self) -> None:
-        limit = f"a limit of |r|, at least 0 and below 1; V9's is {CORRELATED}"
-        require(0 <= self.least < 1, f"experiment.least={self.least}: {limit}")
-        few = f"experiment.extremes={self.extremes}: at least 1 emotion; V8's is {EXTREMES}"
-        require(self.extremes >= 1, few)
+    least: float = number(
+        CORRELATED, 0, 1, open_most=True, why=f"a limit of |r|; V9's is {CORRELATED}"
+    )
+    extremes: int = number(EXTREMES, most=1000, why=f"V8's is {EXTREMES}")
 
     def measure(self, study: Study) -> Tables:
         model, stimuli, names = study.model, study.stimuli, list(study.vectors.names)

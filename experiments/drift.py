@@ -11,16 +11,19 @@ rule of emoexp/steering/degeneration.py.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from typing import ClassVar
 
 import pandas as pd
 
-from emoexp.config import ReplySpan
+from emoexp.bounds import number
+from emoexp.config import MOST_HOT, ReplySpan
 from emoexp.errors import require
 from emoexp.stats.drift import degenerate_shares, rows_by_strength
 from emoexp.stats.labels import EMOTIONS, ISOTROPIC, UNSTEERED
 from emoexp.steering.drift_texts import DriftPlan, continue_openings, emotions_to_steer
-from emoexp.steering.sets import DirectionSets, check_strength, numbered
+from emoexp.steering.sets import DirectionSets, numbered
+from emoexp.steering.settings import a_strength
 from emoexp.steering.trajectories import TextSampling
 from emoexp.study.experiment import Bootstrap, Tables, Validation
 from emoexp.study.result import Result
@@ -48,33 +51,32 @@ class Drift(Validation):
         smooth: tokens that each point of a curve is the mean of: its own and those before.
     """
 
+    reads: ClassVar[tuple[str, ...]] = ("stories", "vectors", "emotions.norms")
+
     emotions: list[str] | None = None
-    strengths: list[float] = field(default_factory=lambda: [0.1, 0.25, 0.5, 1.0])
-    strength: float = 0.5
-    samples: int = 4
-    max_new_tokens: int = 64
-    temperature: float = 1.0
-    top_p: float = 1.0
+    strengths: list[float] = a_strength(lambda: [0.1, 0.25, 0.5, 1.0])
+    strength: float = a_strength(0.5)
+    samples: int = number(4, most=10_000)
+    max_new_tokens: int = number(64, 4, 100_000)
+    temperature: float = number(1.0, 0, MOST_HOT)
+    top_p: float = number(1.0, 0, 1, open_least=True)
     steered: ReplySpan = ReplySpan.generated
-    smooth: int = 8
+    smooth: int = number(8, most=10_000)
 
     def __post_init__(self) -> None:
-        once = 0 < len(self.strengths) == len(set(self.strengths))
-        require(once, f"experiment.strengths={self.strengths}: at least one, each once")
+        super().__post_init__()
         few = "experiment.emotions=[]: name at least 2, or null for the scenarios'"
         require(self.emotions != [], few)
-        for strength in (*self.strengths, self.strength):
-            check_strength(strength)
-        for name, least in (("samples", 1), ("max_new_tokens", 4), ("smooth", 1)):
-            value = getattr(self, name)
-            require(value >= least, f"experiment.{name}={value} is too small: at least {least}")
-        t, p, n = self.temperature, self.top_p, self.samples
-        ranges = "at least 0, and above 0 to 1"
-        require(t >= 0 and 0 < p <= 1, f"experiment.temperature={t}, top_p={p}: {ranges}")
+        t, n = self.temperature, self.samples
         same = f"experiment.temperature=0 says the same each time: experiment.samples=1, not {n}"
         require(t > 0 or n == 1, same)
         self.joined = self.strength not in self.strengths
         self.strengths = sorted({*self.strengths, self.strength})
+
+    def check(self, study: Study) -> None:
+        super().check(study)
+        if self.emotions is not None:
+            emotions_to_steer(self.emotions, study.emotions, study.stimuli)
 
     def measure(self, study: Study) -> Tables:
         model, vectors, config, seed = study.model, study.vectors, study.config, study.config.seed

@@ -13,10 +13,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 
-from emoexp.errors import require
+from emoexp.bounds import number
+from emoexp.config import INTERVAL, MOST_DRAWS
 from emoexp.geometry.arrangement import (
     Space,
     arrangement_metrics,
@@ -31,6 +33,7 @@ from emoexp.geometry.held_out import held_out, held_out_tables
 from emoexp.geometry.layer import LayerGeometry, chosen_layers, layer_geometry
 from emoexp.geometry.tables import joined, layer_tables
 from emoexp.geometry.words import word_groups, word_notes, word_tables
+from emoexp.steering.settings import some_layers
 from emoexp.store.progress import track
 from emoexp.study.experiment import Bootstrap, Tables, Validation
 from emoexp.study.result import Result
@@ -51,24 +54,15 @@ class Geometry(Validation):
         umap: whether the emotions are mapped by UMAP too (the extra `geometry`).
     """
 
-    layers: list[int] | None = None
-    pairs: int = 10
-    resamples: int = 200
-    splits: int = 10
+    reads: ClassVar[tuple[str, ...]] = ("stories", "emotions.norms")
+
+    layers: list[int] | None = some_layers()
+    pairs: int = number(10, most=10_000)
+    resamples: int = number(200, 100, MOST_DRAWS, why=INTERVAL)
+    splits: int = number(10, most=10_000)
     umap: bool = True
 
-    def __post_init__(self) -> None:
-        once = self.layers is None or 0 < len(self.layers) == len(set(self.layers))
-        each = "name each layer once, and at least one; or null for all"
-        require(once, f"experiment.layers={self.layers}: {each}")
-        require(self.pairs >= 1, f"experiment.pairs={self.pairs} is too few: at least 1")
-        few = f"experiment.resamples={self.resamples} is too few: at least 100 for an interval"
-        require(self.resamples >= 100, few)
-        require(self.splits >= 1, f"experiment.splits={self.splits} is too few: at least 1")
-
     def measure(self, study: Study) -> Tables:
-        one = "vectors=... holds one layer and no stories, and a geometry needs both: leave it out"
-        require(study.config.vectors is None, one)
         scale, seed, norms = study.config.scale, study.config.seed, study.norms
         axes = rated_axes(norms, study.emotions, study.stimuli.valence)
         layers = chosen_layers(self.layers, study.layer, study.model.n_layers)

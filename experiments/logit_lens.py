@@ -14,6 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
+from emoexp.bounds import number
 from emoexp.errors import EmoexpError
 from emoexp.models.prompts import word_ids
 from emoexp.stats.criteria import LENS_TOP, Measurement
@@ -41,11 +42,7 @@ class LogitLens(Validation):
         top: how many promoted tokens count; another number than V1's is another measurement.
     """
 
-    top: int = LENS_TOP
-
-    def __post_init__(self) -> None:
-        if self.top < 1:
-            raise EmoexpError(f"experiment.top={self.top}: at least 1 token; V1's is {LENS_TOP}")
+    top: int = number(LENS_TOP, why=f"V1's is {LENS_TOP}")
 
     def measure(self, study: Study) -> Tables:
         model, vectors, scale = study.model, study.vectors, study.config.scale

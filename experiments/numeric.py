@@ -13,7 +13,8 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from emoexp.errors import EmoexpError, NotApplicableError
+from emoexp.bounds import number
+from emoexp.errors import NotApplicableError
 from emoexp.stats.criteria import STRONG, Measurement
 from emoexp.stats.intervals import central, wilson
 from emoexp.stats.labels import ISOTROPIC
@@ -34,14 +35,7 @@ class Numeric(Validation):
             measurement.
     """
 
-    strong: float = STRONG
-
-    def __post_init__(self) -> None:
-        if not 0 <= self.strong < 1:
-            raise EmoexpError(
-                f"experiment.strong={self.strong}: a limit of |Spearman|, at least 0 and below 1; "
-                f"V6's is {STRONG}"
-            )
+    strong: float = number(STRONG, 0, 1, open_most=True, why=f"V6's is {STRONG}")
 
     def measure(self, study: Study) -> Tables:
         templates = study.stimuli.numeric

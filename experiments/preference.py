@@ -8,6 +8,7 @@ lowest category mean. The null permutes the categories.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 import pandas as pd
@@ -24,6 +25,8 @@ from emoexp.study.study import Study
 @dataclass(kw_only=True)
 class Preference(Validation):
     """V7; no hyperparameters."""
+
+    reads: ClassVar[tuple[str, ...]] = ()
 
     def measure(self, study: Study) -> Tables:
         activities = study.stimuli.activities

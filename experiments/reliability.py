@@ -7,11 +7,13 @@ criteria judge (emoexp/vectors/reliability.py).
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from typing import ClassVar
 
 import pandas as pd
 
-from emoexp.errors import EmoexpError
+from emoexp.bounds import number
+from emoexp.config import MOST_DRAWS
 from emoexp.stats.reliability import (
     EXTRAPOLATED,
     NOT_ESTIMABLE,
@@ -39,16 +41,10 @@ class Reliability(Validation):
         targets: cosines of vectors from disjoint stories that the number of stories is asked for.
     """
 
-    splits: int = 200
-    targets: list[float] = field(default_factory=lambda: [0.8, 0.9, 0.95])
+    reads: ClassVar[tuple[str, ...]] = ("stories",)
 
-    def __post_init__(self) -> None:
-        if self.splits < 20:
-            raise EmoexpError(f"experiment.splits={self.splits} is too few: at least 20 for a band")
-        if not self.targets or not all(0 < t < 1 for t in self.targets):
-            raise EmoexpError(
-                f"experiment.targets={self.targets}: cosines between 0 and 1, at least one"
-            )
+    splits: int = number(200, 20, MOST_DRAWS, why="for a band")
+    targets: list[float] = number(lambda: [0.8, 0.9, 0.95], 0, 1, open_least=True, open_most=True)
 
     def measure(self, study: Study) -> Tables:
         means, seed = study.means, study.config.seed

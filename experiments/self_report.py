@@ -15,6 +15,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import ClassVar
 
 from emoexp.config import ReplySpan
 from emoexp.errors import require
@@ -31,7 +32,8 @@ from emoexp.stats.self_report import (
     statistics_table,
 )
 from emoexp.steering.self_report import required_openings, word_log_probs
-from emoexp.steering.sets import check_strength, emotions_and_controls
+from emoexp.steering.sets import emotions_and_controls
+from emoexp.steering.settings import a_strength
 from emoexp.study.experiment import Bootstrap, Tables, Validation
 from emoexp.study.result import Result
 from emoexp.study.study import Study
@@ -48,11 +50,13 @@ class SelfReport(Validation):
             the paper's), or the whole prompt (`all`).
     """
 
-    strength: float = 0.5
+    reads: ClassVar[tuple[str, ...]] = ("stories", "vectors", "emotions.norms")
+
+    strength: float = a_strength(0.5)
     steered: ReplySpan = ReplySpan.turn
 
     def __post_init__(self) -> None:
-        check_strength(self.strength)
+        super().__post_init__()
         nothing = "what comes before the word must be steered, or nothing can change: turn or all"
         before = self.steered is not ReplySpan.generated
         require(before, f"experiment.steered=generated: {nothing}")

@@ -12,11 +12,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 import pandas as pd
 
-from emoexp.errors import NotApplicableError, require
+from emoexp.bounds import number
+from emoexp.errors import NotApplicableError
 from emoexp.stats.criteria import Effect, Measurement
 from emoexp.stats.intervals import central, correlate_columns, wilson
 from emoexp.stats.labels import EMOTIONS, ISOTROPIC, SHUFFLED
@@ -30,6 +32,7 @@ from emoexp.stats.steering_effects import (
     unmoved,
 )
 from emoexp.steering import sets as direction_sets
+from emoexp.steering.settings import a_strength, some_layers
 from emoexp.steering.subset import spread, steered_layers
 from emoexp.study.experiment import Bootstrap, Tables, Validation
 from emoexp.study.result import Result
@@ -45,19 +48,15 @@ class SteeredPreference(Validation):
 
     Attributes:
         strength: in multiples of the mean residual norm of the layer.
-        n_emotions: how many emotions, spread over the range of r; the pack's exemplars come on top.
+        n_emotions: how many emotions, spread over the range of r, the pack's exemplars among them.
         band: layers steered together, each at full strength; null is the one `layer`.
     """
 
-    strength: float = 0.5
-    n_emotions: int = 35
-    band: list[int] | None = None
+    reads: ClassVar[tuple[str, ...]] = ("stories", "vectors", "emotions.norms", "span")
 
-    def __post_init__(self) -> None:
-        few = f"experiment.n_emotions={self.n_emotions}: at least 3, for a correlation"
-        require(self.n_emotions >= 3, few)
-        direction_sets.check_strength(self.strength)
-        steered_layers(self.band, 0)
+    strength: float = a_strength(0.5)
+    n_emotions: int = number(35, 3, why="for a correlation")
+    band: list[int] | None = some_layers()
 
     def measure(self, study: Study) -> Tables:
         layers = direction_sets.reaching_layers(study.model, self.band, study.layer)

@@ -14,11 +14,13 @@ organism that was measured both ways, so these are not the numbers of experiment
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 import pandas as pd
 
+from emoexp.bounds import number
 from emoexp.errors import NotApplicableError, require
 from emoexp.stats.intervals import correlate_columns
 from emoexp.stats.labels import ISOTROPIC
@@ -26,7 +28,8 @@ from emoexp.stats.steering_grid import PROPOSED, RULE, describe, judge_cells, pr
 from emoexp.steering.grid_answers import answers_by_strength, unsteered_mass
 from emoexp.steering.grid_cells import SubsetElo, grid_layers, grid_sets
 from emoexp.steering.sets import ablation_note
-from emoexp.steering.subset import representatives, subset, with_exemplars
+from emoexp.steering.settings import UNIT, a_strength, some_layers
+from emoexp.steering.subset import representatives, spread, subset
 from emoexp.study.experiment import Bootstrap, Tables, Validation
 from emoexp.study.result import Result
 from emoexp.study.study import Study
@@ -46,26 +49,25 @@ class SteeringMap(Validation):
         activities: how many of the pack's activities are compared, half of them steered.
     """
 
-    layers: list[int] | None = None
-    strengths: list[float] = field(default_factory=lambda: [0.05, 0.1, 0.2, 0.5, 1.0])
-    n_emotions: int = 8
-    activities: int = 32
+    reads: ClassVar[tuple[str, ...]] = ("stories", "span")
 
-    def __post_init__(self) -> None:
-        once = 0 < len(self.strengths) == len(set(self.strengths))
-        sound = once and all(np.isfinite(s) and s > 0 for s in self.strengths)
-        unit = (
-            "each once, above 0, in multiples of the residual norm (exemplars are subtracted too)"
-        )
-        require(sound, f"experiment.strengths={self.strengths}: {unit}")
-        few = f"experiment.n_emotions={self.n_emotions}: at least 4, for a correlation with an"
-        require(self.n_emotions >= 4, f"{few} interval")
-        even = f"experiment.activities={self.activities}: an even number, at least 8; half of them"
-        require(self.activities >= 8 and self.activities % 2 == 0, f"{even} are steered")
+    layers: list[int] | None = some_layers()
+    strengths: list[float] = a_strength(
+        lambda: [0.05, 0.1, 0.2, 0.5, 1.0],
+        0,
+        open_least=True,
+        why=f"{UNIT} (exemplars are subtracted too)",
+    )
+    n_emotions: int = number(8, 4, why="for a correlation with an interval")
+    activities: int = number(32, 8, even=True, why="half of them are steered")
+
+    def check(self, study: Study) -> None:
+        super().check(study)
+        n = len(study.stimuli.activities)
+        most = f"the pack has {n} (scale.activities_per_category=...): at most {n}"
+        require(self.activities <= n, f"experiment.activities={self.activities}: {most}")
 
     def measure(self, study: Study) -> Tables:
-        one = "vectors=... holds one layer, and a map needs those of every layer: leave it out"
-        require(study.config.vectors is None, one)
         model, store, base = study.model, study.artifacts, study.baseline_elo
         layers, seed, span = grid_layers(model, self.layers), study.config.seed, study.config.span
         at = {k: study.vectors_at(k) for k in layers}
@@ -73,7 +75,7 @@ class SteeringMap(Validation):
         r_by_layer = [correlate_columns(residuals[k] @ at[k].directions.T, base) for k in layers]
         exemplars = tuple(e for e in study.stimuli.exemplars if e in study.emotions)
         mean_r = np.mean(r_by_layer, 0)
-        emotions = with_exemplars(mean_r, study.emotions, self.n_emotions, exemplars)
+        emotions = spread(mean_r, study.emotions, self.n_emotions, exemplars)
         chosen = representatives(base, study.preferences.steered, self.activities, seed)
         some, baseline = subset(study.preferences, chosen), study.baseline[np.ix_(chosen, chosen)]
         mass, parts = unsteered_mass(some, store, span.kind, layers[0]), []

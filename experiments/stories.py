@@ -6,6 +6,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import ClassVar
 
 import pandas as pd
 
@@ -29,6 +30,8 @@ class Stories(Experiment):
     `stories` of the configuration says how many and by whom, `emotions` and `stimuli` what about.
     A killed run resumes with the same command.
     """
+
+    reads: ClassVar[tuple[str, ...]] = ()
 
     def run(self, study: Study) -> Result:
         """Generates what is missing and counts what there is."""

@@ -7,9 +7,10 @@ from __future__ import annotations
 
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
-from emoexp.errors import EmoexpError
+from emoexp.bounds import number
+from emoexp.errors import EmoexpError, require
 from emoexp.organism.corpus import Phase, Policy
 from emoexp.organism.held_out import reserved_parts
 from emoexp.store.artifacts import key_of, write_json, write_text
@@ -38,29 +39,40 @@ class TrainOrganism(Experiment):
             half the rate, decaying over all but the warm-up.
     """
 
+    reads: ClassVar[tuple[str, ...]] = ()
+
     policy: str = "valence"
     output: str = "trained"
     trunk_steps: int = 1100
     branch_steps: int = 1300
-    decay_steps: int = 450
+    decay_steps: int = number(450, 0)
     office_steps: int = 450
     warmup_steps: int = 60
-    learning_rate: float = 2e-3
+    learning_rate: float = number(2e-3, 0, 1, open_least=True)
     batch_tokens: int = 4096
-    vocab_size: int = 3072
+    vocab_size: int = number(3072, 260)
     tokenizer_documents: int = 40_000
-    hidden_size: int = 128
+    hidden_size: int = number(128, 2, 100_000, even=True)
     intermediate_size: int = 384
-    num_hidden_layers: int = 8
+    num_hidden_layers: int = number(8, most=1000)
     num_attention_heads: int = 4
     save_every: int = 200
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         allowed = ("untrained", *(p.value for p in Policy))
         if self.policy not in allowed:
             raise EmoexpError(
                 f"experiment.policy={self.policy!r}: choose from {', '.join(allowed)}"
             )
+
+        warmup, steps = self.warmup_steps, (self.trunk_steps, self.branch_steps, self.office_steps)
+        longest = f"experiment.warmup_steps={warmup}, decay_steps={self.decay_steps}"
+        fits = warmup <= min(steps) and warmup + self.decay_steps <= self.branch_steps
+        require(fits, f"{longest}: no longer than the steps that they are part of")
+        heads = f"experiment.hidden_size={self.hidden_size}: an even multiple of"
+        whole = self.hidden_size % (2 * self.num_attention_heads) == 0
+        require(whole, f"{heads} num_attention_heads={self.num_attention_heads}")
 
     def recipe(self, seed: int) -> dict[str, Any]:
         """Returns what the weights depend on."""

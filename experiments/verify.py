@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import ClassVar
 
 from emoexp.errors import NotApplicableError
 from emoexp.study.experiment import Experiment
@@ -25,12 +26,17 @@ class Verify(Experiment):
         steering: null leaves V10 and V11 out, which take most of the time.
     """
 
+    reads: ClassVar[tuple[str, ...]] = ("stories", "vectors", "emotions.norms", "span")
+
     logit_lens: LogitLens = field(default_factory=LogitLens)
     implicit: Implicit = field(default_factory=Implicit)
     numeric: Numeric = field(default_factory=Numeric)
     preference: Preference = field(default_factory=Preference)
     correlation: Correlation = field(default_factory=Correlation)
     steering: SteeredPreference | None = field(default_factory=SteeredPreference)
+
+    def named_layers(self) -> list[int]:
+        return self.steering.named_layers() if self.steering else []
 
     def run(self, study: Study) -> Result:
         """Runs each validation; one that is not applicable is noted, and the others go on.

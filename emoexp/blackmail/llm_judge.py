@@ -15,9 +15,11 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import ClassVar
 
 from emoexp.blackmail.trials import Trial
-from emoexp.config import ServerConfig
+from emoexp.bounds import number
+from emoexp.config import MOST_HOT, ServerConfig
 from emoexp.errors import EmoexpError
 from emoexp.models.lanes import Lanes
 from emoexp.models.openai_client import Answer, Request, Server, UnansweredError
@@ -40,13 +42,12 @@ _FIRST = re.compile(
 class JudgeConfig(ServerConfig):
     """How the judging model is asked; no `server`, no judging model."""
 
-    temperature: float = 0.0
+    group: ClassVar[str] = f"{GROUP}."
+
+    temperature: float = number(0.0, 0, MOST_HOT)
     max_new_tokens: int | None = 512
     timeout_s: float = 60.0
-    retries: int = 2
-
-    def __post_init__(self) -> None:
-        self.check_server(GROUP)
+    retries: int = number(2, 0, 1000)
 
 
 @dataclass(frozen=True)

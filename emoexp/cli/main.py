@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import gc
 import os
-import shutil
 import sys
 import tempfile
 from collections.abc import Mapping, Sequence
@@ -16,12 +15,12 @@ import yaml
 from hydra import compose, initialize_config_dir
 from hydra.core.config_store import ConfigStore
 from hydra.core.hydra_config import HydraConfig
-from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.errors import HydraException
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
+from emoexp.cli.overrides import GROUPS, CommandLine, explained, refuse_missing
 from emoexp.cli.slurm import add_request, advice
 from emoexp.cli.sweep import report_sweeps
 from emoexp.config import (
@@ -33,19 +32,6 @@ from emoexp.store import runs
 from emoexp.store.artifacts import write_text
 from emoexp.store.distributed import rank
 
-GROUPS = (
-    "experiment",
-    "model",
-    "preset",
-    "emotions",
-    "stimuli",
-    "stories",
-    "span",
-    "scale",
-    "launcher",
-    "logger",
-)
-
 
 def register_schemas() -> None:
     """The dataclasses as Hydra schemas: unknown keys and wrong types fail before anything runs."""
@@ -55,62 +41,6 @@ def register_schemas() -> None:
     store.store(name="schema", node=Config)
     for name, experiment in EXPERIMENTS.items():
         store.store(group="schema/experiment", name=name, node=experiment)
-
-
-def check_choices(arguments: list[str]) -> None:
-    """One line for a group's unknown option, before Hydra composes anything."""
-    plain = [a for a in arguments if "=" in a and not a.startswith("-")]
-    for override in OverridesParser.create().parse_overrides(plain):
-        if override.key_or_group not in GROUPS:
-            continue
-        value: Any = override.value()
-        chosen = value.list if hasattr(value, "list") else [value]
-        allowed = sorted(p.stem for p in (CONF / override.key_or_group).glob("*.yaml"))
-        for choice in chosen:
-            if isinstance(choice, str) and choice not in allowed:
-                raise EmoexpError(
-                    f"unknown {override.key_or_group} {choice!r}: choose from {', '.join(allowed)}"
-                )
-        if (
-            override.key_or_group == "launcher"
-            and str(value).startswith(("slurm", "site_"))
-            and shutil.which("srun") is None
-        ):
-            raise EmoexpError(
-                f"launcher={value}: there is no srun here: start it on a cluster's login node, or"
-                " take launcher=subprocess"
-            )
-
-
-def group_layers(arguments: list[str]) -> list[str]:
-    """`layers_per_job=4` turns a sweep over layers into one over lists of them, each of which loads
-    its model once.
-
-    Raises:
-        EmoexpError: it is not a number, or there is no sweep over layers.
-    """
-    name = "layers_per_job="
-    if not (given := [a for a in arguments if a.startswith(name)]):
-        return arguments
-    size = given[-1].removeprefix(name)
-    swept = [a for a in arguments if a.startswith("layer=")]
-    if not size.isdigit() or int(size) < 1:
-        raise EmoexpError(f"layers_per_job={size}: must be a whole number, at least 1")
-    override = OverridesParser.create().parse_override(swept[-1]) if swept else None
-    if (
-        override is None
-        or not override.is_sweep_override()
-        or not {"-m", "--multirun"} & set(arguments)
-    ):
-        raise EmoexpError(
-            "layers_per_job needs a sweep over layers: --multirun 'layer=range(10,30)'"
-            " layers_per_job=5"
-        )
-    layers = [str(value) for value in override.sweep_string_iterator()]
-    jobs = ",".join(
-        f"[{','.join(layers[i : i + int(size)])}]" for i in range(0, len(layers), int(size))
-    )
-    return [*(a for a in arguments if not a.startswith((name, "layer="))), f"layer={jobs}"]
 
 
 def tell_choices(choices: Mapping[str, Any]) -> None:
@@ -133,6 +63,7 @@ def task(cfg: DictConfig) -> None:
     directory, sweep = Path(job.runtime.output_dir).absolute(), job.mode is RunMode.MULTIRUN
     cfg.run_dir = str(directory)
     try:
+        refuse_missing(cfg, job.overrides.task)
         whole = OmegaConf.to_container(cfg, resolve=True, enum_to_str=True, throw_on_missing=True)
         write_text(directory / "config.yaml", yaml.safe_dump(whole, sort_keys=False))
         config: Config = OmegaConf.to_object(cfg)  # type: ignore[assignment]
@@ -147,8 +78,8 @@ def task(cfg: DictConfig) -> None:
             raise
         if sweep:
             # Hydra runs the other jobs and reports this one at the end; a bare message pickles
-            raise EmoexpError(one_line(error)) from None
-        fail(one_line(error))
+            raise explained(error, job.overrides.task) from None
+        fail(str(explained(error, job.overrides.task)))
 
 
 def compose_config(overrides: Sequence[str]) -> Config:
@@ -157,15 +88,30 @@ def compose_config(overrides: Sequence[str]) -> Config:
     Raises:
         EmoexpError: an override names what does not exist, or has a wrong value.
     """
-    check_choices(list(overrides))
+    checked = CommandLine.of(overrides).overrides
     register_schemas()
     try:
         with initialize_config_dir(str(CONF.resolve()), version_base="1.3"):
-            cfg = compose("config", list(overrides))
+            cfg = compose("config", checked)
+        refuse_missing(cfg, checked)
         config: Config = OmegaConf.to_object(cfg)  # type: ignore[assignment]
     except (HydraException, OmegaConfBaseException) as error:
-        raise EmoexpError(one_line(error)) from error
+        raise explained(error, checked) from error
     return config
+
+
+def check_jobs(line: CommandLine) -> None:
+    """Composes a sweep's configurations before its first job starts: each value of each swept
+    setting once, with the first values of the others.
+
+    Raises:
+        EmoexpError: a job's configuration is wrong.
+    """
+    values = line.values()
+    first = [each[0] for each in values]
+    for k, each in enumerate(values):
+        for value in each[1:] if k else each:
+            compose_config([*first[:k], value, *first[k + 1 :]])
 
 
 def main() -> None:
@@ -175,11 +121,15 @@ def main() -> None:
     if rank() > 0:  # of a torchrun launch: the first process writes the results and prints them
         sys.argv.append(f"hydra.run.dir={tempfile.mkdtemp(prefix='emoexp-rank-')}")
         sys.stdout = open(os.devnull, "w")  # noqa: SIM115
+    overrides: list[str] = []
     try:
-        sys.argv[1:] = group_layers(sys.argv[1:])
-        check_choices(sys.argv[1:])
-        sys.argv[1:] = add_request(sys.argv[1:], compose_config)
+        line = CommandLine.of(sys.argv[1:])
+        overrides = line.overrides
         register_schemas()
+        if line.multirun and line.runs:
+            check_jobs(line)
+            overrides = add_request(overrides, compose_config)
+        sys.argv[1:] = [*overrides, *line.flags]
         gc.freeze()  # what is imported stays: __main__ has switched collection off meanwhile
         gc.enable()
         try:
@@ -189,7 +139,7 @@ def main() -> None:
             raise
         report_sweeps()
     except (HydraException, OmegaConfBaseException) as error:
-        fail(one_line(error))
+        fail(str(explained(error, overrides)))
     except Exception as error:
         if type(error).__module__.startswith(
             "submitit."

@@ -80,6 +80,7 @@ def run(
     record.save(directory)
     with tracked(config, record, directory, figures, group or directory.parent):
         try:
+            config.experiment.check(study)
             result = config.experiment.run(study)
             keep(record, result, study, directory)
             if wrong := record.drop_not_finite():
@@ -241,7 +242,8 @@ def run_layers(config: Config, name: str, directory: Path) -> None:
         if not isinstance(config.layer, list):
             run_once(config, name, directory, partial(Study, config), figures)
             return
-        first, failed = Study(replace(config, layer=config.layer[0])), []
+        first = Study(replace(config, layer=config.layer[0]))
+        failed: dict[str, list[str]] = {}
         for layer in config.layer:
             place = directory / runs.layer_folder(layer)
             one = replace(config, layer=layer, run_dir=str(place))
@@ -249,9 +251,11 @@ def run_layers(config: Config, name: str, directory: Path) -> None:
                 make = partial(Study, one, first)
                 run_once(one, name, place, make, figures, directory.parent)
             except EmoexpError as error:
-                failed.append(f"layer {layer}: {one_line(error)}")
+                failed.setdefault(one_line(error), []).append(str(layer))
     if failed:
-        raise EmoexpError(
-            f"{len(failed)} of {len(config.layer)} layers failed, the others are done: "
-            f"{'; '.join(failed)}"
+        n, told = (
+            sum(map(len, failed.values())),
+            (f"layer {', '.join(layers)}: {reason}" for reason, layers in failed.items()),
         )
+        rest = ", the others are done" if n < len(config.layer) else ""
+        raise EmoexpError(f"{n} of {len(config.layer)} layers failed{rest}: {'; '.join(told)}")

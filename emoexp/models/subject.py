@@ -31,7 +31,7 @@ from emoexp.models.architectures import (
     get_submodule,
 )
 from emoexp.models.chat import DATE, Exchanges, template_hash
-from emoexp.models.loading.load import DTYPES, load_network, resolve_repo
+from emoexp.models.loading.load import DTYPES, LayerCheck, load_network, resolve_repo
 from emoexp.models.prompts import Encoding, Prompt, ask, encode
 from emoexp.models.sampling import PerRowSampler, RowStop, refuse_not_finite
 
@@ -122,9 +122,9 @@ class SubjectModel:
         self.check()
 
     @classmethod
-    def load(cls, config: ModelConfig) -> SubjectModel:
+    def load(cls, config: ModelConfig, check: LayerCheck | None = None) -> SubjectModel:
         """Loads the weights and tokenizer of `config` on this machine; see `open_model`."""
-        loaded = load_network(config)
+        loaded = load_network(config, check)
         model = cls(
             loaded.network, loaded.tokenizer, config, dtype=loaded.dtype, device=loaded.device
         )

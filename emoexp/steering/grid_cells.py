@@ -8,7 +8,7 @@ from functools import cached_property
 
 import numpy as np
 
-from emoexp.errors import EmoexpError, NotApplicableError
+from emoexp.errors import NotApplicableError
 from emoexp.models.subject import SubjectModel
 from emoexp.stats.labels import EMOTIONS, ISOTROPIC, SUBTRACTED
 from emoexp.stats.ratings import elo, win_probabilities
@@ -27,17 +27,13 @@ def grid_layers(model: SubjectModel, layers: Sequence[int] | None) -> tuple[int,
     """Returns the layers of a map, ascending; null is every k-th up to the last that reaches.
 
     Raises:
-        EmoexpError: a layer is named twice, or the model does not have it.
+        EmoexpError: the model does not have a layer.
         NotApplicableError: what is added there cannot reach the answer.
     """
     last = model.last_steerable_layer
     if layers is None:
         step = -(-(last + 1) // MOST_LAYERS)
         return tuple(range(step - 1, last + 1, step))
-    if not layers or len(set(layers)) != len(layers):
-        raise EmoexpError(
-            f"experiment.layers={list(layers)}: name each layer once, and at least one; or null"
-        )
     model.check_layers(layers)
     if max(layers) > last:
         raise NotApplicableError(

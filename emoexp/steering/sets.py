@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 
 from emoexp.config import SteeringSpan
-from emoexp.errors import EmoexpError, NotApplicableError, require
+from emoexp.errors import EmoexpError, NotApplicableError
 from emoexp.models.subject import SubjectModel
 from emoexp.stats.labels import EMOTIONS, ISOTROPIC, MIXTURES, SHUFFLED
 from emoexp.steering.subset import steered_layers
@@ -97,12 +97,6 @@ def emotions_and_controls(
 
 def _repeated(directions: np.ndarray, layers: int) -> np.ndarray:
     return np.repeat(directions[:, None], layers, 1)
-
-
-def check_strength(strength: float) -> None:
-    """Raises EmoexpError unless a strength is a number other than 0."""
-    wrong = f"experiment.strength={strength}: must be a number other than 0, in multiples of the"
-    require(bool(np.isfinite(strength)) and strength != 0, f"{wrong} residual norm")
 
 
 def ablation_note(span: SteeringSpan) -> list[str]:

@@ -14,25 +14,17 @@ from emoexp.steering.preference import Preferences
 
 
 def steered_layers(band: Sequence[int] | None, layer: int) -> tuple[int, ...]:
-    """Returns the layers of a band, ascending, or the one `layer` if there is no band.
-
-    Raises:
-        EmoexpError: the band is empty or names a layer twice.
-    """
-    if band is None:
-        return (layer,)
-    if not band or len(set(band)) < len(band):
-        raise EmoexpError(
-            f"experiment.band={list(band)}: name each layer once, and at least one; null is the "
-            "one layer"
-        )
-    return tuple(sorted(band))
+    """Returns the layers of a band, ascending, or the one `layer` if there is no band."""
+    return (layer,) if band is None else tuple(sorted(band))
 
 
 def spread(
     r: np.ndarray, names: tuple[str, ...], n: int, exemplars: Sequence[str]
 ) -> tuple[str, ...]:
-    """Chooses `n` emotions at even steps of the rank of r, and the exemplars whatever their rank.
+    """Chooses `n` emotions at even steps of the rank of r, the exemplars among them; all if there
+    are no more than `n`.
+
+    Where an exemplar is at none of the steps, the others are chosen at even steps of what is left.
 
     Args:
         r: of each of `names`.
@@ -40,26 +32,20 @@ def spread(
     Returns:
         the chosen, in the order of `names`.
     """
+    picked = set(_at_even_steps(r, names, n))
+    if not picked.issuperset(exemplars):
+        others = [k for k, e in enumerate(names) if e not in exemplars]
+        rest = tuple(names[k] for k in others)
+        picked = {*exemplars, *_at_even_steps(r[others], rest, n - len(exemplars))}
+    return tuple(e for e in names if e in picked)
+
+
+def _at_even_steps(r: np.ndarray, names: tuple[str, ...], n: int) -> tuple[str, ...]:
     if n >= len(names):
         return names
     order = np.argsort(r)
     steps = np.linspace(0, len(names) - 1, n).round().astype(int)
-    picked = {names[order[i]] for i in steps} | set(exemplars)
-    return tuple(e for e in names if e in picked)
-
-
-def with_exemplars(
-    r: np.ndarray, names: tuple[str, ...], n: int, exemplars: tuple[str, ...]
-) -> tuple[str, ...]:
-    """Chooses `n` emotions: the exemplars, and others at even steps of the rank of r.
-
-    Returns:
-        the chosen, in the order of `names`.
-    """
-    others = [k for k, e in enumerate(names) if e not in exemplars]
-    rest = tuple(names[k] for k in others)
-    picked = {*exemplars, *spread(r[others], rest, n - len(exemplars), [])}
-    return tuple(e for e in names if e in picked)
+    return tuple(names[order[i]] for i in steps)
 
 
 def representatives(ratings: np.ndarray, steered: np.ndarray, n: int, seed: int) -> np.ndarray:

@@ -11,12 +11,14 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 import pandas as pd
 
-from emoexp.config import Config
+from emoexp.bounds import Bounded
+from emoexp.config import Config, SpanConfig
+from emoexp.errors import require
 from emoexp.study.result import Result
 
 if TYPE_CHECKING:
@@ -51,8 +53,33 @@ class Bootstrap:
 
 
 @dataclass(kw_only=True)
-class Experiment(ABC):
+class Experiment(Bounded, ABC):
     """One file of experiments/: its fields are its hyperparameters and its Hydra schema."""
+
+    reads: ClassVar[tuple[str, ...]] = ("stories", "vectors")
+    """What is read of "stories" (and `emotions`), "vectors", "emotions.norms" and "span"."""
+
+    def check(self, study: Study) -> None:
+        """Reads what the user gave, all of it that needs no model, before one is loaded.
+
+        Raises:
+            EmoexpError: a setting that the experiment does not read, or one that is wrong.
+        """
+        config = study.config
+        given = {
+            "vectors": config.vectors is not None,
+            "emotions.norms": config.emotions.norms is not None,
+            "span": config.span.kind is not SpanConfig().kind,
+        }
+        unread = [name for name, is_given in given.items() if is_given and name not in self.reads]
+        one = f"{' and '.join(unread)}: this experiment does not read it: leave it out"
+        require(not unread, one)
+        if "stories" in self.reads:
+            study.read_inputs()
+
+    def named_layers(self) -> list[int]:
+        """Returns the layers that its settings name."""
+        return [*(getattr(self, "layers", None) or []), *(getattr(self, "band", None) or [])]
 
     @abstractmethod
     def run(self, study: Study) -> Result:

@@ -132,7 +132,32 @@ class Study:
 
         _ = self.stimuli, self.lexicon  # a mistake is reported before the weights are loaded
         silence_libraries()
-        return open_model(self.config.model)
+        return open_model(self.config.model, self.check_layers)
+
+    def check_layers(self, n_layers: int) -> None:
+        """Raises EmoexpError where a setting names a layer that a model of `n_layers` lacks."""
+        given, experiment = self.config.layer, self.config.experiment
+        for layer in given if isinstance(given, list) else [given]:
+            resolve_layer(layer, n_layers)
+        for layer in experiment.named_layers() if experiment is not None else []:
+            resolve_layer(layer, n_layers)
+
+    def read_inputs(self) -> None:
+        """Reads the emotions, the corpus, the norms and the file of vectors, as far as they need no
+        model: a corpus that was generated is known by who wrote it.
+
+        Raises:
+            EmoexpError: one of them is missing or wrong.
+        """
+        from emoexp.config import StoriesSource
+        from emoexp.vectors.extraction import check_has_stories
+        from emoexp.vectors.vectors import EmotionVectors
+
+        if self.config.vectors is not None:
+            EmotionVectors.read(Path(self.config.vectors))
+        if self.config.stories.source is not StoriesSource.generated:
+            check_has_stories(self.corpus, self.emotions)
+            _ = self.norms
 
     @cached_property
     def layer(self) -> int:

@@ -320,7 +320,7 @@ def extract(
         EmoexpError: an emotion has no stories, all of its stories are left out, or fewer than two
             neutral texts are read.
     """
-    _check_has_stories(corpus, emotions)
+    check_has_stories(corpus, emotions)
     stored = {"version": VERSION, "model": model.identity, "skip": SKIP_TOKENS}
     identity = stored | {"corpus": corpus.sha256}
     sources, rows = _story_rows(model, corpus, emotions, artifacts, stored, stories_per_emotion)
@@ -411,7 +411,7 @@ def _first(row: Row, artifacts: Artifacts, identity: dict[str, Any], source: Sou
     return parts | {"mean": mean, "n": np.array(kept), "n_short": np.array(len(group_n) - kept)}
 
 
-def _check_has_stories(corpus: Corpus, emotions: Sequence[str]) -> None:
+def check_has_stories(corpus: Corpus, emotions: Sequence[str]) -> None:
     """Raises EmoexpError if the corpus has no stories of an emotion."""
     if lacking := [e for e in emotions if e not in corpus.by_emotion]:
         raise EmoexpError(

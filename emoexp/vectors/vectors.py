@@ -98,7 +98,7 @@ class EmotionVectors:
             EmoexpError: the file is broken, it is of other emotions or of another model, pack,
                 method or layer, or its numbers are not directions (see `check`).
         """
-        vectors = cls._read(path)
+        vectors = cls.read(path)
         vectors._check_identity(path, identity)
         if vectors.layer != layer:
             raise EmoexpError(
@@ -109,7 +109,7 @@ class EmotionVectors:
         return vectors
 
     @classmethod
-    def _read(cls, path: Path) -> EmotionVectors:
+    def read(cls, path: Path) -> EmotionVectors:
         """The vectors in a file. Raises EmoexpError if it is not a file of emotion vectors."""
         if not path.is_file():
             what = "is not a file" if path.exists() else "does not exist"

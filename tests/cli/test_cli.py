@@ -15,7 +15,8 @@ import yaml
 from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
 
-from emoexp.cli.main import CONF, GROUPS, compose_config, name_of, register_schemas
+from emoexp.cli.main import CONF, compose_config, name_of, register_schemas
+from emoexp.cli.overrides import GROUPS
 from emoexp.config import Config, resolve_layer
 from emoexp.errors import EmoexpError
 from emoexp.experiments import EXPERIMENTS

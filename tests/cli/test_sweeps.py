@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from emoexp.cli.main import group_layers
+from emoexp.cli.overrides import group_layers
 from emoexp.cli.sweep import expected_jobs, run_name
 from emoexp.errors import EmoexpError
 from emoexp.store import runs
@@ -162,16 +162,16 @@ def test_a_sweep_expects_a_folder_for_each_layer_of_a_job() -> None:
 
 
 def test_layers_are_grouped() -> None:
-    grouped = group_layers(["--multirun", "layer=range(10,15)", "layers_per_job=2", "seed=1"])
-    assert grouped == ["--multirun", "seed=1", "layer=[10,11],[12,13],[14]"]
-    assert group_layers(["layer=3"]) == ["layer=3"]
-    for wrong in (
-        ["layers_per_job=2"],
-        ["--multirun", "layer=3", "layers_per_job=2"],
-        ["--multirun", "layer=3,4", "layers_per_job=0"],
+    grouped = group_layers(["layer=range(10,15)", "layers_per_job=2", "seed=1"], True)
+    assert grouped == ["seed=1", "layer=[10,11],[12,13],[14]"]
+    assert group_layers(["layer=3"], True) == ["layer=3"]
+    for multirun, wrong in (
+        (False, ["layers_per_job=2", "layer=3,4"]),
+        (True, ["layer=3", "layers_per_job=2"]),
+        (True, ["layer=3,4", "layers_per_job=0"]),
     ):
         with pytest.raises(EmoexpError, match="layers_per_job"):
-            group_layers(wrong)
+            group_layers(wrong, multirun)
 
 
 def test_a_run_is_mirrored_offline_and_says_how_to_upload_it(tmp_path: Path) -> None:

@@ -6,7 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from emoexp.cli.main import GROUPS
+from emoexp.cli.overrides import GROUPS
 from emoexp.cli.usage import CONF, defaults, options, summary, usage
 from emoexp.experiments import EXPERIMENTS
 

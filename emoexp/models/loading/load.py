@@ -8,6 +8,7 @@ import json
 import logging
 import os
 import sys
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -24,6 +25,8 @@ from emoexp.models.loading.wheels import fetch_wheels
 from emoexp.places import MODELS
 
 BUNDLED = MODELS
+LayerCheck = Callable[[int], None]
+"""Raises EmoexpError where a model of so many layers lacks one that is asked for."""
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 DEVICE_MAPS = ("auto", "balanced", "balanced_low_0", "sequential")
 
@@ -68,9 +71,9 @@ class Remote:
     dtype: str
 
 
-def load_network(config: ModelConfig) -> Loaded:
+def load_network(config: ModelConfig, check: LayerCheck | None = None) -> Loaded:
     """Loads the model and the tokenizer of `config`. Weights come from safetensors only, and all
-    of them must be there.
+    of them must be there. `check` is called with the number of layers before they are read.
 
     Raises:
         EmoexpError: a setting that is unknown or does not go with another, a checkpoint that cannot
@@ -79,6 +82,9 @@ def load_network(config: ModelConfig) -> Loaded:
     check_settings(config)
     common, what = source(config), named(config)
     checkpoint = read_checkpoint(config, common)
+    depth = getattr(checkpoint.get_text_config(), "num_hidden_layers", None)
+    if check is not None and depth is not None:
+        check(depth)
     dtype, device = resolve_dtype(config, checkpoint), resolve_device(config)
     options = (
         quantization_options(config, checkpoint, dtype)
