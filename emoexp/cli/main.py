@@ -20,7 +20,7 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from emoexp.cli.overrides import GROUPS, CommandLine, explained, refuse_missing
+from emoexp.cli.overrides import GROUPS, CommandLine, explained, refuse_launcher, refuse_missing
 from emoexp.cli.slurm import add_request, advice
 from emoexp.cli.sweep import report_sweeps
 from emoexp.config import (
@@ -126,9 +126,11 @@ def main() -> None:
         line = CommandLine.of(sys.argv[1:])
         overrides = line.overrides
         register_schemas()
-        if line.multirun and line.runs:
+        if line.runs and line.multirun:
             check_jobs(line)
             overrides = add_request(overrides, compose_config)
+        elif line.runs:
+            refuse_launcher(overrides)
         sys.argv[1:] = [*overrides, *line.flags]
         gc.freeze()  # what is imported stays: __main__ has switched collection off meanwhile
         gc.enable()

@@ -88,8 +88,6 @@ class CommandLine:
         overrides = group_layers(self.overrides, self.multirun)
         known = settings(_experiments(overrides))
         checked = [_checked(override, known, self.multirun) for override in overrides]
-        if self.runs and not self.multirun:
-            _refuse_launcher(checked)
         return CommandLine(checked, self.flags, self.multirun, self.runs)
 
 
@@ -272,7 +270,7 @@ def _swept(override: Override) -> list[str]:
     return list(override.sweep_string_iterator())
 
 
-def _refuse_launcher(overrides: Iterable[str]) -> None:
+def refuse_launcher(overrides: Iterable[str]) -> None:
     """Raises EmoexpError for a launcher of jobs without --multirun, where Hydra would run here."""
     for override in overrides:
         key, _, value = override.partition("=")
