@@ -70,6 +70,8 @@ def one_line(error: BaseException) -> str:
     ours = [e for e in errors if isinstance(e, EmoexpError)]
     shown = next((e for e in ours or errors if str(e).strip()), None)
     text = type(error).__name__ if shown is None else str(shown)
+    if isinstance(shown, OSError) and shown.filename:
+        text = f"{shown.filename}: {shown.strerror}"
     advice = "" if ours or shown is None else ADVICE.get(number_of(shown) or 0, "")
     return " ".join(text.split()) + (f": {advice}" if advice else "")
 
