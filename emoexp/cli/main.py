@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import os
 import shutil
+import signal
 import sys
 import tempfile
 from collections.abc import Sequence
@@ -22,6 +23,7 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
+from emoexp.cli.log import logged
 from emoexp.cli.sweep import report_sweeps
 from emoexp.config import (
     Config,
@@ -131,9 +133,17 @@ def group_layers(arguments: list[str]) -> list[str]:
 
 @hydra.main(version_base="1.3", config_path=str(CONF), config_name="config")
 def task(cfg: DictConfig) -> None:
+    with logged():
+        run_config(cfg)
+
+
+def run_config(cfg: DictConfig) -> None:
+    """Runs the composed configuration in Hydra's directory of the job."""
     job = HydraConfig.get()
     directory, sweep = Path(job.runtime.output_dir).absolute(), job.mode is RunMode.MULTIRUN
     cfg.run_dir = str(directory)
+    if os.environ.get("SUBMITIT_EXECUTOR") == "local":
+        signal.signal(signal.SIGINT, signal.default_int_handler)  # sweep._spare_controllers
     try:
         whole = OmegaConf.to_container(cfg, resolve=True, enum_to_str=True, throw_on_missing=True)
         write_text(directory / "config.yaml", yaml.safe_dump(whole, sort_keys=False))

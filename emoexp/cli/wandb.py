@@ -9,6 +9,7 @@ import netrc
 import os
 import re
 import shlex
+import shutil
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -147,6 +148,10 @@ def start(
     import wandb
 
     directory = Path(run["directory"]).absolute()
+    if mode == "offline":
+        # of a run that was killed and queued again: uploaded both, one would overwrite the other
+        for earlier in directory.glob(f"wandb/offline-run-*-{run_id(directory)}"):
+            shutil.rmtree(earlier)
     try:
         opened = wandb.init(
             project=config.project,
