@@ -16,7 +16,7 @@ from emoexp.interrupts import end_children, interruptible, interruption
 SPACE = "free space and run the same command again; what was computed is kept"
 PERMISSION = (
     "change its permissions, or give places that may be read and written"
-    " (artifacts=, hydra.run.dir=, hydra.sweep.dir=)"
+    " (artifacts=, hydra.run.dir=, hydra.sweep.dir=, HOME)"
 )
 IN_THE_WAY = "a file is where a folder has to be, or the other way round: give another path"
 ADVICE = {

@@ -8,6 +8,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, TextIO, cast
 
+from emoexp.errors import one_line
+from emoexp.interrupts import interruption
+
 log = logging.getLogger("emoexp.run")
 
 
@@ -35,10 +38,13 @@ class Logged:
 
 @contextmanager
 def logged() -> Iterator[None]:
-    """Logs what is written to standard error while the context lasts."""
+    """Logs what is written to standard error while the context lasts, and how it ends."""
     before = sys.stderr
     sys.stderr = cast(TextIO, Logged(before))
     try:
         yield
+    except (Exception, KeyboardInterrupt) as error:
+        log.info("%s", interruption(error) or one_line(error))
+        raise
     finally:
         sys.stderr = before

@@ -264,6 +264,8 @@ def answers(base_url: str) -> bool:
 def mirror(tracker: Tracker, record: Mapping[str, Any], directory: Path) -> None:
     """Shows a record and the tables and figures beside it. W&B's trouble is one line, since
     result.json is whole without it."""
+    if isinstance(tracker, NullTracker):
+        return
     try:
         known = secrets()
         origin = without_secrets({k: v for k, v in record.items() if k not in FINDINGS}, known)

@@ -113,7 +113,10 @@ def opened(path: Path, advice: str = "delete it and run again") -> Iterator[Any]
     except FileNotFoundError as error:
         raise EmoexpError(f"{path} does not exist") from error
     except PermissionError as error:
-        raise EmoexpError(f"{path} may not be read (permission)") from error
+        raise EmoexpError(
+            f"{path} may not be read (permission): ask its owner for chmod a+r, or give another"
+            " path"
+        ) from error
     except (SafetensorError, OSError) as error:
         raise EmoexpError(f"{path} is not a whole safetensors file ({error}): {advice}") from error
 
