@@ -1,3 +1,4 @@
+# 3.11 to 3.13: make PYTHON=python3.12 ...
 PYTHON ?= python3.11
 BIN := .venv/bin
 

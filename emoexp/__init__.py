@@ -54,7 +54,8 @@ def _has_backend(name: str) -> bool:
 
 # Notebooks export their backend to the commands that they start, also to those of an environment
 # without it, where matplotlib does not even import. emoexp draws into files and needs none.
-if "matplotlib" not in sys.modules and not _has_backend(os.environ.get("MPLBACKEND", "agg")):
+_backend = os.environ.get("MPLBACKEND")
+if _backend and "matplotlib" not in sys.modules and not _has_backend(_backend):
     del os.environ["MPLBACKEND"]
 
 # `emoexp.experiments` is the folder experiments/: beside this package in a checkout, inside it in

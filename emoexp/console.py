@@ -46,9 +46,11 @@ def print_table(console: Console, table: Table) -> None:
     widths = _widths(table, console.width)
     for column, width in zip(table.columns, widths, strict=False):
         column.width = width
-    for part in (title, table if widths else stacked(table, console.width), caption):
-        if part:
-            console.print(part)
+    if title:
+        console.print(title)
+    console.print(table if widths else stacked(table, console.width))
+    if caption:
+        console.print(caption, style=table.caption_style)
 
 
 def _widths(table: Table, width: int) -> list[int]:

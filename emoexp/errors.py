@@ -16,7 +16,7 @@ from emoexp.interrupts import end_children, interruptible, interruption
 SPACE = "free space and run the same command again; what was computed is kept"
 PERMISSION = (
     "change its permissions, or give places that may be read and written"
-    " (artifacts=, hydra.run.dir=, hydra.sweep.dir=)"
+    " (artifacts=, hydra.run.dir=, hydra.sweep.dir=, HOME)"
 )
 IN_THE_WAY = "a file is where a folder has to be, or the other way round: give another path"
 ADVICE = {
@@ -76,6 +76,8 @@ def one_line(error: BaseException) -> str:
     ours = [e for e in errors if isinstance(e, EmoexpError)]
     shown = next((e for e in ours or errors if str(e).strip()), None)
     text = type(error).__name__ if shown is None else str(shown)
+    if isinstance(shown, OSError) and shown.filename:
+        text = f"{shown.filename}: {shown.strerror}"
     advice = "" if ours or shown is None else ADVICE.get(number_of(shown) or 0, "")
     return " ".join(text.split()) + (f": {advice}" if advice else "")
 

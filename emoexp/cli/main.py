@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import os
+import signal
 import sys
 import tempfile
 from collections.abc import Mapping, Sequence
@@ -20,6 +21,7 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
+from emoexp.cli.log import logged
 from emoexp.cli.overrides import GROUPS, CommandLine, explained, refuse_launcher, refuse_missing
 from emoexp.cli.slurm import add_request, advice
 from emoexp.cli.sweep import report_sweeps
@@ -59,9 +61,17 @@ def name_of(experiment: Any) -> str:
 
 @hydra.main(version_base="1.3", config_path=str(CONF), config_name="config")
 def task(cfg: DictConfig) -> None:
+    with logged():
+        run_config(cfg)
+
+
+def run_config(cfg: DictConfig) -> None:
+    """Runs the composed configuration in Hydra's directory of the job."""
     job = HydraConfig.get()
     directory, sweep = Path(job.runtime.output_dir).absolute(), job.mode is RunMode.MULTIRUN
     cfg.run_dir = str(directory)
+    if os.environ.get("SUBMITIT_EXECUTOR") == "local":
+        signal.signal(signal.SIGINT, signal.default_int_handler)  # sweep._spare_controllers
     try:
         refuse_missing(cfg, job.overrides.task)
         whole = OmegaConf.to_container(cfg, resolve=True, enum_to_str=True, throw_on_missing=True)

@@ -9,6 +9,7 @@ import itertools
 import logging
 import os
 import re
+import signal
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -45,6 +46,8 @@ class Sweep(Callback):
         directory = Path(config.hydra.sweep.dir).absolute()
         directory.mkdir(parents=True, exist_ok=True)
         under_way.append(directory)
+        if str(config.hydra.launcher.get("_target_")).endswith("LocalLauncher"):
+            _spare_controllers()
         write_json(
             directory / runs.SWEEP,
             {
@@ -61,6 +64,23 @@ class Sweep(Callback):
         has written it."""
         if job_return.status == JobStatus.FAILED and "SUBMITIT_EXECUTOR" in os.environ:
             atexit.register(_leave_as_failed)
+
+
+def _spare_controllers() -> None:
+    """Makes the processes by which submitit watches over local jobs ignore a Ctrl-C, of which they
+    would print tracebacks: they end when their jobs do. A job takes it again (`main.task`)."""
+    from submitit.local import local
+
+    start = local.start_controller
+
+    def deaf(*given: Any, **named: Any) -> Any:
+        before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+        try:
+            return start(*given, **named)
+        finally:
+            signal.signal(signal.SIGINT, before)
+
+    local.start_controller = deaf
 
 
 def report_sweeps() -> None:

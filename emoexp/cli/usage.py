@@ -4,6 +4,7 @@ Hydra, so it is there at once."""
 from __future__ import annotations
 
 import ast
+import shutil
 import textwrap
 from collections.abc import Sequence
 
@@ -79,7 +80,7 @@ def usage() -> str:
         return "\n".join(
             textwrap.fill(
                 text,
-                WIDTH,
+                _width(),
                 initial_indent=f"  {name:<{width}}",
                 subsequent_indent=" " * (width + 2),
             )
@@ -91,7 +92,18 @@ def usage() -> str:
         (group, ", ".join([default, *(o for o in options(group) if o != default)]))
         for group, default in chosen.items()
     ]
-    return PAGE.format(
+    page = PAGE.format(
         experiments=block([(name, summary(name)) for name in options("experiment")]),
         groups=block(groups),
     )
+    return "\n".join(_narrowed(line) for line in page.splitlines()) + "\n"
+
+
+def _width() -> int:
+    return min(WIDTH, max(40, shutil.get_terminal_size((WIDTH, 0)).columns))
+
+
+def _narrowed(line: str) -> str:
+    """Returns a line of the page as several, where the terminal or COLUMNS is narrower."""
+    indent = " " * (len(line) - len(line.lstrip()) + 4)
+    return textwrap.fill(line, _width(), subsequent_indent=indent, break_on_hyphens=False)

@@ -9,6 +9,7 @@ import netrc
 import os
 import re
 import shlex
+import shutil
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -147,6 +148,10 @@ def start(
     import wandb
 
     directory = Path(run["directory"]).absolute()
+    if mode == "offline":
+        # of a run that was killed and queued again: uploaded both, one would overwrite the other
+        for earlier in directory.glob(f"wandb/offline-run-*-{run_id(directory)}"):
+            shutil.rmtree(earlier)
     try:
         opened = wandb.init(
             project=config.project,
@@ -259,6 +264,8 @@ def answers(base_url: str) -> bool:
 def mirror(tracker: Tracker, record: Mapping[str, Any], directory: Path) -> None:
     """Shows a record and the tables and figures beside it. W&B's trouble is one line, since
     result.json is whole without it."""
+    if isinstance(tracker, NullTracker):
+        return
     try:
         known = secrets()
         origin = without_secrets({k: v for k, v in record.items() if k not in FINDINGS}, known)

@@ -74,4 +74,5 @@ class FigureProcess:
         self.wait()
         if self.process is not None and self.process.stdin is not None:
             self.process.stdin.close()
+            self.process.terminate()  # it may be importing still
             self.process.wait()

@@ -1,7 +1,6 @@
 """The commands `python -m emoexp.stimuli import ...` and `python -m emoexp.stimuli check PATH`.
 
-Exit status: 0, 1 where a pack has faults or could not be imported, 2 where the command line is
-wrong.
+Exit status: 0, 1 where `check` finds faults, 2 for any mistake, as of the other commands.
 """
 
 from __future__ import annotations
@@ -10,7 +9,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from emoexp.errors import EmoexpError
+from emoexp.errors import EmoexpError, OneLineParser
 from emoexp.stimuli.load import artifacts_root, find_pack, load_stimuli, read_pack, story_faults
 from emoexp.stimuli.pack import Stimuli
 from emoexp.stimuli.paper.build import URL, build_pack, gather
@@ -19,8 +18,8 @@ from emoexp.stimuli.paper.sources import FILES, JsonSource, ListSource, PageSour
 
 
 def parse(arguments: list[str] | None) -> argparse.Namespace:
-    """Parses the command line; exits with status 2 where it is wrong."""
-    parser = argparse.ArgumentParser(
+    """Parses the command line. Raises EmoexpError where it is wrong."""
+    parser = OneLineParser(
         prog="python -m emoexp.stimuli",
         description="The paper's stimuli, and the checking of any pack.",
     )
@@ -165,10 +164,7 @@ def import_paper(chosen: argparse.Namespace) -> int:
 
 def check_pack(path: str) -> int:
     """Prints every fault of a pack, or its counts where it has none; returns the exit status."""
-    try:
-        folder = find_pack(path)
-    except EmoexpError as error:
-        return fail(error, 2)
+    folder = find_pack(path)
     pack, pack_faults = read_pack(folder)
     counts, row_faults = story_faults(folder, pack.emotions if pack else ())
     faults = [*pack_faults, *row_faults]
@@ -208,21 +204,19 @@ def say(text: str) -> None:
     sys.stdout.write(text + "\n")
 
 
-def fail(error: EmoexpError, status: int) -> int:
-    """Prints an error on standard error; returns `status`."""
-    sys.stderr.write(f"emoexp.stimuli: {error}\n")
-    return status
+def fail(error: EmoexpError) -> int:
+    """Prints an error on standard error; returns the exit status."""
+    sys.stderr.write(f"emoexp: {error}\n")
+    return 2
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Runs the command line; returns the exit status."""
-    chosen = parse(arguments)
-    if chosen.command == "check":
-        return check_pack(chosen.path)
     try:
-        return import_paper(chosen)
+        chosen = parse(arguments)
+        return check_pack(chosen.path) if chosen.command == "check" else import_paper(chosen)
     except EmoexpError as error:
-        return fail(error, 1)
+        return fail(error)
 
 
 if __name__ == "__main__":

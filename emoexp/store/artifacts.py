@@ -17,7 +17,7 @@ import numpy as np
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 
-from emoexp.errors import EmoexpError
+from emoexp.errors import EmoexpError, number_of
 from emoexp.store.distributed import barrier, broadcast, rank
 from emoexp.store.locks import locked
 from emoexp.store.progress import track
@@ -100,7 +100,12 @@ def write_tensors(path: Path, tensors: Row, metadata: Mapping[str, str]) -> None
         arrays = {k: np.asarray(v, order="C") for k, v in tensors.items()}
         temporary.touch()
         mode = temporary.stat().st_mode  # the umask's; safetensors writes for the owner alone
-        save_file(arrays, temporary, metadata=dict(metadata))
+        try:
+            save_file(arrays, temporary, metadata=dict(metadata))
+        except SafetensorError as error:
+            if number := number_of(error):
+                raise OSError(number, os.strerror(number), str(path)) from error
+            raise
         temporary.chmod(mode)
 
 
@@ -118,7 +123,10 @@ def opened(path: Path, advice: str = "delete it and run again") -> Iterator[Any]
     except FileNotFoundError as error:
         raise EmoexpError(f"{path} does not exist") from error
     except PermissionError as error:
-        raise EmoexpError(f"{path} may not be read (permission)") from error
+        raise EmoexpError(
+            f"{path} may not be read (permission): ask its owner for chmod a+r, or give another"
+            " path"
+        ) from error
     except (SafetensorError, OSError) as error:
         raise EmoexpError(f"{path} is not a whole safetensors file ({error}): {advice}") from error
 

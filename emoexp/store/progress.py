@@ -3,6 +3,7 @@ log."""
 
 from __future__ import annotations
 
+import logging
 import sys
 import time
 from collections.abc import Iterable, Iterator, Sequence
@@ -23,6 +24,7 @@ from emoexp.console import open_console
 from emoexp.store.distributed import rank
 
 T = TypeVar("T")
+log = logging.getLogger(__name__)
 LINE_SECONDS = 30.0
 
 
@@ -45,6 +47,8 @@ class Meter:
         self.done += by
         if self.display is not None and self.task is not None:
             self.display.update(self.task, advance=by, note=note)
+            if self.done == self.total:
+                log.info("%s: %d/%d %s", self.title, self.done, self.total, note)
         elif rank() == 0 and (
             time.monotonic() - self.printed > LINE_SECONDS or self.done == self.total
         ):

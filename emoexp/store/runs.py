@@ -75,6 +75,7 @@ NOT_HASHED = tuple(
         "cli/wandb",
         "cli/usage.py",
         "cli/explore.py",
+        "cli/log.py",
         "explore/",
         "organism/",
         "data/",
