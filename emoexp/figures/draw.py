@@ -89,7 +89,7 @@ def elo(run: SavedRun) -> Figure:
     title = title_of(run, vectors=False)
     means = run.table("elo_by_category")
     if "ci_low" not in means:  # a run of before it was saved
-        means = means.assign(ci_low=means["elo"], ci_high=means["elo"])
+        means = means.assign(ci_low=np.nan, ci_high=np.nan)
     more: dict[str, Any] = {"found": found(run, "V7"), "claude": claude}
     return preferences.elo_by_category(run.table("elo"), means, title, **more)
 

@@ -178,7 +178,7 @@ def effect_ratios(part: Part) -> pd.DataFrame:
     """Returns the effect ratio by layer, with the fields of a verdict: its threshold is 1, no
     effect, and it is informative by the rule of V10 and V11."""
     sizes = part.sizes.sort_values("layer")
-    above = sizes["effect_ratio_low"] > 1
+    above = (sizes["effect_ratio_low"] > 1) & ~(sizes["over_shuffled_low"] <= 1)
     return sizes.assign(
         value=sizes["effect_ratio"],
         ci_low=sizes["effect_ratio_low"],
