@@ -2,11 +2,13 @@ import gc
 import sys
 
 from emoexp.cli.usage import asked, usage
+from emoexp.errors import one_line_errors
 
 
 def main() -> None:
     if asked(sys.argv[1:]):
-        sys.stdout.write(usage())
+        with one_line_errors():
+            sys.stdout.write(usage())
         return
     if sys.argv[1:2] == ["explore"]:
         from emoexp.cli.explore import main as explore

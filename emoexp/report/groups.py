@@ -317,8 +317,8 @@ def parts(groups: dict[str, list[Run]], rows: pd.DataFrame) -> list[Part]:
 
 
 def _sizes(runs: Sequence[Run]) -> pd.DataFrame:
-    """Returns SIZES and OVER_SHUFFLED (NaN where that was not measured) by layer, of the last run at
-    each layer that has SIZES."""
+    """Returns SIZES and OVER_SHUFFLED (NaN where that was not measured) by layer, of the last run
+    at each layer that has SIZES."""
     by_layer = {
         run["layer"]: {
             "layer": run["layer"],
