@@ -191,7 +191,9 @@ def effect_ratios(part: Part) -> pd.DataFrame:
 def named(points: pd.DataFrame) -> list[tuple[tuple[float, float], list[int]]]:
     """Returns where to write which layers: those within a twentieth of the range of the ratios'
     intervals at the same value share one label."""
-    spread = float(np.ptp(points[["ci_low", "ci_high"]])) if len(points) else 0.0
+    spread = (
+        float(np.ptp(points[["effect_ratio_low", "effect_ratio_high"]])) if len(points) else 0.0
+    )
     gap = 0.05 * max(spread, 1.0)
     labels: list[tuple[tuple[float, float], list[int]]] = []
     for row in points.sort_values(["value", "effect_ratio"]).to_dict("records"):

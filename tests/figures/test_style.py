@@ -77,7 +77,7 @@ def test_a_title_says_what_the_criteria_found(tmp_path: Path) -> None:
 @pytest.mark.filterwarnings("error")
 def test_a_run_has_a_pdf_with_embedded_fonts_beside_each_png(tmp_path: Path) -> None:
     made = {name: table for name, table in tables(12).items() if name in ("pairs", "components")}
-    saved(tmp_path, made, experiment="geometry", layer=8)
+    saved(tmp_path, made, experiment="geometry", layer=8, n_layers=16)
     assert draw_run(tmp_path) == []
     for name in ("pairs", "components"):
         assert (tmp_path / f"{name}.png").read_bytes().startswith(b"\x89PNG")
