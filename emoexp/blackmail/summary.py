@@ -62,6 +62,11 @@ def notes_of(counts: Counts, limit: float) -> list[str]:
             f"little headroom: the baseline's rate is {base.rate.value:.2f}, so there is next to "
             f"nothing to {room}",
         )
+    if cut := sum(count.cut for count in counts.values()):
+        n = sum(count.n for count in counts.values())
+        notes.insert(
+            0, f"{cut} of {n} replies were cut: a larger experiment.max_new_tokens ends them"
+        )
     if base.n < FEW:
         notes.insert(0, f"n = {base.n} trials are few: intervals are wide")
     return notes

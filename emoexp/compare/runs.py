@@ -39,27 +39,31 @@ class Space:
 
 
 def load_spaces(directories: Sequence[Path]) -> list[Space]:
-    """Reads the cosines of every run below the directories, each measurement once.
+    """Reads the cosines of every run below the directories, each measurement once. A file that
+    cannot be read is left out, which is said.
 
     Raises:
-        EmoexpError: a directory has none, a file cannot be read, or there is one run only.
+        EmoexpError: a directory has none, or fewer than two runs are left.
     """
     spaces: list[Space] = []
-    for directory in directories:
-        for file in _files(directory):
-            try:
-                space = _load(file)
-            except EmoexpError as error:
-                left_out(str(error))
-                continue
-            if not any(space.same_as(other) for other in spaces):
-                spaces.append(space)
+    broken: list[str] = []
+    for file in (file for directory in directories for file in _files(directory)):
+        try:
+            space = _load(file)
+        except EmoexpError as error:
+            broken.append(str(error))
+            continue
+        if not any(space.same_as(other) for other in spaces):
+            spaces.append(space)
     if len(spaces) < 2:
-        count = "one geometry and no other to compare it with" if spaces else "no readable geometry"
+        count = "one geometry and no other to compare it with" if spaces else "no geometry"
+        why = f" (left out: {'; '.join(broken)})" if broken else ""
         raise EmoexpError(
-            f"{', '.join(map(str, directories))}: {count}; give runs of another model,"
-            " corpus or pack"
+            f"{', '.join(map(str, directories))}: {count}{why}; give runs of another model, corpus"
+            " or pack"
         )
+    for why in broken:
+        left_out(why)
     return spaces
 
 

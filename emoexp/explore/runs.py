@@ -15,7 +15,7 @@ from emoexp.figures.files import png
 from emoexp.figures.style import styled
 from emoexp.figures.validation import layer_curves
 from emoexp.report.curves import measured_with
-from emoexp.report.groups import grouped, load_runs, measured, parts, verdict_rows
+from emoexp.report.groups import UNREADABLE, grouped, load_runs, measured, parts, verdict_rows
 from emoexp.stimuli import Stimuli
 from emoexp.store.record import SavedRun
 from emoexp.study.study import Study
@@ -49,7 +49,8 @@ def list_runs(folder: str) -> list[Listed]:
     listed = []
     for run in found:
         layer = "" if run.get("layer") is None else f", layer {run['layer']}"
-        what = f"{run.get('experiment', '?')}: {run.get('model', '?')}{layer}"
+        what = run["error"] if run["state"] == UNREADABLE else ""
+        what = what or f"{run['experiment']}: {run['model']}{layer}"
         listed.append(Listed(Path(run["path"]), what, run["state"]))
     return listed
 

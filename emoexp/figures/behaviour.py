@@ -27,7 +27,6 @@ from emoexp.figures.style import (
     SMALL,
     THICK,
     THIN,
-    TINY,
     Mark,
     head,
     name_size,
@@ -41,8 +40,8 @@ BREAKS = {"repetition": CATEGORIES[0].colour, "surprise": CATEGORIES[1].colour}
 """Colours of the reasons why a text is degenerate."""
 WHO = {"self": (CATEGORIES[0], "of itself"), "other": (CATEGORIES[1], "of others")}
 """Mark and name of each question: whom the model is asked about."""
-FEW = 30
-"""Emotions up to which their names in a scatter have the usual size."""
+FEW = 24
+"""Emotions that are named in a scatter: of more, those of the smallest and the largest change."""
 OTHER_PROBES: dict[str, Any] = {"color": INK, "linewidth": 0.9, "linestyle": ":"}
 
 
@@ -95,10 +94,11 @@ def self_report(words: pd.DataFrame, rows: pd.DataFrame, title: str) -> Figure:
     _changes_by_valence(by_valence, known, len(table))
     head(figure, "Self-report under steering", title)
     places = {who: known[["valence", f"value_{who}"]].to_numpy(dtype=float) for who in WHO}
-    size = SMALL if len(known) <= FEW else TINY
-    name_points(
-        by_valence, places["self"], list(known["emotion"]), size=size, avoid=places["other"]
-    )
+    few = np.arange(len(known))  # in the order of their change
+    if len(known) > FEW:
+        few = np.concatenate([few[: FEW // 2], few[-FEW // 2 :]])
+    others = np.vstack([places["self"], places["other"]])
+    name_points(by_valence, places["self"][few], list(known["emotion"].iloc[few]), avoid=others)
     return figure
 
 

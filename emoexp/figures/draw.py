@@ -87,9 +87,12 @@ def elo(run: SavedRun) -> Figure:
     """Draws the Elo of each activity by category."""
     claude = published.activities().elo_post if run.is_paper else None
     title = title_of(run, vectors=False)
-    means = run.table("elo_by_category")
+    means = run.table("elo").groupby("category", as_index=False)["elo"].mean()
+    if "elo_by_category" in run.names:
+        means = run.table("elo_by_category")
     if "ci_low" not in means:  # a run of before it was saved
-        means = means.assign(ci_low=means["elo"], ci_high=means["elo"])
+        means = means.assign(ci_low=np.nan, ci_high=np.nan)
+    means = means.sort_values("elo", ascending=False)
     more: dict[str, Any] = {"found": found(run, "V7"), "claude": claude}
     return preferences.elo_by_category(run.table("elo"), means, title, **more)
 

@@ -35,8 +35,8 @@ from emoexp.figures.style import (
 from emoexp.stimuli.paper import published
 
 MOST_NAMED = 3
-"""Activities that are named in the figure: of either end of the Elo, and of those furthest from
-their category."""
+"""Activities that are named in the figure: of either end of the Elo; of those furthest from their
+category twice as many."""
 LONGEST = 40
 """Characters of an activity's name beyond which it is cut."""
 
@@ -129,7 +129,8 @@ def elo_by_category(
         axes.scatter(x[half], table["elo"][half], label=f"{label} of the activities", **dots)
     centre = np.arange(len(means)) - (0 if claude is None else 0.2)
     ends = centre - 0.28, centre + 0.28
-    axes.hlines(means["elo"], *ends, color=INK, linewidth=THICK, label="category mean, 95 %")
+    label = f"category mean{', 95 %' if means['ci_low'].notna().all() else ''}"
+    axes.hlines(means["elo"], *ends, color=INK, linewidth=THICK, label=label)
     axes.vlines(centre, means["ci_low"], means["ci_high"], color=INK, linewidth=THIN)
     axes.axhline(1500, color=NOISE, linewidth=0.8)
     axes.set_xticks(range(len(means)), list(means["category"]))
@@ -151,7 +152,7 @@ def _name_extremes(axes: Axes, x: np.ndarray, table: pd.DataFrame) -> None:
     """Names the most and the least liked activities, and those furthest from their category."""
     order = np.argsort(table["elo"].to_numpy(), kind="stable")
     away = (table["elo"] - table.groupby("category")["elo"].transform("mean")).abs().to_numpy()
-    furthest = np.argsort(-away, kind="stable")[:MOST_NAMED]
+    furthest = np.argsort(-away, kind="stable")[: 2 * MOST_NAMED]
     chosen = sorted({*order[:MOST_NAMED], *order[-MOST_NAMED:], *furthest})
     names = [str(table["activity"].iloc[k]) for k in chosen]
     short = [name if len(name) <= LONGEST else name[: LONGEST - 3] + "..." for name in names]

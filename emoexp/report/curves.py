@@ -178,7 +178,7 @@ def effect_ratios(part: Part) -> pd.DataFrame:
     """Returns the effect ratio by layer, with the fields of a verdict: its threshold is 1, no
     effect, and it is informative by the rule of V10 and V11."""
     sizes = part.sizes.sort_values("layer")
-    above = sizes["effect_ratio_low"] > 1
+    above = (sizes["effect_ratio_low"] > 1) & ~(sizes["over_shuffled_low"] <= 1)
     return sizes.assign(
         value=sizes["effect_ratio"],
         ci_low=sizes["effect_ratio_low"],
@@ -191,7 +191,9 @@ def effect_ratios(part: Part) -> pd.DataFrame:
 def named(points: pd.DataFrame) -> list[tuple[tuple[float, float], list[int]]]:
     """Returns where to write which layers: those within a twentieth of the range of the ratios'
     intervals at the same value share one label."""
-    spread = float(np.ptp(points[["ci_low", "ci_high"]])) if len(points) else 0.0
+    spread = (
+        float(np.ptp(points[["effect_ratio_low", "effect_ratio_high"]])) if len(points) else 0.0
+    )
     gap = 0.05 * max(spread, 1.0)
     labels: list[tuple[tuple[float, float], list[int]]] = []
     for row in points.sort_values(["value", "effect_ratio"]).to_dict("records"):

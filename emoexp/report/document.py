@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+import numpy as np
+
 from emoexp.report.blocks import (
     MARKS,
     Block,
@@ -39,7 +41,8 @@ INFORMATIVE = (
     "Informative: the value lies beyond the 95 % range of each of its nulls, on the passing side"
     f" (V7: and is at least {GAP_FLOOR:g} Elo). V10 and V11 pass on random directions too, so for"
     " them the effect's size decides, not the null that stands beside them: the 95 % interval of"
-    f" the effect ratio lies above 1, and mean |delta Elo| is at least {EFFECT_FLOOR:g}."
+    " its ratio to that of isotropic directions and to that of shuffled labels lies above 1, and"
+    f" mean |delta Elo| is at least {EFFECT_FLOOR:g}."
 )
 PARTIAL = (
     "What these runs had found when they failed. It is in no other table, no figure and no"
@@ -153,16 +156,19 @@ def _size_rows(part: Part, layers: Sequence[int]) -> list[tuple[Cell, ...]]:
     sizes = {int(size["layer"]): size for size in part.sizes.to_dict("records")}
     if not sizes.keys() & set(layers):
         return []
-    ratio = [Cell("effect ratio, emotions over isotropic"), Cell("95 % above 1")]
-    size = [Cell("mean |delta Elo|"), Cell(f">= {EFFECT_FLOOR:g}")]
-    for found in map(sizes.get, layers):
-        if found is None:
-            ratio, size = [*ratio, *[Cell("")] * 3], [*size, *[Cell("")] * 3]
-            continue
-        interval = f"{found['effect_ratio_low']:.1f} .. {found['effect_ratio_high']:.1f}"
-        ratio += [Cell(f"{found['effect_ratio']:.1f}"), Cell(interval), Cell("1")]
-        size += [Cell(f"{found['mean_abs_delta_elo']:.1f}"), Cell(""), Cell("")]
-    return [tuple(ratio), tuple(size)]
+    rows = []
+    for name, key, rule in (
+        ("effect ratio, emotions over isotropic", "effect_ratio", "95 % above 1"),
+        ("effect ratio, emotions over shuffled labels", "over_shuffled", "95 % above 1"),
+        ("mean |delta Elo|", "mean_abs_delta_elo", f">= {EFFECT_FLOOR:g}"),
+    ):
+        row = [Cell(name), Cell(rule)]
+        for size in (sizes.get(layer, {}) for layer in layers):
+            value, low, high = (size.get(key + end, np.nan) for end in ("", "_low", "_high"))
+            interval = "" if np.isnan(low) else f"{low:.1f} .. {high:.1f}"
+            row += [Cell("-" if np.isnan(value) else f"{value:.1f}"), Cell(interval), Cell("")]
+        rows.append(tuple(row))
+    return rows
 
 
 def meaning_blocks(all_parts: Sequence[Part]) -> list[Block]:

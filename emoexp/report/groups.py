@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import yaml
 from yaml import YAMLError
@@ -25,6 +26,7 @@ Run = dict[str, Any]
 
 SUCCESS = RunState.success.value
 UNREADABLE = RunState.unreadable.value
+OVER_SHUFFLED = ("over_shuffled", "over_shuffled_low", "over_shuffled_high")
 SIZES = ("effect_ratio", "effect_ratio_low", "effect_ratio_high", "mean_abs_delta_elo")
 
 
@@ -202,7 +204,7 @@ class Part:
 
     Attributes:
         rows: one per layer and criterion, with the verdict's fields.
-        sizes: one per layer at which steering was measured, with SIZES.
+        sizes: one per layer at which steering was measured, with SIZES and OVER_SHUFFLED.
         two_thirds: the layer that `layer=auto` names, whether or not it was run; None if the depth
             is not known.
     """
@@ -315,14 +317,19 @@ def parts(groups: dict[str, list[Run]], rows: pd.DataFrame) -> list[Part]:
 
 
 def _sizes(runs: Sequence[Run]) -> pd.DataFrame:
-    """Returns SIZES by layer, of the last run at each layer that has them."""
+    """Returns SIZES and OVER_SHUFFLED (NaN where that was not measured) by layer, of the last run
+    at each layer that has SIZES."""
     by_layer = {
-        run["layer"]: {"layer": run["layer"], **{k: run["metrics"][k] for k in SIZES}}
+        run["layer"]: {
+            "layer": run["layer"],
+            **{k: run["metrics"][k] for k in SIZES},
+            **{k: run["metrics"].get(f"effect_ratio_{k}", np.nan) for k in OVER_SHUFFLED},
+        }
         for run in runs
         if all(k in run["metrics"] for k in SIZES)
     }
     rows = [by_layer[layer] for layer in sorted(by_layer)]
-    return pd.DataFrame(rows, columns=["layer", *SIZES])
+    return pd.DataFrame(rows, columns=["layer", *SIZES, *OVER_SHUFFLED])
 
 
 def replaced(rows: pd.DataFrame) -> list[tuple[str, str]]:

@@ -49,7 +49,7 @@ def run_blocks(runs: Sequence[Run]) -> list[Block]:
     known = [run for run in runs if run["state"] != UNREADABLE]
     if not known:
         return []
-    differing, shared = apart(known), facts(known[0])
+    differing, shared = list(apart(known)), facts(known[0])
     same = [f"{name} {value}" for name, value in shared.items() if name not in differing]
     blocks: list[Block] = [Heading("Runs")]
     if same:

@@ -10,6 +10,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from emoexp.console import print_line, print_table
+from emoexp.figures.validation import SIZE_DECIDES
 from emoexp.report.blocks import in_order, marked
 from emoexp.report.document import layer_words
 from emoexp.report.expected import summary
@@ -28,6 +29,8 @@ def _cell(verdict: dict[str, Any] | None) -> str:
 def layer_table(part: Part) -> Table:
     """Lays out V1 to V11 by layer, and the effect ratio below."""
     caption = "* passes and is informative   ~ passes, not above its null   plain: fails"
+    if not part.sizes.empty:
+        caption += f"\n{SIZE_DECIDES}, the effect ratio"
     run = part.runs[-1]
     title = f"{part.model}, span {run['span']}, seed {run['seed']}, by layer"
     if part.group:

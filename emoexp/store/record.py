@@ -54,7 +54,7 @@ class RunRecord:
         experiment, model, span, seed: as in the configuration.
         settings: the experiment's own hyperparameters.
         identity: hash of what the numbers depend on (`runs.identity_of`).
-        code: hash of the code they depend on (`runs.code_hash`).
+        code: hash of the code they depend on (`runs.code_hash`); None in a record older than it.
         where: host, process and SLURM job.
         started, ended: UTC, ISO 8601.
         provenance: versions, commit, command line and, once it is loaded, the model's identity.
@@ -72,7 +72,7 @@ class RunRecord:
     seed: int
     settings: dict[str, Any]
     identity: str
-    code: str
+    code: str | None
     where: dict[str, Any]
     started: str
     provenance: dict[str, Any]
@@ -164,9 +164,11 @@ class RunRecord:
         """Raises ValueError or TypeError where a part that readers rely on is not there."""
         for name, keys in NEEDED.items():
             content = getattr(self, name)
-            lacking = [] if content is None else [k for k in keys if k not in content]
-            if lacking:
+            lacking = [k for k in keys if not isinstance((content or {}).get(k), str)]
+            if content is not None and lacking:
                 raise ValueError(f"{name} lacks {', '.join(lacking)}")
+        if not isinstance(self.provenance.get("model") or {}, dict):
+            raise ValueError("provenance.model is not an object")
         if self.layer is not None and not 0 <= self.layer < (self.n_layers or math.inf):
             raise ValueError(f"layer {self.layer} of {self.n_layers}")
         if self.ended is not None:

@@ -11,7 +11,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from emoexp.console import open_console, print_line, print_table
-from emoexp.stats.criteria import COUNTS, CRITERIA, Verdict
+from emoexp.stats.criteria import COUNTS, CRITERIA, EFFECT_FLOOR, Verdict
 from emoexp.stats.digits import short
 from emoexp.store.record import RunRecord, SavedRun
 from emoexp.views import geometry
@@ -66,6 +66,21 @@ def verdict_cells(verdict: Verdict) -> list[str]:
         show_value(v, "paper"),
         show_value(v, "llama8b"),
     ]
+
+
+def size_line(record: RunRecord) -> str:
+    """Returns the effect ratio that decides whether V10 and V11 are informative; empty where it was
+    not measured."""
+    names = ("effect_ratio", "effect_ratio_low", "effect_ratio_high", "mean_abs_delta_elo")
+    judged = {verdict.id for verdict in record.verdicts}
+    if not judged & {"V10", "V11"} or not record.metrics.keys() >= set(names):
+        return ""
+    ratio, low, high, size = (record.metrics[name] for name in names)
+    return (
+        "V10, V11: informative by the size of the effect, not by the null beside them: effect ratio"
+        f" {ratio:.2f} ({low:.2f} .. {high:.2f}, must be above 1), mean |delta Elo| {short(size)}"
+        f" (at least {EFFECT_FLOOR:g})"
+    )
 
 
 def verdict_table(verdicts: Sequence[Verdict], title: str) -> Table:
@@ -150,6 +165,8 @@ def print_run(run: SavedRun, console: Console | None = None) -> None:
         both = sum(v.passed and v.informative for v in record.verdicts)
         counts = f"{passed} of {len(record.verdicts)} pass, {informative} are informative"
         print_line(console, f"{counts}, {both} are both.")
+        if line := size_line(record):
+            print_line(console, line)
     for title, table in tables_of(run):
         print_table(console, frame_table(table, title))
     if numbers := record.metrics | record.comparison:

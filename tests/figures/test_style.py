@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pandas as pd
 import pytest
 from matplotlib.colors import to_rgb
+from matplotlib.text import Annotation
 
 from emoexp.figures import files, style
 from emoexp.figures.draw import draw_run
@@ -15,7 +17,7 @@ from emoexp.stats import labels
 from emoexp.stats.criteria import Verdict
 from tests.helpers.figures import faults
 from tests.helpers.geometry_tables import tables
-from tests.helpers.records import saved
+from tests.helpers.records import drawn, saved
 
 LONG = "a name that is much longer than any figure is wide, " * 6
 
@@ -75,7 +77,7 @@ def test_a_title_says_what_the_criteria_found(tmp_path: Path) -> None:
 @pytest.mark.filterwarnings("error")
 def test_a_run_has_a_pdf_with_embedded_fonts_beside_each_png(tmp_path: Path) -> None:
     made = {name: table for name, table in tables(12).items() if name in ("pairs", "components")}
-    saved(tmp_path, made, experiment="geometry", layer=8)
+    saved(tmp_path, made, experiment="geometry", layer=8, n_layers=16)
     assert draw_run(tmp_path) == []
     for name in ("pairs", "components"):
         assert (tmp_path / f"{name}.png").read_bytes().startswith(b"\x89PNG")
@@ -93,3 +95,31 @@ def test_the_same_figure_gives_the_same_pdf(tmp_path: Path) -> None:
         files.save(figure, tmp_path, name)
         contents.append((tmp_path / f"{name}.pdf").read_bytes())
     assert contents[0] == contents[1]
+
+
+def test_a_run_of_before_a_column_existed_says_so_in_one_line(tmp_path: Path) -> None:
+    old = pd.DataFrame({"category": ["Helpful"], "activity": ["cook"], "elo": [1500.0]})
+    means = pd.DataFrame({"category": ["Helpful"], "elo": [1500.0]})
+    saved(tmp_path, {"elo": old, "elo_by_category": means}, experiment="preference")
+    (line,) = draw_run(tmp_path)
+    assert "was saved by another version of emoexp, without 'steered'" in line
+    (tmp_path / "elo.csv").unlink()
+    (line,) = draw_run(tmp_path)
+    assert "elo.csv is not the table that result.json names" in line
+
+
+def test_the_elo_figure_names_who_is_far_from_its_category(tmp_path: Path) -> None:
+    elo = [1700.0] * 9 + [1100.0] + [1300.0] * 10
+    table = pd.DataFrame(
+        {
+            "category": ["Social"] * 10 + ["Unsafe"] * 10,
+            "activity": [f"activity {k}" for k in range(20)],
+            "steered": [k % 2 == 0 for k in range(20)],
+            "elo": elo,
+        }
+    )
+    means = pd.DataFrame({"category": ["Social", "Unsafe"], "elo": [1640.0, 1300.0]})
+    names = {"elo": table, "elo_by_category": means.assign(ci_low=means["elo"] - 50, ci_high=1700)}
+    figure = drawn(saved(tmp_path, names, experiment="preference"))["elo"]
+    assert "activity 9" in {text.get_text() for text in figure.findobj(Annotation)}
+    assert "category mean, 95 %" in {t.get_text() for t in figure.legends[0].get_texts()}

@@ -10,6 +10,7 @@ import re
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote
 
 import pytest
 
@@ -70,14 +71,17 @@ def test_a_sweep_of_two_models_becomes_one_report_in_three_forms(
         "Detection against steering",
         "Models side by side",
         "What it was measured with",
+        "Runs",
     ]
     assert re.findall(r"<h2>(.*?)</h2>", page) == titles
     assert re.findall(r"^## (.*)$", text, re.MULTILINE) == titles
     assert "multiple comparison" in page
     assert "multiple comparison" in text
     found = Page(page)
-    assert len(found.references) == 4
-    assert all(reference.startswith("data:image/png;base64,") for reference in found.references)
+    images = [r for r in found.references if r.startswith("data:image/png;base64,")]
+    folders = [unquote(r) for r in found.references if r not in images]
+    assert len(images) == 4
+    assert sorted(folders) == sorted(p.name for p in sweep.glob("layer=*"))
     assert not found.tags & {"script", "link", "iframe"}
     assert "http" not in re.sub(r"base64,[^\"]*", "", page)
     images = re.findall(r"\]\(([^)]*\.png)\)", text)
