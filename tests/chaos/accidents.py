@@ -59,7 +59,7 @@ def _run(arguments: tuple[str, ...], home: Path, setting: Setting) -> None:
         used = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
         resource.setrlimit(resource.RLIMIT_AS, (used + setting.limit,) * 2)
     sys.argv = ["emoexp", *arguments]
-    from emoexp.cli.main import main
+    from emoexp.__main__ import main
 
     main()
 
@@ -105,7 +105,7 @@ class Place:
         self.store = self.store or self.home / "store"
         self.run = self.home / "run"
 
-    def start(self, setting: Setting = Setting()) -> ForkServerProcess:  # noqa: B008
+    def start(self, setting: Setting = Setting()) -> ForkServerProcess:
         places = (f"artifacts={self.store}", f"hydra.run.dir={self.run}")
         arguments = (*self.command, *places)
         process = SERVER.Process(target=_run, args=(arguments, self.home, setting))
@@ -113,7 +113,7 @@ class Place:
         self.starts += 1
         return process
 
-    def finish(self, setting: Setting = Setting()) -> int:  # noqa: B008
+    def finish(self, setting: Setting = Setting()) -> int:
         """Runs the command to its end; returns the exit status."""
         process = self.start(setting)
         process.join(WAIT_S)
