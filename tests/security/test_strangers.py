@@ -6,6 +6,7 @@ import gzip
 import os
 import pickle
 import re
+import struct
 import subprocess
 import sys
 from contextlib import suppress
@@ -16,6 +17,8 @@ import pandas as pd
 import psutil
 import pytest
 
+from emoexp.cli.main import compose_config
+from emoexp.cli.run import check_memory
 from emoexp.errors import EmoexpError
 from emoexp.explore.page.server import options
 from emoexp.models.chat import chat_of
@@ -146,6 +149,25 @@ def test_a_small_file_that_unpacks_to_a_huge_line_is_refused(tmp_path: Path) -> 
     assert path.stat().st_size < 2**20
     with pytest.raises(EmoexpError, match="line 1 .*characters"):
         list(read_local(path, Options()))
+
+
+def test_a_gguf_header_that_counts_beyond_its_file_is_refused(tmp_path: Path) -> None:
+    """gguf's own reader would go on for 2^60 values."""
+    reader = next(reader for reader in READERS if reader.name == "gguf header")
+    header = b"GGUF" + struct.pack("<IQQ", 3, 0, 1) + struct.pack("<Q", 1) + b"k"
+    values = struct.pack("<IIQ", 9, 4, 2**60)
+    (tmp_path / reader.file).write_bytes(header + values)
+    with pytest.raises(EmoexpError, match="not a whole GGUF file"):
+        reader.read(tmp_path)
+
+
+def test_memory_that_runs_out_is_one_line() -> None:
+    config = compose_config([])
+    for error in (MemoryError(), RuntimeError("CUDA out of memory. Tried"),
+                  RuntimeError("DefaultCPUAllocator: can't allocate memory")):  # fmt: skip
+        with pytest.raises(EmoexpError, match="out of memory; what was computed is kept"):
+            check_memory(error, config)
+    check_memory(RuntimeError("shapes differ"), config)
 
 
 MARKUP = "\"><script>alert(1)</script>'<img src=x onerror=alert(1)>"
