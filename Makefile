@@ -2,7 +2,7 @@
 PYTHON ?= python3.11
 BIN := .venv/bin
 
-.PHONY: real verify explore test test-quick docs test-slurm acceptance-slurm benchmark clean
+.PHONY: real verify explore test test-quick docs test-slurm acceptance-slurm chaos fuzz benchmark clean
 
 # V1 to V11 on real weights: SmolLM2-135M-Instruct from PyPI.
 real: .venv/installed
@@ -39,6 +39,15 @@ test-slurm: .venv/installed
 # A sweep in which everything goes wrong, against a quiet one. SWEEP="experiment=verify scale=smoke" for all criteria: most of an hour.
 acceptance-slurm: .venv/installed
 	$(BIN)/python tests/slurm/acceptance.py $(SWEEP)
+
+# Kills, full disks, other users and no memory, then the same command: a quarter of an hour on two quiet cores, and as much for the SLURM sweep. CHAOS="-k verify" for some.
+chaos: .venv/installed
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -rs tests/chaos $(CHAOS)
+	$(if $(CHAOS),,$(BIN)/python tests/slurm/acceptance.py)
+
+# 10,000 fuzzed files in every reader (CI has 100): half an hour on two quiet cores. FUZZ="-k corpus" for some.
+fuzz: .venv/installed
+	EMOEXP_FUZZ=10000 OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 -rP tests/fuzz $(FUZZ)
 
 # How fast it is, against its peers and the machine: a good 15 minutes on two quiet cores. ROWS="--only steering" for some rows, --quick to try it.
 benchmark: .venv-benchmark/installed

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
 import traceback
 from collections.abc import Callable, Iterator
@@ -27,6 +28,9 @@ from emoexp.views.write import write_views
 if TYPE_CHECKING:
     from emoexp.study.result import Result
     from emoexp.study.study import Study
+
+NO_MEMORY = "out of memory|allocate memory|ALLOC_FAILED|bad_alloc"
+"""How torch, CUDA and the operating system say that memory ran out."""
 
 
 def as_plain(config: Config) -> dict[str, Any]:
@@ -89,6 +93,7 @@ def run(
         except BaseException as error:
             fail_record(record, error)
             keep_partial(record, error, study, directory)
+            check_memory(error, config)
             raise
         finally:
             record.ended = runs.now()
@@ -140,6 +145,16 @@ def fail_record(record: RunRecord, error: BaseException) -> None:
         record.error, record.traceback = line, None
     if isinstance(error, SystemExit):  # submitit ends a job like this after it has requeued it
         record.error = "pre-empted or out of time: queued again"
+
+
+def check_memory(error: BaseException, config: Config) -> None:
+    """Raises EmoexpError in place of an error whose cause is that memory ran out, on the GPU or on
+    the machine."""
+    if isinstance(error, MemoryError) or re.search(NO_MEMORY, str(error), re.IGNORECASE):
+        raise EmoexpError(
+            f"out of memory; what was computed is kept: run the same command again with less than"
+            f" model.batch_tokens={config.model.batch_tokens}, or on a larger machine"
+        ) from error
 
 
 def keep_partial(record: RunRecord, error: BaseException, study: Study, directory: Path) -> None:

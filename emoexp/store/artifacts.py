@@ -24,6 +24,8 @@ from emoexp.store.progress import track
 from emoexp.store.provenance import versions
 
 Row = dict[str, np.ndarray]
+LONGEST_NAME = 200
+"""Characters of a row's name; file systems take 255 bytes, and a suffix is added."""
 
 
 def key_of(identity: Mapping[str, Any]) -> str:
@@ -64,6 +66,27 @@ def array_key(array: np.ndarray) -> str:
         scale /= 10.0
     rounded = np.rint(values * scale).astype(np.int64)
     return hashlib.sha256(repr(values.shape).encode() + rounded.tobytes()).hexdigest()
+
+
+def file_name(label: str) -> str:
+    """Returns a label as the name of a file or folder.
+
+    What is not allowed there is percent-encoded, also the dots of "." and "..", which are folders;
+    the end of a name that would be too long for a file system is replaced by its hash.
+    """
+    name = quote(label, safe=" ")
+    if not label.strip("."):
+        name = name.replace(".", "%2E")
+    if len(name) <= LONGEST_NAME:
+        return name
+    return f"{name[: LONGEST_NAME - 17]}-{hashlib.sha256(label.encode()).hexdigest()[:16]}"
+
+
+def clear(folder: Path, pattern: str = ".*.tmp") -> None:
+    """Removes what `replacing` has left half-written in a folder, which must be locked: a process
+    that is killed cannot."""
+    for path in folder.glob(pattern):
+        path.unlink(missing_ok=True)
 
 
 @contextmanager
@@ -160,8 +183,8 @@ class Artifacts:
         return self.root / kind / key_of(with_library(identity))
 
     def path(self, kind: str, identity: Mapping[str, Any], label: str) -> Path:
-        """Returns the file of one row; what is not allowed in a file name is percent-encoded."""
-        return self.folder(kind, identity) / f"{quote(label, safe=' ')}.safetensors"
+        """Returns the file of one row (`file_name` of its label)."""
+        return self.folder(kind, identity) / f"{file_name(label)}.safetensors"
 
     def rows(
         self,
@@ -186,6 +209,7 @@ class Artifacts:
             folder.mkdir(parents=True, exist_ok=True)
             with locked(folder / ".lock") if rank() == 0 else nullcontext():
                 if rank() == 0:
+                    clear(folder)
                     write_json(folder / "identity.json", with_library(identity))
                 missing = broadcast([label for label in labels if not paths[label].exists()])
                 shown = track(missing, title) if missing and title else missing

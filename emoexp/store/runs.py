@@ -24,7 +24,7 @@ from filelock import FileLock, Timeout
 
 from emoexp.errors import EmoexpError, one_line
 from emoexp.places import CONF, EXPERIMENTS, PACKAGE
-from emoexp.store.artifacts import key_of
+from emoexp.store.artifacts import clear, key_of
 from emoexp.store.locks import holder
 from emoexp.store.record import RESULT, RunRecord, RunStatus
 
@@ -230,6 +230,7 @@ def run_lock(directory: Path) -> Iterator[None]:
             " hydra.run.dir"
         ) from error
     try:
+        clear(directory)
         yield
     finally:
         lock.release()

@@ -18,14 +18,13 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
-from urllib.parse import quote
 
 from filelock import FileLock, Timeout
 
 from emoexp.config import Config, StoriesConfig
 from emoexp.errors import EmoexpError
 from emoexp.stimuli import Stimuli, choose_emotions
-from emoexp.store.artifacts import Artifacts, key_of, write_text
+from emoexp.store.artifacts import Artifacts, clear, file_name, key_of, write_text
 from emoexp.stories.corpus import Rejected, Story
 from emoexp.stories.reject import is_refusal
 
@@ -81,7 +80,7 @@ class Unit:
     def file(self) -> str:
         """Returns the path of the unit's file, relative to the folder of the corpus."""
         if self.emotion:
-            return f"stories/{quote(self.emotion, safe=' ')}/{self.index:04d}.json"
+            return f"stories/{file_name(self.emotion)}/{self.index:04d}.json"
         return f"neutral/{self.index:04d}.json"
 
 
@@ -202,6 +201,7 @@ class Plan:
             yield False
             return
         try:
+            clear(path.parent, f".{path.name}.*.tmp")
             yield True
         finally:
             if path.exists():

@@ -26,6 +26,8 @@ from emoexp.stories.imported.rows import visible
 T = TypeVar("T")
 PIECE = 2**16
 """Characters of a document that are in memory at once."""
+LONGEST = 2**26
+"""Characters of a line of JSON, at most: a packed file may unpack to any size."""
 COLUMNS = ("text", "content", "document", "body", "conversation", "messages")
 """The usual names of the column of texts; the first that is there is read."""
 TEXTS, LINES, TABLES = (".txt", ".md"), (".jsonl", ".ndjson"), (".parquet",)
@@ -217,7 +219,9 @@ def _until(pattern: re.Pattern[str], file: IO[str], line: str) -> Iterator[str]:
 def _read_lines(path: Path, name: str, options: Options) -> Parts:
     """Yields the text of each line of a JSONL file."""
     with _opened(path) as file:
-        for i, line in enumerate(file, 1):
+        for i, line in enumerate(iter(lambda: file.readline(LONGEST + 1), ""), 1):
+            if len(line) > LONGEST:
+                raise EmoexpError(f"{path}, line {i} has more than {LONGEST:,} characters")
             if not line.strip():
                 continue
             where = f"{name}:{i}"

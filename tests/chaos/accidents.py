@@ -59,7 +59,7 @@ def _run(arguments: tuple[str, ...], home: Path, setting: Setting) -> None:
         used = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
         resource.setrlimit(resource.RLIMIT_AS, (used + setting.limit,) * 2)
     sys.argv = ["emoexp", *arguments]
-    from emoexp.cli.main import main
+    from emoexp.__main__ import main
 
     main()
 

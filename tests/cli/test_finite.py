@@ -43,7 +43,7 @@ class Finds(Experiment):
     def run(self, study: Study) -> Result:
         result = Result(metrics={name: float(text) for name, text in self.metrics.items()})
         if self.fails:
-            error = RuntimeError("out of memory")
+            error = RuntimeError("out of luck")
             error.partial = result  # type: ignore[attr-defined]
             raise error
         return result
@@ -69,7 +69,7 @@ def test_a_failed_run_keeps_its_error_beside_a_nan(tmp_path: Path) -> None:
     finds = Finds(metrics={"good": "1.5", "bad": "nan"}, fails=True)
     record = record_of(finds, tmp_path, RuntimeError)
     assert record["status"] == "error"
-    assert "out of memory" in record["error"]
+    assert "out of luck" in record["error"]
     assert "not a number: bad" in record["error"]
     assert record["metrics"] == {"good": 1.5}
 
@@ -97,7 +97,7 @@ def test_what_cannot_be_kept_leaves_an_error(
     monkeypatch.setattr("emoexp.cli.run.keep", keep)
     record = record_of(Finds(fails=True), tmp_path, OSError)
     assert record["status"] == "error"
-    assert "out of memory" in record["error"]
+    assert "out of luck" in record["error"]
 
 
 @pytest.mark.parametrize(

@@ -49,6 +49,17 @@ def test_nothing_half_written_is_left(tmp_path: Path) -> None:
     assert not list(tmp_path.rglob("0.safetensors"))
 
 
+def test_what_a_killed_job_left_half_written_goes_when_the_next_one_computes(
+    tmp_path: Path,
+) -> None:
+    store = Artifacts(tmp_path)
+    store.rows("k", {}, ["0"], lambda _: {"x": np.zeros(1)}, None)
+    left = store.path("k", {}, "1").with_name(".1.safetensors.99.tmp")
+    left.write_bytes(b"half")
+    store.rows("k", {}, ["0", "1"], lambda _: {"x": np.zeros(1)}, None)
+    assert not left.exists()
+
+
 def test_twin_jobs_compute_once(tmp_path: Path) -> None:
     calls, started = [], threading.Barrier(4)
 
