@@ -60,7 +60,7 @@ def servers(reader: Reader, explore_store: Path) -> Iterator[list[subprocess.Pop
     yield running
     for server in running:
         server.terminate()
-        server.wait(30)
+        server.wait(120)
 
 
 @pytest.fixture(scope="module")
@@ -436,7 +436,7 @@ def test_a_server_that_was_killed_starts_again(
 ) -> None:
     opened(browser, address).context.close()
     servers[-1].kill()
-    servers[-1].wait(30)
+    servers[-1].wait(120)
     servers.append(started(explore_store, int(address.rsplit(":", 1)[1])))
     page = opened(browser, address)
     assert page.locator(".emoexp-token").count() > 0
