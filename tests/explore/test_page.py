@@ -37,6 +37,7 @@ pytestmark = [
     pytest.mark.skipif(CHROMIUM is None, reason="no chromium here: apt-get install chromium"),
 ]
 WAIT_MS = 240_000
+TABS = ("Read", "Compare", "Steer", "Results", "Share")
 HOSTILE = '<img src=x onerror="window.hacked=1"><script>window.hacked=1</script> \u202edrawkcab 🎉'
 
 
@@ -59,7 +60,7 @@ def servers(reader: Reader, explore_store: Path) -> Iterator[list[subprocess.Pop
     yield running
     for server in running:
         server.terminate()
-        server.wait(30)
+        server.wait(120)
 
 
 @pytest.fixture(scope="module")
@@ -395,14 +396,38 @@ def test_two_pages_at_once_keep_their_own_texts(browser: Any, address: str) -> N
 @pytest.mark.parametrize(("width", "scheme"), [(1024, "light"), (390, "dark")])
 def test_no_tab_is_wider_than_the_page(browser: Any, address: str, width: int, scheme: str) -> None:
     page = opened(browser, address, width, scheme)
-    for tab in ("Read", "Compare", "Steer", "Results", "Share"):
+    for tab in TABS:
         go(page, tab)
         settled(page)
         assert page.evaluate("document.documentElement.scrollWidth") <= width
-        if os.environ.get("EMOEXP_SCREENSHOTS") and tab in ("Read", "Steer"):
-            path = REPOSITORY / "docs" / "explorer" / f"{tab.lower()}_{width}_{scheme}.png"
-            path.parent.mkdir(exist_ok=True)
-            page.screenshot(path=path)
+    page.context.close()
+
+
+@pytest.mark.skipif(
+    "EMOEXP_SCREENSHOTS" not in os.environ, reason="EMOEXP_SCREENSHOTS=1 draws the pictures"
+)
+@pytest.mark.parametrize(
+    ("width", "scheme", "tabs"), [(1024, "light", TABS[:3]), (390, "dark", TABS[:1])]
+)
+def test_the_pictures_of_the_docs(
+    browser: Any, address: str, width: int, scheme: str, tabs: tuple[str, ...]
+) -> None:
+    page = opened(browser, address, width, scheme)
+    for tab in tabs:
+        panel = go(page, tab)
+        if tab == "Steer":
+            panel.get_by_role("button", name="Write replies").click()
+            panel.get_by_text("Turn 1:").wait_for()
+            settled(page)
+            type_into(page, panel.get_by_label("Prompt"), "Why?")
+            panel.get_by_role("button", name="Continue the chat").click()
+            panel.get_by_text("Turn 2:").wait_for()
+        settled(page)
+        height = page.evaluate("document.querySelector('[data-testid=stMain]').scrollHeight")
+        page.set_viewport_size({"width": width, "height": min(height, 1800)})
+        page.wait_for_timeout(1500)
+        page.screenshot(path=REPOSITORY / "docs/explorer" / f"{tab.lower()}_{width}_{scheme}.png")
+        page.set_viewport_size({"width": width, "height": 900})
     page.context.close()
 
 
@@ -411,7 +436,7 @@ def test_a_server_that_was_killed_starts_again(
 ) -> None:
     opened(browser, address).context.close()
     servers[-1].kill()
-    servers[-1].wait(30)
+    servers[-1].wait(120)
     servers.append(started(explore_store, int(address.rsplit(":", 1)[1])))
     page = opened(browser, address)
     assert page.locator(".emoexp-token").count() > 0

@@ -201,7 +201,8 @@ def _chat(engine: Engine, chat: list[dict[str, Any]], chosen: Settings) -> None:
         if "read" not in turn:
             place = waiting()
             with engine.turn(place.info):
-                turn["read"] = turn.pop("replies").read(turn["written"])
+                turn["read"] = turn["replies"].read(turn["written"])
+            del turn["replies"]  # only numbers stay, so that another model can be opened
             place.empty()
     emotions = engine.reader.study.emotions
     for k, turn in enumerate(chat):
