@@ -117,8 +117,6 @@ def test_settings_compose(found: Command, monkeypatch: pytest.MonkeyPatch) -> No
     assert not sweeps or MULTIRUN & set(given)
     swept = {o.get_key_element() for o in sweeps}
     fixed = [a for a in plain if a.split("=")[0] not in swept]
-        a for a in plain if a.split("=")[0] not in {o.input_line.split("=")[0] for o in sweeps}
-    ]
     for end in (0, -1) if sweeps else (0,):
         ends = [f"{o.get_key_element()}={list(o.sweep_string_iterator())[end]}" for o in sweeps]
         compose_config([a for a in [*fixed, *ends] if not a.startswith("hydra.")])
