@@ -89,8 +89,8 @@ def test_kills_at_random_moments(command: str, quiet, say, tmp_path: Path) -> No
     same(place, calm)
     extra = (place.passes() - calm.passes()).total()
     say(
-        f"{command}: {landed.total()} kills ({dict(landed)}); {len(place.seen)} rows, each written once;"
-        f" {total} passes, {extra} repeated, {per_start} of them at each of {place.starts} starts"
+        f"{command}: {landed.total()} kills ({dict(landed)}); {len(place.seen)} rows, each written"
+        f" once; {total} passes, {extra} repeated, {per_start} of them at each of {place.starts} starts"
     )
     assert landed.total() >= KILLS // 2
 
