@@ -21,6 +21,11 @@ from emoexp.stories.corpus import Corpus, pack_corpus
 
 REPOSITORY = Path(__file__).parent.parent
 PAPER = REPOSITORY.parent / "shared" / "paper"
+"""The paper's lists, which this project may not contain; only tests that are marked
+`needs_paper` read them."""
+needs_paper = pytest.mark.skipif(
+    not PAPER.is_dir(), reason="the paper's lists are not beside this checkout"
+)
 
 
 @pytest.fixture(scope="session")

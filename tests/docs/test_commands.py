@@ -13,10 +13,10 @@ from pathlib import Path
 from typing import NamedTuple
 
 import pytest
-from hydra.core.override_parser.overrides_parser import OverridesParser
 
 from emoexp import __main__ as command
-from emoexp.cli.main import compose_config, group_layers
+from emoexp.cli.main import compose_config
+from emoexp.cli.overrides import CommandLine
 from tests.conftest import REPOSITORY
 
 PAGES = [
@@ -33,7 +33,6 @@ MODULES = {
     "emoexp.stimuli": "stimuli",
     "emoexp.cli.wandb_dashboard": "dashboard",
 }
-MULTIRUN = {"--multirun", "-m"}
 DRIVERS = {"sbatch", "slurm/pipeline.sh"}
 """Of a sweep on a cluster: what has a = and is no option of theirs are settings."""
 
@@ -107,21 +106,11 @@ def test_the_commands_are_found() -> None:
 @pytest.mark.parametrize("found", SETTINGS, ids=named)
 def test_settings_compose(found: Command, monkeypatch: pytest.MonkeyPatch) -> None:
     """Both ends of every sweep are composed, so that a name that does not exist is an error."""
-    monkeypatch.setattr("emoexp.cli.main.shutil.which", lambda name: name)  # there is an srun
-    given = group_layers(list(arguments(found.words)))
-    plain = [a for a in given if "=" in a and not a.startswith(("-", "install="))]
-    assert {a for a in given if a not in plain} <= MULTIRUN | {"--help", "--cfg", "job", "-sc"} | {
-        "install=bash"
-    }
-    sweeps = [o for o in OverridesParser.create().parse_overrides(plain) if o.is_sweep_override()]
-    assert not sweeps or MULTIRUN & set(given)
-    swept = {o.get_key_element() for o in sweeps}
-    fixed = [a for a in plain if a.split("=")[0] not in swept]
-        a for a in plain if a.split("=")[0] not in {o.input_line.split("=")[0] for o in sweeps}
-    ]
-    for end in (0, -1) if sweeps else (0,):
-        ends = [f"{o.get_key_element()}={list(o.sweep_string_iterator())[end]}" for o in sweeps]
-        compose_config([a for a in [*fixed, *ends] if not a.startswith("hydra.")])
+    monkeypatch.setattr("shutil.which", lambda name: name)  # there is an srun
+    line = CommandLine.of(arguments(found.words))
+    values = line.values()
+    for end in (0, -1) if line.multirun else (0,):
+        compose_config([each[end] for each in values])
 
 
 @pytest.mark.parametrize("found", SUBCOMMANDS, ids=named)

@@ -21,7 +21,7 @@ from emoexp.cli.main import CONF, register_schemas
 from emoexp.config import Config
 from emoexp.models.prompts import fill
 from emoexp.stimuli import BUNDLED, Stimuli, choose_emotions, load_stimuli
-from tests.conftest import PAPER
+from tests.conftest import PAPER, needs_paper
 
 FOLDER = BUNDLED / "emoexp"
 CORE = (
@@ -184,9 +184,8 @@ def test_valence_is_the_sign_of_the_cluster(own: Stimuli, rows: list[dict[str, s
     assert not {"proud", "spiteful"} & set(own.valence)
 
 
+@needs_paper
 def test_the_words_and_clusters_are_the_papers(own: Stimuli, rows: list[dict[str, str]]) -> None:
-    if not PAPER.is_dir():
-        pytest.skip("the paper's lists are not beside this checkout")
     assert list(own.emotions) == (PAPER / "emotions_171.txt").read_text().split("\n")[:171]
     clusters = json.loads((PAPER / "emotion_clusters_10.json").read_text())["clusters"]
     assert {r["emotion"]: r["cluster"] for r in rows} == {
@@ -302,8 +301,6 @@ def strings(value: Any) -> Iterator[str]:
 
 def paper_runs(n: int) -> set[tuple[str, ...]]:
     """Runs of `n` words in any file of the paper's."""
-    if not PAPER.is_dir():
-        pytest.skip("the paper's lists are not beside this checkout")
     found: set[tuple[str, ...]] = set()
     for path in sorted(PAPER.iterdir()):
         text = path.read_text(encoding="utf-8") if path.suffix in (".json", ".txt") else ""
@@ -313,6 +310,7 @@ def paper_runs(n: int) -> set[tuple[str, ...]]:
     return found
 
 
+@needs_paper
 def test_our_wording_is_not_the_papers(own: Stimuli) -> None:
     five = paper_runs(5)
     short = [

@@ -29,12 +29,9 @@ from emoexp.stimuli.paper.proof import (
     normalise,
 )
 from emoexp.stimuli.paper.sources import PageSource
-from tests.conftest import PAPER
+from tests.conftest import PAPER, needs_paper
 from tests.helpers.synthetic_page import page_of
 
-needs_paper = pytest.mark.skipif(
-    not PAPER.is_dir(), reason="the paper's lists are not beside this checkout"
-)
 CATEGORIES = list(dict.fromkeys(published.activities().category))
 EMOTIONS = [word for words in published.clusters().values() for word in words]
 

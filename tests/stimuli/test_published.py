@@ -29,15 +29,12 @@ from emoexp.vectors.controls import isotropic_directions
 from emoexp.vectors.vectors import EmotionVectors
 from emoexp.views import agreement
 from emoexp.views.agreement import compare_with_paper
-from tests.conftest import PAPER
+from tests.conftest import PAPER, needs_paper
 from tests.experiments.test_steering import table_of
 from tests.helpers.narrow import check_run_is_shown_whole
 from tests.helpers.records import drawn, saved
 from tests.helpers.studies import composed
 
-needs_paper = pytest.mark.skipif(
-    not PAPER.is_dir(), reason="the paper's lists are not beside this checkout"
-)
 DRAWS = Bootstrap(draws=200, permutations=200)
 
 

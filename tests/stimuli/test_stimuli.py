@@ -15,7 +15,7 @@ import pytest
 from emoexp.errors import EmoexpError
 from emoexp.stimuli import BUNDLED, choose_emotions, load_stimuli
 from emoexp.stories.corpus import pack_corpus
-from tests.conftest import PAPER, REPOSITORY
+from tests.conftest import PAPER, REPOSITORY, needs_paper
 
 
 @pytest.fixture
@@ -94,9 +94,8 @@ def test_emotions_are_chosen_without_fallback() -> None:
         load_stimuli("bundled:paper")
 
 
+@needs_paper
 def test_the_emotions_are_the_papers_words() -> None:
-    if not PAPER.is_dir():
-        pytest.skip("the paper's lists are not beside this checkout")
     assert set(load_stimuli("bundled:organism").emotions) <= set(
         (PAPER / "emotions_171.txt").read_text().split("\n")
     )
@@ -113,11 +112,10 @@ def sentences_of(content: object) -> list[str]:
     return [part.strip() for part in re.split(r"\n|\{\w+\}", content) if len(part.split()) >= 5]
 
 
+@needs_paper
 def test_no_sentence_of_the_papers_is_in_the_project() -> None:
     """Topics, activities, scenarios, templates, prompts, e-mails: all that stands in the paper's
     files but notes on where it is from."""
-    if not PAPER.is_dir():
-        pytest.skip("the paper's lists are not beside this checkout")
     notes = {"source", "notes", "note", "readout", "validation", "columns", "ambiguous"}
     sentences: list[str] = []
     for path in sorted(PAPER.glob("*.json")):
