@@ -12,6 +12,7 @@ from rich.table import Table
 
 from emoexp.stats.criteria import COUNTS, CRITERIA, Verdict
 from emoexp.store.record import RunRecord, SavedRun
+from emoexp.stories.losses import WARNING
 from emoexp.views import geometry
 from emoexp.views.formats import FORMATS
 
@@ -70,7 +71,7 @@ def verdict_cells(verdict: Verdict) -> list[str]:
 
 def verdict_table(verdicts: Sequence[Verdict], title: str) -> Table:
     """Lays out the verification table: passed and informative are two columns."""
-    table = Table(title=title, title_justify="left")
+    table = Table(title=title, title_justify="left", caption_style="bold red")
     for name in COLUMNS:
         table.add_column(name, justify="left" if name in COLUMNS[:2] else "right")
     passed, informative = COLUMNS.index("passed"), COLUMNS.index("informative")
@@ -102,7 +103,8 @@ def origin(record: RunRecord) -> str:
     if pack is not None:
         parts.append(f"stimuli: {pack['name']} {pack['sha256'][:8]}")
     if corpus is not None:
-        rejected = sum(corpus["rejected"].values())
+        counts = corpus["rejected"].values()
+        rejected = sum(sum(n.values()) if isinstance(n, dict) else n for n in counts)
         parts.append(
             f"stories: {corpus['name']}, {corpus['stories']} by {corpus['author']}"
             + (f", {rejected} rejected" if rejected else "")
@@ -139,7 +141,10 @@ def print_run(run: SavedRun, console: Console | None = None) -> None:
     record = run.record
     console = console or Console(width=None if Console().is_terminal else WIDTH)
     if record.verdicts:
-        console.print(verdict_table(record.verdicts, headline(record)))
+        verdicts = verdict_table(record.verdicts, headline(record))
+        warnings = [escape(note) for note in record.notes if note.startswith(WARNING)]
+        verdicts.caption = "\n".join(warnings) or None
+        console.print(verdicts)
         passed, informative = (
             sum(getattr(v, k) for v in record.verdicts) for k in ("passed", "informative")
         )
@@ -153,7 +158,7 @@ def print_run(run: SavedRun, console: Console | None = None) -> None:
     if numbers := record.metrics | record.comparison:
         line = ", ".join(f"{name} {value:.4g}" for name, value in numbers.items())
         console.print(f"[dim]{line}[/]")
-    for note in record.notes:
+    for note in (n for n in record.notes if not (record.verdicts and n.startswith(WARNING))):
         console.print(f"[yellow]note:[/] {escape(note)}", soft_wrap=True)
     if text := origin(record):
         console.print(escape(text), soft_wrap=True)
