@@ -87,7 +87,7 @@ def elo(run: SavedRun) -> Figure:
     """Draws the Elo of each activity by category."""
     claude = published.activities().elo_post if run.is_paper else None
     title = title_of(run, vectors=False)
-    means = run.table("elo").groupby("category", as_index=False)["elo"].mean()
+    means: pd.DataFrame = run.table("elo").groupby("category")[["elo"]].mean().reset_index()
     if "elo_by_category" in run.names:
         means = run.table("elo_by_category")
     if "ci_low" not in means:  # a run of before it was saved

@@ -53,9 +53,10 @@ def _scenarios(engine: Engine, run: SavedRun) -> None:
         return
     st.markdown("##### Scenarios by probes")
     most = float(matrix.abs().to_numpy().max())
-    colours = {"cmap": "RdBu", "axis": None, "vmin": -most, "vmax": most}  # white is 0
+    shown = matrix.style.format("{:.4f}")
+    shown.background_gradient(cmap="RdBu", axis=None, vmin=-most, vmax=most)  # white is 0
     event = st.dataframe(
-        matrix.style.format("{:.4f}").background_gradient(**colours),
+        shown,
         on_select="rerun",
         selection_mode="single-cell",
         key=f"results matrix {run.directory}",
