@@ -93,6 +93,8 @@ class SubjectModel:
     """The GGUF file that the weights were read from."""
     quantized: str | None = None
     """The quantization that they had in it."""
+    blocks_give_tuples = False
+    """Whether a block's output is a tuple (Falcon), as `read` has seen it when it was opened."""
     bos: str | None = None
     """Who puts BOS before a prompt; see `bos_of`. None where no tokenizer was loaded."""
 
@@ -310,7 +312,8 @@ class SubjectModel:
         """Returns the residual stream at the output of `layer`; to be called within a trace."""
         blocks = self.blocks if traced is None else get_submodule(traced, self.paths.layers)
         output = blocks[layer].output
-        return output[0] if isinstance(output, tuple) else output
+        self.blocks_give_tuples = isinstance(output, tuple)
+        return output[0] if self.blocks_give_tuples else output
 
     def write(self, layer: int, residual: Any, traced: Any = None) -> None:
         """Replaces the output of `layer` by `residual`; to be called within a trace."""
@@ -319,6 +322,10 @@ class SubjectModel:
         block.output = (
             (residual, *block.output[1:]) if isinstance(block.output, tuple) else residual
         )
+
+    def skip(self, layer: int, residual: Any) -> None:
+        """Puts `residual` in place of a block, which does not run; to be called within a trace."""
+        self.blocks[layer].skip((residual, None) if self.blocks_give_tuples else residual)
 
     def final_residuals(self, encoding: Encoding, steering: Steering | None = None) -> Tensor:
         """Returns the last token's residual after the final norm, by a full forward; (row,

@@ -113,7 +113,8 @@ def opened(path: Path, advice: str = "delete it and run again") -> Iterator[Any]
             yield handle
     except FileNotFoundError as error:
         raise EmoexpError(f"{path} does not exist") from error
-    except (SafetensorError, OSError) as error:
+    except (SafetensorError, OSError, AttributeError, TypeError) as error:
+        # numpy has no bfloat16 and no float8, and says so by an AttributeError or a TypeError
         raise EmoexpError(f"{path} is not a whole safetensors file ({error}): {advice}") from error
 
 

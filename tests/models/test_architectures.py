@@ -36,7 +36,6 @@ NO_REPLAY = {
     "gemma4",
     "olmo3",
     "gpt_oss",
-    "falcon",
 }
 """Whose tiny models have a window shorter than a preference prompt, or whose blocks return more
 than the residual stream."""
