@@ -157,8 +157,9 @@ class SubjectModel:
 
     @torch.no_grad()
     def check(self) -> None:
-        """Checks by two tiny forwards that block outputs are the hidden states, that final norm and
-        unembedding give the model's own logits, and that padding changes nothing.
+        """Checks by three tiny forwards that block outputs are the hidden states, that final norm
+        and unembedding give the model's own logits, and that neither padding nor a later token
+        changes a residual.
 
         Raises:
             EmoexpError: they do not.
@@ -183,16 +184,24 @@ class SubjectModel:
         differences.append(compare(wrong_norm, final, hidden[-1][:, -1]))
         wrong_logits = "final norm and unembedding do not give the model's logits"
         differences.append(compare(wrong_logits, self.unembedding.logits(final), logits[:, -1]))
-        differences.append(self._padding_difference(encoding, ours))
+        differences += self._batch_differences(encoding, ours)
         check(self.config.name, differences, DTYPES[self.dtype])
 
-    def _padding_difference(self, encoding: Encoding, alone: Tensor) -> Difference:
+    def _batch_differences(self, encoding: Encoding, alone: Tensor) -> list[Difference]:
         """Compares the residuals of one text with those of the same text in a padded batch, where
-        recurrent blocks may carry the padding along."""
+        recurrent blocks may carry the padding along, and at the start of a longer text, which an
+        encoder reads in both directions."""
         batch = self.encode([Prompt(CHECKED), Prompt(f"{CHECKED} It is noon.\n\n{CHECKED}")])
-        padded = self.residuals(batch, range(self.n_layers))[:, :1, -encoding.ids.shape[1] :]
-        what = "a text has other residuals in a padded batch than alone"
-        return replace(compare(what, padded, alone), cure="report the architecture")
+        together, n = self.residuals(batch, range(self.n_layers)), encoding.ids.shape[1]
+        padding = "a text has other residuals in a padded batch than alone"
+        padded = compare(padding, together[:, :1, -n:], alone)
+        later = "a token's residual depends on the tokens after it"
+        before = n - 1  # the last token may be another where the text goes on
+        causal = compare(later, together[:, 1:, :before], alone[:, :, :before])
+        return [
+            replace(causal, cure="choose a causal language model"),
+            replace(padded, cure="report the architecture"),
+        ]
 
     def reference(self, encoding: Encoding) -> tuple[Sequence[Tensor], Tensor]:
         """Returns hidden states and logits as transformers gives them."""
