@@ -164,6 +164,11 @@ class SubjectModel:
         Raises:
             EmoexpError: they do not.
         """
+        if self.n_layers < 2:
+            raise EmoexpError(
+                f"{self.config.name} has {self.n_layers} decoder block(s) at {self.paths.layers}: at"
+                " least 2 are needed; mend config.json, or choose another model"
+            )
         encoding = self.encode([Prompt(CHECKED)])
         shape = (1, encoding.ids.shape[1], self.d_model)
         ours = self.residuals(encoding, range(self.n_layers))
@@ -388,7 +393,7 @@ class SubjectModel:
         ]
         result = torch.full(wanted.shape, torch.nan)
         result[wanted.cpu()] = torch.cat(parts).cpu() if parts else torch.empty(0)
-        self._check_logits(result[wanted.cpu()])
+        self.check_logits(result[wanted.cpu()])
         return result
 
     def next_token_logits(self, encoding: Encoding, steering: Steering | None = None) -> Tensor:
@@ -396,7 +401,7 @@ class SubjectModel:
         vocabulary)."""
         return self.unembedding.logits(self.final_residuals(encoding, steering))
 
-    def _check_logits(self, values: Tensor) -> None:
+    def check_logits(self, values: Tensor) -> None:
         """Raises EmoexpError where a number that was computed from logits is not finite, as with a
         logit of -inf."""
         if not bool(values.isfinite().all()):
@@ -418,7 +423,7 @@ class SubjectModel:
         (..., d_model) -> (...), on the CPU."""
         pair = self.unembedding.logits(finals, list(options))
         margin = (pair[..., 0] - pair[..., 1]).cpu()
-        self._check_logits(margin)
+        self.check_logits(margin)
         return margin
 
     @torch.no_grad()

@@ -443,7 +443,8 @@ def _steered_margins(
     last.
     """
     band = replay.band
-    size = model.residuals(encoding, band).norm(dim=-1)[:, encoding.mask].mean(1).cpu()
+    # the median, since a few tokens have far larger norms than all others
+    size = model.residuals(encoding, band).norm(dim=-1)[:, encoding.mask].median(1).values.cpu()
     generator = torch.Generator().manual_seed(0)
     random = torch.randn(2, len(band), model.d_model, generator=generator)
     vectors = random * (size / model.d_model**0.5)[:, None]
