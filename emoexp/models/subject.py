@@ -93,6 +93,8 @@ class SubjectModel:
     """The GGUF file that the weights were read from."""
     quantized: str | None = None
     """The quantization that they had in it."""
+    blocks_give_tuples = False
+    """Whether a block's output is a tuple (Falcon), as `read` has seen it when it was opened."""
     bos: str | None = None
     """Who puts BOS before a prompt; see `bos_of`. None where no tokenizer was loaded."""
 
@@ -162,12 +164,18 @@ class SubjectModel:
 
     @torch.no_grad()
     def check(self) -> None:
-        """Checks by two tiny forwards that block outputs are the hidden states, that final norm and
-        unembedding give the model's own logits, and that padding changes nothing.
+        """Checks by three tiny forwards that block outputs are the hidden states, that final norm
+        and unembedding give the model's own logits, and that neither padding nor a later token
+        changes a residual.
 
         Raises:
             EmoexpError: they do not.
         """
+        if self.n_layers < 2:
+            raise EmoexpError(
+                f"{self.config.name} has {self.n_layers} decoder block(s) at {self.paths.layers}:"
+                " at least 2 are needed; mend config.json, or choose another model"
+            )
         encoding = self.encode([Prompt(CHECKED)])
         shape = (1, encoding.ids.shape[1], self.d_model)
         ours = self.residuals(encoding, range(self.n_layers))
@@ -188,16 +196,24 @@ class SubjectModel:
         differences.append(compare(wrong_norm, final, hidden[-1][:, -1]))
         wrong_logits = "final norm and unembedding do not give the model's logits"
         differences.append(compare(wrong_logits, self.unembedding.logits(final), logits[:, -1]))
-        differences.append(self._padding_difference(encoding, ours))
+        differences += self._batch_differences(encoding, ours)
         check(self.config.name, differences, DTYPES[self.dtype])
 
-    def _padding_difference(self, encoding: Encoding, alone: Tensor) -> Difference:
+    def _batch_differences(self, encoding: Encoding, alone: Tensor) -> list[Difference]:
         """Compares the residuals of one text with those of the same text in a padded batch, where
-        recurrent blocks may carry the padding along."""
+        recurrent blocks may carry the padding along, and at the start of a longer text, which an
+        encoder reads in both directions."""
         batch = self.encode([Prompt(CHECKED), Prompt(f"{CHECKED} It is noon.\n\n{CHECKED}")])
-        padded = self.residuals(batch, range(self.n_layers))[:, :1, -encoding.ids.shape[1] :]
-        what = "a text has other residuals in a padded batch than alone"
-        return replace(compare(what, padded, alone), cure="report the architecture")
+        together, n = self.residuals(batch, range(self.n_layers)), encoding.ids.shape[1]
+        padding = "a text has other residuals in a padded batch than alone"
+        padded = compare(padding, together[:, :1, -n:], alone)
+        later = "a token's residual depends on the tokens after it"
+        before = n - 1  # the last token may be another where the text goes on
+        causal = compare(later, together[:, 1:, :before], alone[:, :, :before])
+        return [
+            replace(causal, cure="choose a causal language model"),
+            replace(padded, cure="report the architecture"),
+        ]
 
     def reference(self, encoding: Encoding) -> tuple[Sequence[Tensor], Tensor]:
         """Returns hidden states and logits as transformers gives them."""
@@ -339,7 +355,8 @@ class SubjectModel:
         """Returns the residual stream at the output of `layer`; to be called within a trace."""
         blocks = self.blocks if traced is None else get_submodule(traced, self.paths.layers)
         output = blocks[layer].output
-        return output[0] if isinstance(output, tuple) else output
+        self.blocks_give_tuples = isinstance(output, tuple)
+        return output[0] if self.blocks_give_tuples else output
 
     def write(self, layer: int, residual: Any, traced: Any = None) -> None:
         """Replaces the output of `layer` by `residual`; to be called within a trace."""
@@ -348,6 +365,10 @@ class SubjectModel:
         block.output = (
             (residual, *block.output[1:]) if isinstance(block.output, tuple) else residual
         )
+
+    def skip(self, layer: int, residual: Any) -> None:
+        """Puts `residual` in place of a block, which does not run; to be called within a trace."""
+        self.blocks[layer].skip((residual, None) if self.blocks_give_tuples else residual)
 
     def final_residuals(self, encoding: Encoding, steering: Steering | None = None) -> Tensor:
         """Returns the last token's residual after the final norm, by a full forward; (row,
@@ -401,7 +422,7 @@ class SubjectModel:
         ]
         result = torch.full(wanted.shape, torch.nan)
         result[wanted.cpu()] = torch.cat(parts).cpu() if parts else torch.empty(0)
-        self._check_logits(result[wanted.cpu()])
+        self.check_logits(result[wanted.cpu()])
         return result
 
     def next_token_logits(self, encoding: Encoding, steering: Steering | None = None) -> Tensor:
@@ -409,7 +430,7 @@ class SubjectModel:
         vocabulary)."""
         return self.unembedding.logits(self.final_residuals(encoding, steering))
 
-    def _check_logits(self, values: Tensor) -> None:
+    def check_logits(self, values: Tensor) -> None:
         """Raises EmoexpError where a number that was computed from logits is not finite, as with a
         logit of -inf."""
         if not bool(values.isfinite().all()):
@@ -431,7 +452,7 @@ class SubjectModel:
         (..., d_model) -> (...), on the CPU."""
         pair = self.unembedding.logits(finals, list(options))
         margin = (pair[..., 0] - pair[..., 1]).cpu()
-        self._check_logits(margin)
+        self.check_logits(margin)
         return margin
 
     @torch.no_grad()

@@ -132,7 +132,9 @@ class NextWords:
                 of_followers = log_probs[r, followers[index]].tolist()
                 for token, value in zip(followers[index], of_followers, strict=True):
                     values[(*stems[index], token)] = value
-        return np.array([sum(values[ids[: k + 1]] for k in range(len(ids))) for ids in self.ids])
+        sums = [sum(values[ids[: k + 1]] for k in range(len(ids))) for ids in self.ids]
+        self.model.check_logits(torch.tensor(sums))
+        return np.array(sums)
 
     def _followers(self, stem: tuple[int, ...]) -> list[int]:
         """The tokens that follow `stem` in the words, ascending."""

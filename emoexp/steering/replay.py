@@ -7,7 +7,8 @@ computed for the last token only; for all others it stops at its keys and values
 
 A replay is exact where an architecture's attention and cache allow it. Whether they do is measured,
 not assumed: `Preferences` compares the replay with full forwards before it is used, and uses full
-forwards where they differ.
+forwards where they differ, or where the model's own cache has a block without keys and values. An
+exception is an error of emoexp and no reason for either.
 """
 
 from __future__ import annotations
@@ -19,13 +20,15 @@ from typing import Any
 import torch
 from torch import Tensor
 from transformers import DynamicCache
-from transformers.cache_utils import DynamicLayer
+from transformers.cache_utils import DynamicLayer, DynamicSlidingWindowLayer
 
 from emoexp.models.architectures import get_submodule
 from emoexp.models.batches import PADDING, length_batches
 from emoexp.models.prompts import Encoding
 from emoexp.models.subject import Steering, SubjectModel
 
+KEYS_AND_VALUES = (DynamicLayer, DynamicSlidingWindowLayer)
+"""Layers of a cache that hold keys and values of all tokens, or of the last ones, and no more."""
 Band = tuple[int, ...]
 """Layers that are steered together, ascending; one layer is a band of one."""
 
@@ -238,14 +241,14 @@ class PrefixReplay:
             the residual streams at the output of the block below the lowest replayed, and of the
             last block but one, by block.
         """
-        traced, blocks, top = self.model.traced, self.model.blocks, self.model.n_layers - 2
+        traced, top = self.model.traced, self.model.n_layers - 2
         low = 0 if start is None else self.first
         given = {} if start is None else {self.first - 1: start}
         before, saved = keys[-1].get_seq_length(), dict[int, Tensor]()
         with traced.trace(**inputs, past_key_values=_cache(keys), use_cache=True) as tracer:
             keys[-1].then = tracer.stop
             for layer in range(low):
-                blocks[layer].skip(start)
+                self.model.skip(layer, start)
             for layer in range(low, top + 1):
                 if layer in added or layer in (self.first - 1, top):
                     residual = self.model.read(layer)
@@ -269,14 +272,14 @@ class PrefixReplay:
         Returns:
             the last token's residual after the final norm; (row, d_model).
         """
-        traced, blocks, last = self.model.traced, self.model.blocks, self.model.n_layers - 1
+        traced, last = self.model.traced, self.model.n_layers - 1
         short = {name: t if name == "attention_mask" else t[:, -1:] for name, t in inputs.items()}
         saved = dict[str, Tensor]()
         with traced.trace(
             **short, past_key_values=_cache([LastKeys(keys[-1])] * len(keys)), use_cache=True
         ) as tracer:
             for layer in range(last):
-                blocks[layer].skip(residuals[last - 1][:, -1:])
+                self.model.skip(layer, residuals[last - 1][:, -1:])
             if last in added:
                 residual = self.model.read(last)
                 self.model.write(last, residual + added[last][:, -1:].to(residual))
@@ -404,20 +407,31 @@ def replay_fault(
     """
     if model.config.remote:
         return "the model runs elsewhere"
-    try:
-        replay = PrefixReplay(model, encoding, options, band)
-        if band:
-            pairs = _steered_margins(model, encoding, options, replay)
-        else:
-            pairs = [(replay.unsteered(), model.margins(encoding, options))]
-    except Exception as error:  # of any kind: full forwards do not need what the replay needs
-        return f"{type(error).__name__}: {' '.join(str(error).split())[-160:]}"
+    if (fault := _cache_fault(model, encoding)) is not None:
+        return fault
+    replay = PrefixReplay(model, encoding, options, band)
+    if band:
+        pairs = _steered_margins(model, encoding, options, replay)
+    else:
+        pairs = [(replay.unsteered(), model.margins(encoding, options))]
     off = max(
         float((fast - slow).abs().max() / slow.abs().max().clamp(min=1)) for fast, slow in pairs
     )
     if off <= AGREEMENT[model.dtype]:
         return None
     return f"margins would be off by {off:.2g} of their size"
+
+
+@torch.no_grad()
+def _cache_fault(model: SubjectModel, encoding: Encoding) -> str | None:
+    """Returns which block keeps something else than keys and values of its own, by the cache that
+    the model itself makes; None where all keep them."""
+    output = model.network(**model.inputs(encoding.rows([0])), use_cache=True)
+    kept = getattr(getattr(output, "past_key_values", None), "layers", [])
+    if len(kept) != model.n_layers:
+        return f"its cache has {len(kept)} layers for {model.n_layers} blocks"
+    other = [i for i, layer in enumerate(kept) if type(layer) not in KEYS_AND_VALUES]
+    return f"block {other[0]} keeps a {type(kept[other[0]]).__name__}" if other else None
 
 
 def _steered_margins(
@@ -429,7 +443,8 @@ def _steered_margins(
     last.
     """
     band = replay.band
-    size = model.residuals(encoding, band).norm(dim=-1)[:, encoding.mask].mean(1).cpu()
+    # the median, since a few tokens have far larger norms than all others
+    size = model.residuals(encoding, band).norm(dim=-1)[:, encoding.mask].median(1).values.cpu()
     generator = torch.Generator().manual_seed(0)
     random = torch.randn(2, len(band), model.d_model, generator=generator)
     vectors = random * (size / model.d_model**0.5)[:, None]

@@ -150,7 +150,8 @@ def opened(path: Path, advice: str = "delete it and run again") -> Iterator[Any]
             f"{path} may not be read (permission): ask its owner for chmod a+r, or give another"
             " path"
         ) from error
-    except (SafetensorError, OSError) as error:
+    except (SafetensorError, OSError, AttributeError, TypeError) as error:
+        # numpy has no bfloat16 and no float8, and says so by an AttributeError or a TypeError
         raise EmoexpError(f"{path} is not a whole safetensors file ({error}): {advice}") from error
 
 

@@ -148,7 +148,8 @@ class Study:
         from emoexp.models.open import open_model
         from emoexp.models.subject import silence_libraries
 
-        _ = self.stimuli, self.lexicon  # a mistake is reported before the weights are loaded
+        # a mistake is reported before the weights are loaded
+        _ = self.stimuli, self.lexicon, self.read_vectors
         silence_libraries()
         model = open_model(self.config.model, self.check_layers)
         check_pack(model, self.stimuli)
@@ -205,20 +206,27 @@ class Study:
 
         return fit_vectors(self.means, layer)
 
+    @once_per_run
+    def read_vectors(self) -> EmotionVectors | None:
+        """The vectors in the user's file, not yet compared with this run's; None without one."""
+        from emoexp.vectors.vectors import EmotionVectors
+
+        path = self.config.vectors
+        return None if path is None else EmotionVectors.read(Path(path))
+
     @cached_property
     def vectors(self) -> EmotionVectors:
         """The vectors at `layer`: the user's file if one is given, else fitted and saved in the run
         directory."""
-        from emoexp.vectors.vectors import EmotionVectors
-
-        if self.config.vectors is not None:
+        if (given := self.read_vectors) is not None:
             identity = {
                 "model": self.model.identity,
                 "corpus": self.corpus.sha256,
                 "emotions": list(self.emotions),
             }
-            path, width = Path(self.config.vectors), self.model.d_model
-            return EmotionVectors.load(path, identity=identity, layer=self.layer, d_model=width)
+            path = Path(str(self.config.vectors))
+            given.check(path, identity, self.layer, self.model.d_model)
+            return given
         vectors = self.vectors_at(self.layer)
         vectors.save(Path(self.config.run_dir) / "vectors.safetensors")
         return vectors

@@ -13,6 +13,7 @@ from emoexp.models.prompts import Prompt, fill, prompts_key, token_mask
 from emoexp.models.subject import SubjectModel
 from emoexp.stimuli import Stimuli
 from emoexp.store.artifacts import Artifacts, Row, read_layer
+from emoexp.vectors.extraction import massive_tokens
 
 VERSION = 2
 
@@ -47,7 +48,8 @@ def assistant_residuals(
 def activity_residuals(
     model: SubjectModel, artifacts: Artifacts, stimuli: Stimuli, layer: int
 ) -> np.ndarray:
-    """Returns the mean residual over the activity's tokens of "How would you feel ...?".
+    """Returns the mean residual over the activity's tokens of "How would you feel ...?" without
+    massive ones, unless all are.
 
     See the paper, "Preferences".
 
@@ -62,9 +64,13 @@ def activity_residuals(
         encoding = model.encode(prompts)
         mask = token_mask(prompts, ["activity"], encoding)
 
+        normed = encoding.is_text & (encoding.positions > 0)
+
         def mean(residual: Tensor) -> Tensor:
-            total = torch.einsum("rtd,rt->rd", residual.cpu().double(), mask.double())
-            return total / mask.sum(1, keepdim=True)
+            h = residual.cpu().double()
+            used = mask & ~massive_tokens(h.norm(dim=-1), normed)
+            used = torch.where(used.any(1, keepdim=True), used, mask)
+            return torch.einsum("rtd,rt->rd", h, used.double()) / used.sum(1, keepdim=True)
 
         return _row(model.each_residual(encoding, range(model.n_layers), mean))
 

@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
+from stat import S_ISREG
 from typing import Any
 
 import numpy as np
@@ -64,17 +65,19 @@ class EmotionVectors:
         }
         write_tensors(path, {"directions": self.directions}, meta)
 
-    def check(self, path: Path, d_model: int) -> None:
-        """Checks the directions and the residual norm.
-
-        Raises:
-            EmoexpError: the directions are not finite, of unit norm and of `d_model`, or the
-                residual norm is not above 0. The message names `path`.
-        """
+    def _check_numbers(self, path: Path) -> None:
+        """Raises EmoexpError where the names are not distinct texts, the directions are not finite,
+        of unit norm and one for each name, or the residual norm is not above 0."""
         again = "extract them again, or leave out vectors="
-        if self.directions.shape != (wanted := (len(self.names), d_model)):
-            shape = tuple(self.directions.shape)
-            raise EmoexpError(f"{path} holds directions of shape {shape}, not {wanted}: {again}")
+        texts = all(isinstance(name, str) for name in self.names)
+        if not texts or not 0 < len(set(self.names)) == len(self.names):
+            raise EmoexpError(f"{path}: its names are not distinct emotions: {again}")
+        shape, kind = self.directions.shape, self.directions.dtype
+        if len(shape) != 2 or shape[0] != len(self.names) or kind.kind != "f":
+            raise EmoexpError(
+                f"{path} holds directions of shape {shape} and type {kind} for"
+                f" {len(self.names)} emotions: {again}"
+            )
         norms = np.linalg.norm(self.directions.astype(np.float64), axis=1)
         wrong = ~(np.abs(norms - 1) < UNIT_TOLERANCE)  # NaN is wrong too
         if wrong.any():
@@ -88,33 +91,62 @@ class EmotionVectors:
                 f"{path}: residual_norm is {self.residual_norm}, must be above 0: {again}"
             )
 
+    def check(self, path: Path, identity: Mapping[str, Any], layer: int, d_model: int) -> None:
+        """Checks that the vectors of a file are those of this run.
+
+        Raises:
+            EmoexpError: they are of other emotions or of another model, width, pack, method or
+                layer.
+        """
+        self._check_identity(path, identity)
+        if self.layer != layer:
+            raise EmoexpError(
+                f"{path} holds vectors of layer {self.layer}, not {layer}: set layer={self.layer}"
+            )
+        if (width := self.directions.shape[1]) != d_model:
+            raise EmoexpError(
+                f"{path} holds vectors of width {width}, and the model's is {d_model}: extract them"
+                " again, or leave out vectors="
+            )
+
     @classmethod
     def load(
         cls, path: Path, *, identity: Mapping[str, Any], layer: int, d_model: int
     ) -> EmotionVectors:
-        """Reads vectors from a file and checks that they are those of this run.
-
-        Raises:
-            EmoexpError: the file is broken, it is of other emotions or of another model, pack,
-                method or layer, or its numbers are not directions (see `check`).
-        """
+        """Reads vectors from a file and checks that they are those of this run; see `read` and
+        `check`."""
         vectors = cls.read(path)
-        vectors._check_identity(path, identity)
-        if vectors.layer != layer:
-            raise EmoexpError(
-                f"{path} holds vectors of layer {vectors.layer}, not {layer}: set"
-                f" layer={vectors.layer}"
-            )
-        vectors.check(path, d_model)
+        vectors.check(path, identity, layer, d_model)
         return vectors
 
     @classmethod
     def read(cls, path: Path) -> EmotionVectors:
-        """The vectors in a file. Raises EmoexpError if it is not a file of emotion vectors."""
-        if not path.is_file():
-            what = "is not a file" if path.exists() else "does not exist"
-            raise EmoexpError(f"vectors={path} {what}: give the vectors.safetensors of a run")
-        tensors, meta = read_tensors(path, advice="give the vectors.safetensors of a run")
+        """Reads vectors from a file, of whatever model they are.
+
+        Raises:
+            EmoexpError: the file cannot be read, is not one of emotion vectors, or its numbers are
+                not directions.
+        """
+        give = "give the vectors.safetensors of a run"
+        try:
+            if not S_ISREG(path.stat().st_mode):
+                raise EmoexpError(f"vectors={path} is not a file: {give}")
+            path.open("rb").close()
+        except OSError as error:
+            raise EmoexpError(
+                f"vectors={path} cannot be read ({error.strerror}): {give}"
+            ) from error
+        tensors, meta = read_tensors(path, advice=give)
+        vectors = cls._of(path, tensors, meta)
+        vectors._check_numbers(path)
+        return vectors
+
+    @classmethod
+    def _of(
+        cls, path: Path, tensors: Mapping[str, np.ndarray], meta: Mapping[str, str]
+    ) -> EmotionVectors:
+        """The vectors of a file's tensors and metadata. Raises EmoexpError where they are not those
+        of emotion vectors."""
         try:
             return cls(
                 names=tuple(json.loads(meta["names"])),
@@ -128,7 +160,7 @@ class EmotionVectors:
             raise EmoexpError(
                 f"{path} is not a file of emotion vectors: it lacks {error}"
             ) from error
-        except (TypeError, ValueError) as error:
+        except (TypeError, ValueError, RecursionError) as error:
             what = "is not a file of emotion vectors: what it says about them cannot be read"
             raise EmoexpError(f"{path} {what} ({error}); give one that a run has saved") from error
 
@@ -137,18 +169,22 @@ class EmotionVectors:
         wanted = tuple(identity.get("emotions", self.names))
         if self.names != wanted:
             difference = difference_of(self.names, wanted)
-            again = "choose the same with emotions=..., or extract anew"
+            again = "choose the same with emotions=all or emotions.names=[...], or extract anew"
             raise EmoexpError(f"{path} holds the vectors of {difference}: {again}")
-        if different := [
-            key
-            for key in identity
-            if self.identity.get(key) != json.loads(json.dumps(identity[key]))
-        ]:
-            values = {key: self.identity.get(key) for key in different}
+        ours = json.loads(json.dumps(dict(identity)))
+        if different := [key for key in ours if _differs(self.identity.get(key), ours[key])]:
             raise EmoexpError(
-                f"{path} holds vectors of another {' and '.join(different)} ({values}): extract"
-                " them for this one"
+                f"{path} holds vectors of another {' and '.join(different)}: extract them for this"
+                " one, or leave out vectors="
             )
+
+
+def _differs(theirs: Any, ours: Any) -> bool:
+    """Tells whether two values of an identity differ. A part that only one of two models names, of
+    an earlier version, is no difference."""
+    if isinstance(theirs, dict) and isinstance(ours, dict):
+        return not theirs or any(theirs[key] != ours[key] for key in theirs.keys() & ours.keys())
+    return bool(theirs != ours)
 
 
 def difference_of(names: tuple[str, ...], wanted: tuple[str, ...]) -> str:

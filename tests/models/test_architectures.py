@@ -36,7 +36,6 @@ NO_REPLAY = {
     "gemma4",
     "olmo3",
     "gpt_oss",
-    "falcon",
 }
 """Whose tiny models have a window shorter than a preference prompt, or whose blocks return more
 than the residual stream."""
@@ -329,3 +328,13 @@ def test_paths_are_found_by_the_table() -> None:
         for network in (tiny_network("gpt2"), tiny_network("llama"))
     )
     assert (gpt2.centred, llama.centred) == (True, False)
+
+
+def test_a_model_whose_tokens_see_later_ones_is_refused() -> None:
+    network = tiny_network("llama")
+    inner = network.model.layers[1].mlp.forward
+    network.model.layers[1].mlp.forward = lambda h: inner(h) + h.mean(1, keepdim=True)
+    with pytest.raises(
+        EmoexpError, match="depends on the tokens after it .* causal language model"
+    ):
+        subject_of("both ways", network)

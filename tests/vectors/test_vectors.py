@@ -8,6 +8,7 @@ import weakref
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -146,7 +147,7 @@ def test_activations_that_are_not_numbers_are_refused(
     monkeypatch.setattr(tiny, "read", lambda layer: read(layer) * float("inf"))
     with pytest.raises(
         EmoexpError,
-        match="activations are not numbers: if it runs in float16, use model.dtype=bfloat16",
+        match="not numbers .* at layer 0 in 1 of 1 texts .*'.*': .*use model.dtype=bfloat16",
     ):
         pool_stories(tiny, [corpus.by_emotion["sad"][0].text])
 
@@ -283,40 +284,65 @@ def test_files_of_another_model_pack_or_layer_are_refused(tmp_path: Path) -> Non
     vectors = fit_vectors(planted()[0], 0)
     path = tmp_path / "vectors.safetensors"
     vectors.save(path)
-    same = EmotionVectors.load(
-        path, identity={"model": "m", "pack": "p"}, layer=0, d_model=vectors.directions.shape[1]
-    )
+    same, width = EmotionVectors.read(path), vectors.directions.shape[1]
+    same.check(path, {"model": "m", "pack": "p"}, 0, width)
     np.testing.assert_array_equal(same.directions, vectors.directions)
     assert (same.names, same.residual_norm, same.layer) == (vectors.names, vectors.residual_norm, 0)
-    with pytest.raises(EmoexpError, match="vectors of another model"):
-        EmotionVectors.load(
-            path,
-            identity={"model": "other", "pack": "p"},
-            layer=0,
-            d_model=vectors.directions.shape[1],
-        )
-    with pytest.raises(EmoexpError, match="vectors of another pack"):
-        EmotionVectors.load(
-            path, identity={"model": "m", "pack": "q"}, layer=0, d_model=vectors.directions.shape[1]
-        )
+    with pytest.raises(EmoexpError, match="vectors of another model: extract"):
+        same.check(path, {"model": "other", "pack": "p"}, 0, width)
+    with pytest.raises(EmoexpError, match="vectors of another pack: extract"):
+        same.check(path, {"model": "m", "pack": "q"}, 0, width)
     with pytest.raises(EmoexpError, match="of layer 0, not 3"):
-        EmotionVectors.load(
-            path, identity={"model": "m", "pack": "p"}, layer=3, d_model=vectors.directions.shape[1]
-        )
+        same.check(path, {"model": "m", "pack": "p"}, 3, width)
+    with pytest.raises(EmoexpError, match=f"of width {width}, and the model's is 7"):
+        same.check(path, {"model": "m", "pack": "p"}, 0, 7)
+    with pytest.raises(EmoexpError, match=r"emotions=all or emotions.names="):
+        same.check(path, {"emotions": ["a"]}, 0, width)
 
 
-def test_a_broken_file_is_one_line(tmp_path: Path) -> None:
+def test_what_is_not_a_file_of_vectors_is_one_line(tmp_path: Path) -> None:
     vectors = fit_vectors(planted()[0], 0)
     path = tmp_path / "vectors.safetensors"
     vectors.save(path)
-    path.write_bytes(path.read_bytes()[:-40])
-    with pytest.raises(EmoexpError, match="is not a whole safetensors file") as caught:
-        EmotionVectors.load(path, identity={}, layer=0, d_model=vectors.directions.shape[1])
-    assert "\n" not in str(caught.value)
-    with pytest.raises(EmoexpError, match="does not exist"):
-        EmotionVectors.load(
-            tmp_path / "none", identity={}, layer=0, d_model=vectors.directions.shape[1]
-        )
+    whole = path.read_bytes()
+    (tmp_path / "loop").symlink_to(tmp_path / "loop")
+    for name, content in {"cut": whole[:-40], "empty": b"", "text": b"sad,0.1\n" * 20}.items():
+        (tmp_path / name).write_bytes(content)
+    size = int.from_bytes(whole[:8], "little")
+    header = whole[8 : 8 + size].replace(b'"F64"', b'"F32"').rstrip()
+    (tmp_path / "lies").write_bytes(len(header).to_bytes(8, "little") + header + whole[8 + size :])
+    (tmp_path / "long").write_bytes(b"\xff" * 7 + b"\x7f" + whole[8:])
+    for name in ("none", "loop", "", "cut", "empty", "text", "lies", "long"):
+        with pytest.raises(EmoexpError, match="give the vectors.safetensors of a run") as caught:
+            EmotionVectors.read(tmp_path / name)
+        assert "\n" not in str(caught.value)
+        assert "delete" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"directions": np.zeros((3, 4))}, "norm 0, not 1"),
+        ({"directions": 1000 * np.eye(3)}, "norm 1000, not 1 .3 of 3"),
+        ({"directions": np.full((3, 4), np.nan)}, "norm nan, not 1"),
+        ({"directions": np.eye(4)}, "shape .4, 4. and type float64 for 3"),
+        ({"directions": np.ones(3)}, "shape .3,. and type"),
+        ({"directions": np.eye(3, dtype=np.int64)}, "type int64"),
+        ({"names": ("a", "a", "b")}, "not distinct emotions"),
+        ({"names": (["a"], ["b"], ["c"])}, "not distinct emotions"),
+        ({"residual_norm": float("nan")}, "residual_norm is nan"),
+        ({"residual_norm": -1.0}, "residual_norm is -1.0"),
+    ],
+)
+def test_numbers_that_are_not_directions_are_refused(
+    tmp_path: Path, changes: dict[str, Any], message: str
+) -> None:
+    good = EmotionVectors(("a", "b", "c"), np.eye(3, 4), 0, 1.0, 1, {})
+    good.save(tmp_path / "good")
+    EmotionVectors.read(tmp_path / "good")
+    replace(good, **changes).save(tmp_path / "bad")
+    with pytest.raises(EmoexpError, match=message):
+        EmotionVectors.read(tmp_path / "bad")
 
 
 def test_empty_and_short_story_sets_are_refused(

@@ -242,6 +242,8 @@ def _known_reason(chain: list[BaseException]) -> str | None:
 
 
 def _quote(chain: list[BaseException]) -> str:
-    """Returns the kind of the error and the first line of the first message that has one."""
+    """Returns the kind of the error and the first line of the first message that has one; two lines
+    where the first announces the second."""
     lines = [line.strip() for e in chain for line in str(e).splitlines() if line.strip()]
-    return redact(f"{type(chain[0]).__name__}: {lines[0]}" if lines else type(chain[0]).__name__)
+    said = " ".join(lines[: 2 if lines[:1] and lines[0].endswith(":") else 1])
+    return redact(": ".join(filter(None, (type(chain[0]).__name__, said))))

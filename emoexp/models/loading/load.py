@@ -309,7 +309,22 @@ def read_checkpoint(config: ModelConfig, common: dict[str, Any]) -> Any:
             f"{what} is not a folder, nor an id of the hub (owner/name): give one or the other"
         )
     with explained(what):
-        return AutoConfig.from_pretrained(**common)
+        checkpoint = AutoConfig.from_pretrained(**common)
+    refuse_encoder(checkpoint, what)
+    return checkpoint
+
+
+def refuse_encoder(checkpoint: Any, what: str) -> None:
+    """Raises EmoexpError for the config of a model that reads text in both directions, such as
+    BERT, which transformers loads as a causal language model all the same."""
+    from transformers.models.auto.modeling_auto import MODEL_FOR_MASKED_LM_MAPPING_NAMES as MASKED
+
+    kind = checkpoint.model_type
+    if kind in MASKED and not getattr(checkpoint, "is_decoder", False):
+        raise EmoexpError(
+            f"{what} is an encoder ({kind}), whose tokens see those after them: choose a causal"
+            " language model"
+        )
 
 
 def _merge_advice(adapter: Path) -> str:
