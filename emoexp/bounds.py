@@ -82,9 +82,11 @@ class Bounded:
 
     Attributes:
         group: how messages name the group, with its dot.
+        how: the settings that say how a run is run, and change no number.
     """
 
     group: ClassVar[str] = "experiment."
+    how: ClassVar[tuple[str, ...]] = ()
 
     def __post_init__(self) -> None:
         """Raises EmoexpError for a number out of its bounds, a list of numbers that is empty or

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields, is_dataclass
 from enum import Enum
 from typing import Any, ClassVar
 
@@ -85,6 +85,7 @@ class ModelConfig(Bounded):
     """Where the subject model comes from and how it is run."""
 
     group: ClassVar[str] = "model."
+    how: ClassVar[tuple[str, ...]] = ("device", "device_map", "batch_tokens", "check_memory")
 
     name: str = MISSING
     repo_id: str = MISSING
@@ -163,6 +164,15 @@ class StoriesSource(Enum):
 class ServerConfig(Bounded):
     """An OpenAI-compatible server, and how a text is drawn; null `server` is none."""
 
+    how: ClassVar[tuple[str, ...]] = (
+        "server",
+        "concurrency",
+        "api_key_variable",
+        "requests_per_minute",
+        "timeout_s",
+        "retries",
+    )
+
     server: str | None = None
     """Base URL (http://localhost:8000/v1)."""
     server_model: str | None = None
@@ -197,6 +207,7 @@ class StoriesConfig(ServerConfig):
     """
 
     group: ClassVar[str] = "stories."
+    how: ClassVar[tuple[str, ...]] = (*ServerConfig.how, "batch")
 
     name: str = MISSING
     source: StoriesSource = StoriesSource.pack
@@ -298,6 +309,14 @@ class Config(Bounded):
     """Everything a run depends on."""
 
     group: ClassVar[str] = ""
+    how: ClassVar[tuple[str, ...]] = (
+        "run_dir",
+        "artifacts",
+        "force",
+        "allow_code_change",
+        "logger",
+        "runtime",
+    )
 
     experiment: Any = MISSING
     model: ModelConfig = field(default_factory=ModelConfig)
@@ -364,3 +383,12 @@ def resolve_layer(layer: Any, n_layers: int) -> int:
             f"layer={layer} is out of range: the model has {n_layers} blocks, 0 to {n_layers - 1}"
         )
     return int(layer)
+
+
+def scientific(node: Any) -> Any:
+    """Returns a configuration, or a part of it, as plain values and without the settings that say
+    how a run is run (`Bounded.how`): two runs whose values are equal have equal numbers."""
+    if not is_dataclass(node):
+        return node
+    how = getattr(node, "how", ())
+    return {f.name: scientific(getattr(node, f.name)) for f in fields(node) if f.name not in how}

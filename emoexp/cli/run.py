@@ -52,7 +52,7 @@ def started_record(config: Config, name: str) -> RunRecord:
         span=config.span.kind.value,
         seed=config.seed,
         settings=settings,
-        identity=runs.identity_of(name, plain),
+        identity=runs.identity_of(name, config),
         code=runs.code_hash(),
         where=runs.host_info(),
         started=runs.now(),
@@ -230,7 +230,7 @@ def run_once(
         if record is None or record.status is not RunStatus.success:
             run(config, name, directory, make(), figures, group)
             return
-        if record.identity != runs.identity_of(name, as_plain(config)):
+        if record.identity != runs.identity_of(name, config):
             raise EmoexpError(
                 f"{directory} has the result of another run: give another hydra.run.dir or "
                 "hydra.sweep.dir, or force=true"

@@ -21,10 +21,17 @@ from hydra.core.utils import JobReturn, JobStatus
 from hydra.experimental.callback import Callback
 from omegaconf import DictConfig, OmegaConf
 
+from emoexp.config import Config, ModelConfig, ServerConfig, StoriesConfig
 from emoexp.store import runs
 from emoexp.store.runs import layer_folder
 
-UNNAMED = ("launcher", "logger", "artifacts", "force", "allow_code_change", "model.device_map")
+UNNAMED = (
+    "launcher",
+    *Config.how,
+    *(f"model.{name}" for name in ModelConfig.how),
+    *(f"stories.{name}" for name in StoriesConfig.how),
+    *(f"experiment.judge_model.{name}" for name in ServerConfig.how),
+)
 """Settings of how a run is run, which do not name its directory: a sweep that goes on with another
 launcher finds what is done."""
 READABLE = 60
@@ -105,12 +112,18 @@ def run_name(overrides: Sequence[str]) -> str:
     quotes in a shell or in an override: `layer-10_model-llama8b_3f0c92aa`.
     """
     parsed = OverridesParser.create().parse_overrides(list(overrides))
-    settings = sorted(o.input_line or "" for o in parsed if o.key_or_group not in UNNAMED)
+    named = (o for o in parsed if not _unnamed(o.key_or_group))
+    settings = sorted(o.input_line or "" for o in named)
     digest = hashlib.sha256("\n".join(settings).encode()).hexdigest()[:8]
     # the layer and the model first: what is cut is the rest
     shown = sorted(settings, key=lambda line: (not line.startswith(("layer=", "model=")), line))
     parts = (re.sub(r"[^A-Za-z0-9.]+", "-", _short(line)).strip("-.") for line in shown)
     return "_".join([*(p for p in ["_".join(parts)[:READABLE].rstrip("-_.")] if p), digest])
+
+
+def _unnamed(key: str) -> bool:
+    """Tells whether a setting, or the group that it is in, says how a run is run."""
+    return key in UNNAMED or key.partition(".")[0] in UNNAMED
 
 
 def _short(setting: str) -> str:

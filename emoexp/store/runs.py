@@ -12,7 +12,7 @@ import json
 import os
 import socket
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -22,6 +22,7 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 
+from emoexp.config import Config, scientific
 from emoexp.errors import EmoexpError, one_line
 from emoexp.places import CONF, EXPERIMENTS, PACKAGE
 from emoexp.store.artifacts import clear, key_of
@@ -30,39 +31,6 @@ from emoexp.store.record import RESULT, RunRecord, RunStatus
 
 LOCK = ".run.lock"
 SWEEP = "sweep.json"
-NON_IDENTITY_FIELDS = (
-    ("runtime",),
-    ("run_dir",),
-    ("artifacts",),
-    ("force",),
-    ("allow_code_change",),
-    ("model", "device"),
-    ("model", "device_map"),
-    ("model", "batch_tokens"),
-    ("model", "check_memory"),
-    ("logger",),
-    ("launcher",),
-    ("stories", "server"),
-    ("stories", "concurrency"),
-    ("stories", "api_key_variable"),
-    ("stories", "requests_per_minute"),
-    ("stories", "timeout_s"),
-    ("stories", "retries"),
-    ("stories", "batch"),
-    *(
-        ("experiment", "judge_model", name)
-        for name in (
-            "server",
-            "concurrency",
-            "api_key_variable",
-            "requests_per_minute",
-            "timeout_s",
-            "retries",
-        )
-    ),
-)
-"""Settings that change where and how fast a number is computed, and not the number."""
-
 NOT_HASHED = tuple(
     f"emoexp/{name}"
     for name in (
@@ -115,16 +83,11 @@ class Run:
     why: str = ""
 
 
-def identity_of(experiment: str, config: Mapping[str, Any]) -> str:
+def identity_of(experiment: str, config: Config) -> str:
     """Returns sixteen hex digits of what a run's numbers depend on: its resolved configuration
-    without `NON_IDENTITY_FIELDS`."""
-    settings = json.loads(json.dumps(config))
-    for *parents, last in NON_IDENTITY_FIELDS:
-        group = settings
-        for name in parents:
-            group = group.get(name, {})
-        group.pop(last, None)
-    return key_of({"experiment": experiment, "config": settings})
+    without the settings of how it is run."""
+    text = json.dumps(scientific(config), default=lambda value: value.value)
+    return key_of({"experiment": experiment, "config": json.loads(text)})
 
 
 def code_hash() -> str:

@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from emoexp.cli.main import compose_config
 from emoexp.cli.overrides import group_layers
 from emoexp.cli.sweep import expected_jobs, run_name
 from emoexp.errors import EmoexpError
@@ -30,21 +31,28 @@ def record(directory: Path) -> dict[str, Any]:
     return found
 
 
-def test_the_identity_is_what_changes_a_number() -> None:
-    config = {
-        "layer": 3,
-        "run_dir": "a",
-        "seed": 0,
-        "model": {"repo_id": "x", "device": "cpu", "dtype": "float32"},
-    }
-    same = config | {"run_dir": "b", "force": True, "model": config["model"] | {"device": "cuda"}}  # type: ignore[operator]
-    assert runs.identity_of("implicit", config) == runs.identity_of("implicit", same)
-    for other in (
-        config | {"seed": 1},
-        config | {"model": config["model"] | {"dtype": "bfloat16"}},
-    ):  # type: ignore[operator]
-        assert runs.identity_of("implicit", other) != runs.identity_of("implicit", config)
-    assert runs.identity_of("numeric", config) != runs.identity_of("implicit", config)
+@pytest.mark.parametrize(
+    ("override", "changes"),
+    [
+        ("seed=1", True),
+        ("model.dtype=bfloat16", True),
+        ("stories.temperature=0.5", True),
+        ("experiment.judge_model.temperature=0.5", True),
+        ("model.device=cpu", False),
+        ("model.batch_tokens=64", False),
+        ("stories.retries=2", False),
+        ("experiment.judge_model.timeout_s=9", False),
+        ("artifacts=/elsewhere", False),
+        ("force=true", False),
+        ("runtime.gpu_gb=40", False),
+        ("logger=wandb", False),
+    ],
+)
+def test_the_identity_is_what_changes_a_number(override: str, changes: bool) -> None:
+    one, other = (compose_config(["experiment=blackmail", *more]) for more in ([], [override]))
+    same = runs.identity_of("blackmail", one) == runs.identity_of("blackmail", other)
+    assert same is not changes
+    assert runs.identity_of("implicit", one) != runs.identity_of("blackmail", one)
 
 
 def test_running_killed_failed_and_missing_are_told_apart(tmp_path: Path) -> None:
@@ -150,7 +158,8 @@ def test_the_name_of_a_sweep_run_needs_no_quotes(overrides: list[str]) -> None:
 def test_the_name_of_a_sweep_run_is_of_its_settings_alone() -> None:
     name = run_name(["layer=3", "model=llama8b", "experiment=verify"])
     assert name.startswith("layer-3_model-llama8b_experiment-verify_")
-    how = ["launcher=slurm", "force=true", "artifacts=/elsewhere", "logger=wandb"]
+    how = ["launcher=slurm", "force=true", "artifacts=/elsewhere", "logger.mode=offline"]
+    how += ["model.device=cuda", "runtime.gpu_gb=40", "experiment.judge_model.retries=2"]
     assert run_name([*how, "model=llama8b", "layer=3", "experiment=verify"]) == name
     assert run_name(["layer=3", "model=llama8b", "experiment=verify", "seed=1"]) != name
 
