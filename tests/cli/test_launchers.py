@@ -3,10 +3,12 @@ processes of their own."""
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any
 
 import pytest
+import submitit
 from hydra import compose, initialize_config_dir
 
 from emoexp.cli.main import CONF, register_schemas
@@ -41,6 +43,31 @@ def test_every_launcher_composes_and_survives_pre_emption(launcher: str) -> None
 def test_the_default_is_this_process_and_the_user_has_the_last_word() -> None:
     assert composed().launcher._target_.endswith("BasicLauncher")
     assert composed("launcher=slurm_large", "hydra.launcher.mem_gb=500").launcher.mem_gb == 500
+
+
+@pytest.mark.parametrize(
+    ("memory", "asked"),
+    [
+        ([], ["#SBATCH --mem=64GB"]),
+        (["hydra.launcher.mem_gb=null"], []),
+        (
+            ["hydra.launcher.mem_gb=null", "hydra.launcher.mem_per_cpu=4G"],
+            ["#SBATCH --mem-per-cpu=4G"],
+        ),
+    ],
+)
+def test_a_site_that_refuses_mem_is_asked_for_none(
+    memory: list[str], asked: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of the script that submitit would submit."""
+    (tmp_path / "srun").write_text("#!/bin/sh\n")
+    (tmp_path / "srun").chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
+    chosen = composed("launcher=slurm", *memory).launcher
+    executor = submitit.AutoExecutor(tmp_path, cluster="slurm")
+    executor.update_parameters(mem_gb=chosen.mem_gb, slurm_mem_per_cpu=chosen.mem_per_cpu)
+    script = executor._executor._make_submission_file_text("command", "uid")
+    assert [line for line in script.splitlines() if "--mem" in line] == asked
 
 
 def test_how_a_run_is_run_does_not_name_its_directory() -> None:
