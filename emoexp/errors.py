@@ -78,7 +78,7 @@ def one_line(error: BaseException) -> str:
     text = type(error).__name__ if shown is None else str(shown)
     if isinstance(shown, OSError) and shown.filename:
         text = f"{shown.filename}: {shown.strerror}"
-    advice = "" if ours or shown is None else ADVICE.get(number_of(shown) or 0, "")
+    advice = "" if ours or shown is None else advice_on(shown)
     return " ".join(text.split()) + (f": {advice}" if advice else "")
 
 
@@ -91,9 +91,16 @@ def number_of(error: BaseException) -> int | None:
     return int(said[1]) if said else None
 
 
+def advice_on(error: BaseException) -> str:
+    """Returns what to do about an error that the operating system has caused; empty for another."""
+    if str(error) == "Could not determine home directory.":  # of pathlib, for a path with ~
+        return "set HOME, or give paths without ~ (artifacts=)"
+    return ADVICE.get(number_of(error) or 0, "")
+
+
 def by_the_system(error: BaseException) -> bool:
     """Checks whether the operating system has caused an error, such as a full disk."""
-    return any(number_of(e) in ADVICE for e in chain(error))
+    return any(advice_on(e) for e in chain(error))
 
 
 def require(condition: bool, message: str) -> None:

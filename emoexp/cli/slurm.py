@@ -98,6 +98,8 @@ def add_request(arguments: list[str], compose: Callable[[Sequence[str]], Config]
     if not str(launcher).startswith(("slurm", "site_")):
         return arguments
     given = {o.key_or_group for o in overrides} | _set_in(str(launcher))
+    if {"hydra.launcher.mem_per_cpu", "hydra.launcher.mem_per_gpu"} & given:
+        given.add("hydra.launcher.mem_gb")
     swept = [list(each(o)) for o in overrides if o.key_or_group.startswith(READ)]
     configs = [compose(job) for job in itertools.product(*swept)]
     memory, config = max(((_estimate(c), c) for c in configs), key=lambda pair: pair[0].weights)

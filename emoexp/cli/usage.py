@@ -83,6 +83,7 @@ def usage() -> str:
                 _width(),
                 initial_indent=f"  {name:<{width}}",
                 subsequent_indent=" " * (width + 2),
+                break_on_hyphens=False,
             )
             for name, text in names
         )

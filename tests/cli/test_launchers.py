@@ -3,10 +3,12 @@ processes of their own."""
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any
 
 import pytest
+import submitit
 from hydra import compose, initialize_config_dir
 
 from emoexp.cli.main import CONF, compose_config, register_schemas
@@ -88,6 +90,31 @@ def test_a_refusal_of_sbatch_says_what_to_set() -> None:
     refused = "sbatch: error: Memory specification can not be satisfied"
     assert "set hydra.launcher.mem_gb (null asks for none)" in advice(refused)
     assert advice("sbatch: error: invalid account") == ""
+
+
+@pytest.mark.parametrize(
+    ("memory", "asked"),
+    [
+        (["hydra.launcher.mem_gb=64"], ["#SBATCH --mem=64GB"]),
+        (["hydra.launcher.mem_gb=null"], []),
+        (
+            ["hydra.launcher.mem_gb=null", "hydra.launcher.mem_per_cpu=4G"],
+            ["#SBATCH --mem-per-cpu=4G"],
+        ),
+    ],
+)
+def test_a_site_that_refuses_mem_is_asked_for_none(
+    memory: list[str], asked: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of the script that submitit would submit."""
+    (tmp_path / "srun").write_text("#!/bin/sh\n")
+    (tmp_path / "srun").chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
+    chosen = composed("launcher=slurm", *memory).launcher
+    executor = submitit.AutoExecutor(tmp_path, cluster="slurm")
+    executor.update_parameters(mem_gb=chosen.mem_gb, slurm_mem_per_cpu=chosen.mem_per_cpu)
+    script = executor._executor._make_submission_file_text("command", "uid")
+    assert [line for line in script.splitlines() if "--mem" in line] == asked
 
 
 def test_processes_of_one_sweep_leave_each_other_alone(tmp_path: Path) -> None:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from emoexp.cli.overrides import GROUPS
-from emoexp.cli.usage import CONF, defaults, options, summary, usage
+from emoexp.cli.usage import CONF, WIDTH, defaults, options, summary, usage
 from emoexp.experiments import EXPERIMENTS
 
 
@@ -44,3 +47,25 @@ def test_help_with_overrides_is_hydras_and_shows_what_they_give(tmp_path: Path) 
     )
     assert done.returncode == 0, done.stderr
     assert "n_emotions: 35" in done.stdout
+
+
+@pytest.mark.parametrize("columns", ["40", "60", "0", "wide"])
+def test_the_page_is_as_wide_as_columns_say(columns: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", columns)
+    page = usage()
+    assert max(map(len, page.splitlines())) <= int(columns if columns in ("40", "60") else WIDTH)
+    monkeypatch.delenv("COLUMNS")
+    assert page.split() == usage().split()
+
+
+@pytest.mark.parametrize(
+    "backend", ["module://matplotlib_inline.backend_inline", "module://no.such", "nonsense", "agg"]
+)
+def test_a_notebooks_backend_stops_nothing(backend: str) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", "import emoexp; from matplotlib.figure import Figure"],
+        capture_output=True,
+        text=True,
+        env=os.environ | {"MPLBACKEND": backend},
+    )
+    assert done.returncode == 0, done.stderr
