@@ -12,7 +12,7 @@ import pandas as pd
 
 from emoexp.stories.corpus import Corpus
 from emoexp.stories.generation import generate
-from emoexp.stories.reject import REASONS
+from emoexp.stories.reject import REASONS, count_words
 from emoexp.stories.units import Plan, command
 from emoexp.study.experiment import Experiment
 from emoexp.study.result import Result
@@ -91,8 +91,8 @@ def counts(corpus: Corpus, emotions: Sequence[str]) -> pd.DataFrame:
 
 def lengths(corpus: Corpus) -> pd.DataFrame:
     """Counts the words of each story, kept or rejected."""
-    kept = [len(s.text.split()) for s in corpus.stories]
-    out = [len(r.story.text.split()) for r in corpus.rejected]
+    kept = [count_words(s.text) for s in corpus.stories]
+    out = [count_words(r.story.text) for r in corpus.rejected]
     flags = [1] * len(kept) + [0] * len(out)
     return pd.DataFrame({"words": [*kept, *out], "kept": flags})
 

@@ -21,6 +21,7 @@ from emoexp.interrupts import interruption
 from emoexp.store import runs
 from emoexp.store.provenance import provenance
 from emoexp.store.record import RunRecord, RunStatus, SavedRun, save_tables
+from emoexp.stories.losses import loss_notes
 from emoexp.study.experiment import Bootstrap
 from emoexp.views.terminal import print_run
 from emoexp.views.write import write_views
@@ -190,7 +191,7 @@ def keep(record: RunRecord, result: Result, study: Study, directory: Path) -> No
     if study.used("valence"):
         add_norms(record, result, study)
     record.metrics, record.verdicts = result.metrics, result.verdicts
-    record.notes = list(result.notes)
+    record.notes = [*(loss_notes(record.corpus) if record.corpus else ()), *result.notes]
     save_tables(record, result.tables, directory)
     write_views(SavedRun(directory, record), Bootstrap.of(study.config))
 

@@ -158,7 +158,7 @@ def tokenize(prompt: Prompt, tokenizer: Any) -> Tokens:
     if bos is not None and row["input_ids"][:2] == [bos, bos]:
         raise EmoexpError(
             f"two BOS tokens at the start of {prompt.text[:40]!r}: "
-            "the template and the tokenizer both add one"
+            "the template and the tokenizer both add one, or the text begins with it"
         )
     special = set(tokenizer.all_special_ids)
     marks = list(zip(row["input_ids"], row["offset_mapping"], strict=True))

@@ -21,7 +21,7 @@ import torch
 from torch import Tensor
 
 from emoexp.config import PLAIN_TURNS, ModelConfig, PromptFormat
-from emoexp.errors import EmoexpError
+from emoexp.errors import EmoexpError, shortened
 from emoexp.models.architectures import (
     Difference,
     Unembedding,
@@ -224,8 +224,30 @@ class SubjectModel:
         return int(self.network.config.get_text_config().hidden_size)
 
     def encode(self, prompts: Sequence[Prompt], side: str = "left") -> Encoding:
-        """Tokenizes prompts and pads them on `side`; see `prompts.encode`."""
-        return encode(prompts, self.tokenizer, side)
+        """Tokenizes prompts and pads them on `side`; see `prompts.encode`.
+
+        Raises:
+            EmoexpError: a prompt is longer than the model's positions.
+        """
+        return self.check_fits(encode(prompts, self.tokenizer, side))
+
+    def check_fits(self, encoding: Encoding, new_tokens: int = 0) -> Encoding:
+        """Returns the encoding.
+
+        Raises:
+            EmoexpError: a row and `new_tokens` after it are longer than the model's positions.
+        """
+        lengths, limit = encoding.mask.sum(1), self.positions
+        row = int(lengths.argmax())
+        if limit and (n := int(lengths[row])) + new_tokens > limit:
+            start = encoding.ids[row][encoding.mask[row]][:30]
+            text = shortened(self.tokenizer.decode(start, skip_special_tokens=True), 60)
+            more = f", and with {new_tokens:,} new ones {n + new_tokens:,}" if new_tokens else ""
+            raise EmoexpError(
+                f"a text has {n:,} tokens{more}, and the model has {limit:,} positions: shorten"
+                f" {text!r}"
+            )
+        return encoding
 
     def inputs(self, encoding: Encoding) -> dict[str, Tensor]:
         """Returns an encoding as the model's keyword arguments, always with the mask and the
@@ -482,7 +504,14 @@ class SubjectModel:
     def special_ids(self) -> set[int]:
         """Returns the ids of the tokenizer's special tokens, without that for what it does not
         know, which any text may hold."""
-        return set(self.tokenizer.all_special_ids) - {self.tokenizer.unk_token_id}
+        added = self.tokenizer.added_tokens_decoder.items()
+        marked = {token for token, content in added if content.special}
+        return {*self.tokenizer.all_special_ids, *marked} - {self.tokenizer.unk_token_id}
+
+    def special_in(self, text: str) -> list[str]:
+        """Returns the special tokens that the tokenizer would read in a text."""
+        names = self.tokenizer.convert_ids_to_tokens(sorted(self.special_ids))
+        return [name for name in names if name in text]
 
     def _steered(self, steering: Steering, max_new_tokens: int) -> Any:
         """Returns a copy of the traced model that steers at every step of a generation and stops

@@ -116,7 +116,7 @@ class Preferences:
     def encoded(self, i: int, others: Sequence[int]) -> tuple[list[Prompt], Encoding]:
         """Returns the prompts with activity i as (A) and each of `others` as (B), encoded too."""
         prompts = [self.prompt(i, j) for j in others]
-        return prompts, self.reader.encode(prompts)
+        return prompts, self.model.check_fits(self.reader.encode(prompts))
 
     def replays(self, band: Band) -> bool:
         """Tells whether the replay is exact for this model and band.

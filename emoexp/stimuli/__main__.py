@@ -10,11 +10,12 @@ import sys
 from pathlib import Path
 
 from emoexp.errors import EmoexpError, OneLineParser
-from emoexp.stimuli.load import artifacts_root, find_pack, load_stimuli, read_pack, story_faults
+from emoexp.stimuli.load import artifacts_root, find_pack, load_stimuli, read_pack, read_stories
 from emoexp.stimuli.pack import Stimuli
 from emoexp.stimuli.paper.build import URL, build_pack, gather
 from emoexp.stimuli.paper.proof import NUMERIC, PAPER
 from emoexp.stimuli.paper.sources import FILES, JsonSource, ListSource, PageSource
+from emoexp.textfiles import UnreadableError, kind_of, read_text
 
 
 def parse(arguments: list[str] | None) -> argparse.Namespace:
@@ -106,14 +107,12 @@ def read_html(path: Path) -> str:
     """Reads a page that was saved.
 
     Raises:
-        EmoexpError: the file cannot be read as UTF-8 text.
+        EmoexpError: the file cannot be read.
     """
     try:
-        return path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise EmoexpError(
-            f"--html {path} cannot be read as UTF-8 text ({error}): save the page as HTML"
-        ) from error
+        return read_text(path)
+    except UnreadableError as error:
+        raise EmoexpError(f"--html {error}; save the page as HTML") from error
 
 
 def sources(chosen: argparse.Namespace) -> list[ListSource]:
@@ -130,13 +129,13 @@ def sources(chosen: argparse.Namespace) -> list[ListSource]:
     if chosen.html:
         chosen_sources.append(PageSource(parse_page(read_html(chosen.html)), "the page, saved"))
     if chosen.json:
-        if not chosen.json.is_dir():
+        if kind_of(chosen.json) != "folder":
             raise EmoexpError(f"--json {chosen.json} is not a folder")
         files = {name: chosen.json / file for name, file in FILES.items()}
         chosen_sources.append(JsonSource(files, "JSON files"))
     if chosen.numeric:
-        if not chosen.numeric.is_file():
-            raise EmoexpError(f"--numeric {chosen.numeric} does not exist")
+        if kind_of(chosen.numeric) != "file":
+            raise EmoexpError(f"--numeric {chosen.numeric} is not a file")
         chosen_sources.append(JsonSource({NUMERIC: chosen.numeric}, "a JSON file"))
     return chosen_sources
 
@@ -166,14 +165,13 @@ def check_pack(path: str) -> int:
     """Prints every fault of a pack, or its counts where it has none; returns the exit status."""
     folder = find_pack(path)
     pack, pack_faults = read_pack(folder)
-    counts, row_faults = story_faults(folder, pack.emotions if pack else ())
-    faults = [*pack_faults, *row_faults]
+    stories, neutral, row_faults = read_stories(folder, pack.emotions if pack else ())
+    faults = dict.fromkeys((*pack_faults, *row_faults))
     for fault in faults:
         say(fault)
     if faults or pack is None:
         return 1
-    texts = f"{counts['stories.jsonl']} stories, {counts['neutral.jsonl']} neutral texts"
-    say(f"ok: {summary(pack)}, {texts}")
+    say(f"ok: {summary(pack)}, {len(stories)} stories, {len(neutral)} neutral texts")
     return 0
 
 

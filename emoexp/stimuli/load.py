@@ -8,15 +8,20 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from emoexp.errors import EmoexpError
+from emoexp.errors import EmoexpError, shortened
 from emoexp.places import PACKS
 from emoexp.stimuli.checks import is_text
 from emoexp.stimuli.pack import FILES, OPTIONAL, Stimuli
 from emoexp.stimuli.paper.proof import PAPER, paper_faults
 from emoexp.stimuli.reader import Reader
 from emoexp.store.provenance import hash_files
+from emoexp.textfiles import explained, kind_of
 
 BUNDLED = PACKS
+STORIES = ("stories.jsonl", "neutral.jsonl")
+Rows = list[dict[str, Any]]
+MOST_LISTED = 20
+"""Faults that one error lists."""
 IMPORT = "run: python -m emoexp.stimuli import --url (or --html FILE, or --json FOLDER)"
 
 
@@ -48,10 +53,10 @@ def find_pack(path: str, root: Path | None = None) -> Path:
         folder = (root or artifacts_root()) / "packs" / name
     else:
         folder = Path(path).expanduser()
-    if not folder.is_dir():
+    if kind_of(folder) != "folder":
         if kind == "imported":
             raise EmoexpError(f"stimuli={name} is not on this machine; {IMPORT}")
-        raise EmoexpError(f"there is no pack at {folder}: not a folder")
+        raise EmoexpError(f"there is no pack at {shortened(str(folder))}: not a folder")
     return folder
 
 
@@ -66,12 +71,19 @@ def load_stimuli(path: str, root: Path | None = None) -> Stimuli:
     folder = find_pack(path, root)
     pack, faults = read_pack(folder)
     if pack is None or faults:
-        raise EmoexpError(f"the pack at {folder} has {len(faults)} fault(s): {'; '.join(faults)}")
+        raise faulty(folder, faults)
     return pack
 
 
+def faulty(folder: Path, faults: Sequence[str]) -> EmoexpError:
+    """Returns the error of a pack with faults, in one line."""
+    more = f"; and {len(faults) - MOST_LISTED} more" if len(faults) > MOST_LISTED else ""
+    listed = "; ".join(faults[:MOST_LISTED])
+    return EmoexpError(f"the pack at {folder} has {len(faults)} fault(s): {listed}{more}")
+
+
 def read_pack(folder: Path) -> tuple[Stimuli | None, list[str]]:
-    """Reads a pack and checks all but its stories (see `story_faults`).
+    """Reads a pack and checks all but its stories (see `read_stories`).
 
     Returns:
         The pack (None where a part has a fault) and every fault.
@@ -84,10 +96,15 @@ def read_pack(folder: Path) -> tuple[Stimuli | None, list[str]]:
     reader.named("pack.json", in_head, parts["emotions"])
     texts = [a.text for a in parts["activities"]] + [s.text for s in parts["scenarios"]]
     reader.twice(texts)
+    there = {name: kind_of(folder / name) for name in (*FILES, *OPTIONAL)}
+    for name in STORIES:
+        if there[name] == "folder":
+            reader.fault(f"{name}: a folder, not a file")
     if reader.faults:
         return None, reader.faults
-    files = [folder / name for name in (*FILES, *OPTIONAL) if (folder / name).exists()]
-    pack = Stimuli(sha256=hash_files(files), folder=folder, **head, **parts)
+    with explained(folder):
+        sha256 = hash_files([folder / name for name, kind in there.items() if kind])
+    pack = Stimuli(sha256=sha256, folder=folder, **head, **parts)
     differences = paper_faults(pack)
     renamed = "import it again, or give the pack another name"
     faults = [
@@ -105,7 +122,7 @@ def _parts(reader: Reader, absent: Sequence[str]) -> dict[str, Any]:
     if missing := [
         name
         for name in FILES
-        if not (reader.folder / name).exists() and name.split(".")[0] not in absent
+        if kind_of(reader.folder / name) is None and name.split(".")[0] not in absent
     ]:
         reader.fault(f"lacks {', '.join(missing)}")
     emotions, valence, clusters = reader.emotions()
@@ -121,36 +138,34 @@ def _parts(reader: Reader, absent: Sequence[str]) -> dict[str, Any]:
     }
 
 
-def story_faults(folder: Path, emotions: Sequence[str]) -> tuple[dict[str, int], list[str]]:
-    """Checks the stories and neutral texts of a pack, which a run reads only when it needs them.
+def read_stories(folder: Path, emotions: Sequence[str]) -> tuple[Rows, Rows, list[str]]:
+    """Reads and checks the stories and neutral texts of a pack, which a run reads only when it
+    needs them.
 
     Args:
-        emotions: the pack's; empty where they could not be read.
+        emotions: the pack's; empty where they could not be read, or any will do.
 
     Returns:
-        The number of rows by file, and every fault.
+        The rows of both files, and every fault.
     """
     reader = Reader(folder)
-    story_fields = ("emotion", "topic", "text")
-    counts = {
-        "stories.jsonl": _count_rows(reader, "stories.jsonl", story_fields, emotions),
-        "neutral.jsonl": _count_rows(reader, "neutral.jsonl", ("text",), emotions),
-    }
-    if bool(counts["stories.jsonl"]) != bool(counts["neutral.jsonl"]):
+    stories = _rows(reader, STORIES[0], ("emotion", "topic", "text"), emotions)
+    neutral = _rows(reader, STORIES[1], ("text",), emotions)
+    if bool(stories) != bool(neutral):
         reader.fault("stories.jsonl and neutral.jsonl must come together")
-    return counts, reader.faults
+    return stories, neutral, reader.faults
 
 
-def _count_rows(reader: Reader, name: str, fields: Sequence[str], emotions: Sequence[str]) -> int:
-    """Checks the rows of a JSON Lines file for their fields and emotion; returns their number."""
-    n_rows = 0
+def _rows(reader: Reader, name: str, fields: Sequence[str], emotions: Sequence[str]) -> Rows:
+    """Returns the rows of a JSON Lines file, checked for their fields and emotion."""
+    rows = []
     for number, line in enumerate((reader.text(name) or "").split("\n"), 1):
         row = reader.json(name, line, dict, number - 1) if line.strip() else None
         if row is None:
             continue
-        n_rows += 1
+        rows.append(row)
         if lacking := [field for field in fields if not is_text(row.get(field))]:
             reader.fault(f"{name}, line {number}: no text under {', '.join(lacking)}")
         elif emotions and row.get("emotion", emotions[0]) not in emotions:
             reader.fault(f"{name}, line {number}: unknown emotion(s) {row['emotion']}")
-    return n_rows
+    return rows

@@ -7,17 +7,18 @@ from __future__ import annotations
 
 import csv
 import io
-import json
 import math
 import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from json import JSONDecodeError
 from pathlib import Path
 from typing import Any
 
+from emoexp.errors import shortened
 from emoexp.stimuli.blackmail import BlackmailScenario, read_blackmail
-from emoexp.stimuli.checks import are_texts, is_text
+from emoexp.stimuli.checks import are_texts, cleaned, emotion_name, is_line, is_text
 from emoexp.stimuli.pack import (
     N_ACTIVITIES,
     N_CATEGORIES,
@@ -31,6 +32,7 @@ from emoexp.stimuli.pack import (
     Scenario,
     SelfReportOpenings,
 )
+from emoexp.textfiles import UnreadableError, csv_rows, kind_of, parse_json, read_text
 
 FIELDS = {
     "preference": {"a", "b"},
@@ -91,7 +93,7 @@ def _are_pairs(value: Any) -> bool:
 
 def _are_values(value: Any) -> bool:
     """Checks that a value is a list of four whole numbers or more, in ascending order."""
-    if not isinstance(value, list) or any(type(v) is not int for v in value):
+    if not isinstance(value, list) or any(type(v) is not int or abs(v) > 1e15 for v in value):
         return False
     return value == sorted(set(value)) and len(value) >= 4
 
@@ -122,8 +124,8 @@ class _HeadRule:
 
 
 _HEAD_RULES = (
-    _HeadRule("name", is_text, "a text", str),
-    _HeadRule("author", is_text, "a text", str),
+    _HeadRule("name", is_line, "a text of one line", str),
+    _HeadRule("author", is_line, "a text of one line", str),
     _HeadRule(
         "templates",
         lambda v: isinstance(v, dict) and all(map(is_text, v.values())),
@@ -194,7 +196,7 @@ class Reader:
         """Checks that no text stands more than once."""
         for text, n in Counter(texts).items():
             if n > 1:
-                self.fault(f"{where}{text!r} stands {n} times")
+                self.fault(f"{where}{shortened(text)!r} stands {n} times")
 
     def named(self, where: str, names: Iterable[str], emotions: Sequence[str]) -> None:
         """Checks that the emotions in `names` are known.
@@ -205,13 +207,11 @@ class Reader:
             self.fault(f"{where}: unknown emotion(s) {', '.join(unknown)}")
 
     def text(self, name: str) -> str | None:
-        """Returns the text of a file; None where the file is missing or not UTF-8."""
+        """Returns the text of a file; None where it is missing or, with a fault, cannot be read."""
         try:
-            return (self.folder / name).read_text(encoding="utf-8")
-        except FileNotFoundError:
-            return None
-        except (UnicodeDecodeError, OSError) as error:
-            self.fault(f"{name} cannot be read as UTF-8 text ({error})")
+            return None if kind_of(self.folder / name) is None else read_text(self.folder / name)
+        except UnreadableError as error:
+            self.fault(f"{name}: {error.reason}")
             return None
 
     def json(self, name: str, text: str | None, kind: type, line: int = 0) -> Any:
@@ -225,8 +225,8 @@ class Reader:
         if text is None:
             return None
         try:
-            content = json.loads(text)
-        except json.JSONDecodeError as error:
+            content = parse_json(text)
+        except JSONDecodeError as error:
             self.fault(f"{name}, line {line + error.lineno}: not JSON ({error.msg})")
             return None
         if not isinstance(content, kind):
@@ -242,22 +242,29 @@ class Reader:
         text = self.text(name)
         if text is None:
             return []
-        rows = []
-        reader = csv.DictReader(io.StringIO(text, newline=""), strict=True)
+        rows, n_faults = [], len(self.faults)
+        reader = csv_rows(io.StringIO(text), strict=True)
+        line, names = 0, list[str]()
         try:
-            if lacking := [c for c in columns if c not in (reader.fieldnames or ())]:
-                self.fault(f"{name} lacks the column(s) {', '.join(lacking)}")
+            line, names = next(reader, (0, []))
+            if lacking := [c for c in columns if names.count(c) != 1]:
+                has = shortened(", ".join(names))
+                self.fault(
+                    f"{name} lacks the column(s) {', '.join(lacking)}, or has two: it has {has}"
+                )
                 return []
-            for row in reader:
-                where = f"{name}, line {reader.line_num}"
-                if None in row or None in row.values():
-                    self.fault(f"{where}: has not {len(reader.fieldnames or ())} cells")
+            for line, cells in reader:
+                where, row = f"{name}, line {line}", dict(zip(names, cells, strict=False))
+                if len(cells) != len(names):
+                    self.fault(f"{where}: has not {len(names)} cells")
                 elif empty := [c for c in columns if not row[c].strip() and c not in may_be_empty]:
                     self.fault(f"{where}: nothing under {', '.join(empty)}")
                 else:
                     rows.append((where, row))
         except csv.Error as error:
-            self.fault(f"{name}, after line {reader.line_num}: not CSV ({error})")
+            self.fault(f"{name}, after line {line}: not CSV ({error})")
+        if not rows and len(self.faults) == n_faults:
+            self.fault(f"{name}: no row below the header")
         return rows
 
     def head(self) -> dict[str, Any]:
@@ -290,10 +297,12 @@ class Reader:
                 continue
             used = re.findall(r"\{([^{}]*)\}", templates[name])
             rest = re.sub(r"\{[^{}]*\}", "", templates[name])
-            if set(used) != fields or re.search(r"[{}]", rest):
+            once = name in DELIMITED or len(used) == len(fields)
+            if set(used) != fields or re.search(r"[{}]", rest) or not once:
                 wanted = ", ".join(f"{{{field}}}" for field in sorted(fields))
                 self.fault(
                     f"pack.json: template {name!r} must have the fields {wanted} and no others"
+                    + ("" if name in DELIMITED else ", each once")
                 )
             if name in DELIMITED and not re.search(r"^<[^<>\n]+>$", templates[name], re.MULTILINE):
                 self.fault(f"pack.json: template {name!r} has no line <...> to tell texts apart by")
@@ -307,6 +316,11 @@ class Reader:
         columns = ("emotion", "valence")
         for where, row in self.table("emotions.csv", columns, may_be_empty=("valence",)):
             names.append(row["emotion"])
+            if (clean := cleaned(row["emotion"])) != row["emotion"]:
+                shown = shortened(repr(row["emotion"]))
+                self.fault(
+                    f"{where}: {shown} has stray blanks or signs: write {shortened(clean)!r}"
+                )
             if cluster := row.get("cluster", "").strip():
                 clusters[row["emotion"]] = cluster
             if row["valence"].strip():
@@ -316,7 +330,7 @@ class Reader:
                     self.fault(f"{where}: valence {row['valence']!r} is not a number")
         for name in [n for n, v in valence.items() if not math.isfinite(v)]:
             self.fault(f"emotions.csv: the valence of {name!r} is {valence[name]}")
-        self.twice(names, "emotions.csv: ")
+        self.twice(map(emotion_name, names), "emotions.csv: ")
         if names and len(names) < 3:
             self.fault(f"{len(names)} emotion(s), must be at least 3")
         return tuple(names), valence, clusters
@@ -389,7 +403,10 @@ class Reader:
         elif re.findall(r"[{}]", template.replace("{X}", "")) or "{X}" not in template:
             self.fault(f"{where} must have the field {{X}} and no other")
         if not _are_values(values):
-            self.fault(f"{where} must have at least 4 values, whole numbers in ascending order")
+            self.fault(
+                f"{where} must have at least 4 values, whole numbers in ascending order, of at"
+                " most 15 digits"
+            )
         if not _are_signs(signs):
             self.fault(f"{where} must have signs that are 1 or -1")
         if len(self.faults) > n_faults:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -14,8 +14,8 @@ from typing import Any
 from emoexp.errors import EmoexpError
 from emoexp.places import STARTER
 from emoexp.stimuli import Stimuli
-
-FILES = ("stories.jsonl", "neutral.jsonl")
+from emoexp.stimuli.load import STORIES, faulty, read_stories
+from emoexp.textfiles import kind_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,53 +108,31 @@ def pack_corpus(pack: Stimuli) -> Corpus:
     Raises:
         EmoexpError: the pack has none, or a line is not what it should be.
     """
-    if not all((pack.folder / name).exists() for name in FILES):
+    if not any(kind_of(pack.folder / name) for name in STORIES):
         raise EmoexpError(
             f"the pack {pack.name!r} has no stories of its own: take the ones that ship"
             " (stories=starter), generate some (python -m emoexp experiment=stories"
             " stories=screen), or give a corpus (stories=corpus stories.path=<folder, file or"
             " dataset id>)"
         )
-    return _read_folder(pack.folder, f"pack {pack.name}", pack.author)
+    return _read_folder(pack.folder, f"pack {pack.name}", pack.author, pack.emotions)
 
 
 def starter_corpus() -> Corpus:
     """Reads the corpus that ships for any model: 20 stories for each of 30 emotions, one on each of
     the same 20 topics, and 80 neutral texts."""
     author = (STARTER / "AUTHOR").read_text(encoding="utf-8").strip()
-    return _read_folder(STARTER, "starter", author)
+    return _read_folder(STARTER, "starter", author, ())
 
 
-def _read_folder(folder: Path, name: str, author: str) -> Corpus:
-    """Reads stories.jsonl and neutral.jsonl of a folder."""
-    stories, neutral = (folder / file for file in FILES)
-    return Corpus(
-        name=name,
-        author=author,
-        stories=tuple(
-            Story(r["emotion"], r["topic"], r["text"])
-            for r in json_lines(stories, ("emotion", "topic", "text"))
-        ),
-        neutral=tuple(r["text"] for r in json_lines(neutral, ("text",))),
-    )
-
-
-def json_lines(path: Path, fields: Iterable[str]) -> list[dict[str, Any]]:
-    """Reads the rows of a JSONL file in which every row has `fields`, as text.
+def _read_folder(folder: Path, name: str, author: str, emotions: Sequence[str]) -> Corpus:
+    """Reads stories.jsonl and neutral.jsonl of a folder.
 
     Raises:
-        EmoexpError: a row is malformed; the message names file and line.
+        EmoexpError: one of them has faults, as `emoexp.stimuli check` lists them.
     """
-    rows = []
-    for number, line in enumerate(path.read_text(encoding="utf-8").split("\n"), 1):
-        if not line.strip():
-            continue
-        try:
-            row = json.loads(line)
-        except json.JSONDecodeError as error:
-            raise EmoexpError(f"{path}, line {number}: not JSON ({error})") from error
-        texts = row if isinstance(row, dict) else {}
-        if lacking := [name for name in fields if not isinstance(texts.get(name), str)]:
-            raise EmoexpError(f"{path}, line {number}: no text under {', '.join(lacking)}")
-        rows.append(row)
-    return rows
+    stories, neutral, faults = read_stories(folder, emotions)
+    if faults:
+        raise faulty(folder, faults)
+    texts = tuple(Story(r["emotion"], r["topic"], r["text"]) for r in stories)
+    return Corpus(name, author, texts, tuple(row["text"] for row in neutral))

@@ -10,6 +10,7 @@ is compared with the name as it stands and with English endings.
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections.abc import Sequence
 from functools import cache
 
@@ -106,6 +107,12 @@ NOT_BEFORE = {"kind": r"(?!\s+of\b)", "content": r"(?!\s+of\b)"}
 """By form that is another word before "of" ("a kind of quiet", "the content of the letter"): the
 pattern that excludes it there."""
 
+UNSPACED = re.compile(
+    "[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3005-\u30ff\u3400-\u9fff\uf900-\ufaff"
+    "\U00020000-\U0003ffff]"
+)
+"""Letters of scripts that put no spaces between words: Thai, Lao, Burmese, Khmer, Chinese and
+Japanese."""
 VOWELS = "aeiou"
 SUFFIXES = ("ed", "ing", "ful", "ous", "ic", "al", "ive", "less", "able", "ible")
 """Endings of words that are no verbs and have no form in -er."""
@@ -158,7 +165,8 @@ class StoryFilter:
             return "empty"
         if is_refusal(story.text):
             return "refusal"
-        normal = hash(" ".join(re.findall(r"\w+", story.text.casefold())))
+        folded = unicodedata.normalize("NFKC", story.text.casefold())
+        normal = hash(" ".join(re.findall(r"\w+", folded)))
         repeated = normal in self.seen
         self.seen.add(normal)
         if story.emotion and names_emotion(story.text, story.emotion):
@@ -173,8 +181,14 @@ def is_refusal(text: str) -> bool:
 
 
 def names_emotion(text: str, emotion: str) -> bool:
-    """Checks whether `text` has the emotion's word or a form of it as a whole word, in any case."""
-    return _pattern(emotion).search(text) is not None
+    """Checks whether `text` has the emotion's word or a form of it as a whole word, in any case and
+    Unicode form; in a script without spaces, or with endings on words (Korean), anywhere."""
+    return _pattern(emotion).search(unicodedata.normalize("NFKC", text)) is not None
+
+
+def count_words(text: str) -> int:
+    """Returns the number of words; in scripts without spaces each letter counts as one."""
+    return len(UNSPACED.sub(r" \g<0> ", text).split())
 
 
 @cache
@@ -184,7 +198,12 @@ def _pattern(emotion: str) -> re.Pattern[str]:
     for form in sorted(forms(emotion)):
         spaced = HYPHEN.join(re.escape(part) for part in re.split(r"[\s-]+", form))
         parts.append(spaced + NOT_BEFORE.get(form, ""))
-    return re.compile(rf"(?<!\w)(?:{'|'.join(parts)})(?!\w)", re.IGNORECASE)
+    start, end = (
+        ("", "")
+        if re.search(f"{UNSPACED.pattern}|[\uac00-\ud7af]", emotion)
+        else (r"(?<!\w)", r"(?!\w)")
+    )
+    return re.compile(f"{start}(?:{'|'.join(parts)}){end}", re.IGNORECASE)
 
 
 @cache

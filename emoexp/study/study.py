@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from emoexp.config import Config, resolve_layer
+from emoexp.errors import EmoexpError, shortened
 
 if TYPE_CHECKING:
     import numpy as np
@@ -39,6 +40,19 @@ class once_per_run(cached_property[T]):
             return super().__get__(instance, owner)
         name = self.attrname or ""
         return vars(instance).setdefault(name, getattr(instance.first, name))
+
+
+def check_pack(model: SubjectModel, pack: Stimuli) -> None:
+    """Raises EmoexpError where a text of a pack has special tokens of the model, which it would not
+    read as text."""
+    texts = [activity.text for activity in pack.activities]
+    texts += [scenario.text for scenario in pack.scenarios]
+    for text in (*texts, *(template.template for template in pack.numeric)):
+        if found := model.special_in(text):
+            raise EmoexpError(
+                f"the pack {pack.name!r} has {', '.join(found)}, special tokens of the model, in"
+                f" {shortened(text, 60)!r}: remove them"
+            )
 
 
 @dataclass
@@ -83,9 +97,13 @@ class Study:
     @once_per_run
     def corpus(self) -> Corpus:
         """The stories and neutral texts from which vectors are computed."""
+        from emoexp.stories.losses import loss_notes
         from emoexp.stories.sources import load_corpus
 
-        return load_corpus(self)
+        corpus = load_corpus(self)
+        for note in loss_notes(corpus.summary()):
+            sys.stderr.write(note + "\n")
+        return corpus
 
     @once_per_run
     def emotions(self) -> tuple[str, ...]:
@@ -132,7 +150,9 @@ class Study:
 
         _ = self.stimuli, self.lexicon  # a mistake is reported before the weights are loaded
         silence_libraries()
-        return open_model(self.config.model, self.check_layers)
+        model = open_model(self.config.model, self.check_layers)
+        check_pack(model, self.stimuli)
+        return model
 
     def check_layers(self, n_layers: int) -> None:
         """Raises EmoexpError where a setting names a layer that a model of `n_layers` lacks."""

@@ -38,8 +38,11 @@ from emoexp.models.prompts import Prompt
 from emoexp.models.subject import SubjectModel
 from emoexp.store.artifacts import Artifacts, Row, read_layer, read_tensors
 from emoexp.stories.corpus import Corpus
+from emoexp.stories.losses import DROPPED, loss_lines
 
 SKIP_TOKENS = 50
+NEUTRAL = "neutral"
+"""What neutral texts are called among emotions."""
 NEUTRAL_CHUNK = 64
 GROUPS = 32
 """Groups of stories whose means are stored by emotion, for split halves, shuffled labels and
@@ -48,13 +51,6 @@ MASSIVE = 10.0
 """An activation is massive above so many times the median: of the norms of its text's tokens, or of
 the mean activation's dimensions (after Sun et al. 2024, "Massive Activations in LLMs")."""
 FLOAT64_DEVICES = ("cpu", "cuda")
-DROPPED = {
-    "short": f"{SKIP_TOKENS} tokens or fewer, the ones that are skipped",
-    "long": "longer than the model's positions",
-    "special": "special tokens of the model in the text",
-    "massive": "nothing but massive activations",
-}
-"""The reasons for which a story is left out, for people."""
 VERSION = 6
 SUMMED = ("mean", "n", "n_short", "norm_sum", "norm_count", "massive")
 """The tensors of an emotion's row that StoryMeans needs; its groups are `GROUPS` times as large."""
@@ -78,7 +74,8 @@ class StoryMeans:
         residual_norm: mean norm of the residual stream over the stories' tokens without the first
             of each sequence (BOS) and without massive ones; (layer,).
         n_stories: stories that have a token left after the skip, by emotion.
-        dropped: stories that are left out, by reason (see `Checked`) and emotion.
+        dropped: stories that are left out, by reason (see `Checked`) and emotion; neutral texts
+            under "neutral".
         identity: what the numbers depend on.
         sources: the stored row that an emotion's numbers are of, and how many of its stories.
         massive: tokens of the stories that were left out as massive; (layer,).
@@ -110,6 +107,7 @@ class StoryMeans:
             "stories": int(self.n_stories.sum()),
             "stories_per_emotion_min": int(self.n_stories.min()),
             "stories_per_emotion_max": int(self.n_stories.max()),
+            "stories_by_emotion": dict(zip(self.emotions, map(int, self.n_stories), strict=True)),
             "dropped": self.dropped,
             "neutral": len(self.neutral),
             "massive_tokens": [int(n) for n in self.massive],
@@ -324,12 +322,13 @@ def extract(
     stored = {"version": VERSION, "model": model.identity, "skip": SKIP_TOKENS}
     identity = stored | {"corpus": corpus.sha256}
     sources, rows = _story_rows(model, corpus, emotions, artifacts, stored, stories_per_emotion)
-    dropped = _dropped(model, corpus, emotions, rows)
-    _check_has_tokens(emotions, rows, dropped)
+    neutral = _neutral_means(model, corpus, artifacts, stored)
+    dropped = _dropped(model, corpus, emotions, rows, len(neutral))
+    _check_has_tokens(emotions, rows, dropped, len(neutral))
     return StoryMeans(
         emotions=tuple(emotions),
         by_emotion=np.stack([r["mean"] for r in rows]),
-        neutral=_neutral_means(model, corpus, artifacts, stored),
+        neutral=neutral,
         residual_norm=(
             np.sum([r["norm_sum"].sum(0) for r in rows], 0)
             / np.sum([r["norm_count"].sum(0) for r in rows], 0)
@@ -414,53 +413,71 @@ def _first(row: Row, artifacts: Artifacts, identity: dict[str, Any], source: Sou
 def check_has_stories(corpus: Corpus, emotions: Sequence[str]) -> None:
     """Raises EmoexpError if the corpus has no stories of an emotion."""
     if lacking := [e for e in emotions if e not in corpus.by_emotion]:
+        rejected = {
+            reason: {e: n for e, n in counts.items() if e in lacking}
+            for reason, counts in corpus.rejected_by_reason.items()
+        }
+        lost = loss_lines({reason: counts for reason, counts in rejected.items() if counts}, {})
         raise EmoexpError(
             f"the corpus {corpus.name!r} has no stories of {', '.join(map(repr, lacking))}: add"
             " some, or choose among its emotions (emotions=corpus, or emotions.names=[...])"
+            f"{''.join(f'; {line}' for line in lost)}"
         )
 
 
 def _dropped(
-    model: SubjectModel, corpus: Corpus, emotions: Sequence[str], rows: Sequence[Row]
+    model: SubjectModel,
+    corpus: Corpus,
+    emotions: Sequence[str],
+    rows: Sequence[Row],
+    n_neutral: int,
 ) -> dict[str, dict[str, int]]:
-    """Returns how many stories are left out, by reason and emotion, and says so on stderr."""
+    """Returns how many texts are left out, by reason and emotion, and says so on stderr.
+
+    Args:
+        n_neutral: how many neutral texts are read.
+    """
     dropped: dict[str, dict[str, int]] = {}
-    for emotion, row in zip(emotions, rows, strict=True):
-        if not (n_dropped := int(row["n_short"])):
-            continue
-        asked = corpus.by_emotion[emotion][: int(row["n"]) + n_dropped]
-        checked = check_texts(model, [story.text for story in asked])
-        reasons = Counter(text.reason for text in checked)
-        reasons["massive"] = n_dropped - sum(n for reason, n in reasons.items() if reason)
+    lost = {e: (int(row["n"]), int(row["n_short"])) for e, row in zip(emotions, rows, strict=True)}
+    texts = {e: [s.text for s in corpus.by_emotion[e][: sum(lost[e])]] for e in emotions}
+    lost[NEUTRAL] = (n_neutral, len(corpus.neutral) - n_neutral)
+    texts[NEUTRAL] = list(corpus.neutral)
+    for emotion in (e for e in lost if lost[e][1]):
+        reasons = Counter(text.reason for text in check_texts(model, texts[emotion]))
+        reasons["massive"] = lost[emotion][1] - sum(n for reason, n in reasons.items() if reason)
         for reason, n in reasons.items():
             if reason and n:
                 dropped.setdefault(reason, {})[emotion] = n
-    for reason, counts in dropped.items():
-        by_emotion = ", ".join(f"{n} of {emotion}" for emotion, n in counts.items())
-        sys.stderr.write(f"stories left out as {DROPPED[reason]}: {by_emotion}\n")
+    for line in loss_lines({}, dropped):
+        sys.stderr.write(line + "\n")
     return dropped
 
 
 def _check_has_tokens(
-    emotions: Sequence[str], rows: Sequence[Row], dropped: dict[str, dict[str, int]]
+    emotions: Sequence[str],
+    rows: Sequence[Row],
+    dropped: dict[str, dict[str, int]],
+    n_neutral: int,
 ) -> None:
-    """Raises EmoexpError if all stories of an emotion are left out."""
-    for emotion, row in zip(emotions, rows, strict=True):
-        if not row["n"]:
+    """Raises EmoexpError if all stories of an emotion are left out, or all but one neutral text."""
+    kept = {e: (int(row["n"]), 1) for e, row in zip(emotions, rows, strict=True)}
+    kept[NEUTRAL] = (n_neutral, 2)
+    for emotion, (n, least) in kept.items():
+        if n < least:
             why = ", ".join(
-                f"{n[emotion]} as {DROPPED[r]}" for r, n in dropped.items() if emotion in n
+                f"{counts[emotion]} {DROPPED[reason]}"
+                for reason, counts in dropped.items()
+                if emotion in counts
             )
-            raise EmoexpError(f"no story of {emotion!r} is left: left out are {why}")
+            what = "neutral texts are" if emotion == NEUTRAL else f"stories of {emotion!r} are"
+            raise EmoexpError(f"{n} {what} left, at least {least} needed: left out are {why}")
 
 
 def _neutral_means(
     model: SubjectModel, corpus: Corpus, artifacts: Artifacts, identity: dict[str, Any]
 ) -> np.ndarray:
-    """Means of the neutral texts, one row for each chunk of texts; (text, layer, d_model).
-
-    Raises:
-        EmoexpError: fewer than two of them have a token after the skip.
-    """
+    """Means of the neutral texts that are read, one row for each chunk of texts; (text, layer,
+    d_model)."""
 
     texts = corpus.neutral
     starts = range(0, len(texts), NEUTRAL_CHUNK)
@@ -470,13 +487,9 @@ def _neutral_means(
         return {"means": pool_texts(model, chunks[label])}
 
     rows = artifacts.rows("neutral", identity, list(chunks), chunk_row, "neutral texts")
-    neutral = np.concatenate([row["means"] for row in rows])
-    if len(neutral) < 2:
-        raise EmoexpError(
-            f"the corpus {corpus.name!r} has {len(neutral)} neutral text(s) longer than"
-            f" {SKIP_TOKENS} tokens: at least 2 are needed"
-        )
-    return neutral
+    return np.concatenate(
+        [np.zeros((0, model.n_layers, model.d_model)), *(r["means"] for r in rows)]
+    )
 
 
 def load_groups(means: StoryMeans, artifacts: Artifacts, layer: int) -> StoryGroups:

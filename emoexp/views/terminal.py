@@ -14,6 +14,7 @@ from emoexp.console import open_console, print_line, print_table
 from emoexp.stats.criteria import COUNTS, CRITERIA, EFFECT_FLOOR, Verdict
 from emoexp.stats.digits import short
 from emoexp.store.record import RunRecord, SavedRun
+from emoexp.stories.losses import WARNING
 from emoexp.views import geometry
 from emoexp.views.formats import FORMATS
 
@@ -85,7 +86,7 @@ def size_line(record: RunRecord) -> str:
 
 def verdict_table(verdicts: Sequence[Verdict], title: str) -> Table:
     """Lays out the verification table: passed and informative are two columns."""
-    table = Table(title=title, title_justify="left")
+    table = Table(title=title, title_justify="left", caption_style="bold red")
     for name in COLUMNS:
         table.add_column(name, justify="left" if name in COLUMNS[:2] else "right")
     passed, informative = COLUMNS.index("passed"), COLUMNS.index("informative")
@@ -121,7 +122,8 @@ def origin(record: RunRecord) -> str:
     if pack is not None:
         parts.append(f"stimuli: {pack['name']} {pack['sha256'][:8]}")
     if corpus is not None:
-        rejected = sum(corpus["rejected"].values())
+        counts = corpus["rejected"].values()
+        rejected = sum(sum(n.values()) if isinstance(n, dict) else n for n in counts)
         parts.append(
             f"stories: {corpus['name']}, {corpus['stories']} by {corpus['author']}"
             + (f", {rejected} rejected" if rejected else "")
@@ -158,7 +160,10 @@ def print_run(run: SavedRun, console: Console | None = None) -> None:
     record = run.record
     console = console or open_console()
     if record.verdicts:
-        print_table(console, verdict_table(record.verdicts, headline(record)))
+        verdicts = verdict_table(record.verdicts, headline(record))
+        warnings = [escape(note) for note in record.notes if note.startswith(WARNING)]
+        verdicts.caption = "\n".join(warnings) or None
+        print_table(console, verdicts)
         passed, informative = (
             sum(getattr(v, k) for v in record.verdicts) for k in ("passed", "informative")
         )
@@ -172,7 +177,7 @@ def print_run(run: SavedRun, console: Console | None = None) -> None:
     if numbers := record.metrics | record.comparison:
         line = ", ".join(f"{name} {short(value, 4)}" for name, value in numbers.items())
         print_line(console, f"[dim]{line}[/]")
-    for note in record.notes:
+    for note in (n for n in record.notes if not (record.verdicts and n.startswith(WARNING))):
         print_line(console, f"[yellow]note:[/] {escape(note)}")
     if text := origin(record):
         print_line(console, escape(text))

@@ -119,7 +119,7 @@ def test_check_lists_every_fault_at_once(copy: Path, capsys: pytest.CaptureFixtu
         (
             "scenarios.csv",
             b"emotion,text\nhappy,\xff\n",
-            "scenarios.csv cannot be read as UTF-8 text",
+            "scenarios.csv: not UTF-8 (byte 0xff",
         ),
         ("numeric.json", b'["x"]', "numeric.json, template 1: must be an object"),
         ("numeric.json", b"{}", "numeric.json: must be a list"),

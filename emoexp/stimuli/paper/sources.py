@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
+from json import JSONDecodeError
 from pathlib import Path
 from typing import Any, Protocol
 
 from emoexp.errors import EmoexpError
 from emoexp.stimuli.paper.page import Page
 from emoexp.stimuli.paper.proof import LABELS, NUMERIC, OPENINGS, SCENARIO, bare_words, numeric_item
+from emoexp.textfiles import kind_of, parse_json, read_text
 
 FILES = {
     "emotions_171": "emotions_171.json",
@@ -110,17 +111,14 @@ class JsonSource:
     def _text(self, name: str) -> list[str]:
         """Returns the words of a text file; none where it is missing."""
         path = self.files.get(name)
-        if path is None or not path.exists():
+        if path is None or kind_of(path) is None:
             return []
-        try:
-            return bare_words(path.read_text(encoding="utf-8"))
-        except (OSError, UnicodeDecodeError) as error:
-            raise EmoexpError(f"{path} cannot be read as UTF-8 text ({error})") from error
+        return bare_words(read_text(path))
 
     def _read(self, name: str, get: Any) -> list[Any]:
         """Returns what `get` finds in a JSON file; nothing where it is missing."""
         path = self.files.get(name)
-        return list(get_content(path, get)) if path is not None and path.exists() else []
+        return list(get_content(path, get)) if path is not None and kind_of(path) else []
 
 
 def _opening_words(content: Any) -> list[str]:
@@ -137,8 +135,8 @@ def get_content(path: Path, get: Any) -> Any:
             file's name.
     """
     try:
-        return get(json.loads(path.read_text(encoding="utf-8")))
-    except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
+        return get(parse_json(read_text(path)))
+    except JSONDecodeError as error:
         raise EmoexpError(f"{path} cannot be read as JSON ({error})") from error
     except (KeyError, TypeError, AttributeError, ValueError) as error:
         raise EmoexpError(

@@ -27,7 +27,7 @@ def arrow(
     usual = {name for names_of_role in ROLES.values() for name in names_of_role}
     wanted = usual | {"source"} | {name.lower() for name in reading.columns.values()}
     columns = [name for name in names if name.lower() in wanted]
-    labels = labels_of(schema.metadata or {})
+    labels, where = labels_of(schema.metadata or {}), reading.name(path)
 
     def rows() -> Iterator[tuple[str, Mapping[str, Any]]]:
         """Yields the rows, each with its place."""
@@ -39,7 +39,7 @@ def arrow(
                     named = {
                         name: _named(row[name], labels[name]) for name in labels if name in row
                     }
-                    yield f"{reading.name(path)}, row {number}", row | named
+                    yield f"{where}, row {number}", row | named
 
     return names, rows()
 

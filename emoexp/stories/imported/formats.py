@@ -65,12 +65,15 @@ def json_table(path: Path, reading: Reading) -> Table:
 def json_lines(path: Path, reading: Reading) -> Table:
     """Reads a file with one JSON object a line; the columns are the keys of all of them."""
 
+    name = reading.name(path)
+
     def rows(fault: Callable[[str, str], None]) -> Iterator[Row]:
         """Yields the rows, each with its place."""
         for number, line in enumerate(lines_of(path), 1):
             if not line.strip():
                 continue
-            where = f"{reading.name(path)}, line {number}"
+            where = f"{name}, line {number}"
+            reading.tick(where)
             try:
                 row = parse_json(line)
             except JSONDecodeError as error:
@@ -152,12 +155,14 @@ def separated(path: Path, reading: Reading) -> Table:
         reading.fault(reading.name(path), "two columns of the same name" if names else "no header")
         return EMPTY
 
+    name = reading.name(path)
+
     def rows() -> Iterator[Row]:
         """Yields the rows, each with its place."""
         line = 1
         try:
             for line, row in reader:
-                where = f"{reading.name(path)}, line {line}"
+                where = f"{name}, line {line}"
                 if len(row) == len(names):
                     yield where, dict(zip(names, row, strict=True))
                 else:

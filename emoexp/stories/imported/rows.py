@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from emoexp.errors import EmoexpError, shortened
-from emoexp.stimuli.checks import emotion_name
+from emoexp.stimuli.checks import LONGEST_NAME, emotion_name, is_whole
 from emoexp.stories.corpus import Story
 from emoexp.stories.imported.sample import Sample
 from emoexp.textfiles import UnreadableError, parse_json, read_text
@@ -41,8 +41,6 @@ asks the user to choose."""
 MOST_LISTED = 20
 """Faults, names and files that one message lists."""
 UNNAMED = "not its name"
-LONGEST_NAME = 80
-"""Characters of an emotion's name."""
 SAID_SECONDS, SAID_ROWS = 10.0, 10_000
 """Time, and rows, between two lines of progress."""
 
@@ -77,7 +75,7 @@ class Reading:
     sample: Sample = field(default_factory=Sample)
     faults: list[str] = field(default_factory=list)
     n_faults: int = 0
-    n_rows: int = 0
+    n_ticks: int = 0
     said: float = field(default_factory=time.monotonic)
     authors: set[str] = field(default_factory=set)
     sources: set[str] = field(default_factory=set)
@@ -97,7 +95,7 @@ class Reading:
         """Adds one row: `texts` is a text, a list of texts, or such a list as JSON. A story without
         a word is added too, for `sift` to reject and count; a neutral text without a word is a
         fault, since nothing sifts those."""
-        self._say_progress()
+        self.tick(where)
         name = (
             NEUTRAL if self.all_neutral else emotion_name("" if emotion is None else str(emotion))
         )
@@ -114,12 +112,12 @@ class Reading:
                 self.sample.add(Story(sys.intern(name), topic, text.strip()))
         return None
 
-    def _say_progress(self) -> None:
-        """Counts a row, and now and then prints how many there were."""
-        self.n_rows += 1
-        if self.n_rows % SAID_ROWS == 0 and time.monotonic() - self.said > SAID_SECONDS:
+    def tick(self, where: str) -> None:
+        """Counts a row that was read, and now and then prints where it stands."""
+        self.n_ticks += 1
+        if self.n_ticks % SAID_ROWS == 0 and time.monotonic() - self.said > SAID_SECONDS:
             self.said = time.monotonic()
-            sys.stderr.write(f"{self.root.name}: {self.n_rows:,} rows read\n")
+            sys.stderr.write(f"reading {where}\n")
 
     def text_of(self, path: Path) -> str | None:
         """Reads a text file; returns None, and adds a fault, if it cannot be read."""
@@ -139,7 +137,7 @@ def _fault_of_emotion(raw: Any, name: str) -> str:
         return f"the emotion is {shortened(repr(raw), 40)}, {UNNAMED}"
     if len(name) > LONGEST_NAME:
         return f"the emotion has {len(name)} characters: {shortened(name, 40)!r} is no name"
-    return "" if _is_whole(name) else "half of a surrogate pair in the emotion"
+    return "" if is_whole(name) else "half of a surrogate pair in the emotion"
 
 
 def _decoded(text: Any) -> Any:
@@ -156,19 +154,9 @@ def _fault_of(text: Any, neutral: bool) -> str | None:
         return "no text"
     if not isinstance(text, str):
         return f"the text is of type {type(text).__name__}"
-    if not _is_whole(text):
+    if not is_whole(text):
         return "half of a surrogate pair in the text"
     return "an empty neutral text" if neutral and not text.strip() else None
-
-
-def _is_whole(text: str) -> bool:
-    """Checks whether `text` can be written as UTF-8; JSON can hold halves of a character that
-    cannot."""
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        return False
-    return True
 
 
 def _listed(texts: Any) -> list[Any]:
