@@ -7,13 +7,11 @@ as a whole.
 
 from __future__ import annotations
 
-import gzip
-import json
 import re
-import zlib
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from json import JSONDecodeError
 from pathlib import Path
 from typing import IO, Any, TypeVar
 
@@ -22,12 +20,21 @@ import numpy as np
 from emoexp.config import PLAIN_TURNS
 from emoexp.errors import EmoexpError
 from emoexp.stories.imported.rows import visible
+from emoexp.textfiles import (
+    PACKED,
+    UnreadableError,
+    check_folders,
+    explained,
+    kind_of,
+    lines_of,
+    open_text,
+    parse_json,
+    suffix_of,
+)
 
 T = TypeVar("T")
 PIECE = 2**16
 """Characters of a document that are in memory at once."""
-LONGEST = 2**26
-"""Characters of a line of JSON, at most: a packed file may unpack to any size."""
 COLUMNS = ("text", "content", "document", "body", "conversation", "messages")
 """The usual names of the column of texts; the first that is there is read."""
 TEXTS, LINES, TABLES = (".txt", ".md"), (".jsonl", ".ndjson"), (".parquet",)
@@ -148,56 +155,50 @@ def read_local(path: Path, options: Options) -> Parts:
     """
     for file in files_of(path):
         name = file.relative_to(path).as_posix() if path.is_dir() else file.name
-        for document, parts in _explained(READERS[suffix_of(file)](file, name, options), file):
-            yield document, _explained(parts, file)
+        for document, parts in _named(READERS[suffix_of(file)](file, name, options), file):
+            yield document, _named(parts, file)
 
 
-def _explained(items: Iterable[T], file: Path) -> Iterator[T]:
-    """Yields items that are read from `file`; an error in that is one line."""
+def _named(items: Iterable[T], file: Path) -> Iterator[T]:
+    """Yields items that are read from `file`; an error in that names the setting."""
     try:
-        yield from items
-    except UnicodeDecodeError as error:
-        raise EmoexpError(f"experiment.texts: {file} is not UTF-8: convert it") from error
-    except (OSError, EOFError, zlib.error) as error:
-        raise EmoexpError(f"experiment.texts: {file} cannot be read ({error})") from error
+        with explained(file):
+            yield from items
+    except UnreadableError as error:
+        raise EmoexpError(f"experiment.texts: {error}") from error
 
 
 def files_of(path: Path) -> list[Path]:
     """Returns the files of a set. Raises EmoexpError where there are none, or of another kind."""
-    if not path.exists():
+    if kind_of(path) is None:
         raise EmoexpError(
             f"experiment.texts: {path} does not exist: give a file or folder, hf:<owner>/<name>, "
             f"or one of the presets"
         )
     if path.is_dir():
-        if files := [f for f in visible(path, "**/*") if suffix_of(f) in READERS]:
+        check_folders(path)
+        if files := [f for f in visible(path, "**/*") if _is_read(f)]:
             return files
-        raise EmoexpError(f"experiment.texts: {path} has no file that ends in {ALLOWED} (or .gz)")
-    if suffix_of(path) not in READERS:
+        raise EmoexpError(
+            f"experiment.texts: {path} has no file that ends in {ALLOWED} (or .gz, ...)"
+        )
+    if not _is_read(path):
         raise EmoexpError(
             f"experiment.texts: {path} is not read: a file must end in {ALLOWED}, each also "
-            "with .gz but for parquet"
+            f"with {', '.join(PACKED)} but for parquet"
         )
     return [path]
 
 
-def suffix_of(path: Path) -> str:
-    """Returns the suffix of a file, without a ".gz" after it (a parquet file has none)."""
-    name = path.name.lower()
-    inner = Path(name.removesuffix(".gz")).suffix
-    return "" if name.endswith(".gz") and inner in TABLES else inner
-
-
-def _opened(path: Path) -> IO[str]:
-    """Opens a text file, unpacked where it ends in ".gz"; line ends become \\n."""
-    if path.name.lower().endswith(".gz"):
-        return gzip.open(path, "rt", encoding="utf-8-sig")
-    return path.open(encoding="utf-8-sig")
+def _is_read(path: Path) -> bool:
+    """Tells whether there is a reader of a file; a packed parquet file has none."""
+    suffix = suffix_of(path)
+    return suffix in READERS and not (suffix in TABLES and path.suffix.lower() != suffix)
 
 
 def _read_text(path: Path, name: str, options: Options) -> Parts:
     """Yields a text file as one document, or the parts between lines that match the separator."""
-    with _opened(path) as file:
+    with open_text(path) as file:
         if options.separator is None:
             yield name, iter(lambda: file.read(PIECE), "")
             return
@@ -218,21 +219,17 @@ def _until(pattern: re.Pattern[str], file: IO[str], line: str) -> Iterator[str]:
 
 def _read_lines(path: Path, name: str, options: Options) -> Parts:
     """Yields the text of each line of a JSONL file."""
-    with _opened(path) as file:
-        for i, line in enumerate(iter(lambda: file.readline(LONGEST + 1), ""), 1):
-            if len(line) > LONGEST:
-                raise EmoexpError(f"{path}, line {i} has more than {LONGEST:,} characters")
-            if not line.strip():
-                continue
-            where = f"{name}:{i}"
-            try:
-                row = json.loads(line)
-            except ValueError as error:
-                raise EmoexpError(f"{path}, line {i}: not JSON ({error})") from error
-            if not isinstance(row, dict):
-                raise EmoexpError(f"{path}, line {i}: not an object with a column of texts")
-            column = choose_column(list(row), options.column, f"{path}, line {i}")
-            yield where, [text_of(row[column], f"{path}, line {i}")]
+    for i, line in enumerate(lines_of(path), 1):
+        if not line.strip():
+            continue
+        try:
+            row = parse_json(line)
+        except JSONDecodeError as error:
+            raise EmoexpError(f"{path}, line {i}: not JSON ({error})") from error
+        if not isinstance(row, dict):
+            raise EmoexpError(f"{path}, line {i}: not an object with a column of texts")
+        column = choose_column(list(row), options.column, f"{path}, line {i}")
+        yield f"{name}:{i}", [text_of(row[column], f"{path}, line {i}")]
 
 
 def _read_table(path: Path, name: str, options: Options) -> Parts:
@@ -242,7 +239,7 @@ def _read_table(path: Path, name: str, options: Options) -> Parts:
 
     try:
         file = parquet.ParquetFile(path)
-    except pyarrow.ArrowInvalid as error:
+    except pyarrow.ArrowException as error:
         raise EmoexpError(f"{path} is not a whole parquet file ({error})") from error
     with file:
         column = choose_column(file.schema_arrow.names, options.column, str(path))

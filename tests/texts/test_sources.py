@@ -144,7 +144,7 @@ def test_mistakes_are_one_line(tmp_path: Path) -> None:
     assert "of type int" in said["number.jsonl"]
     assert "surrogate" in said["half.jsonl"]
     assert "it has words, n" in said["other.jsonl"] and "experiment.column" in said["other.jsonl"]
-    assert "latin.txt is not UTF-8" in said["latin.txt"]
+    assert "latin.txt: not UTF-8" in said["latin.txt"]
     assert "cannot be read" in said["cut.txt.gz"]
     assert "parquet" in said["broken.parquet"]
     assert "no file that ends in" in said["none"]

@@ -14,6 +14,7 @@ from emoexp.stimuli.norms.files import read_file
 from emoexp.stimuli.norms.lexicon import Lexicon, Norms
 from emoexp.stimuli.norms.packages import PACKAGES, read_package
 from emoexp.stimuli.norms.signs import sign_note, sign_table
+from emoexp.textfiles import kind_of
 
 __all__ = ["PACKAGES", "Lexicon", "Norms", "read_lexicon", "read_norms", "sign_note", "sign_table"]
 
@@ -31,7 +32,7 @@ def read_lexicon(source: str | Path) -> Lexicon:
     """
     if isinstance(source, str) and source in PACKAGES:
         return read_package(source)
-    if not (path := Path(source)).exists():
+    if not str(source).strip() or kind_of(path := Path(source).expanduser()) is None:
         raise EmoexpError(
             f"emotions.norms={source} cannot be read: there is no such file, and the norms of"
             f" packages are {', '.join(PACKAGES)}"

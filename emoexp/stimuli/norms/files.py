@@ -29,8 +29,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from emoexp.errors import EmoexpError
+from emoexp.errors import EmoexpError, shortened
 from emoexp.stimuli.norms.lexicon import Lexicon, Rating
+from emoexp.textfiles import UnreadableError, csv_rows, read_text
 
 MOST_LISTED = 20
 """Most faults that one error lists."""
@@ -75,7 +76,7 @@ class Layout:
         the typographic one."""
         mean = re.sub(r"\s*\(.*\)$", "", cell.replace("\u2212", "-"))
         if not _is_number(mean):
-            raise ValueError(f"{cell!r} is no number")
+            raise ValueError(f"{shortened(cell, 40)!r} is no number")
         if not self.low <= float(mean) <= self.high:
             raise ValueError(f"{cell} is not on the scale {self.low:g} to {self.high:g}")
         return (2 * float(mean) - self.low - self.high) / (self.high - self.low)
@@ -133,35 +134,29 @@ def _is_estimate(row: list[str], layout: Layout) -> bool:
 def read_rows(path: Path) -> Rows:
     """Reads the rows that are not empty, with their line numbers."""
     try:
-        text = path.read_text(encoding="utf-8-sig")
-    except OSError as error:
-        raise EmoexpError(
-            f"emotions.norms={path} cannot be read ({type(error).__name__}): give a file of human"
-            " norms"
-        ) from error
-    except UnicodeDecodeError as error:
-        raise EmoexpError(f"{path} is not UTF-8 (byte {error.start}): convert it") from error
+        text = read_text(path)
+    except UnreadableError as error:
+        raise EmoexpError(f"emotions.norms={error}; give a file of human norms") from error
     tabs = "\t" in text.split("\n", 1)[0]
-    reader = csv.reader(
-        io.StringIO(text, newline=""),
-        delimiter="\t" if tabs else ",",
-        quoting=csv.QUOTE_NONE if tabs else csv.QUOTE_MINIMAL,
-    )
-    return [
-        (reader.line_num, [cell.strip() for cell in row])
-        for row in reader
-        if any(cell.strip() for cell in row)
-    ]
+    quoting = csv.QUOTE_NONE if tabs else csv.QUOTE_MINIMAL
+    rows = csv_rows(io.StringIO(text), "\t" if tabs else ",", quoting=quoting)
+    try:
+        return [(line, [cell.strip() for cell in row]) for line, row in rows]
+    except csv.Error as error:
+        raise EmoexpError(f"{path} is not a table ({error}): give a file of human norms") from error
 
 
 def layout_of(path: Path, rows: Rows) -> tuple[Layout, Rows]:
     """Returns the layout of a file, and its rows without the header."""
     if not rows:
-        raise EmoexpError(f"{path} is empty")
+        raise EmoexpError(f"{path} is empty: give a file of human norms")
     names = [" ".join(re.split(r"[\s_]+", cell.lower())) for cell in rows[0][1]]
 
     def column(*usual: str) -> int | None:
-        return next((names.index(u) for u in usual if u in names), None)
+        found = [i for u in usual for i, name in enumerate(names) if name == u]
+        if len(found) > 1 and names[found[0]] == names[found[1]]:
+            raise EmoexpError(f"{path} has two columns {names[found[0]]!r}: leave one of the two")
+        return found[0] if found else None
 
     word = column(*WORD)
     warriner_valence, warriner_arousal = column("v.mean.sum"), column("a.mean.sum")
@@ -182,8 +177,9 @@ def layout_of(path: Path, rows: Rows) -> tuple[Layout, Rows]:
         return _nrc(path, rows[1:], names[word], word, (valence, arousal), source), rows[1:]
     if len(names) == 4 and all(_is_number(cell) for cell in rows[0][1][1:]):
         return _nrc(path, rows, "", 0, (1, 2), None), rows
+    header = shortened(", ".join(rows[0][1][:8]), 80)
     raise EmoexpError(
-        f"{path}: the header {', '.join(rows[0][1][:8])} is of no norms that emoexp knows: NRC-VAD"
+        f"{path}: the header {header!r} is of no norms that emoexp knows: NRC-VAD"
         " (word, valence, arousal, dominance), Warriner 2013 (Word, V.Mean.Sum, A.Mean.Sum),"
         " Russell and Mehrabian 1977 (term, pleasure, arousal, dominance)"
     )
