@@ -73,7 +73,8 @@ def explained(path: Path | str) -> Iterator[None]:
         reason = f"not UTF-8 (byte 0x{byte:02x}; Latin-1 or Windows-1252?): save it as UTF-8"
         raise UnreadableError(path, reason) from error
     except PermissionError as error:
-        raise UnreadableError(error.filename or path, "no permission to read it") from error
+        where = str(error.filename or path).removesuffix("/.")
+        raise UnreadableError(where, "no permission to read it") from error
     except FileNotFoundError as error:
         raise UnreadableError(error.filename or path, "does not exist") from error
     except IsADirectoryError as error:

@@ -17,6 +17,7 @@ from typing import Any
 
 from emoexp.errors import EmoexpError, require
 from emoexp.models.loading.hub_errors import explained
+from emoexp.textfiles import kind_of
 from emoexp.texts.sources import (
     HUB,
     Options,
@@ -49,7 +50,7 @@ def open_texts(source: str, options: Options, shuffle_seed: int | None = None) -
     given = PRESETS.get(source, source)
     if not given.startswith(HUB):
         path = Path(given).expanduser()
-        name = path.name.split(".")[0] if path.is_file() else path.name
+        name = path.name if kind_of(path) == "folder" else path.name.split(".")[0]
         return TextSet(name or given, source, lambda: read_local(path, options))
     wanted = given.removeprefix(HUB)
     name = source if source in PRESETS else wanted.rstrip("/").rpartition("/")[2]

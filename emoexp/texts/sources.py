@@ -35,8 +35,6 @@ from emoexp.textfiles import (
 T = TypeVar("T")
 PIECE = 2**16
 """Characters of a document that are in memory at once."""
-LONGEST = 2**26
-"""Characters of a line of JSON, at most: a packed file may unpack to any size."""
 COLUMNS = ("text", "content", "document", "body", "conversation", "messages")
 """The usual names of the column of texts; the first that is there is read."""
 TEXTS, LINES, TABLES = (".txt", ".md"), (".jsonl", ".ndjson"), (".parquet",)

@@ -14,6 +14,7 @@ import pytest
 from emoexp.errors import EmoexpError
 from emoexp.stimuli import BUNDLED, load_stimuli
 from emoexp.stimuli.__main__ import main
+from emoexp.stories.corpus import pack_corpus
 
 
 @pytest.fixture
@@ -121,6 +122,22 @@ def test_check_lists_every_fault_at_once(copy: Path, capsys: pytest.CaptureFixtu
             b"emotion,text\nhappy,\xff\n",
             "scenarios.csv: not UTF-8 (byte 0xff",
         ),
+        ("activities.csv", b"category,steered,text\n", "activities.csv: no row below the header"),
+        ("scenarios.csv", b"emotion;text\n", "scenarios.csv: no row below the header"),
+        ("scenarios.csv", b"emotion,text,text\n", "it has emotion, text, text"),
+        (
+            "emotions.csv",
+            b"emotion,valence\nsad,1\ncalm,1\nSad,1\n",
+            "emotions.csv: 'sad' stands 2 times",
+        ),
+        (
+            "emotions.csv",
+            "emotion,valence\nsad,1\n proud\u200b,1\ncalm,1\n".encode(),
+            "' proud\\u200b' has stray blanks or signs: write 'proud'",
+        ),
+        ("numeric.json", b"[" * 100_000, "numeric.json, line 1: not JSON (nested too deeply)"),
+        ("numeric.json", b"[" + b"9" * 5000 + b"]", "a number with too many digits"),
+        ("stories.jsonl", b'{"emotion": "happy", "text": "x"}\n', "line 1: no text under topic"),
         ("numeric.json", b'["x"]', "numeric.json, template 1: must be an object"),
         ("numeric.json", b"{}", "numeric.json: must be a list"),
         (
@@ -177,3 +194,40 @@ def test_nothing_to_check_is_a_usage_error(
     assert main(["check", str(tmp_path / "none")]) == 2
     assert main(["check", "bundled:none"]) == 2
     assert capsys.readouterr().out == ""
+
+
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16", "utf-16-le"])
+def test_any_encoding_and_delimiter_is_the_same_pack(
+    copy: Path, capsys: pytest.CaptureFixture[str], encoding: str
+) -> None:
+    for path in copy.iterdir():
+        text = path.read_text(encoding="utf-8")
+        if path.name == "scenarios.csv":
+            text = "\n".join(
+                line.replace(",", ";", 1) for line in text.replace('"', "").split("\n")
+            )
+        path.write_bytes(text.replace("\n", "\r\n").encode(encoding))
+    assert main(["check", str(copy)]) == 0, capsys.readouterr().out
+    pack, own = load_stimuli(str(copy)), load_stimuli("bundled:organism")
+    assert (pack.activities, pack.scenarios) == (own.activities, own.scenarios)
+    assert pack_corpus(pack).sha256 == pack_corpus(own).sha256
+
+
+@pytest.mark.parametrize("name", ["stories.jsonl", "neutral.jsonl", "activities.csv", "pack.json"])
+def test_a_folder_in_place_of_a_file(
+    copy: Path, capsys: pytest.CaptureFixture[str], name: str
+) -> None:
+    (copy / name).unlink()
+    (copy / name).mkdir()
+    assert main(["check", str(copy)]) == 1
+    assert f"{name}: a folder, not a file" in capsys.readouterr().out
+    with pytest.raises(EmoexpError, match=f"{name}: a folder, not a file"):
+        load_stimuli(str(copy))
+
+
+def test_a_run_refuses_the_stories_that_check_refuses(copy: Path) -> None:
+    edit(copy / "stories.jsonl", lambda t: t + '{"emotion": "glad", "topic": "x", "text": "x"}\n')
+    with pytest.raises(
+        EmoexpError, match=r"1 fault\(s\): stories.jsonl, line 1537: unknown emotion"
+    ):
+        pack_corpus(load_stimuli(str(copy)))

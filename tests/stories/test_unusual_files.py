@@ -19,6 +19,7 @@ import pyarrow as pa
 import pytest
 from pyarrow import ipc, parquet
 
+from emoexp import textfiles
 from emoexp.config import StoriesConfig, StoriesSource
 from emoexp.errors import EmoexpError
 from emoexp.stories.corpus import Corpus
@@ -184,6 +185,19 @@ def test_wrong_files_are_one_line(tmp_path: Path, name: str, content: bytes, lin
     with pytest.raises(EmoexpError, match=line) as caught:
         read(tmp_path / name)
     assert "\n" not in str(caught.value) and len(str(caught.value)) < 1000
+
+
+def test_lines_and_files_are_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, content in (("a.jsonl", jsonl()), ("a.csv", table()), ("a.json", json.dumps(ROWS))):
+        (tmp_path / name).write_text(content)
+    monkeypatch.setattr(textfiles, "LONGEST", 100)
+    for name in ("a.jsonl", "a.csv"):
+        with pytest.raises(EmoexpError, match=r"line \d has more than 100 characters"):
+            read(tmp_path / name)
+    assert len(read(tmp_path / "a.json").stories) == len(FLAT)
+    monkeypatch.setattr(textfiles, "LARGEST", 1000)
+    with pytest.raises(EmoexpError, match="more than 1,000 characters: give it as .jsonl"):
+        read(tmp_path / "a.json")
 
 
 @pytest.mark.parametrize(

@@ -50,15 +50,18 @@ def read_table(path: Path, reading: Reading, *, neutral: bool = False) -> None:
 
 def json_table(path: Path, reading: Reading) -> Table:
     """Reads JSON Lines, or one JSON document, whichever the file holds."""
-    lines = (line for line in lines_of(path) if line.strip())
-    first, more = next(lines, ""), next(lines, None) is not None
-    lines.close()
     is_lines = suffix_of(path) in LINES
+    lines = (line for line in lines_of(path) if line.strip())
+    first = ""
     try:
+        first, more = next(lines, ""), next(lines, None) is not None
         row = parse_json(first)
         by_line = more or (is_lines and isinstance(row, dict))
     except JSONDecodeError:
         by_line = is_lines and not first.lstrip().startswith("[")
+    except UnreadableError:  # also of a line that is too long
+        by_line = is_lines
+    lines.close()
     return (json_lines if by_line else json_rows)(path, reading)
 
 
