@@ -1,12 +1,16 @@
 import gc
 import sys
 
-from emoexp.cli.usage import asked, usage
+from emoexp.cli.usage import asked, page
+from emoexp.errors import EmoexpError
 
 
 def main() -> None:
     if asked(sys.argv[1:]):
-        sys.stdout.write(usage())
+        try:
+            sys.stdout.write(page(sys.argv[1:]))
+        except EmoexpError as error:
+            sys.exit(f"emoexp: {error}")
         return
     if sys.argv[1:2] == ["explore"]:
         from emoexp.cli.explore import main as explore
