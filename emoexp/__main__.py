@@ -5,7 +5,7 @@ import sys
 from difflib import get_close_matches
 from importlib import import_module
 
-from emoexp.cli.usage import asked, usage
+from emoexp.cli.usage import asked, page
 from emoexp.errors import one_line_errors
 
 SUBCOMMANDS = {
@@ -38,7 +38,7 @@ def main() -> None:
 def command() -> None:
     """Does what `main` does; its errors are exceptions."""
     if asked(sys.argv[1:]):
-        sys.stdout.write(usage())
+        sys.stdout.write(page(sys.argv[1:]))
         return
     first = "".join(sys.argv[1:2])
     if first in SUBCOMMANDS:

@@ -13,6 +13,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from emoexp.cli.source import hold_code
 from emoexp.cli.wandb import Tracker, group_of, mirror, open_tracker
 from emoexp.config import Config, LoggerKind
 from emoexp.errors import EmoexpError, one_line
@@ -255,6 +256,7 @@ def run_layers(config: Config, name: str, directory: Path) -> None:
     from emoexp.study.study import Study
 
     with FigureProcess() as figures:
+        hold_code()
         if not isinstance(config.layer, list):
             run_once(config, name, directory, partial(Study, config), figures)
             return

@@ -7,7 +7,7 @@ import ast
 import inspect
 import re
 import textwrap
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import MISSING, Field, dataclass, fields, is_dataclass
 from difflib import SequenceMatcher
 from enum import Enum
@@ -53,6 +53,8 @@ class Setting:
         value = field.default
         if field.default_factory is not MISSING:
             value = field.default_factory()
+        if value is MISSING or value == "???":
+            return "..."
         if value is None:
             return "null"
         if isinstance(value, Enum | bool):
@@ -134,3 +136,29 @@ def nearest(name: str, known: Iterable[str]) -> str | None:
 
     best = max(known, key=likeness)
     return best if likeness(best) >= NEAR else None
+
+
+def described(chosen: Sequence[tuple[str, str]], width: int) -> str:
+    """Returns the settings of groups, each with its default, what it may be, and what it is.
+
+    Args:
+        chosen: groups (or settings, whose group is taken) with what is chosen.
+        width: of a line.
+    """
+    choices = dict(chosen)
+    experiment = choices.get("experiment", "verify")
+    known = settings([experiment])
+    groups = dict.fromkeys(name.partition(".")[0] for name in choices)
+    lines = []
+    for group in groups:
+        lines += ["", f"{group}={choices[group]}" if group in choices else f"{group}=..."]
+        own = [s for s in known.values() if s.name.partition(".")[0] == group and not s.is_group]
+        for setting in own:
+            lines += [f"  {setting.name}={setting.default}    {setting.allowed}"]
+            lines += textwrap.wrap(
+                setting.doc, width, initial_indent=" " * 6, subsequent_indent=" " * 6
+            )
+        if not own:
+            lines += ["  no settings of its own"]
+    more = "Every setting with its value: the same command with --cfg job. All groups: --help alone"
+    return "\n".join([*lines[1:], "", more, ""])

@@ -41,9 +41,25 @@ Hydra's own flags: --multirun (-m), --cfg job|hydra|all, --info, --hydra-help
 
 
 def asked(arguments: Sequence[str]) -> bool:
-    """Whether this page is wanted: the flag and nothing else (with overrides, Hydra's own help
-    shows what they give)."""
-    return list(arguments) in (["--help"], ["-h"])
+    """Whether a page of help is wanted."""
+    return not {"--help", "-h"}.isdisjoint(arguments) and arguments[0] != "explore"
+
+
+def page(arguments: Sequence[str]) -> str:
+    """Returns the page for a command line: the settings of each group that it names, or all that
+    there is to choose from.
+
+    Raises:
+        EmoexpError: an override is wrong.
+    """
+    chosen = [a for a in arguments if "=" in a]
+    if not chosen:
+        return usage()
+    from emoexp.cli.overrides import CommandLine
+    from emoexp.cli.schema import described
+
+    given = CommandLine.of(chosen).overrides
+    return described([a.partition("=")[::2] for a in given], WIDTH)
 
 
 def options(group: str) -> list[str]:
