@@ -12,6 +12,7 @@ import json
 import multiprocessing
 import os
 import random
+import re
 import resource
 import signal
 import sys
@@ -25,6 +26,7 @@ from typing import Any
 
 from filelock import FileLock
 
+from emoexp.store.artifacts import read_tensors
 from emoexp.store.record import RESULT
 
 COMPARED = ("status", "layer", "metrics", "verdicts", "notes", "tables", "stimuli", "corpus")
@@ -140,10 +142,18 @@ class Place:
         path = self.home / "passes"
         return path.stat().st_size // 17 if path.exists() else 0
 
-    def rows(self) -> dict[str, bytes]:
-        """Every stored row and text, by its path in the store."""
-        files = (p for p in self.store.rglob("*") if p.suffix in (".safetensors", ".json"))
-        return {str(p.relative_to(self.store)): p.read_bytes() for p in files}
+    def rows(self) -> dict[str, Any]:
+        """Every stored row and text, by its path in the store. Of a safetensors file the tensors:
+        the order of its metadata is another each time."""
+        found: dict[str, Any] = {}
+        for path in self.store.rglob("*"):
+            name = str(path.relative_to(self.store))
+            if path.suffix == ".json":
+                found[name] = path.read_bytes()
+            elif path.suffix == ".safetensors":
+                tensors = read_tensors(path)[0]
+                found[name] = {k: (v.dtype, v.shape, v.tobytes()) for k, v in tensors.items()}
+        return found
 
     def look(self) -> None:
         """Notes inode and time of every row: one that is written twice gets a second version."""
@@ -157,7 +167,8 @@ class Place:
 
     def numbers(self) -> dict[str, Any]:
         """What the run has found: the record without times and places, and every table."""
-        record = json.loads((self.run / RESULT).read_text())
+        text = (self.run / RESULT).read_text()
+        record = json.loads(re.sub(r"http://[^/ ]+", "", text.replace(str(self.home), "HOME")))
         tables = {p.name: p.read_bytes() for p in self.run.glob("*.csv")}
         return {key: record[key] for key in COMPARED} | tables
 
@@ -180,9 +191,9 @@ def same(found: Place, quiet: Place) -> None:
     ours, theirs = found.numbers(), quiet.numbers()
     assert [k for k in theirs if ours.get(k) != theirs[k]] == []
     assert ours.keys() == theirs.keys()
-    assert {k: v for k, v in found.rows().items() if k.endswith("safetensors")} == {
-        k: v for k, v in quiet.rows().items() if k.endswith("safetensors")
-    }
+    stored, wanted = found.rows(), quiet.rows()
+    assert stored.keys() == wanted.keys()
+    assert [k for k in wanted if stored[k] != wanted[k]] == []
     assert found.left_over() == []
 
 

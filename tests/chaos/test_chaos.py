@@ -117,9 +117,6 @@ def test_stories_of_a_server(say, tmp_path: Path) -> None:  # noqa: ANN001
             places.append(place)
             asked.append(len(server.bodies))
     same(places[1], places[0])
-    assert {k: v for k, v in places[0].rows().items() if "corpora" in k} == {
-        k: v for k, v in places[1].rows().items() if "corpora" in k
-    }
     assert asked[0] < asked[1] <= asked[0] + KILLS * in_flight
     say(f"stories: {KILLS} kills; {asked[0]} answers, {asked[1] - asked[0]} asked for twice")
 
