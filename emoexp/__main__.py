@@ -1,6 +1,5 @@
 """The command `emoexp`, which is the same as `python -m emoexp`."""
 
-import gc
 import sys
 from difflib import get_close_matches
 from importlib import import_module
@@ -48,9 +47,6 @@ def command() -> None:
         sys.exit(refuse(first))
     if sys.argv[1:2] in (["-sc"], ["--shell-completion"]):
         sys.argv[0] = "emoexp"  # what the shell completes, however it was asked
-    # until all is imported (cli.main): nothing of it is garbage, and looking for some is a tenth of
-    # the start
-    gc.disable()
     from emoexp.cli.main import main as run
 
     run()

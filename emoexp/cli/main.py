@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import os
 import signal
 import sys
@@ -142,8 +141,6 @@ def main() -> None:
         elif line.runs:
             refuse_launcher(overrides)
         sys.argv[1:] = [*overrides, *line.flags]
-        gc.freeze()  # what is imported stays: __main__ has switched collection off meanwhile
-        gc.enable()
         try:
             task()
         except Exception:
