@@ -310,7 +310,7 @@ def test_a_judging_model_adds_its_rates_or_only_the_news_that_it_did_not(
         ({"strength": 0}, "experiment.strength=0"),
         ({"strength": float("nan")}, "experiment.strength=nan"),
         ({"strength": -0.1}, "experiment.strength=-0.1"),
-        ({"trials": 0}, "experiment.trials=0 is too small"),
+        ({"trials": 0}, "experiment.trials=0: must be at least"),
         ({"max_new_tokens": 0}, "experiment.max_new_tokens=0"),
         ({"temperature": 0}, "experiment.temperature=0"),
         ({"emotions": []}, r"experiment.emotions=\[\]"),

@@ -147,11 +147,11 @@ def pack_with(tmp_path: Path, change: str) -> str:
             "added at layer 7 on an activity's tokens cannot reach the answer",
         ),
         (["nonsense=1"], "nonsense"),
-        (["scale.null_draws=3"], "scale.null_draws=3 is too few"),
-        (["model=custom"], "Missing mandatory value: model.repo_id"),
+        (["scale.null_draws=3"], "scale.null_draws=3: must be at least 100"),
+        (["model=custom"], "model.repo_id is not set"),
         (["model=llama8b,organism"], "model=llama8b,organism"),
         (["stories=screen"], "the pack 'organism' has no template for story and dialogue"),
-        (["stories.top_p=0"], "stories.top_p=0.0 is not a share of probability"),
+        (["stories.top_p=0"], "stories.top_p=0.0: must be above 0"),
         (
             ["model=custom", "model.repo_id=/nowhere/at/all"],
             "model.repo_id='/nowhere/at/all' is not a folder, nor an id of the hub",
@@ -193,12 +193,12 @@ def test_a_late_mistake_loses_nothing(tmp_path: Path) -> None:
     done = emoexp(
         "emotions=core12",
         "scale=smoke",
-        "experiment.steering.band=[99]",
+        "experiment.steering.band=[3]",
         "hydra.run.dir=run",
         cwd=tmp_path,
     )
     assert done.returncode == 2
-    assert "layer=99 is out of range" in done.stderr
+    assert "leaves out layer=5" in done.stderr
     record = json.loads((tmp_path / "run" / "result.json").read_text())
     assert record["status"] == "error"
     assert [v["id"] for v in record["verdicts"]] == ["V1", "V3", "V4", "V5", "V6", "V7", "V8", "V9"]

@@ -38,7 +38,7 @@ def test_help_needs_neither_torch_nor_hydra(tmp_path: Path) -> None:
     assert "experiment=steering model=llama8b" in done.stdout
 
 
-def test_help_with_overrides_is_hydras_and_shows_what_they_give(tmp_path: Path) -> None:
+def test_help_with_overrides_shows_the_settings_of_their_groups(tmp_path: Path) -> None:
     done = subprocess.run(
         [sys.executable, "-m", "emoexp", "experiment=steering", "--help"],
         capture_output=True,
@@ -46,7 +46,7 @@ def test_help_with_overrides_is_hydras_and_shows_what_they_give(tmp_path: Path) 
         cwd=tmp_path,
     )
     assert done.returncode == 0, done.stderr
-    assert "n_emotions: 35" in done.stdout
+    assert "experiment.n_emotions=35" in done.stdout
 
 
 @pytest.mark.parametrize("columns", ["40", "60", "0", "wide"])

@@ -217,7 +217,7 @@ def test_mistakes_are_one_line(tmp_path: Path) -> None:
     with pytest.raises(EmoexpError, match="experiment.samples=1"):
         Drift(temperature=0)
     for strengths in ([], [0.5, 0.5]):
-        with pytest.raises(EmoexpError, match="at least one, each once"):
+        with pytest.raises(EmoexpError, match="at least one number, each once"):
             Drift(strengths=strengths)
     with pytest.raises(EmoexpError, match=r"experiment\.emotions=\[\]"):
         Drift(emotions=[])

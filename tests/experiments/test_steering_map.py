@@ -24,7 +24,7 @@ from emoexp.stats.steering_grid import COHERENT, describe, judge_cell, propose
 from emoexp.steering.grid_answers import answers_by_strength
 from emoexp.steering.grid_cells import grid_layers
 from emoexp.steering.preference import Preferences, marks
-from emoexp.steering.subset import representatives, same_order, subset, with_exemplars
+from emoexp.steering.subset import representatives, same_order, spread, subset
 from emoexp.stimuli import Stimuli
 from emoexp.store.artifacts import Artifacts, Row
 from emoexp.study.study import Study
@@ -173,11 +173,11 @@ def test_elo_of_the_subset_is_comparable_with_the_full_grid() -> None:
 def test_the_exemplars_are_among_the_emotions() -> None:
     names = tuple(f"e{i}" for i in range(40))
     r = np.random.default_rng(0).permutation(np.linspace(-0.8, 0.8, 40))
-    chosen = with_exemplars(r, names, 8, ("e3", "e9"))
+    chosen = spread(r, names, 8, ("e3", "e9"))
     assert len(chosen) == 8
     assert {"e3", "e9"} <= set(chosen)
     assert chosen == tuple(sorted(chosen, key=names.index))
-    assert len(with_exemplars(r[:5], names[:5], 8, ())) == 5
+    assert len(spread(r[:5], names[:5], 8, ())) == 5
 
 
 def test_same_order() -> None:

@@ -227,11 +227,11 @@ def test_without_signs_and_without_sanity_pairs_the_rest_is_measured(
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"layers": []}, r"experiment.layers=\[\]: name each layer once, and at least one"),
-        ({"layers": [2, 2]}, r"experiment.layers=\[2, 2\]: name each layer once"),
-        ({"pairs": 0}, "experiment.pairs=0 is too few"),
-        ({"resamples": 20}, "experiment.resamples=20 is too few: at least 100"),
-        ({"splits": 0}, "experiment.splits=0 is too few: at least 1"),
+        ({"layers": []}, r"experiment.layers=\[\]: at least one number, each once"),
+        ({"layers": [2, 2]}, r"experiment.layers=\[2,2\]: at least one number, each once"),
+        ({"pairs": 0}, "experiment.pairs=0: must be"),
+        ({"resamples": 20}, "experiment.resamples=20: must be at least 100"),
+        ({"splits": 0}, "experiment.splits=0: must be at least 1"),
     ],
 )
 def test_settings_are_checked(settings: dict[str, Any], message: str) -> None:
@@ -244,7 +244,7 @@ def test_settings_are_checked(settings: dict[str, Any], message: str) -> None:
     [
         (["experiment.layers=[1,8]"], r"layers=\[1, 8\]: \[8\] out of range; the model has 8 blo"),
         (["experiment.layers=[-1]"], r"\[-1\] out of range; the model has 8 blocks, 0 to 7"),
-        (["vectors=some.safetensors"], "vectors=... holds one layer and no stories"),
+        (["vectors=some.safetensors"], "vectors: this experiment does not read it"),
         (["emotions.names=[happy,sad]"], r"emotions.names has 2 emotion\(s\): at least 3"),
         (["emotions.norms=none.csv"], "emotions.norms=none.csv cannot be read"),
     ],

@@ -271,8 +271,8 @@ def test_what_cannot_be_measured_is_one_line(
         projector_of(tiny, tmp_path, tokens=600).check()
     experiment = type(study.config.experiment)
     for settings, said in (
-        ({"documents": 0}, "experiment.documents=0 is too small"),
-        ({"tokens": 3}, "experiment.tokens=3 is too small"),
+        ({"documents": 0}, "experiment.documents=0: must be at least"),
+        ({"tokens": 3}, "experiment.tokens=3: must be at least"),
         ({"sample": "some"}, "experiment.sample=some"),
         ({"separator": "("}, "not a pattern"),
     ):

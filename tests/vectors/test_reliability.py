@@ -274,7 +274,7 @@ def test_the_experiment_reports_tables_figures_and_how_it_knows(
 
 
 def test_hyperparameters_are_checked() -> None:
-    with pytest.raises(EmoexpError, match="experiment.splits=3 is too few: at least 20"):
+    with pytest.raises(EmoexpError, match="experiment.splits=3: must be at least 20"):
         Reliability(splits=3)
     for targets in ([], [1.0], [0.5, 0.0]):
         with pytest.raises(EmoexpError, match="experiment.targets=.*cosines between 0 and 1"):
