@@ -270,9 +270,11 @@ class SubjectModel:
         positions.
 
         Raises:
-            EmoexpError: a row has more tokens than the model has positions.
+            EmoexpError: a row has more tokens than the model has positions, or a token that the
+                model does not know.
         """
         self.check_length(encoding)
+        self._check_ids(encoding)
         return {
             "input_ids": encoding.ids.to(self.device),
             "attention_mask": encoding.mask.long().to(self.device),
@@ -291,6 +293,18 @@ class SubjectModel:
             f"{self.excerpt(encoding, int(lengths.argmax()))} has {longest} tokens{new}, and"
             f" {self.config.name} reads {self.positions}: shorten it, or choose another model"
         )
+
+    def _check_ids(self, encoding: Encoding) -> None:
+        """Raises EmoexpError where the tokenizer gives a token that the model has no embedding of,
+        such as one that was added to the tokenizer alone."""
+        known = getattr(self.network.config.get_text_config(), "vocab_size", None)
+        largest = int(encoding.ids.max())
+        if known is not None and largest >= known:
+            token = self.tokenizer.convert_ids_to_tokens(largest)
+            raise EmoexpError(
+                f"{self.config.name}: the tokenizer gives {token!r} the id {largest}, and the model"
+                f" knows {known} tokens: take the tokenizer of this model"
+            )
 
     def excerpt(self, encoding: Encoding, row: int) -> str:
         """Returns the beginning of a row's text in quotes, for messages."""

@@ -51,6 +51,16 @@ def adapter(folder: Path) -> None:
     (folder / "adapter_config.json").write_text('{"base_model_name_or_path": "some/base"}')
 
 
+def index(content: dict[str, object]) -> Callable[[Path], None]:
+    """The weights in a file beside the folder, and an index in it."""
+
+    def change(folder: Path) -> None:
+        (folder / "model.safetensors").rename(folder.parent / "model.safetensors")
+        (folder / "model.safetensors.index.json").write_text(json.dumps(content))
+
+    return change
+
+
 FOLDERS: list[tuple[Callable[[Path], None], str]] = [
     (without("config.json"), r"has no config.json: give the folder that save_pretrained wrote"),
     (lambda f: (f / "config.json").write_text("{") and None, r"has a config.json that is not JSON"),
@@ -68,7 +78,7 @@ FOLDERS: list[tuple[Callable[[Path], None], str]] = [
     (lambda f: edit(f, model_type="t5"), r"is not a causal language model"),
     (without("*.safetensors"), r"has no safetensors weights"),
     (pickled, r"has no safetensors weights, and pickles .* are not loaded: convert them"),
-    (cut, r"has a weights file that is not whole .*: delete it and fetch it again"),
+    (cut, r"has a weights file that is not whole .*: fetch it again"),
     (
         lambda f: edit(f, num_hidden_layers=6),
         r"lacks 18 weight\(s\) that its config.json asks for \(model.layers.4",
@@ -82,6 +92,16 @@ FOLDERS: list[tuple[Callable[[Path], None], str]] = [
         r"model.dtype=auto: .* was saved in float64: choose from float32",
     ),
     (without("tokenizer*"), r"has no tokenizer that can be built"),
+    (
+        index({"weight_map": {"a": "../model.safetensors"}}),
+        r"index.json that names a file outside the folder \(../model.safetensors\)",
+    ),
+    (
+        index({"weight_map": {"a": "model-1.safetensors"}}),
+        r"lacks 1 of the 1 files of its .* \(model-1.safetensors\): fetch it again",
+    ),
+    (index({"weight_map": []}), r"index.json that does not name its files"),
+    (lambda f: edit(f, model_type="bert"), r"is an encoder \(bert\), .*choose a causal"),
     (
         adapter,
         r"is an adapter \(LoRA\) of some/base, not a model: merge it once .* and give MERGED",

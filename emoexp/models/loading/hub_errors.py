@@ -225,9 +225,7 @@ def _weights_reason(chain: list[BaseException]) -> str | None:
     error = _first(chain, SafetensorError)
     if error is None:
         return None
-    return (
-        f"has a weights file that is not whole ({redact(str(error))}): delete it and fetch it again"
-    )
+    return f"has a weights file that is not whole ({redact(str(error))}): fetch it again"
 
 
 def _known_reason(chain: list[BaseException]) -> str | None:

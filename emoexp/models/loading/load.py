@@ -293,6 +293,9 @@ def read_checkpoint(config: ModelConfig, common: dict[str, Any]) -> Any:
     repo, what = common["pretrained_model_name_or_path"], named(config)
     folder = Path(repo)
     if folder.is_dir() and "gguf_file" not in common:
+        files = [path for path in sorted(folder.iterdir()) if path.is_file()]
+        if closed := [path.name for path in files if not os.access(path, os.R_OK)]:
+            raise EmoexpError(f"{what} has a file that you may not read: {closed[0]}")
         if (adapter := folder / "adapter_config.json").exists():
             raise EmoexpError(f"{what} {_merge_advice(adapter)}")
         if not (folder / "config.json").exists():
@@ -302,6 +305,7 @@ def read_checkpoint(config: ModelConfig, common: dict[str, Any]) -> Any:
         pickles_only = not any(folder.glob("*.safetensors")) and any(folder.glob("*.bin"))
         if pickles_only and not config.remote:
             raise EmoexpError(f"{what} {CONVERT}")
+        refuse_index(folder, what)
     elif not folder.is_dir() and (
         folder.is_absolute() or repo.startswith(".") or repo.count("/") > 1
     ):
@@ -312,6 +316,32 @@ def read_checkpoint(config: ModelConfig, common: dict[str, Any]) -> Any:
         checkpoint = AutoConfig.from_pretrained(**common)
     refuse_encoder(checkpoint, what)
     return checkpoint
+
+
+def refuse_index(folder: Path, what: str) -> None:
+    """Raises EmoexpError where the index of a checkpoint in several files cannot be read, or names
+    a file that is missing or not in the folder (its content would be in no key of a result)."""
+    index = folder / "model.safetensors.index.json"
+    if (folder / "model.safetensors").exists() or not index.exists():
+        return
+    try:
+        names = sorted(set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values()))
+        outside = [name for name in names if Path(name).name != name]
+        lacking = [name for name in names if not (folder / name).exists()]
+    except (OSError, ValueError, LookupError, TypeError, AttributeError) as error:
+        raise EmoexpError(
+            f"{what} has a {index.name} that does not name its files: fetch it again"
+        ) from error
+    if outside:
+        raise EmoexpError(
+            f"{what} has a {index.name} that names a file outside the folder ({outside[0]}): put"
+            " all files of the weights into it"
+        )
+    if lacking or not names:
+        raise EmoexpError(
+            f"{what} lacks {len(lacking)} of the {len(names)} files of its {index.name}"
+            f" ({', '.join(lacking[:1])}): fetch it again"
+        )
 
 
 def refuse_encoder(checkpoint: Any, what: str) -> None:
@@ -360,6 +390,8 @@ def check_settings(config: ModelConfig) -> None:
             f"model.plain_turns={config.plain_turns}: give two, the beginning of the user's turn"
             " and that of the assistant's"
         )
+    if config.batch_tokens < 1:
+        raise EmoexpError(f"model.batch_tokens={config.batch_tokens}: must be at least 1")
     _check_sharding(config)
     if config.revision and _is_local(config):
         raise EmoexpError(

@@ -67,7 +67,8 @@ def _as_in_file(tokenizer: Any, path: Path, common: dict[str, Any], what: str) -
 
     with explained(what):
         wanted = Tokenizer.from_file(str(path)).encode(PROBE, add_special_tokens=False)
-    if _ids(tokenizer) == wanted.ids:
+        found = _ids(tokenizer)
+    if found == wanted.ids:
         return tokenizer
     with explained(what):
         same = PreTrainedTokenizerFast.from_pretrained(**common, tokenizer_file=str(path))
