@@ -45,7 +45,7 @@ chaos: .venv/installed
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -rs tests/chaos $(CHAOS)
 	$(if $(CHAOS),,$(BIN)/python tests/slurm/acceptance.py)
 
-# 10,000 fuzzed files in every reader (CI has 100): half an hour on two quiet cores. FUZZ="-k corpus" for some.
+# 10,000 fuzzed files in every reader (CI has 200): half an hour on two quiet cores. FUZZ="-k corpus" for some.
 fuzz: .venv/installed
 	EMOEXP_FUZZ=10000 OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 -rP tests/fuzz $(FUZZ)
 

@@ -1,5 +1,5 @@
 """Fuzzed files in every reader: the only error is an EmoexpError of one line, no case takes a
-second of CPU, and memory stays bounded. `make fuzz` has 10,000 cases each, CI 100."""
+second of CPU, and memory stays bounded. `make fuzz` has 10,000 cases each, CI 200."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from emoexp.errors import EmoexpError, one_line
 from tests.fuzz.readers import READERS, Reader
 
-CASES = int(os.environ.get("EMOEXP_FUZZ", 100))
+CASES = int(os.environ.get("EMOEXP_FUZZ", 200))
 CPU_S, MEMORY = 1.0, 2 << 30
 TOKENS = [
     b"\0", b"\xff", b"\xef\xbb\xbf", b"\r\n", b"\n\n", b'"', b"'", b",", b"\t", b"{", b"}", b"$",
