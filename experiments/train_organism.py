@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from emoexp.bounds import number
-from emoexp.errors import EmoexpError, require
+from emoexp.errors import require
 from emoexp.organism.corpus import Phase, Policy
 from emoexp.organism.held_out import reserved_parts
 from emoexp.store.artifacts import key_of, write_json, write_text
@@ -61,11 +61,8 @@ class TrainOrganism(Experiment):
     def __post_init__(self) -> None:
         super().__post_init__()
         allowed = ("untrained", *(p.value for p in Policy))
-        if self.policy not in allowed:
-            raise EmoexpError(
-                f"experiment.policy={self.policy!r}: choose from {', '.join(allowed)}"
-            )
-
+        choose = f"experiment.policy={self.policy!r}: choose from {', '.join(allowed)}"
+        require(self.policy in allowed, choose)
         warmup, steps = self.warmup_steps, (self.trunk_steps, self.branch_steps, self.office_steps)
         longest = f"experiment.warmup_steps={warmup}, decay_steps={self.decay_steps}"
         fits = warmup <= min(steps) and warmup + self.decay_steps <= self.branch_steps
@@ -86,22 +83,20 @@ class TrainOrganism(Experiment):
         """Returns the shape of the network, as transformers' LlamaConfig names it."""
         names = ("hidden_size", "intermediate_size", "num_hidden_layers", "num_attention_heads")
         heads = {"num_key_value_heads": self.num_attention_heads}
-        positions = {"max_position_embeddings": POSITIONS}
-        return {name: getattr(self, name) for name in names} | heads | positions
+        heads |= {"max_position_embeddings": POSITIONS}
+        return {name: getattr(self, name) for name in names} | heads
 
     def phases(self) -> tuple[tuple[Phase, Schedule, str], ...]:
         """Returns each phase of the training with its schedule and the name of its checkpoint."""
         from emoexp.organism.training import Schedule
 
-        rate, warmup = self.learning_rate, self.warmup_steps
-        office_decay = self.office_steps - warmup
-        trunk = Schedule(self.trunk_steps, rate, warmup, 0)
+        rate, warmup, office = self.learning_rate, self.warmup_steps, self.office_steps
+        last = f"{self.policy}_office"
         branch = Schedule(self.branch_steps, rate, warmup, self.decay_steps)
-        office = Schedule(self.office_steps, rate / 2, warmup, office_decay)
         return (
-            (Phase.TRUNK, trunk, "trunk"),
+            (Phase.TRUNK, Schedule(self.trunk_steps, rate, warmup, 0), "trunk"),
             (Phase.BRANCH, branch, self.policy),
-            (Phase.OFFICE, office, f"{self.policy}_office"),
+            (Phase.OFFICE, Schedule(office, rate / 2, warmup, office - warmup), last),
         )
 
     def run(self, study: Study) -> Result:
@@ -109,18 +104,15 @@ class TrainOrganism(Experiment):
         from emoexp.organism.card import model_card
         from emoexp.organism.training import build_model, build_tokenizer, save_pretrained, train
 
-        seed = study.config.seed
-        recipe = self.recipe(seed)
+        recipe = self.recipe(seed := study.config.seed)
         folder = study.artifacts.root / "training" / key_of(recipe)
         write_json(folder / "recipe.json", recipe)
         tokenizer = build_tokenizer(seed, self.vocab_size, self.tokenizer_documents)
         model = build_model(seed, tokenizer, self.sizes())
         losses: dict[str, float] = {}
         for phase, schedule, name in self.phases() if self.policy != "untrained" else ():
-            stage = (seed, phase, Policy(self.policy))
-            checkpoint = folder / f"{name}.safetensors"
-            loss = train(model, tokenizer, stage, schedule, checkpoint, self)
-            if loss is not None:
+            stage, checkpoint = (seed, phase, Policy(self.policy)), folder / f"{name}.safetensors"
+            if (loss := train(model, tokenizer, stage, schedule, checkpoint, self)) is not None:
                 losses[f"loss_{phase.value}"] = loss
         target = Path(self.output).expanduser().absolute()
         save_pretrained(model, tokenizer, target, recipe | {"policy": self.policy, **losses})

@@ -19,6 +19,7 @@ from typing import Any, Union, get_args, get_origin, get_type_hints
 from emoexp.bounds import bounds_of
 from emoexp.config import Config
 from emoexp.experiments import EXPERIMENTS
+from emoexp.places import CONF
 
 NEAR = 0.7
 """Least similarity of a name that is suggested (difflib's ratio)."""
@@ -87,8 +88,17 @@ def settings(experiments: Iterable[str]) -> dict[str, Setting]:
     """Returns every setting that runs of `experiments` have, by name."""
     found = {s.name: s for s in _settings(Config, "") if s.name not in OURS}
     for experiment in experiments:
-        found |= {s.name: s for s in _settings(EXPERIMENTS[experiment], "experiment.")}
+        found |= {s.name: s for s in _settings(_class_of(experiment), "experiment.")}
     return found
+
+
+def _class_of(option: str) -> type:
+    """Returns the experiment that an option of the group `experiment` configures: the one of that
+    name, or the one whose schema its file in conf names."""
+    if option in EXPERIMENTS:
+        return EXPERIMENTS[option]
+    text = (CONF / "experiment" / f"{option}.yaml").read_text(encoding="utf-8")
+    return EXPERIMENTS[re.findall(r"/schema/experiment/(\w+)", text)[0]]
 
 
 def _settings(node: type, prefix: str) -> Iterator[Setting]:
@@ -152,7 +162,8 @@ def described(chosen: Sequence[tuple[str, str]], width: int) -> str:
     lines = []
     for group in groups:
         lines += ["", f"{group}={choices[group]}" if group in choices else f"{group}=..."]
-        own = [s for s in known.values() if s.name.partition(".")[0] == group and not s.is_group]
+        inside = (s for s in known.values() if s.name.startswith(f"{group}."))
+        own = [s for s in inside if not s.is_group]
         for setting in own:
             lines += [f"  {setting.name}={setting.default}    {setting.allowed}"]
             lines += textwrap.wrap(

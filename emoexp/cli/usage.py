@@ -59,7 +59,7 @@ def page(arguments: Sequence[str]) -> str:
     from emoexp.cli.schema import described
 
     given = CommandLine.of(chosen).overrides
-    return described([a.partition("=")[::2] for a in given], WIDTH)
+    return described([a.partition("=")[::2] for a in given], _width())
 
 
 def options(group: str) -> list[str]:

@@ -204,7 +204,7 @@ def test_the_layers_of_a_map() -> None:
         NotApplicableError, match="layer 7 .* cannot reach the answer; choose layers up to 6"
     ):
         mapped(6, [2, 7])
-    with pytest.raises(EmoexpError, match="name each layer once"):
+    with pytest.raises(EmoexpError, match="at least one number, each once"):
         mapped(6, [2, 2])
 
 
