@@ -19,6 +19,7 @@ from typing import Any, Union, get_args, get_origin, get_type_hints
 from emoexp.bounds import bounds_of
 from emoexp.config import Config
 from emoexp.experiments import EXPERIMENTS
+from emoexp.places import CONF
 
 NEAR = 0.7
 """Least similarity of a name that is suggested (difflib's ratio)."""
@@ -87,8 +88,17 @@ def settings(experiments: Iterable[str]) -> dict[str, Setting]:
     """Returns every setting that runs of `experiments` have, by name."""
     found = {s.name: s for s in _settings(Config, "") if s.name not in OURS}
     for experiment in experiments:
-        found |= {s.name: s for s in _settings(EXPERIMENTS[experiment], "experiment.")}
+        found |= {s.name: s for s in _settings(_configured_by(experiment), "experiment.")}
     return found
+
+
+def _configured_by(option: str) -> type:
+    """Returns the experiment that an option of the group `experiment` configures: the one of its
+    name, or the one whose schema its file starts from."""
+    if option not in EXPERIMENTS:
+        text = (CONF / "experiment" / f"{option}.yaml").read_text(encoding="utf-8")
+        option = text.partition("/schema/experiment/")[2].partition("@")[0]
+    return EXPERIMENTS[option]
 
 
 def _settings(node: type, prefix: str) -> Iterator[Setting]:
