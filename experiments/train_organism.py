@@ -1,7 +1,5 @@
 """Trains the bundled organisms from the world's generator: a trunk, then a branch for each policy.
-
-A killed training resumes with the same command.
-"""
+A killed training resumes with the same command."""
 
 from __future__ import annotations
 
@@ -82,9 +80,9 @@ class TrainOrganism(Experiment):
     def sizes(self) -> dict[str, int]:
         """Returns the shape of the network, as transformers' LlamaConfig names it."""
         names = ("hidden_size", "intermediate_size", "num_hidden_layers", "num_attention_heads")
-        heads = {"num_key_value_heads": self.num_attention_heads}
-        heads |= {"max_position_embeddings": POSITIONS}
-        return {name: getattr(self, name) for name in names} | heads
+        sizes = {name: getattr(self, name) for name in names}
+        heads = self.num_attention_heads
+        return sizes | {"num_key_value_heads": heads, "max_position_embeddings": POSITIONS}
 
     def phases(self) -> tuple[tuple[Phase, Schedule, str], ...]:
         """Returns each phase of the training with its schedule and the name of its checkpoint."""
@@ -116,6 +114,6 @@ class TrainOrganism(Experiment):
                 losses[f"loss_{phase.value}"] = loss
         target = Path(self.output).expanduser().absolute()
         save_pretrained(model, tokenizer, target, recipe | {"policy": self.policy, **losses})
-        card = model_card(self.policy, self.num_hidden_layers, self.hidden_size)
-        write_text(target / "README.md", card)
+        sizes = self.num_hidden_layers, self.hidden_size
+        write_text(target / "README.md", model_card(self.policy, *sizes))
         return Result(metrics=losses, notes=[f"model saved to {target}"])

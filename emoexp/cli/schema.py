@@ -88,17 +88,17 @@ def settings(experiments: Iterable[str]) -> dict[str, Setting]:
     """Returns every setting that runs of `experiments` have, by name."""
     found = {s.name: s for s in _settings(Config, "") if s.name not in OURS}
     for experiment in experiments:
-        found |= {s.name: s for s in _settings(_class_of(experiment), "experiment.")}
+        found |= {s.name: s for s in _settings(_configured_by(experiment), "experiment.")}
     return found
 
 
-def _class_of(option: str) -> type:
-    """Returns the experiment that an option of the group `experiment` configures: the one of that
-    name, or the one whose schema its file in conf names."""
-    if option in EXPERIMENTS:
-        return EXPERIMENTS[option]
-    text = (CONF / "experiment" / f"{option}.yaml").read_text(encoding="utf-8")
-    return EXPERIMENTS[re.findall(r"/schema/experiment/(\w+)", text)[0]]
+def _configured_by(option: str) -> type:
+    """Returns the experiment that an option of the group `experiment` configures: the one of its
+    name, or the one whose schema its file starts from."""
+    if option not in EXPERIMENTS:
+        text = (CONF / "experiment" / f"{option}.yaml").read_text(encoding="utf-8")
+        option = text.partition("/schema/experiment/")[2].partition("@")[0]
+    return EXPERIMENTS[option]
 
 
 def _settings(node: type, prefix: str) -> Iterator[Setting]:
