@@ -12,6 +12,7 @@ import shutil
 import signal
 import stat
 import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -38,7 +39,12 @@ COMMANDS = {
     ),
     "implicit": ("experiment=implicit", *SMALL),
 }
-root = pytest.mark.skipif(os.geteuid() != 0, reason="needs root, for users and file systems")
+root = pytest.mark.skipif(os.geteuid() != 0, reason="needs root, to mount")
+_python = Path(sys.base_prefix).resolve()
+users = pytest.mark.skipif(
+    os.geteuid() != 0 or not all(p.stat().st_mode & 1 for p in (_python, *_python.parents)),
+    reason="needs root, and a Python that other users may read (not one below /root)",
+)
 
 
 @pytest.fixture(scope="session")
@@ -177,7 +183,7 @@ def test_a_disk_that_fills(what: str, share: float, quiet, say, home: Path) -> N
     say(f"a disk of {int(share * size)} kB for the {what}: exit {status}, {line[:110]}")
 
 
-@root
+@users
 def test_a_store_that_turns_read_only(quiet, say, home: Path) -> None:  # noqa: ANN001
     """Under a user who is not root, while it is at work."""
     calm, place = quiet("implicit"), Place(home, COMMANDS["implicit"])
@@ -205,7 +211,7 @@ def change_modes(folder: Path, *, add: int = 0, remove: int = 0) -> None:
         path.chmod(path.stat().st_mode & ~remove | add)
 
 
-@root
+@users
 def test_two_users_on_one_store(quiet, say, home: Path) -> None:  # noqa: ANN001
     """The first is killed half-way; the second, of another group, goes on in the same folders."""
     calm, store = quiet("implicit"), home / "store"
