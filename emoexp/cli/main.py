@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 import hydra
-import yaml
 from hydra import compose, initialize_config_dir
 from hydra.core.config_store import ConfigStore
 from hydra.core.hydra_config import HydraConfig
@@ -30,7 +29,6 @@ from emoexp.config import (
 from emoexp.errors import EmoexpError, by_the_system, fail, one_line
 from emoexp.places import CONF
 from emoexp.store import runs
-from emoexp.store.artifacts import write_text
 from emoexp.store.distributed import rank
 
 
@@ -73,8 +71,6 @@ def run_config(cfg: DictConfig) -> None:
         signal.signal(signal.SIGINT, signal.default_int_handler)  # sweep._spare_controllers
     try:
         refuse_missing(cfg, job.overrides.task)
-        whole = OmegaConf.to_container(cfg, resolve=True, enum_to_str=True, throw_on_missing=True)
-        write_text(directory / "config.yaml", yaml.safe_dump(whole, sort_keys=False))
         config: Config = OmegaConf.to_object(cfg)  # type: ignore[assignment]
         if sweep:
             runs.check_code_unchanged(Path(job.sweep.dir).absolute(), config.allow_code_change)

@@ -13,6 +13,8 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import yaml
+
 from emoexp.cli.source import hold_code
 from emoexp.cli.wandb import Tracker, group_of, mirror, open_tracker
 from emoexp.config import Config, LoggerKind
@@ -20,6 +22,7 @@ from emoexp.errors import EmoexpError, one_line
 from emoexp.figures.process import FigureProcess
 from emoexp.interrupts import interruption
 from emoexp.store import runs
+from emoexp.store.artifacts import write_text
 from emoexp.store.provenance import provenance
 from emoexp.store.record import RunRecord, RunStatus, SavedRun, save_tables
 from emoexp.stories.losses import loss_notes
@@ -83,6 +86,8 @@ def run(
 
     study = study or Study(config)
     record = started_record(config, name)
+    # here, where the directory is locked: a twin that is refused leaves the settings as they are
+    write_text(directory / "config.yaml", yaml.safe_dump(as_plain(config), sort_keys=False))
     record.save(directory)
     with tracked(config, record, directory, figures, group or directory.parent):
         try:

@@ -14,6 +14,7 @@ from typing import Any
 from urllib.parse import quote
 
 import numpy as np
+import psutil
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 
@@ -84,9 +85,11 @@ def file_name(label: str) -> str:
 
 def clear(folder: Path, pattern: str = ".*.tmp") -> None:
     """Removes what `replacing` has left half-written in a folder, which must be locked: a process
-    that is killed cannot."""
+    that is killed cannot. What a live process writes (figures, after the lock is free) stays."""
     for path in folder.glob(pattern):
-        path.unlink(missing_ok=True)
+        writer = path.name.split(".")[-2]
+        if not (writer.isdigit() and psutil.pid_exists(int(writer))):
+            path.unlink(missing_ok=True)
 
 
 @contextmanager

@@ -108,6 +108,16 @@ def test_the_same_sweep_does_only_what_is_missing_or_failed(tmp_path: Path) -> N
     assert "done already" not in forced.stderr
 
 
+def test_a_twin_that_is_refused_leaves_the_settings_of_the_run(tmp_path: Path) -> None:
+    """Two commands in one directory: the second must not overwrite what the first was given."""
+    with runs.run_lock(tmp_path):
+        (tmp_path / "config.yaml").write_text("seed: 0\n")
+        twin = emoexp(*SMOKE, "seed=1", f"hydra.run.dir={tmp_path}", cwd=tmp_path)
+    assert twin.returncode == 2
+    assert "is at work in" in twin.stderr
+    assert (tmp_path / "config.yaml").read_text() == "seed: 0\n"
+
+
 def test_layers_of_one_job_give_the_numbers_of_single_runs(tmp_path: Path) -> None:
     many = emoexp(*SMOKE, "layer=[4,9,3]", "hydra.run.dir=many", cwd=tmp_path)
     assert many.returncode == 2

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from pathlib import Path
 
@@ -9,7 +10,15 @@ import numpy as np
 import pytest
 
 from emoexp.errors import EmoexpError
-from emoexp.store.artifacts import Artifacts, Row, key_of, read_layer, read_tensors, write_tensors
+from emoexp.store.artifacts import (
+    Artifacts,
+    Row,
+    clear,
+    key_of,
+    read_layer,
+    read_tensors,
+    write_tensors,
+)
 
 
 def test_rows_are_computed_once_and_resume_where_they_stopped(tmp_path: Path) -> None:
@@ -54,10 +63,18 @@ def test_what_a_killed_job_left_half_written_goes_when_the_next_one_computes(
 ) -> None:
     store = Artifacts(tmp_path)
     store.rows("k", {}, ["0"], lambda _: {"x": np.zeros(1)}, None)
-    left = store.path("k", {}, "1").with_name(".1.safetensors.99.tmp")
+    left = store.path("k", {}, "1").with_name(".1.safetensors.999999999.tmp")
     left.write_bytes(b"half")
     store.rows("k", {}, ["0", "1"], lambda _: {"x": np.zeros(1)}, None)
     assert not left.exists()
+
+
+def test_what_a_live_process_writes_is_left(tmp_path: Path) -> None:
+    mine, dead = (tmp_path / f".a.png.{pid}.tmp" for pid in (os.getpid(), 999999999))
+    for path in (mine, dead):
+        path.write_bytes(b"half")
+    clear(tmp_path)
+    assert mine.exists() and not dead.exists()
 
 
 def test_twin_jobs_compute_once(tmp_path: Path) -> None:
