@@ -11,9 +11,9 @@ from rich.markup import escape
 from rich.table import Column, Table
 from rich.text import Text
 
-FILE_WIDTH, UNKNOWN_WIDTH, LEAST_WIDTH = 150, 80, 20
+FILE_WIDTH, UNKNOWN_WIDTH, LEAST_WIDTH = 200, 80, 20
 """Columns of a file or a pipe, of a terminal that does not say, and the fewest."""
-PROSE = 40
+PROSE = 20
 """Columns above which a text may be broken between words."""
 
 

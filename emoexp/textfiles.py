@@ -192,7 +192,8 @@ def csv_rows(
 ) -> Iterator[tuple[int, list[str]]]:
     """Yields the rows of a table that are not blank, each with the number of its first line.
 
-    The delimiter is the one of `DELIMITERS` that gives the header the most cells. A first line
+    The delimiter is the tab where the header has one, else the one of `DELIMITERS` that gives it
+    the most cells. A first line
     `sep=;`, as spreadsheets write it, is left out.
 
     Args:
@@ -208,9 +209,8 @@ def csv_rows(
         if line.strip() and not line.startswith("sep="):
             break
     header = head[-1] if head else ""
-    delimiter = max(
-        usual + DELIMITERS, key=lambda d: len(next(csv.reader([header], delimiter=d), []))
-    )
+    counts = {d: len(next(csv.reader([header], delimiter=d), [])) for d in usual + DELIMITERS}
+    delimiter = "\t" if "\t" in header else max(counts, key=lambda d: counts[d])
     reader = csv.reader(chain(head, lines), delimiter=delimiter, **options)
     while True:
         number = reader.line_num + 1

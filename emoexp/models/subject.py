@@ -21,7 +21,7 @@ import torch
 from torch import Tensor
 
 from emoexp.config import PLAIN_TURNS, ModelConfig, PromptFormat
-from emoexp.errors import EmoexpError, shortened
+from emoexp.errors import EmoexpError
 from emoexp.models.architectures import (
     Difference,
     Unembedding,
@@ -240,30 +240,8 @@ class SubjectModel:
         return int(self.network.config.get_text_config().hidden_size)
 
     def encode(self, prompts: Sequence[Prompt], side: str = "left") -> Encoding:
-        """Tokenizes prompts and pads them on `side`; see `prompts.encode`.
-
-        Raises:
-            EmoexpError: a prompt is longer than the model's positions.
-        """
-        return self.check_fits(encode(prompts, self.tokenizer, side))
-
-    def check_fits(self, encoding: Encoding, new_tokens: int = 0) -> Encoding:
-        """Returns the encoding.
-
-        Raises:
-            EmoexpError: a row and `new_tokens` after it are longer than the model's positions.
-        """
-        lengths, limit = encoding.mask.sum(1), self.positions
-        row = int(lengths.argmax())
-        if limit and (n := int(lengths[row])) + new_tokens > limit:
-            start = encoding.ids[row][encoding.mask[row]][:30]
-            text = shortened(self.tokenizer.decode(start, skip_special_tokens=True), 60)
-            more = f", and with {new_tokens:,} new ones {n + new_tokens:,}" if new_tokens else ""
-            raise EmoexpError(
-                f"a text has {n:,} tokens{more}, and the model has {limit:,} positions: shorten"
-                f" {text!r}"
-            )
-        return encoding
+        """Tokenizes prompts and pads them on `side`; see `prompts.encode`."""
+        return encode(prompts, self.tokenizer, side)
 
     def inputs(self, encoding: Encoding) -> dict[str, Tensor]:
         """Returns an encoding as the model's keyword arguments, always with the mask and the

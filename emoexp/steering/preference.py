@@ -116,7 +116,9 @@ class Preferences:
     def encoded(self, i: int, others: Sequence[int]) -> tuple[list[Prompt], Encoding]:
         """Returns the prompts with activity i as (A) and each of `others` as (B), encoded too."""
         prompts = [self.prompt(i, j) for j in others]
-        return prompts, self.model.check_fits(self.reader.encode(prompts))
+        encoding = self.reader.encode(prompts)
+        self.model.check_length(encoding)
+        return prompts, encoding
 
     def replays(self, band: Band) -> bool:
         """Tells whether the replay is exact for this model and band.

@@ -87,7 +87,8 @@ def write(
     n, k = len(prompts), len(added)
     repeated = list(prompts) * k
     vectors = torch.as_tensor(added, dtype=torch.float32).repeat_interleave(n, 0)
-    encoding = model.check_fits(model.encode(prompts), sampling.max_new_tokens)
+    encoding = model.encode(prompts)
+    model.check_length(encoding, sampling.max_new_tokens)
     width = encoding.ids.shape[1] + sampling.max_new_tokens
     arrays = _empty_arrays(k * n, sampling.max_new_tokens, len(probes))
     for part in batches(k * n, width, model.config.batch_tokens):

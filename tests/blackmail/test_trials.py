@@ -263,7 +263,7 @@ def test_the_experiment_leaves_rates_controls_and_every_transcript(
     run = saved(tmp_path / "run", result.tables, experiment="blackmail", settings=settings)
     check_run_is_shown_whole(run)
     assert write_transcripts(run).read_text().count("<article") == 40
-    assert "steered: generated, n = 4" in drawn(run)["blackmail_dose"].get_suptitle()
+    assert "steered: generated, 4 replies each" in drawn(run)["blackmail_dose"].get_suptitle()
     assert "blackmail_by_model" not in result.tables
 
 
@@ -331,9 +331,7 @@ def test_what_the_pack_or_the_emotions_lack_is_one_line(
     experiment = Blackmail(emotions=["grim"])
     with pytest.raises(
         EmoexpError,
-        match=(
-            r"experiment\.emotions: grim is not among the 5 emotions under study, such as desperate"
-        ),
+        match=r"experiment\.emotions: no vector of grim; there are 5, such as desperate",
     ):
         experiment.run(context_of(tiny, pack, tmp_path, experiment))
     with pytest.raises(EmoexpError, match="has no blackmail: choose stimuli=emoexp"):

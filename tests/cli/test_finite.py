@@ -6,7 +6,7 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import pytest
@@ -37,6 +37,7 @@ META = {
 class Finds(Experiment):
     """Reports given metrics, written as text, and may fail after it has found them."""
 
+    reads: ClassVar[tuple[str, ...]] = ()
     metrics: dict[str, str] = field(default_factory=dict)
     fails: bool = False
 

@@ -369,6 +369,5 @@ def test_names_are_stable_and_tell_days_apart(
 @pytest.mark.parametrize("kind", ["none", "wandb"])
 def test_the_files_fit_the_schema(kind: str) -> None:
     content = OmegaConf.load(CONF / "logger" / f"{kind}.yaml")
-    del content["defaults"]
     config = OmegaConf.to_object(OmegaConf.merge(OmegaConf.structured(LoggerConfig), content))
     assert config == LoggerConfig(kind=LoggerKind(kind))

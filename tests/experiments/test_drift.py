@@ -212,7 +212,7 @@ def test_own_drift_is_found_where_it_is_planted_and_not_where_it_is_not() -> Non
 
 
 def test_mistakes_are_one_line(tmp_path: Path) -> None:
-    with pytest.raises(EmoexpError, match="number other than 0"):
+    with pytest.raises(EmoexpError, match="each must be other than 0"):
         Drift(strengths=[0.1, 0.0])
     with pytest.raises(EmoexpError, match="experiment.samples=1"):
         Drift(temperature=0)

@@ -242,8 +242,7 @@ def test_settings_are_checked(settings: dict[str, Any], message: str) -> None:
 @pytest.mark.parametrize(
     ("overrides", "message"),
     [
-        (["experiment.layers=[1,8]"], r"layers=\[1, 8\]: \[8\] out of range; the model has 8 blo"),
-        (["experiment.layers=[-1]"], r"\[-1\] out of range; the model has 8 blocks, 0 to 7"),
+        (["experiment.layers=[1,8]"], "layer=8 is out of range: the model has 8 blocks, 0 to 7"),
         (["vectors=some.safetensors"], "vectors: this experiment does not read it"),
         (["emotions.names=[happy,sad]"], r"emotions.names has 2 emotion\(s\): at least 3"),
         (["emotions.norms=none.csv"], "emotions.norms=none.csv cannot be read"),
@@ -254,6 +253,7 @@ def test_a_mistake_is_one_line_before_stories_are_read(
 ) -> None:
     wrong = composed("geometry", tmp_path, *overrides)
     with pytest.raises(EmoexpError, match=message) as caught:
+        wrong.config.experiment.check(wrong)
         wrong.config.experiment.run(wrong)
     assert "\n" not in str(caught.value)
     assert not wrong.used("means")

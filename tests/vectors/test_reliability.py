@@ -277,5 +277,5 @@ def test_hyperparameters_are_checked() -> None:
     with pytest.raises(EmoexpError, match="experiment.splits=3: must be at least 20"):
         Reliability(splits=3)
     for targets in ([], [1.0], [0.5, 0.0]):
-        with pytest.raises(EmoexpError, match="experiment.targets=.*cosines between 0 and 1"):
+        with pytest.raises(EmoexpError, match=r"experiment.targets=\["):
             Reliability(targets=targets)

@@ -58,10 +58,10 @@ def test_a_prompt_beyond_the_positions_is_refused(
 ) -> None:
     monkeypatch.setattr(SubjectModel, "positions", 20)
     encoding = tiny.encode([Prompt("a river")])
-    with pytest.raises(EmoexpError, match="and with 30 new ones .* 20 positions: shorten 'a river"):
-        tiny.check_fits(encoding, 30)
-    with pytest.raises(EmoexpError, match="the model has 20 positions: shorten 'river river"):
-        tiny.encode([Prompt("a river"), Prompt("river " * 50)])
+    with pytest.raises(EmoexpError, match="'a river' has .* and 30 new ones, and .* reads 20"):
+        tiny.check_length(encoding, 30)
+    with pytest.raises(EmoexpError, match="'river river .* tokens, and .* reads 20: shorten it"):
+        tiny.inputs(tiny.encode([Prompt("a river"), Prompt("river " * 50)]))
 
 
 def test_special_tokens_in_a_pack_are_refused(tiny: SubjectModel) -> None:

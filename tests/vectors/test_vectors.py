@@ -169,6 +169,7 @@ def test_groups_are_read_at_one_layer_and_the_counts_are_told(
     np.testing.assert_allclose(weighted, means.by_emotion[:, 3], rtol=1e-5, atol=1e-5)
     assert means.summary() == {
         "stories": 14,
+        "stories_by_emotion": {"afraid": 5, "happy": 5, "sad": 4},
         "stories_per_emotion_min": 4,
         "stories_per_emotion_max": 5,
         "dropped": {"short": {"sad": 1}},
@@ -356,7 +357,8 @@ def test_empty_and_short_story_sets_are_refused(
     with pytest.raises(EmoexpError, match="has no stories of 'sad'"):
         extract(tiny, empty, EMOTIONS, Artifacts(tmp_path / "a"), None)
     with pytest.raises(
-        EmoexpError, match="no story of 'sad' is left: left out are 3 as 50 tokens or fewer"
+        EmoexpError,
+        match="0 stories of 'sad' are left, at least 1 needed: left out are 3 with",
     ):
         extract(tiny, short, EMOTIONS, Artifacts(tmp_path / "b"), None)
 
@@ -461,7 +463,7 @@ def test_stories_that_cannot_be_read_are_left_out_and_told(
     assert means.dropped == {"short": {"sad": 2}, "special": {"sad": 1}, "long": {"sad": 1}}
     assert means.n_stories.tolist() == [8, 4, 8]
     said = capsys.readouterr().err
-    assert "stories left out as special tokens of the model in the text: 1 of sad" in said
+    assert "1 texts left out, with special tokens of the model: 1 of sad" in said
     alone = extract(tiny, corpus, EMOTIONS, Artifacts(tmp_path), 4)
     np.testing.assert_allclose(means.by_emotion[1], alone.by_emotion[1], rtol=1e-5, atol=1e-6)
 
