@@ -23,7 +23,7 @@ test: .venv/installed
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile $(TESTS)
 
 # The part of the tests that takes under three minutes on two cores.
-QUICK := $(addprefix tests/,stats geometry vectors stimuli stories store compare cli/test_command.py docs/test_commands.py docs/test_pages.py)
+QUICK := $(addprefix tests/,stats geometry vectors stimuli stories store compare cli/test_command.py docs/test_documented.py docs/test_pages.py)
 test-quick: .venv/installed
 	$(BIN)/ruff check .
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile -m 'not slow' $(QUICK)

@@ -72,7 +72,7 @@ class CommandLine:
         flags = [a for a in arguments if a not in given.overrides]
         shown = given.cfg or given.info or given.help or given.hydra_help or given.shell_completion
         line = cls(list(given.overrides), flags, bool(given.multirun), not shown)
-        return line._checked()
+        return line if given.shell_completion else line._checked()
 
     def values(self) -> list[list[str]]:
         """Returns for each override those that its sweep makes of it, or itself."""

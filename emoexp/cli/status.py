@@ -65,8 +65,8 @@ def time_left(jobs: Sequence[Run]) -> timedelta | None:
     return timedelta(seconds=round(sum(done) / len(done) * left / at_once))
 
 
-def row_of(run: Run) -> tuple[str, str, str, str]:
-    """Returns the job, its state, where it ran and its last error."""
+def row_of(run: Run, below: Path) -> tuple[str, str, str, str]:
+    """Returns the job, as its path below a directory, its state, where it ran and its last error."""
     where = run.record.where if run.record else {}
     slurm = where.get("slurm", {})
     job = slurm.get("slurm_job_id") or slurm.get("job_id")
@@ -75,7 +75,9 @@ def row_of(run: Run) -> tuple[str, str, str, str]:
     error = (run.record.error if run.record else None) or (
         "died without a message: killed, out of memory, or the node failed"
     )
-    return run.directory.name, run.state.value, place, error.splitlines()[-1]
+    path = str(run.directory.relative_to(below))
+    name = run.directory.name if path == "." else path
+    return name, run.state.value, place, error.splitlines()[-1]
 
 
 def show(directory: Path, console: Console) -> bool:
@@ -95,7 +97,7 @@ def show(directory: Path, console: Console) -> bool:
         for name in ("job", "state", "where", "last error"):
             table.add_column(name)
         for run in wrong:
-            table.add_row(*map(escape, row_of(run)))
+            table.add_row(*map(escape, row_of(run, directory)))
         print_table(console, table)
     return counts[RunState.success] == len(jobs)
 

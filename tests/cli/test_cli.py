@@ -17,6 +17,7 @@ from omegaconf import OmegaConf
 
 from emoexp.cli.main import CONF, compose_config, name_of, register_schemas
 from emoexp.cli.overrides import GROUPS
+from emoexp.cli.sweep import run_name
 from emoexp.config import Config, resolve_layer
 from emoexp.errors import EmoexpError
 from emoexp.experiments import EXPERIMENTS
@@ -218,7 +219,7 @@ def test_a_late_mistake_loses_nothing(tmp_path: Path) -> None:
         (
             lambda p: pack_with(p, "short"),
             "experiment=implicit stimuli=custom stimuli.path={}",
-            "no story of 'happy' is left: left out are 24 as 50 tokens or fewer",
+            "0 stories of 'happy' are left, at least 1 needed: left out are 24 with 50 tokens",
         ),
     ],
 )
@@ -309,8 +310,7 @@ def test_a_sweep_runs_in_process_and_ends_in_one_table(tmp_path: Path) -> None:
     )
     assert done.returncode == 0, done.stderr[-2000:]
     assert sorted(p.parent.name for p in (tmp_path / "sweep").glob("*/result.json")) == [
-        "experiment=implicit,layer=3,scale=smoke",
-        "experiment=implicit,layer=4,scale=smoke",
+        run_name([f"layer={layer}", "experiment=implicit", "scale=smoke"]) for layer in (3, 4)
     ]
     assert (tmp_path / "sweep" / "layers.png").exists()
     table = emoexp("sweep", cwd=tmp_path, module="emoexp.report")

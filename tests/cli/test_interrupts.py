@@ -28,6 +28,12 @@ with one_line_errors():
 """
 
 
+def by_default() -> None:
+    """Gives a process the handlers of a terminal, also where the tests run in the background."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
+
+
 def started(*arguments: str, cwd: Path) -> subprocess.Popen[str]:
     return subprocess.Popen(
         (sys.executable, *arguments),
@@ -36,7 +42,7 @@ def started(*arguments: str, cwd: Path) -> subprocess.Popen[str]:
         stderr=subprocess.PIPE,
         text=True,
         env=os.environ | {"EMOEXP_ARTIFACTS": str(cwd / "store"), "HF_HUB_OFFLINE": "1"},
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
+        preexec_fn=by_default,
     )
 
 

@@ -14,7 +14,7 @@ import pytest
 from emoexp.blackmail.llm_judge import JudgeConfig
 from emoexp.bounds import bounds_of
 from emoexp.cli.main import compose_config
-from emoexp.cli.overrides import CommandLine
+from emoexp.cli.overrides import CommandLine, refuse_launcher
 from emoexp.cli.schema import settings
 from emoexp.cli.source import hold_source
 from emoexp.cli.usage import page
@@ -87,7 +87,6 @@ def test_an_unknown_name_is_refused_with_the_nearest(prefix: str, name: str, nea
         ("model=custom", "model.repo_id is not set"),
         ("model=null", "unknown model 'null'"),
         ("layer=3,4", "is a sweep: add --multirun"),
-        ("launcher=subprocess", "add|--multirun launcher=subprocess"),
         ("--multirun layer=range(9,3)", "names no value"),
         ("--experiment=implicit", "a setting has no dashes: experiment=implicit"),
         ("implicit", "did you mean experiment=implicit"),
@@ -97,6 +96,13 @@ def test_an_unknown_name_is_refused_with_the_nearest(prefix: str, name: str, nea
 def test_a_mistake_names_what_is_allowed(arguments: str, says: str) -> None:
     with pytest.raises(EmoexpError, match=says):
         compose_config(arguments.split(" "))
+
+
+@pytest.mark.parametrize("override", ["launcher=subprocess", "hydra/launcher=joblib"])
+def test_a_launcher_of_jobs_needs_a_sweep(override: str) -> None:
+    refuse_launcher(["launcher=local", "layer=3"])
+    with pytest.raises(EmoexpError, match=f"python -m emoexp --multirun {override}"):
+        refuse_launcher([override])
 
 
 @pytest.mark.parametrize(

@@ -145,7 +145,7 @@ def test_layers_of_one_job_give_the_numbers_of_single_runs(tmp_path: Path) -> No
 def test_edited_code_does_not_mix_with_a_sweep(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    (tmp_path / runs.SWEEP).write_text(json.dumps({"code": runs.code_hash()}))
+    (tmp_path / runs.SWEEP).write_text(json.dumps({"code": runs.code_hash(), "expected": []}))
     runs.check_code_unchanged(tmp_path, False)
     monkeypatch.setattr(runs, "code_hash", lambda: "edited")
     with pytest.raises(EmoexpError, match="the code has changed since the sweep"):

@@ -84,6 +84,9 @@ def test_a_cell_is_computed_once_and_a_further_strength_costs_itself_only(
     class Counted:
         identity = some.identity
 
+        def steered_identity(self, span: Any) -> dict[str, Any]:
+            return {**self.identity, "span": span.value}
+
         def answers(
             self, span: Any, band: tuple[int, ...], vectors: np.ndarray, kept: dict[int, Any]
         ) -> Row:
@@ -204,18 +207,16 @@ def test_the_layers_of_a_map() -> None:
         NotApplicableError, match="layer 7 .* cannot reach the answer; choose layers up to 6"
     ):
         mapped(6, [2, 7])
-    with pytest.raises(EmoexpError, match="at least one number, each once"):
-        mapped(6, [2, 2])
 
 
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
         ({"strengths": [0.5, -0.5]}, "above 0"),
-        ({"strengths": []}, "above 0"),
+        ({"strengths": []}, "at least one number"),
         ({"strengths": [0.5, 0.5]}, "each once"),
         ({"n_emotions": 3}, "at least 4"),
-        ({"activities": 9}, "an even number"),
+        ({"activities": 9}, "must be even"),
         ({"activities": 6}, "at least 8"),
     ],
 )
@@ -334,8 +335,8 @@ def study(store: Path, run_dir: Path, *overrides: str) -> Study:
 
 def test_vectors_of_one_layer_are_no_map(tmp_path: Path) -> None:
     here = study(tmp_path, tmp_path, "vectors=some.safetensors")
-    with pytest.raises(EmoexpError, match="a map needs those of every layer"):
-        here.config.experiment.run(here)
+    with pytest.raises(EmoexpError, match="vectors: this experiment does not read it"):
+        here.config.experiment.check(here)
 
 
 SMALL = (
