@@ -91,6 +91,13 @@ def test_the_lines_of_steer(reader: Reader, explore_store: Path) -> None:
 
 
 @pytest.mark.parametrize(
+    ("given", "stories"), [([], 8), (["scale.stories_per_emotion=20"], 20), (["scale=smoke"], 4)]
+)
+def test_few_stories_of_each_emotion_are_read_unless_told(given: list[str], stories: int) -> None:
+    assert open_reader(given).study.config.scale.stories_per_emotion == stories
+
+
+@pytest.mark.parametrize(
     ("arguments", "line"),
     [
         (["--read=a", "model=nothing"], "unknown model 'nothing'"),
@@ -99,6 +106,7 @@ def test_the_lines_of_steer(reader: Reader, explore_store: Path) -> None:
         (["--steer=a", "--dials=calm"], "'calm' is not emotion=strength"),
         (["--steer=a", "--dials=calm=1", "--layers=x"], "'x' is not a layer"),
         (["--read=a", "--layer=99"], "layer=99 is out of range"),
+        (["model=nothing", "--read", "a", "scale=smoke"], "unknown model 'nothing'"),
         (["--wrong"], "unrecognized arguments: --wrong"),
         (["--port=80"], "--port=80: give one from 1024"),
     ],

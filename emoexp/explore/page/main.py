@@ -53,7 +53,9 @@ def _headline(engine: Engine) -> None:
     st.markdown("#### emoexp explorer")
     st.text(
         f"{study.config.model.name}, {study.model.n_layers} layers; pack {study.stimuli.name};"
-        f" {len(study.emotions)} emotions; stories {study.corpus.name}"
+        f" {len(study.emotions)} emotions; of each, the first"
+        f" {study.config.scale.stories_per_emotion} stories of {study.corpus.name}"
+        " (scale.stories_per_emotion)"
     )
 
 
