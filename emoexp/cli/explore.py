@@ -9,7 +9,6 @@ import argparse
 import os
 import sys
 from collections.abc import Sequence
-from dataclasses import replace
 
 import pandas as pd
 
@@ -26,16 +25,10 @@ python -m emoexp explore [model=...] [any override]        open the page
 python -m emoexp explore --read=TEXT [overrides]           print a text's cosines as CSV
 python -m emoexp explore --steer=TEXT --dials=calm=0.3     print replies as CSV"""
 
-STORIES = 8
-"""Stories of each emotion that are read where no scale names a number: all 20 of the starter corpus
-take a first start of several minutes, and the vectors of 8 are close to theirs
-(docs/explorer.md)."""
-
 
 def open_reader(overrides: Sequence[str]) -> Reader:
     """Returns a reader of the model, pack and corpus that overrides name, as `python -m emoexp`
-    takes them; of each emotion the first `STORIES` stories, unless
-    `scale.stories_per_emotion` is given.
+    takes them.
 
     Raises:
         EmoexpError: an override is wrong, or the explorer cannot use it.
@@ -45,8 +38,6 @@ def open_reader(overrides: Sequence[str]) -> Reader:
         not isinstance(config.layer, list),
         f"layer={config.layer}: the explorer reads all layers and shows one first: give one",
     )
-    if config.scale.stories_per_emotion is None:
-        config = replace(config, scale=replace(config.scale, stories_per_emotion=STORIES))
     return Reader(Study(config))
 
 

@@ -91,13 +91,6 @@ def test_the_lines_of_steer(reader: Reader, explore_store: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("given", "stories"), [([], 8), (["scale.stories_per_emotion=20"], 20), (["scale=smoke"], 4)]
-)
-def test_few_stories_of_each_emotion_are_read_unless_told(given: list[str], stories: int) -> None:
-    assert open_reader(given).study.config.scale.stories_per_emotion == stories
-
-
-@pytest.mark.parametrize(
     ("arguments", "line"),
     [
         (["--read=a", "model=nothing"], "unknown model 'nothing'"),
