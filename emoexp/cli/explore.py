@@ -114,7 +114,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     status 2."""
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
     with one_line_errors():
-        given = _parser().parse_args(sys.argv[1:] if arguments is None else arguments)
+        given = _parser().parse_intermixed_args(sys.argv[1:] if arguments is None else arguments)
         if given.read is not None:
             table = read_table(open_reader(given.overrides), given)
             sys.stdout.write(table.to_csv(index=False))

@@ -99,6 +99,7 @@ def test_the_lines_of_steer(reader: Reader, explore_store: Path) -> None:
         (["--steer=a", "--dials=calm"], "'calm' is not emotion=strength"),
         (["--steer=a", "--dials=calm=1", "--layers=x"], "'x' is not a layer"),
         (["--read=a", "--layer=99"], "layer=99 is out of range"),
+        (["model=nothing", "--read", "a", "scale=smoke"], "unknown model 'nothing'"),
         (["--wrong"], "unrecognized arguments: --wrong"),
         (["--port=80"], "--port=80: give one from 1024"),
     ],

@@ -49,11 +49,13 @@ def _forget_another_model(engine: Engine) -> None:
 
 def _headline(engine: Engine) -> None:
     study = engine.reader.study
+    count = study.config.scale.stories_per_emotion
+    few = f", the first {count} of each emotion (scale.stories_per_emotion)" if count else ""
     st.html("<style>.stMainBlockContainer {padding-top: 2.5rem}</style>")
     st.markdown("#### emoexp explorer")
     st.text(
         f"{study.config.model.name}, {study.model.n_layers} layers; pack {study.stimuli.name};"
-        f" {len(study.emotions)} emotions; stories {study.corpus.name}"
+        f" {len(study.emotions)} emotions; stories {study.corpus.name}{few}"
     )
 
 

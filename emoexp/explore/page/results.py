@@ -88,6 +88,9 @@ def _scenario(run: SavedRun, reading: Reading, scenario: str, probe: str) -> Non
     left_out = reading.tokens.first | reading.tokens.massive[layer]
     notes = [f"{probe} {value:+.4f}" for value in values]
     st.text(f"scenario: {scenario}, probe: {probe}, layer {layer}, raw, read by the open model")
+    st.caption(
+        "The cosines are with this page's vectors, which may be of fewer stories than the run's."
+    )
     band, tokens = reading.bands["raw"][layer], reading.tokens.shown
     label = f"tokens of the scenario {scenario}"
     st.html(markup.token_map(tokens, values, band, notes, left_out.tolist(), label))

@@ -31,6 +31,8 @@ PRESETS = ("desperate", "calm", "angry", "happy")
 NO_EMOTION = "(none)"
 N_DRIFT = 8
 LARGEST = 2.0
+ASKED = 64
+"""Positions of a short model that stay free for the prompt."""
 TRIED = (0.1, 0.2, 0.4, 0.6, 0.8, 1.0, 1.5, 2.0)
 SPANS = {
     "the reply": ReplySpan.generated,
@@ -99,7 +101,8 @@ def _settings(engine: Engine) -> Settings:
         span = st.radio("Steered", list(SPANS), key="steer span", horizontal=True)
         random = st.checkbox("Beside it, a random direction of the same norm", key="steer random")
     with right:
-        tokens = st.slider("New tokens, at most", 10, MOST_NEW_TOKENS, 60, key="steer tokens")
+        most = min(MOST_NEW_TOKENS, (study.model.positions or MOST_NEW_TOKENS + ASKED) - ASKED)
+        tokens = st.slider("New tokens, at most", 10, most, min(60, most), key="steer tokens")
         temperature = st.slider("Temperature", 0.0, 2.0, 1.0, 0.1, key="steer temperature")
         seed = st.number_input("Seed", 0, 2**31 - 1, 0, key="steer seed")
     return Settings(
