@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field, fields, is_dataclass
 from enum import Enum
 from typing import Any, ClassVar
@@ -371,6 +372,16 @@ def check_layer(layer: Any) -> None:
         raise EmoexpError(f"layer={layer} is negative: layers are 0-based blocks")
 
 
+def check_blocks(layers: Iterable[Any], n_layers: int) -> None:
+    """Raises EmoexpError where a model of `n_layers` blocks lacks some of `layers`: names all."""
+    whole = [layer for layer in layers if isinstance(layer, int)]
+    if wrong := [str(layer) for layer in whole if not 0 <= layer < n_layers]:
+        raise EmoexpError(
+            f"layer={','.join(wrong)} is out of range: the model has {n_layers} blocks, 0 to"
+            f" {n_layers - 1}"
+        )
+
+
 def resolve_layer(layer: Any, n_layers: int) -> int:
     """The 0-based block that `layer` names in a model of `n_layers` blocks."""
     check_layer(layer)
@@ -378,10 +389,7 @@ def resolve_layer(layer: Any, n_layers: int) -> int:
         layer = TWO_THIRDS
     if isinstance(layer, float):
         return int(layer * n_layers + 1e-9)
-    if layer >= n_layers:
-        raise EmoexpError(
-            f"layer={layer} is out of range: the model has {n_layers} blocks, 0 to {n_layers - 1}"
-        )
+    check_blocks([layer], n_layers)
     return int(layer)
 
 

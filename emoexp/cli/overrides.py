@@ -216,6 +216,8 @@ def _parsed(text: str, setting: Setting | None = None) -> Override:
         return OverridesParser.create().parse_override(text)
     except HydraException:
         key, _, value = text.partition("=")
+        if value.startswith("="):
+            raise EmoexpError(f"{text}: one = is enough: {key}={value.lstrip('=')}") from None
         if value.count("{") + value.count("[") > value.count("}") + value.count("]"):
             what = "the shell has split it at a blank"
         else:
@@ -253,7 +255,8 @@ def _check_sweep(override: Override, multirun: bool) -> None:
         return
     line, key = override.input_line, override.key_or_group
     if not multirun:
-        as_list = f", or write a list: {key}=[...]" if "," in str(line) else ""
+        a_list = "," in str(line) and key not in GROUPS
+        as_list = f", or write a list: {key}=[...]" if a_list else ""
         raise EmoexpError(f"{line} is a sweep: add --multirun{as_list}")
     if override.is_interval_sweep():
         raise EmoexpError(f"{line}: an interval has no steps: write {key}=range(start,stop,step)")

@@ -20,7 +20,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from emoexp.config import PLAIN_TURNS, ModelConfig, PromptFormat
+from emoexp.config import PLAIN_TURNS, ModelConfig, PromptFormat, check_blocks
 from emoexp.errors import EmoexpError
 from emoexp.models.architectures import (
     Difference,
@@ -313,12 +313,7 @@ class SubjectModel:
 
     def check_layers(self, layers: Iterable[int]) -> None:
         """Raises EmoexpError where the model has no block of one of these numbers."""
-        for layer in layers:
-            if not 0 <= layer < self.n_layers:
-                raise EmoexpError(
-                    f"layer={layer} is out of range: the model has {self.n_layers} blocks, 0 to"
-                    f" {self.n_layers - 1}"
-                )
+        check_blocks(layers, self.n_layers)
 
     def residuals(self, encoding: Encoding, layers: Sequence[int]) -> Tensor:
         """Returns the residual stream at the output of `layers`, by one forward up to the last of

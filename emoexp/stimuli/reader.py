@@ -10,7 +10,7 @@ import io
 import math
 import re
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from json import JSONDecodeError
 from pathlib import Path
@@ -167,6 +167,8 @@ _HEAD_RULES = (
     _HeadRule("provenance", lambda v: isinstance(v, dict), "an object", dict, default={}),
 )
 """The rules for pack.json, in the order in which faults are listed."""
+FOR_PEOPLE = ("language",)
+"""Keys of pack.json that are not read."""
 
 
 class Reader:
@@ -277,12 +279,22 @@ class Reader:
                 head[rule.key] = rule.make(value)
             elif raw:
                 self.fault(f"pack.json: {rule.key} must be {rule.wording}")
+        self._keys("pack.json", raw, [*(rule.key for rule in _HEAD_RULES), *FOR_PEOPLE])
+        self._keys("pack.json, templates", head.get("templates", {}), FIELDS)
         if "opposite_pairs" in head:
             self.count("opposite pairs", head["opposite_pairs"], N_PAIRS)
             pairs = [" and ".join(sorted(pair)) for pair in head["opposite_pairs"]]
             self.twice(pairs, "the opposite pair ")
         self._templates(head.get("templates", {}), required="templates" in head)
         return head
+
+    def _keys(self, where: str, content: Mapping[str, Any], known: Collection[str]) -> None:
+        """Checks that `content` has no key but the known ones."""
+        if unknown := [key for key in content if key not in known]:
+            self.fault(
+                f"{where}: unknown {', '.join(map(shortened, unknown))}: there are"
+                f" {', '.join(known)}"
+            )
 
     def _templates(self, templates: dict[str, str], *, required: bool) -> None:
         """Checks the fields and delimiters of the templates.

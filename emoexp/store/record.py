@@ -14,7 +14,7 @@ from typing import Any
 
 import pandas as pd
 
-from emoexp.errors import EmoexpError, one_line, require
+from emoexp.errors import EmoexpError, one_line, require, shortened
 from emoexp.stats.criteria import CRITERIA, Verdict
 from emoexp.store.artifacts import write_text
 
@@ -173,6 +173,8 @@ class RunRecord:
             raise ValueError(f"layer {self.layer} of {self.n_layers}")
         if self.ended is not None:
             datetime.fromisoformat(self.ended) - datetime.fromisoformat(self.started)
+        if outside := [name for name in self.tables if not name.isidentifier()]:
+            raise ValueError(f"tables: {shortened(outside[0])!r} is no name of a table")
         if unknown := [verdict.id for verdict in self.verdicts if verdict.id not in CRITERIA]:
             raise ValueError(f"no criterion {', '.join(unknown)}")
 

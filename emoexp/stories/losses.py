@@ -23,6 +23,8 @@ DROPPED = {
     "massive": "of nothing but massive activations",
 }
 """The reasons for which a story or neutral text is not read by the model, for people."""
+MOST_EACH = 3
+"""Emotions with as many texts as each other that a line names; more are counted."""
 MOST_LISTED = 20
 """Emotions or files that a line names."""
 Counts = Mapping[str, Mapping[str, int]]
@@ -37,6 +39,8 @@ def loss_lines(rejected: Counts, dropped: Counts) -> list[str]:
             named = ", ".join(f"{by_emotion[e]} of {e or 'neutral'}" for e in most[:MOST_LISTED])
             more = len(most) - MOST_LISTED
             rest = f" and of {more} more emotions" if more > 0 else ""
+            if len(set(by_emotion.values())) == 1 and len(by_emotion) > MOST_EACH:
+                named, rest = f"{by_emotion[most[0]]} of each of {len(most)} emotions", ""
             total = sum(by_emotion.values())
             lines.append(f"{total} texts left out, {reasons.get(reason, reason)}: {named}{rest}")
     return lines

@@ -9,8 +9,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from emoexp.config import Config, StoriesSource, resolve_layer
-from emoexp.errors import EmoexpError, shortened
+from emoexp.config import Config, StoriesSource, check_blocks, resolve_layer
+from emoexp.errors import EmoexpError, require, shortened
 
 if TYPE_CHECKING:
     import numpy as np
@@ -149,7 +149,7 @@ class Study:
         from emoexp.models.subject import silence_libraries
 
         # a mistake is reported before the weights are loaded
-        _ = self.stimuli, self.lexicon, self.read_vectors
+        _ = self.stimuli, self.lexicon, self.read_vectors, self.artifacts
         silence_libraries()
         model = open_model(self.config.model, self.check_layers)
         check_pack(model, self.stimuli)
@@ -158,10 +158,8 @@ class Study:
     def check_layers(self, n_layers: int) -> None:
         """Raises EmoexpError where a setting names a layer that a model of `n_layers` lacks."""
         given, experiment = self.config.layer, self.config.experiment
-        for layer in given if isinstance(given, list) else [given]:
-            resolve_layer(layer, n_layers)
-        for layer in experiment.named_layers() if experiment is not None else []:
-            resolve_layer(layer, n_layers)
+        named = experiment.named_layers() if experiment is not None else []
+        check_blocks([*(given if isinstance(given, list) else [given]), *named], n_layers)
 
     def read_inputs(self) -> None:
         """Reads the emotions, the corpus, the norms and the file of vectors, as far as they need no
@@ -186,10 +184,17 @@ class Study:
 
     @once_per_run
     def artifacts(self) -> Artifacts:
-        """The store of computed artifacts."""
+        """The store of computed artifacts. Raises EmoexpError where there can be no such folder."""
         from emoexp.store.artifacts import Artifacts
 
-        return Artifacts(Path(self.config.artifacts).expanduser().absolute())
+        given = self.config.artifacts
+        require(bool(given.strip()), "artifacts= is empty: give a folder, or leave it out")
+        root = Path(given).expanduser().absolute()
+        try:
+            root.mkdir(parents=True, exist_ok=True)
+        except FileNotFoundError:  # as in /proc; other errors have their own advice
+            raise EmoexpError(f"artifacts={given}: no folder can be made there") from None
+        return Artifacts(root)
 
     @once_per_run
     def means(self) -> StoryMeans:

@@ -89,6 +89,8 @@ def test_an_unknown_name_is_refused_with_the_nearest(prefix: str, name: str, nea
         ("layer=3,4", "is a sweep: add --multirun"),
         ("--multirun layer=range(9,3)", "names no value"),
         ("--experiment=implicit", "a setting has no dashes: experiment=implicit"),
+        ("experiment==implicit", "one = is enough: experiment=implicit"),
+        ("seed==1", "one = is enough: seed=1"),
         ("implicit", "did you mean experiment=implicit"),
         ("stories.columns={text: b}", "the shell has split it"),
     ],

@@ -40,6 +40,10 @@ def cut(folder: Path) -> None:
     (folder / "model.safetensors").write_bytes(weights[: len(weights) // 2])
 
 
+def written(name: str, text: str) -> Callable[[Path], None]:
+    return lambda folder: (folder / name).write_text(text) and None
+
+
 def without(pattern: str) -> Callable[[Path], None]:
     return lambda folder: [p.unlink() for p in folder.glob(pattern)] and None
 
@@ -63,7 +67,16 @@ def index(content: dict[str, object]) -> Callable[[Path], None]:
 
 FOLDERS: list[tuple[Callable[[Path], None], str]] = [
     (without("config.json"), r"has no config.json: give the folder that save_pretrained wrote"),
-    (lambda f: (f / "config.json").write_text("{") and None, r"has a config.json that is not JSON"),
+    *(
+        (written(name, text), rf"has a {name} that is no JSON object: fetch it again")
+        for name, text in (
+            ("config.json", "{"),
+            ("config.json", "null"),
+            ("tokenizer.json", "version https://git-lfs.github.com/spec/v1"),
+            ("tokenizer_config.json", "[]"),
+            ("generation_config.json", ""),
+        )
+    ),
     (
         lambda f: edit(f, model_type="x9"),
         (

@@ -61,7 +61,10 @@ def test_check_lists_every_fault_at_once(copy: Path, capsys: pytest.CaptureFixtu
         lambda c: (
             c["opposite_pairs"].pop(),
             c["exemplars"].append("gleeful"),
-            c["templates"].update(preference="{a} or {c}?", story="{n} {topic} {emotion}"),
+            c["templates"].update(
+                preference="{a} or {c}?", story="{n} {topic} {emotion}", tory="x"
+            ),
+            c.update(autor="x"),
         ),
     )
     (copy / "topics.txt").write_text("One\n\nTwo\nOne\n")
@@ -86,6 +89,8 @@ def test_check_lists_every_fault_at_once(copy: Path, capsys: pytest.CaptureFixtu
         "5 numeric templates, must be 6",
         "4 opposite pairs, must be 5",
         "pack.json: unknown emotion(s) gleeful",
+        "pack.json: unknown autor: there are name, author, templates",
+        "pack.json, templates: unknown tory: there are preference, feeling",
         "pack.json: template 'preference' must have the fields {a}, {b} and no others",
         "pack.json: template 'story' has no line <...>",
         "topics.txt, line 2: empty",

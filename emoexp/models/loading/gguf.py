@@ -87,7 +87,10 @@ def _check_header(path: Path) -> None:
     """
     size = path.stat().st_size
     with path.open("rb") as file:
-        order: Literal["big", "little"] = "big" if file.read(8)[4:6] == b"\0\0" else "little"
+        magic = file.read(8)
+        order: Literal["big", "little"] = "big" if magic[4:6] == b"\0\0" else "little"
+        if magic[:4] != b"GGUF":
+            raise ValueError("GGUF magic invalid")
 
         def number(width: int = 8) -> int:
             return int.from_bytes(file.read(width), order)
@@ -112,6 +115,11 @@ def _check_header(path: Path) -> None:
         for _ in range(number()):
             skip(number())
             skip_value(number(4))
+
+
+def check_whole(path: Path) -> None:
+    """Raises EmoexpError where a file is not a whole GGUF file."""
+    _reader(path)
 
 
 def read_field(path: Path, field: str) -> Any:

@@ -26,6 +26,10 @@ PHRASES = (
         "is not a whole GGUF file: fetch it again",
     ),
     (
+        "file appears to be version",  # gguf's reader
+        "is not a whole GGUF file, or is of a version that gguf does not read: fetch it again",
+    ),
+    (
         "does not recognize this architecture",
         "is of a model_type that transformers {transformers} does not know: pip install"
         " --upgrade transformers",
@@ -34,7 +38,7 @@ PHRASES = (
         "`model_type` key in its config.json",
         "has no config.json that names a model_type: it is not a transformers checkpoint",
     ),
-    ("is not a valid JSON file", "has a config.json that is not JSON: fetch it again"),
+    ("is not a valid JSON file", "has a file of settings that is not JSON: fetch it again"),
     (
         "contains custom code which must be executed",
         "brings Python code of its own: read that code, then set model.trust_remote_code=true",

@@ -17,7 +17,7 @@ import torch
 
 from emoexp.config import ModelConfig, Quantization
 from emoexp.errors import EmoexpError
-from emoexp.models.loading.gguf import file_of, locate, quantization_of
+from emoexp.models.loading.gguf import check_whole, file_of, locate, quantization_of
 from emoexp.models.loading.hub_errors import CONVERT, explained
 from emoexp.models.loading.memory import Memory, estimate_memory, refuse_unless_it_fits
 from emoexp.models.loading.tokenizer import bos_of, load_tokenizer
@@ -28,6 +28,15 @@ BUNDLED = MODELS
 LayerCheck = Callable[[int], None]
 """Raises EmoexpError where a model of so many layers lacks one that is asked for."""
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
+SETTINGS = (
+    "config.json",
+    "generation_config.json",
+    "tokenizer.json",
+    "tokenizer_config.json",
+    "special_tokens_map.json",
+    "added_tokens.json",
+)
+"""The JSON files of a checkpoint that transformers reads."""
 DEVICE_MAPS = ("auto", "balanced", "balanced_low_0", "sequential")
 
 
@@ -302,6 +311,7 @@ def read_checkpoint(config: ModelConfig, common: dict[str, Any]) -> Any:
             raise EmoexpError(
                 f"{what} has no config.json: give the folder that save_pretrained wrote"
             )
+        refuse_json(folder, what)
         pickles_only = not any(folder.glob("*.safetensors")) and any(folder.glob("*.bin"))
         if pickles_only and not config.remote:
             raise EmoexpError(f"{what} {CONVERT}")
@@ -312,10 +322,25 @@ def read_checkpoint(config: ModelConfig, common: dict[str, Any]) -> Any:
         raise EmoexpError(
             f"{what} is not a folder, nor an id of the hub (owner/name): give one or the other"
         )
+    if (gguf := file_of(common)) is not None:
+        check_whole(gguf)
     with explained(what):
         checkpoint = AutoConfig.from_pretrained(**common)
     refuse_encoder(checkpoint, what)
     return checkpoint
+
+
+def refuse_json(folder: Path, what: str) -> None:
+    """Raises EmoexpError where a file of settings in a checkpoint's folder is not a JSON object."""
+    for path in (folder / name for name in SETTINGS if (folder / name).exists()):
+        try:
+            is_object = isinstance(json.loads(path.read_text(encoding="utf-8")), dict)
+        except (OSError, ValueError, RecursionError):
+            is_object = False
+        if not is_object:
+            raise EmoexpError(
+                f"{what} has a {path.name} that is no JSON object: fetch it again"
+            )
 
 
 def refuse_index(folder: Path, what: str) -> None:
