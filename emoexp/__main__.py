@@ -4,7 +4,7 @@ import sys
 from difflib import get_close_matches
 from importlib import import_module
 
-from emoexp.cli.usage import asked, page
+from emoexp.cli.usage import asked, options, page
 from emoexp.errors import one_line_errors
 
 SUBCOMMANDS = {
@@ -20,7 +20,8 @@ SUBCOMMANDS = {
 
 def refuse(word: str) -> int:
     """Says that no subcommand is called `word`; returns the exit status."""
-    near = get_close_matches(word, SUBCOMMANDS, n=1)
+    is_experiment = word in options("experiment")
+    near = [f"experiment={word}"] if is_experiment else get_close_matches(word, SUBCOMMANDS, n=1)
     sys.stderr.write(
         f"emoexp: there is no command {word!r}{f', did you mean {near[0]}' if near else ''}: choose"
         f" from {', '.join(SUBCOMMANDS)}, or give settings as name=value\n"

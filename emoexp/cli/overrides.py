@@ -169,8 +169,9 @@ def _refuse_name(key: str, known: dict[str, Setting]) -> NoReturn:
     """Raises EmoexpError for a setting that does not exist, with the nearest that does."""
     if key == "run_dir":
         raise EmoexpError("run_dir is set by hydra.run.dir=<folder>")
-    near = None if key.startswith("hydra") else nearest(key, [*GROUPS, *known])
-    group = key.rpartition(".")[0]
+    names, group = [*GROUPS, *known], key.rpartition(".")[0]
+    beside = [name for name in names if name.rpartition(".")[0] in ("", group)]
+    near = None if key.startswith("hydra") else nearest(key, beside) or nearest(key, names)
     others = [s.rpartition(".")[2] for s in known if s.rpartition(".")[0] == group]
     if near:
         hint = f"did you mean {near}?"

@@ -173,7 +173,7 @@ class RunRecord:
             raise ValueError(f"layer {self.layer} of {self.n_layers}")
         if self.ended is not None:
             datetime.fromisoformat(self.ended) - datetime.fromisoformat(self.started)
-        if outside := [name for name in self.tables if not name.isidentifier()]:
+        if outside := [name for name in self.tables if Path(name).name != name]:
             raise ValueError(f"tables: {shortened(outside[0])!r} is no name of a table")
         if unknown := [verdict.id for verdict in self.verdicts if verdict.id not in CRITERIA]:
             raise ValueError(f"no criterion {', '.join(unknown)}")

@@ -38,14 +38,17 @@ def test_a_subcommand_gets_its_own_arguments(
     assert end.value.code == 2 and "nowhere" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(
+    ("word", "near"), [("reprot", "report"), ("implicit", "experiment=implicit")]
+)
 def test_a_word_that_is_no_subcommand_is_one_line(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    word: str, near: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(sys, "argv", ["emoexp", "reprot", "multirun"])
+    monkeypatch.setattr(sys, "argv", ["emoexp", word, "multirun"])
     with pytest.raises(SystemExit) as end:
         command.main()
     said = capsys.readouterr().err
-    assert end.value.code == 2 and said.count("\n") == 1 and "did you mean report" in said
+    assert end.value.code == 2 and said.count("\n") == 1 and f"did you mean {near}" in said
 
 
 def test_tab_completes_options_of_a_group(tmp_path: Path) -> None:

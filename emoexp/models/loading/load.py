@@ -338,9 +338,7 @@ def refuse_json(folder: Path, what: str) -> None:
         except (OSError, ValueError, RecursionError):
             is_object = False
         if not is_object:
-            raise EmoexpError(
-                f"{what} has a {path.name} that is no JSON object: fetch it again"
-            )
+            raise EmoexpError(f"{what} has a {path.name} that is no JSON object: fetch it again")
 
 
 def refuse_index(folder: Path, what: str) -> None:
