@@ -175,10 +175,19 @@ def parse_json(text: str) -> Any:
     """Parses JSON.
 
     Raises:
-        json.JSONDecodeError: it is not JSON, is nested too deeply, or has too long a number.
+        json.JSONDecodeError: it is not JSON, is nested too deeply, has too long a number, or an
+            object with a key twice, of which one would be lost.
     """
+
+    def unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        content = dict(pairs)
+        if len(content) < len(pairs):
+            twice = next(key for i, (key, _) in enumerate(pairs) if key in dict(pairs[:i]))
+            raise json.JSONDecodeError(f"the key {shortened(twice)!r} twice", text, 0)
+        return content
+
     try:
-        return json.loads(text)
+        return json.loads(text, object_pairs_hook=unique)
     except json.JSONDecodeError:
         raise
     except RecursionError as error:

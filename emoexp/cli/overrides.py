@@ -169,7 +169,8 @@ def _refuse_name(key: str, known: dict[str, Setting]) -> NoReturn:
     """Raises EmoexpError for a setting that does not exist, with the nearest that does."""
     if key == "run_dir":
         raise EmoexpError("run_dir is set by hydra.run.dir=<folder>")
-    names, group = [*GROUPS, *known], key.rpartition(".")[0]
+    group = key.rpartition(".")[0]
+    names = [name for name in (*GROUPS, *known) if name != group]
     beside = [name for name in names if name.rpartition(".")[0] in ("", group)]
     near = None if key.startswith("hydra") else nearest(key, beside) or nearest(key, names)
     others = [s.rpartition(".")[2] for s in known if s.rpartition(".")[0] == group]

@@ -92,6 +92,7 @@ def test_an_unknown_name_is_refused_with_the_nearest(prefix: str, name: str, nea
         ("--experiment=implicit", "a setting has no dashes: experiment=implicit"),
         ("experiment==implicit", "one = is enough: experiment=implicit"),
         ("experiment=implicit experiment.layers=[2]", r"did you mean layer\?"),
+        ("experiment=preference experiment.foo=1", "this experiment has no settings of its own"),
         ("seed==1", "one = is enough: seed=1"),
         ("implicit", "did you mean experiment=implicit"),
         ("stories.columns={text: b}", "the shell has split it"),

@@ -109,6 +109,7 @@ def test_check_lists_every_fault_at_once(copy: Path, capsys: pytest.CaptureFixtu
     ("name", "content", "fault"),
     [
         ("pack.json", b'{\n "name": "x",\n', "pack.json, line 3: not JSON"),
+        ("pack.json", b'{"name": "a", "name": "b"}', "not JSON (the key 'name' twice)"),
         ("pack.json", b"[]", "pack.json: must be an object"),
         ("emotions.csv", b"emotion\nhappy\n", "emotions.csv lacks the column(s) valence"),
         (
