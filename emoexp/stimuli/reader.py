@@ -269,13 +269,13 @@ class Reader:
 
     def head(self) -> dict[str, Any]:
         """Reads pack.json; returns its valid parts under the names of Stimuli's attributes."""
-        raw = self.json("pack.json", self.text("pack.json"), dict) or {}
+        raw = self.json("pack.json", self.text("pack.json"), dict)
         head: dict[str, Any] = {}
         for rule in _HEAD_RULES:
-            value = raw.get(rule.key, rule.default)
+            value = (raw or {}).get(rule.key, rule.default)
             if rule.fits(value):
                 head[rule.key] = rule.make(value)
-            elif raw:
+            elif raw is not None:
                 self.fault(f"pack.json: {rule.key} must be {rule.wording}")
         if "opposite_pairs" in head:
             self.count("opposite pairs", head["opposite_pairs"], N_PAIRS)
