@@ -32,6 +32,9 @@ ADVICE = {
 }
 """What to do about an error of the operating system, by its number."""
 
+NO_REGEX = (re.error, ValueError, OverflowError, RecursionError)
+"""What `re.compile` raises: for `(?a)(?u)`, `x{9999999999}` and 5,000 brackets the last three."""
+
 
 class EmoexpError(Exception):
     """Raised for a mistake that the user can fix.

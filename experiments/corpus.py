@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from emoexp.bounds import number
-from emoexp.errors import EmoexpError, require
+from emoexp.errors import NO_REGEX, EmoexpError, require
 from emoexp.stats.texts import agreement, ranking, sets_of
 from emoexp.study.experiment import Bootstrap, Tables, Validation
 from emoexp.study.result import Result
@@ -66,7 +66,7 @@ class TextProjection(Validation):
         require(sampled, f"experiment.sample={self.sample}: choose first or random")
         try:
             re.compile(self.separator or "")
-        except re.error as error:
+        except NO_REGEX as error:
             what = f"experiment.separator={self.separator} is not a pattern ({error})"
             raise EmoexpError(what) from error
 

@@ -21,6 +21,7 @@ from dataclasses import dataclass
 from string import Formatter
 from typing import Any
 
+from emoexp.errors import NO_REGEX, shortened
 from emoexp.stimuli.checks import are_texts, is_text
 
 Fields = Mapping[str, str | tuple[str, ...]]
@@ -311,13 +312,13 @@ def _regex_faults(scenario: BlackmailScenario) -> Iterator[str]:
     for regex in (scenario.thoughts, scenario.acts):
         try:
             re.compile(regex or "", _FLAGS)
-        except re.error as error:
-            yield f"{regex!r} is no regex ({error})"
+        except NO_REGEX as error:
+            yield f"{shortened(repr(regex))} is no regex ({error})"
     for fields in scenario.scenes:
         for kind, of_kind in scenario.rules.items():
             for rule in of_kind:
                 try:
                     if all([compiled(regex, fields).search("") for regex in rule]):
                         yield f"the rule {list(rule)} of {kind} holds for an empty text"
-                except re.error as error:
-                    yield f"the rule {list(rule)} of {kind} is no regex ({error})"
+                except NO_REGEX as error:
+                    yield f"the rule {shortened(str(list(rule)))} of {kind} is no regex ({error})"

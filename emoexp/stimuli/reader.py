@@ -271,13 +271,13 @@ class Reader:
 
     def head(self) -> dict[str, Any]:
         """Reads pack.json; returns its valid parts under the names of Stimuli's attributes."""
-        raw = self.json("pack.json", self.text("pack.json"), dict) or {}
+        raw = self.json("pack.json", self.text("pack.json"), dict)
         head: dict[str, Any] = {}
         for rule in _HEAD_RULES:
-            value = raw.get(rule.key, rule.default)
+            value = (raw or {}).get(rule.key, rule.default)
             if rule.fits(value):
                 head[rule.key] = rule.make(value)
-            elif raw:
+            elif raw is not None:
                 self.fault(f"pack.json: {rule.key} must be {rule.wording}")
         self._keys("pack.json", raw, [*(rule.key for rule in _HEAD_RULES), *FOR_PEOPLE])
         self._keys("pack.json, templates", head.get("templates", {}), FIELDS)

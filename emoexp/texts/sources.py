@@ -238,16 +238,15 @@ def _read_table(path: Path, name: str, options: Options) -> Parts:
     import pyarrow.parquet as parquet
 
     try:
-        file = parquet.ParquetFile(path)
+        with parquet.ParquetFile(path) as file:
+            column = choose_column(file.schema_arrow.names, options.column, str(path))
+            i = 0
+            for batch in file.iter_batches(batch_size=64, columns=[column]):
+                for value in batch.column(0):
+                    i += 1
+                    yield f"{name}, row {i}", [text_of(value.as_py(), f"{path}, row {i}")]
     except pyarrow.ArrowException as error:
         raise EmoexpError(f"{path} is not a whole parquet file ({error})") from error
-    with file:
-        column = choose_column(file.schema_arrow.names, options.column, str(path))
-        i = 0
-        for batch in file.iter_batches(batch_size=64, columns=[column]):
-            for value in batch.column(0):
-                i += 1
-                yield f"{name}, row {i}", [text_of(value.as_py(), f"{path}, row {i}")]
 
 
 READERS: dict[str, Callable[[Path, str, Options], Parts]] = {

@@ -16,10 +16,12 @@ import re
 import resource
 import signal
 import sys
+import threading
 import time
 from collections import Counter, defaultdict
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from multiprocessing.context import ForkServerProcess
 from pathlib import Path
 from typing import Any
@@ -36,12 +38,16 @@ WAIT_S = 1800.0
 
 @dataclass(frozen=True)
 class Setting:
-    """What a process is given: another user, a limit of memory in bytes, or the number of the pass
-    at which memory runs out."""
+    """What a process is given: another user, a limit of memory in bytes, the number of the pass
+    at which memory runs out, or a signal (its `number`) that comes `delay` seconds after pass
+    `at_pass`, or, with none, after the first table is opened to be written."""
 
     uid: int | None = None
     limit: int | None = None
     out_of_memory_at: int | None = None
+    number: signal.Signals | None = None
+    at_pass: int | None = None
+    delay: float = 0.0
 
 
 def _run(arguments: tuple[str, ...], home: Path, setting: Setting) -> None:
@@ -49,6 +55,7 @@ def _run(arguments: tuple[str, ...], home: Path, setting: Setting) -> None:
     os.setsid()
     os.chdir(home)
     os.umask(0o002)
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's `&` ignores it
     log = os.open(home / "log", os.O_CREAT | os.O_WRONLY | os.O_TRUNC, 0o666)
     os.dup2(log, 1)
     os.dup2(log, 2)
@@ -56,7 +63,9 @@ def _run(arguments: tuple[str, ...], home: Path, setting: Setting) -> None:
         os.setgroups([])
         os.setgid(setting.uid)
         os.setuid(setting.uid)
-    _note_passes(home / "passes", setting.out_of_memory_at)
+    _note_passes(home / "passes", setting)
+    if setting.number is not None and setting.at_pass is None:
+        sys.addaudithook(partial(_kill_at_table, setting))
     if setting.limit is not None:
         used = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
         resource.setrlimit(resource.RLIMIT_AS, (used + setting.limit,) * 2)
@@ -66,7 +75,18 @@ def _run(arguments: tuple[str, ...], home: Path, setting: Setting) -> None:
     main()
 
 
-def _note_passes(file: Path, out_of_memory_at: int | None) -> None:
+def _kill(setting: Setting) -> None:
+    timer = threading.Timer(setting.delay, os.kill, (os.getpid(), setting.number))
+    timer.daemon = True
+    timer.start()
+
+
+def _kill_at_table(setting: Setting, event: str, arguments: tuple[Any, ...]) -> None:
+    if event == "open" and ".csv" in str(arguments[0]) and "w" in str(arguments[1]):
+        _kill(setting)
+
+
+def _note_passes(file: Path, setting: Setting) -> None:
     import torch
     from torch.nn.modules.module import register_module_forward_pre_hook
 
@@ -78,7 +98,9 @@ def _note_passes(file: Path, out_of_memory_at: int | None) -> None:
         if attention is None or attention.layer_idx + 1 < attention.config.num_hidden_layers:
             return
         n += 1
-        if n == out_of_memory_at:
+        if setting.number is not None and n == setting.at_pass:
+            _kill(setting)
+        if n == setting.out_of_memory_at:
             raise torch.OutOfMemoryError("CUDA out of memory (simulated)")
         if inputs and inputs[0].device.type == "cpu":
             digest = hashlib.sha256(inputs[0].detach().contiguous().numpy().tobytes()).hexdigest()
@@ -217,23 +239,16 @@ def hurt(process: ForkServerProcess, number: signal.Signals) -> bool:
     return alive
 
 
-def kill_at_random(place: Place, total: int, n: int, rng: random.Random) -> Counter[str]:
-    """Runs the command `n` times and ends it at a random moment: after some passes more and up to
-    half a second, and three times while its tables are written."""
+def kill_at_random(place: Place, passes: int, n: int, rng: random.Random) -> Counter[str]:
+    """Runs the command `n` times, and ends it at a random moment: within its first `passes`, and
+    three times while its tables are written. Returns how often it was ended, by signal."""
     landed: Counter[str] = Counter()
     signals = (signal.SIGKILL, signal.SIGKILL, signal.SIGTERM, signal.SIGINT)
     for k in range(n):
-        goal = place.n_passes() + rng.randint(1, max(1, 2 * total // n))
-        process, late, started = place.start(), k >= n - 3, time.time()
-
-        def is_time(goal: int = goal, late: bool = late, started: float = started) -> bool:
-            if not late:
-                return place.n_passes() >= goal
-            return any(p.stat().st_mtime > started for p in place.run.glob("*.csv"))
-
-        if until(is_time, process):
-            time.sleep(rng.uniform(0, 0.2 if late else 0.5))
-            number = rng.choice(signals)
-            landed[number.name] += hurt(process, number)
+        number, late = rng.choice(signals), k >= n - 3
+        at_pass = None if late else rng.randint(1, passes)
+        delay = rng.uniform(0, 0.02 if late else 0.1)
+        status = place.finish(Setting(number=number, at_pass=at_pass, delay=delay))
+        landed[number.name] += status != 0
         place.look()
     return landed

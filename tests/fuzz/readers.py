@@ -54,13 +54,15 @@ Read = Callable[[Path], object]
 
 @dataclass(frozen=True)
 class Reader:
-    """`file` is replaced in what `prepare` left in the folder; `seed` is valid."""
+    """`file` is replaced in what `prepare` left in the folder; `seed` is valid. CI has a quarter
+    of the cases of a `slow` one."""
 
     name: str
     file: str
     seed: bytes
     read: Read
     prepare: Callable[[Path], object] = lambda folder: None
+    slow: bool = False
 
 
 def separated(delimiter: str) -> bytes:
@@ -291,13 +293,14 @@ READERS = [
     Reader("vectors", "vectors.safetensors", vectors(), read_vectors),
     Reader("cosines", f"a/{FILE}", seed_of(cosines, f"a/{FILE}"),
            lambda folder: load_spaces([folder]), cosines),
-    *(Reader(f"run {file.split('/')[-1]}", file, seed_of(sweep, file), read_runs, sweep)
+    *(Reader(f"run {file.split('/')[-1]}", file, seed_of(sweep, file), read_runs, sweep, slow=True)
       for file in ("a/layer=4/result.json", "a/layer=4/config.yaml", "a/sweep.json")),
     Reader("transcripts", "blackmail_trials.csv", seed_of(trials, "blackmail_trials.csv"),
            transcript, trials),
     Reader("overrides", "arguments",
            b"experiment=implicit\nemotions=core12\nmodel.format=chat\nlayer=0.5\n"
-           b"emotions.names=[happy,sad,calm]\nscale.permutations=200", override),
+           b"emotions.names=[happy,sad,calm]\nscale.permutations=200", override,
+           slow=True),
     Reader("norms Warriner", "norms.txt", WARRINER.encode(), norms),
     Reader("norms NRC-VAD", "norms.txt", NRC.encode(), norms),
     Reader("gguf header", "model.gguf", gguf_header(), read_gguf),

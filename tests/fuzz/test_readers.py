@@ -7,6 +7,7 @@ import json
 import os
 import resource
 import signal
+import time
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,8 @@ from hypothesis import strategies as st
 from emoexp.errors import EmoexpError, one_line
 from tests.fuzz.readers import READERS, Reader
 
-CASES = int(os.environ.get("EMOEXP_FUZZ", 200))
+CASES = int(os.environ.get("EMOEXP_FUZZ", 0))
+CI_CASES, CI_CASES_SLOW = 200, 50
 CPU_S, MEMORY = 1.0, 2 << 30
 TOKENS = [
     b"\0", b"\xff", b"\xef\xbb\xbf", b"\r\n", b"\n\n", b'"', b"'", b",", b"\t", b"{", b"}", b"$",
@@ -100,7 +102,7 @@ def test_a_fuzzed_file_is_read_or_refused_in_one_line(reader: Reader, tmp_path: 
     signal.signal(signal.SIGVTALRM, too_slow)
 
     @settings(
-        max_examples=CASES,
+        max_examples=CASES or (CI_CASES_SLOW if reader.slow else CI_CASES),
         deadline=None,
         database=None,
         derandomize=CASES <= 1000,
@@ -123,10 +125,12 @@ def test_a_fuzzed_file_is_read_or_refused_in_one_line(reader: Reader, tmp_path: 
     path.write_bytes(reader.seed)
     reader.read(tmp_path)  # the seed is valid, and what is loaded once is loaded
     limits = resource.getrlimit(resource.RLIMIT_AS)
+    start = time.process_time()
     used = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
     resource.setrlimit(resource.RLIMIT_AS, (used + MEMORY, limits[1]))
     try:
         check()
     finally:
         resource.setrlimit(resource.RLIMIT_AS, limits)
-        print(f"\nfuzz {reader.name}: {outcome.total()} cases, {dict(outcome)}")  # noqa: T201
+        took = f"{time.process_time() - start:.1f} s of CPU"
+        print(f"\nfuzz {reader.name}: {outcome.total()} cases, {dict(outcome)}, {took}")  # noqa: T201

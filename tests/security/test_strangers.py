@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import gzip
+import http.client
 import os
 import pickle
 import re
+import socket
 import struct
 import subprocess
 import sys
+import time
 from contextlib import suppress
 from pathlib import Path
 
@@ -65,6 +68,44 @@ def test_no_code_unpickles_evaluates_or_listens_to_others() -> None:
     ]
     assert found == []
     assert options(8501)["server.address"] == "127.0.0.1"
+
+
+SERVE = """
+import sys
+from unittest.mock import MagicMock
+from emoexp.explore.page.server import serve
+serve(MagicMock(), [], int(sys.argv[1]), browser=False)
+"""
+WEBSOCKET = {
+    "Connection": "Upgrade",
+    "Upgrade": "websocket",
+    "Sec-WebSocket-Version": "13",
+    "Sec-WebSocket-Key": "dGhlIHNhbXBsZSBub25jZQ==",
+}
+
+
+def test_the_explorer_listens_on_this_machine_alone() -> None:
+    """What is shown and typed goes over the WebSocket, which another host's name may not open."""
+    pytest.importorskip("streamlit")
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    page = subprocess.Popen((sys.executable, "-c", SERVE, str(port)), cwd=REPOSITORY)
+    try:
+        listening: list[str] = []
+        while not listening and page.poll() is None:
+            time.sleep(0.1)
+            sockets = psutil.Process(page.pid).net_connections()
+            listening = [s.laddr.ip for s in sockets if s.status == psutil.CONN_LISTEN]
+        assert set(listening) == {"127.0.0.1"}
+        for host, status in ((f"localhost:{port}", 101), ("stranger.example", 403)):
+            connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
+            connection.request("GET", "/_stcore/stream", headers=WEBSOCKET | {"Host": host})
+            assert connection.getresponse().status == status, host
+            connection.close()
+    finally:
+        page.kill()
+        page.wait()
 
 
 @pytest.mark.parametrize("reader", READERS, ids=lambda reader: reader.name)

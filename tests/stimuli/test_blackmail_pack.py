@@ -380,6 +380,9 @@ def edit(
         (lambda c: c["rules"]["harm"].append(["(", "x"]), "of harm is no regex (missing )"),
         (lambda c: c["rules"]["harm"].append([".*", "x?"]), "of harm holds for an empty text"),
         (lambda c: c.update(thoughts="["), "'[' is no regex"),
+        (lambda c: c.update(acts="x{99999999999}"), "no regex (the repetition number is too"),
+        (lambda c: c["rules"].update(harm=[["(" * 5000]]), "... of harm is no regex (maximum"),
+        (lambda c: c.update(thoughts="(?a)(?u)"), "no regex (ASCII and UNICODE"),
     ],
 )
 def test_a_scenario_with_a_fault_is_refused_and_never_crashes(

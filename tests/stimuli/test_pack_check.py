@@ -111,6 +111,7 @@ def test_check_lists_every_fault_at_once(copy: Path, capsys: pytest.CaptureFixtu
         ("pack.json", b'{\n "name": "x",\n', "pack.json, line 3: not JSON"),
         ("pack.json", b'{"name": "a", "name": "b"}', "not JSON (the key 'name' twice)"),
         ("pack.json", b"[]", "pack.json: must be an object"),
+        ("pack.json", b"{}", "pack.json: name must be a text of one line"),
         ("emotions.csv", b"emotion\nhappy\n", "emotions.csv lacks the column(s) valence"),
         (
             "emotions.csv",

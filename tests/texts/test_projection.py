@@ -275,6 +275,7 @@ def test_what_cannot_be_measured_is_one_line(
         ({"tokens": 3}, "experiment.tokens=3: must be at least"),
         ({"sample": "some"}, "experiment.sample=some"),
         ({"separator": "("}, "not a pattern"),
+        ({"separator": "x{99999999999}"}, "not a pattern"),
     ):
         with pytest.raises(EmoexpError, match=said):
             experiment(**settings)
