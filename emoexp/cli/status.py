@@ -66,7 +66,7 @@ def time_left(jobs: Sequence[Run]) -> timedelta | None:
 
 
 def row_of(run: Run, below: Path) -> tuple[str, str, str, str]:
-    """Returns the job, as its path below a directory, its state, where it ran and its last error."""
+    """Returns the job (its path below a directory), its state, where it ran and its last error."""
     where = run.record.where if run.record else {}
     slurm = where.get("slurm", {})
     job = slurm.get("slurm_job_id") or slurm.get("job_id")
