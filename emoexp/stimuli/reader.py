@@ -279,7 +279,7 @@ class Reader:
                 head[rule.key] = rule.make(value)
             elif raw is not None:
                 self.fault(f"pack.json: {rule.key} must be {rule.wording}")
-        self._keys("pack.json", raw, [*(rule.key for rule in _HEAD_RULES), *FOR_PEOPLE])
+        self._keys("pack.json", raw or {}, [*(rule.key for rule in _HEAD_RULES), *FOR_PEOPLE])
         self._keys("pack.json, templates", head.get("templates", {}), FIELDS)
         if "opposite_pairs" in head:
             self.count("opposite pairs", head["opposite_pairs"], N_PAIRS)
