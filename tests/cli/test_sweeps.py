@@ -95,7 +95,7 @@ def test_the_same_sweep_does_only_what_is_missing_or_failed(tmp_path: Path) -> N
         "4": RunState.success,
     }, "one failing job leaves the others alone"
     before = {p: p.stat().st_mtime_ns for p in (tmp_path / "sweep").glob("layer-[34]*/result.json")}
-    told = emoexp("sweep", cwd=tmp_path, module="emoexp.cli.status")
+    told = emoexp("sweep", cwd=tmp_path, module="emoexp.cli.status", COLUMNS="200")
     assert told.returncode == 1
     assert "2 success, 1 error" in told.stdout
     assert "layer=9 is out of range" in told.stdout

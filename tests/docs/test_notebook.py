@@ -35,6 +35,7 @@ def test_it_runs(
     monkeypatch.setenv("PATH", f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}")
     monkeypatch.setenv("PYTHONPATH", str(REPOSITORY))
     monkeypatch.setenv("EMOEXP_ARTIFACTS", str(tmp_path))
+    monkeypatch.delenv("MPLBACKEND", raising=False)  # another test's; the kernel sets its own
     notebook.cells = [c for c in notebook.cells if "install" not in c.metadata.get("tags", ())]
     client = NotebookClient(notebook, timeout=600, resources={"metadata": {"path": str(tmp_path)}})
     done = client.execute()
