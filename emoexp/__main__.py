@@ -37,13 +37,13 @@ def main() -> None:
 
 def command() -> None:
     """Does what `main` does; its errors are exceptions."""
-    if asked(sys.argv[1:]):
-        sys.stdout.write(page(sys.argv[1:]))
-        return
     first = "".join(sys.argv[1:2])
     if first in SUBCOMMANDS:
         del sys.argv[1]
         sys.exit(import_module(SUBCOMMANDS[first]).main())
+    if asked(sys.argv[1:]):
+        sys.stdout.write(page(sys.argv[1:]))
+        return
     if first.isidentifier():
         sys.exit(refuse(first))
     if sys.argv[1:2] in (["-sc"], ["--shell-completion"]):

@@ -42,7 +42,7 @@ Hydra's own flags: --multirun (-m), --cfg job|hydra|all, --info, --hydra-help
 
 def asked(arguments: Sequence[str]) -> bool:
     """Whether a page of help is wanted."""
-    return not {"--help", "-h"}.isdisjoint(arguments) and arguments[0] != "explore"
+    return not {"--help", "-h"}.isdisjoint(arguments)
 
 
 def page(arguments: Sequence[str]) -> str:

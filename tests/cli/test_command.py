@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from contextlib import suppress
 from importlib import import_module
 from pathlib import Path
 
@@ -36,6 +37,28 @@ def test_a_subcommand_gets_its_own_arguments(
     with pytest.raises(SystemExit) as end:
         command.main()
     assert end.value.code == 2 and "nowhere" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "usage"),
+    [
+        (["report", "--help"], "python -m emoexp.report"),
+        (["status", "-h"], "python -m emoexp.cli.status"),
+        (["stimuli", "check", "--help"], "python -m emoexp.stimuli check"),
+        (["explore", "--help"], "python -m emoexp explore"),
+        (["--help"], "Experiments (experiment=...)"),
+    ],
+)
+def test_help_is_that_of_the_subcommand(
+    arguments: list[str],
+    usage: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setattr(sys, "argv", ["emoexp", *arguments])
+    with suppress(SystemExit):
+        command.main()
+    assert usage in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(
