@@ -17,6 +17,7 @@ from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
 
 from emoexp.cli.schema import Setting, nearest, settings
+from emoexp.cli.sweep import each, swept
 from emoexp.cli.usage import defaults, options
 from emoexp.errors import EmoexpError, one_line, require
 
@@ -76,13 +77,7 @@ class CommandLine:
 
     def values(self) -> list[list[str]]:
         """Returns for each override those that its sweep makes of it, or itself."""
-        parts = [_parsed(a) if not a.startswith("~") else None for a in self.overrides]
-        return [
-            [f"{o.get_key_element()}={v}" for v in _swept(o)]
-            if o is not None and o.is_sweep_override()
-            else [a]
-            for a, o in zip(self.overrides, parts, strict=True)
-        ]
+        return [[a] if a.startswith("~") else list(each(_parsed(a))) for a in self.overrides]
 
     def _checked(self) -> CommandLine:
         overrides = group_layers(self.overrides, self.multirun)
@@ -262,17 +257,10 @@ def _check_sweep(override: Override, multirun: bool) -> None:
         raise EmoexpError(f"{line} is a sweep: add --multirun{as_list}")
     if override.is_interval_sweep():
         raise EmoexpError(f"{line}: an interval has no steps: write {key}=range(start,stop,step)")
-    values = _swept(override)
+    values = swept(override)
     require(bool(values), f"{line} names no value, so there is nothing to run")
     twice = sorted({v for v in values if values.count(v) > 1})
     require(not twice, f"{line} names {', '.join(twice)} twice")
-
-
-def _swept(override: Override) -> list[str]:
-    """Returns the values of a sweep, as they are written."""
-    if isinstance(value := override.value(), Glob):
-        return value.filter(options(override.key_or_group))
-    return list(override.sweep_string_iterator())
 
 
 def refuse_launcher(overrides: Iterable[str]) -> None:
@@ -298,17 +286,17 @@ def group_layers(overrides: list[str], multirun: bool) -> list[str]:
     if not (given := [a for a in overrides if a.startswith(name)]):
         return overrides
     size = given[-1].removeprefix(name)
-    swept = [a for a in overrides if a.startswith("layer=")]
+    over_layers = [a for a in overrides if a.startswith("layer=")]
     if not size.isdigit() or int(size) < 1:
         raise EmoexpError(f"layers_per_job={size}: must be a whole number, at least 1")
-    override = _parsed(swept[-1]) if swept else None
+    override = _parsed(over_layers[-1]) if over_layers else None
     if override is None or not override.is_sweep_override() or not multirun:
         raise EmoexpError(
             "layers_per_job needs a sweep over layers: --multirun 'layer=range(10,30)'"
             " layers_per_job=5"
         )
     _check_sweep(override, multirun)
-    layers = _swept(override)
+    layers = swept(override)
     jobs = ",".join(
         f"[{','.join(layers[i : i + int(size)])}]" for i in range(0, len(layers), int(size))
     )

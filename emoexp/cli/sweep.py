@@ -16,11 +16,12 @@ from pathlib import Path
 from typing import Any
 
 from hydra.core.override_parser.overrides_parser import OverridesParser
-from hydra.core.override_parser.types import Override
+from hydra.core.override_parser.types import Glob, Override
 from hydra.core.utils import JobReturn, JobStatus
 from hydra.experimental.callback import Callback
 from omegaconf import DictConfig, OmegaConf
 
+from emoexp.cli.usage import options
 from emoexp.config import Config, ModelConfig, ServerConfig, StoriesConfig
 from emoexp.store import runs
 from emoexp.store.runs import layer_folder
@@ -75,7 +76,8 @@ class Sweep(Callback):
 
 def _spare_controllers() -> None:
     """Makes the processes by which submitit watches over local jobs ignore a Ctrl-C, of which they
-    would print tracebacks: they end when their jobs do. A job takes it again (`main.task`)."""
+    would print tracebacks: they end when their jobs do. A job takes it again, in
+    `main.run_config`."""
     from submitit.local import local
 
     start = local.start_controller
@@ -139,9 +141,9 @@ def expected_jobs(overrides: Sequence[str]) -> list[str]:
     """Returns the directories, below the sweep's, of the runs that its overrides make; a job with
     a list of layers has one for each."""
     parser = OverridesParser.create()
-    swept = [list(each(o)) for o in parser.parse_overrides(list(overrides))]
+    values = [list(each(o)) for o in parser.parse_overrides(list(overrides))]
     found = []
-    for job in itertools.product(*swept):
+    for job in itertools.product(*values):
         name = run_name(job)
         layer = [o.value() for o in parser.parse_overrides(list(job)) if o.key_or_group == "layer"]
         layers = layer[-1] if layer and isinstance(layer[-1], list) else []
@@ -155,5 +157,13 @@ def each(override: Override) -> Iterator[str]:
     if not override.is_sweep_override():
         yield f"{key}={override.get_value_element_as_str()}"
         return
-    for value in override.sweep_string_iterator():
+    for value in swept(override):
         yield f"{key}={value}"
+
+
+def swept(override: Override) -> list[str]:
+    """Returns the values of a sweep, as they are written; those of glob() are options of a
+    group."""
+    if isinstance(value := override.value(), Glob):
+        return value.filter(options(override.key_or_group))
+    return list(override.sweep_string_iterator())

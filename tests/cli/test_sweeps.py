@@ -180,6 +180,14 @@ def test_a_sweep_expects_a_folder_for_each_layer_of_a_job() -> None:
     assert len(set(jobs)) == 6
 
 
+def test_a_sweep_over_a_pattern_expects_each_option() -> None:
+    jobs = expected_jobs(["model=glob(organism*)", "layer=3"])
+    assert jobs == [
+        run_name([f"model={name}", "layer=3"])
+        for name in ("organism", "organism_indifferent", "organism_untrained")
+    ]
+
+
 def test_layers_are_grouped() -> None:
     grouped = group_layers(["layer=range(10,15)", "layers_per_job=2", "seed=1"], True)
     assert grouped == ["seed=1", "layer=[10,11],[12,13],[14]"]
