@@ -481,14 +481,17 @@ def _neutral_means(
 
     texts = corpus.neutral
     starts = range(0, len(texts), NEUTRAL_CHUNK)
-    chunks = {texts_key(c): c for c in (texts[i : i + NEUTRAL_CHUNK] for i in starts)}
+    chunks = [texts[i : i + NEUTRAL_CHUNK] for i in starts]
+    labels = [texts_key(chunk) for chunk in chunks]
+    by_label = dict(zip(labels, chunks, strict=True))
 
     def chunk_row(label: str) -> Row:
-        return {"means": pool_texts(model, chunks[label])}
+        return {"means": pool_texts(model, by_label[label])}
 
-    rows = artifacts.rows("neutral", identity, list(chunks), chunk_row, "neutral texts")
+    found = artifacts.rows("neutral", identity, list(by_label), chunk_row, "neutral texts")
+    rows = dict(zip(by_label, found, strict=True))  # a chunk that comes twice is computed once
     return np.concatenate(
-        [np.zeros((0, model.n_layers, model.d_model)), *(r["means"] for r in rows)]
+        [np.zeros((0, model.n_layers, model.d_model)), *(rows[k]["means"] for k in labels)]
     )
 
 

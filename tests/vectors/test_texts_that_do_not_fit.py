@@ -6,6 +6,7 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from emoexp.errors import EmoexpError
@@ -15,6 +16,7 @@ from emoexp.stimuli import load_stimuli
 from emoexp.store.artifacts import Artifacts
 from emoexp.stories.corpus import Corpus, Story
 from emoexp.study.study import check_pack
+from emoexp.vectors import extraction
 from emoexp.vectors.extraction import extract
 from tests.helpers.corpora import EMOTIONS, text
 
@@ -45,6 +47,16 @@ def test_stories_and_neutral_texts_are_counted(
     assert means.dropped == dropped
     assert means.summary()["stories_by_emotion"]["angry"] == 1
     assert "4 texts left out, with 50 tokens or fewer" in capsys.readouterr().err
+
+
+def test_neutral_texts_that_come_twice_count_twice(
+    tiny: SubjectModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(extraction, "NEUTRAL_CHUNK", 2)
+    once = corpus().neutral[:2]
+    means = extract(tiny, replace(corpus(), neutral=once * 2), EMOTIONS, Artifacts(tmp_path), None)
+    assert len(means.neutral) == 4 and means.dropped == {}
+    np.testing.assert_array_equal(means.neutral[:2], means.neutral[2:])
 
 
 def test_two_neutral_texts_are_needed(tiny: SubjectModel, tmp_path: Path) -> None:
