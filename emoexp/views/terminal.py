@@ -13,6 +13,7 @@ from rich.table import Table
 from emoexp.console import open_console, print_line, print_table
 from emoexp.stats.criteria import COUNTS, CRITERIA, EFFECT_FLOOR, Verdict
 from emoexp.stats.digits import short
+from emoexp.stats.labels import ISOTROPIC, SHUFFLED
 from emoexp.store.record import RunRecord, SavedRun
 from emoexp.stories.losses import WARNING
 from emoexp.views import geometry
@@ -72,15 +73,20 @@ def verdict_cells(verdict: Verdict) -> list[str]:
 def size_line(record: RunRecord) -> str:
     """Returns the effect ratio that decides whether V10 and V11 are informative; empty where it was
     not measured."""
-    names = ("effect_ratio", "effect_ratio_low", "effect_ratio_high", "mean_abs_delta_elo")
-    judged = {verdict.id for verdict in record.verdicts}
-    if not judged & {"V10", "V11"} or not record.metrics.keys() >= set(names):
+    judged, metrics = {verdict.id for verdict in record.verdicts}, record.metrics
+    if not judged & {"V10", "V11"} or not {"effect_ratio", "mean_abs_delta_elo"} <= set(metrics):
         return ""
-    ratio, low, high, size = (record.metrics[name] for name in names)
+    over = {ISOTROPIC: "effect_ratio", SHUFFLED: "effect_ratio_over_shuffled"}
+    ratios = [
+        f"{metrics[key]:.2f} over {label} ({metrics[f'{key}_low']:.2f} .."
+        f" {metrics[f'{key}_high']:.2f})"
+        for label, key in over.items()
+        if f"{key}_low" in metrics
+    ]
     return (
         "V10, V11: informative by the size of the effect, not by the null beside them: effect ratio"
-        f" {ratio:.2f} ({low:.2f} .. {high:.2f}, must be above 1), mean |delta Elo| {short(size)}"
-        f" (at least {EFFECT_FLOOR:g})"
+        f" {', '.join(ratios)}, each interval must be above 1; mean |delta Elo|"
+        f" {short(metrics['mean_abs_delta_elo'])} (at least {EFFECT_FLOOR:g})"
     )
 
 

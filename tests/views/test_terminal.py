@@ -15,8 +15,9 @@ from emoexp.console import FILE_WIDTH, LEAST_WIDTH, open_console
 from emoexp.report.groups import load_runs, measured, parts, verdict_rows
 from emoexp.report.terminal import layer_table
 from emoexp.stats.criteria import Verdict
-from emoexp.views.terminal import frame_table, show_cell, verdict_table
+from emoexp.views.terminal import frame_table, show_cell, size_line, verdict_table
 from tests.helpers.narrow import WIDTHS, check_nothing_is_cut, rendered
+from tests.helpers.records import record
 from tests.helpers.report_runs import verdicts, write_sweep
 
 FRAME = pd.DataFrame(
@@ -51,6 +52,17 @@ def test_a_table_that_fits_has_columns_and_another_is_stacked(tmp_path: Path) ->
     table = tables(tmp_path)["verdicts"]
     assert "\n  value: 11/12   95 %: 10.4 .. 11.6   threshold: >= 8/12" in rendered(table, 80)
     assert "┃" in rendered(table, 160)
+
+
+def test_what_decides_v10_and_v11_is_over_every_null() -> None:
+    metrics = {"mean_abs_delta_elo": 41.0}
+    for key in ("effect_ratio", "effect_ratio_over_shuffled"):
+        metrics |= {key: 2.0, f"{key}_low": 1.5, f"{key}_high": 3.0}
+    judged = [Verdict(**v) for v in verdicts("organism", 4)]
+    found = record(metrics=metrics, verdicts=judged)
+    line = size_line(found)
+    assert "2.00 over isotropic random (1.50 .. 3.00), 2.00 over shuffled labels" in line
+    assert size_line(record(metrics=metrics)) == ""
 
 
 def test_an_elo_is_no_power_of_ten() -> None:
