@@ -4,7 +4,6 @@ the weights; every failure is an EmoexpError of one line."""
 from __future__ import annotations
 
 import importlib.util
-import json
 import logging
 import os
 import sys
@@ -17,6 +16,14 @@ import torch
 
 from emoexp.config import ModelConfig, Quantization
 from emoexp.errors import EmoexpError
+from emoexp.models.loading.faults import (
+    merge_advice,
+    refuse_encoder,
+    refuse_index,
+    refuse_json,
+    refuse_missing,
+    refuse_not_finite,
+)
 from emoexp.models.loading.gguf import check_whole, file_of, locate, quantization_of
 from emoexp.models.loading.hub_errors import CONVERT, explained
 from emoexp.models.loading.memory import Memory, estimate_memory, refuse_unless_it_fits
@@ -28,15 +35,6 @@ BUNDLED = MODELS
 LayerCheck = Callable[[int], None]
 """Raises EmoexpError where a model of so many layers lacks one that is asked for."""
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
-SETTINGS = (
-    "config.json",
-    "generation_config.json",
-    "tokenizer.json",
-    "tokenizer_config.json",
-    "special_tokens_map.json",
-    "added_tokens.json",
-)
-"""The JSON files of a checkpoint that transformers reads."""
 DEVICE_MAPS = ("auto", "balanced", "balanced_low_0", "sequential")
 
 
@@ -306,7 +304,7 @@ def read_checkpoint(config: ModelConfig, common: dict[str, Any]) -> Any:
         if closed := [path.name for path in files if not os.access(path, os.R_OK)]:
             raise EmoexpError(f"{what} has a file that you may not read: {closed[0]}")
         if (adapter := folder / "adapter_config.json").exists():
-            raise EmoexpError(f"{what} {_merge_advice(adapter)}")
+            raise EmoexpError(f"{what} {merge_advice(adapter)}")
         if not (folder / "config.json").exists():
             raise EmoexpError(
                 f"{what} has no config.json: give the folder that save_pretrained wrote"
@@ -330,69 +328,6 @@ def read_checkpoint(config: ModelConfig, common: dict[str, Any]) -> Any:
     return checkpoint
 
 
-def refuse_json(folder: Path, what: str) -> None:
-    """Raises EmoexpError where a file of settings in a checkpoint's folder is not a JSON object."""
-    for path in (folder / name for name in SETTINGS if (folder / name).exists()):
-        try:
-            is_object = isinstance(json.loads(path.read_text(encoding="utf-8")), dict)
-        except (OSError, ValueError, RecursionError):
-            is_object = False
-        if not is_object:
-            raise EmoexpError(f"{what} has a {path.name} that is no JSON object: fetch it again")
-
-
-def refuse_index(folder: Path, what: str) -> None:
-    """Raises EmoexpError where the index of a checkpoint in several files cannot be read, or names
-    a file that is missing or not in the folder (its content would be in no key of a result)."""
-    index = folder / "model.safetensors.index.json"
-    if (folder / "model.safetensors").exists() or not index.exists():
-        return
-    try:
-        names = sorted(set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values()))
-        outside = [name for name in names if Path(name).name != name]
-        lacking = [name for name in names if not (folder / name).exists()]
-    except (OSError, ValueError, LookupError, TypeError, AttributeError) as error:
-        raise EmoexpError(
-            f"{what} has a {index.name} that does not name its files: fetch it again"
-        ) from error
-    if outside:
-        raise EmoexpError(
-            f"{what} has a {index.name} that names a file outside the folder ({outside[0]}): put"
-            " all files of the weights into it"
-        )
-    if lacking or not names:
-        raise EmoexpError(
-            f"{what} lacks {len(lacking)} of the {len(names)} files of its {index.name}"
-            f" ({', '.join(lacking[:1])}): fetch it again"
-        )
-
-
-def refuse_encoder(checkpoint: Any, what: str) -> None:
-    """Raises EmoexpError for the config of a model that reads text in both directions, such as
-    BERT, which transformers loads as a causal language model all the same."""
-    from transformers.models.auto.modeling_auto import MODEL_FOR_MASKED_LM_MAPPING_NAMES as MASKED
-
-    kind = checkpoint.model_type
-    if kind in MASKED and not getattr(checkpoint, "is_decoder", False):
-        raise EmoexpError(
-            f"{what} is an encoder ({kind}), whose tokens see those after them: choose a causal"
-            " language model"
-        )
-
-
-def _merge_advice(adapter: Path) -> str:
-    """Returns what to do about a folder that holds an adapter (LoRA) and no model."""
-    try:
-        base = json.loads(adapter.read_text(encoding="utf-8"))["base_model_name_or_path"]
-    except (OSError, ValueError, KeyError, TypeError):
-        base = "BASE"
-    return (
-        f"is an adapter (LoRA) of {base}, not a model: merge it once (pip install peft), from peft"
-        " import AutoPeftModelForCausalLM as P; P.from_pretrained(FOLDER).merge_and_unload()"
-        ".save_pretrained(MERGED), save the tokenizer there too, and give MERGED"
-    )
-
-
 def check_settings(config: ModelConfig) -> None:
     """Checks that the settings are known and do not exclude one another. Reads no file.
 
@@ -413,8 +348,6 @@ def check_settings(config: ModelConfig) -> None:
             f"model.plain_turns={config.plain_turns}: give two, the beginning of the user's turn"
             " and that of the assistant's"
         )
-    if config.batch_tokens < 1:
-        raise EmoexpError(f"model.batch_tokens={config.batch_tokens}: must be at least 1")
     _check_sharding(config)
     if config.revision and _is_local(config):
         raise EmoexpError(
@@ -568,30 +501,6 @@ def placement_options(config: ModelConfig, checkpoint: Any, device: str) -> dict
 def attention_options(config: ModelConfig) -> dict[str, Any]:
     """Returns the attention implementation that was asked for; nothing is transformers' choice."""
     return {} if config.attention is None else {"attn_implementation": config.attention}
-
-
-def refuse_missing(report: dict[str, Any], what: str) -> None:
-    """Raises EmoexpError where the checkpoint lacks weights, which transformers would fill with
-    random numbers. `report` is its loading info."""
-    if missing := sorted(report["missing_keys"]):
-        raise EmoexpError(
-            f"{what} lacks {len(missing)} weight(s) that its config.json asks for ({missing[0]},"
-            " ...): fetch it again, or mend config.json"
-        )
-
-
-def refuse_not_finite(network: Any, what: str) -> None:
-    """Raises EmoexpError where a weight is NaN or infinite; names the tensor. Weights that are
-    offloaded, or quantized to bytes, are not looked at."""
-    for name, weight in network.named_parameters():
-        if weight.is_meta or not weight.is_floating_point() or weight.element_size() == 1:
-            continue
-        # the sum shows it in one pass, and may itself be too large for float16
-        if not bool(weight.sum().isfinite()) and (n := int((~weight.isfinite()).sum())):
-            raise EmoexpError(
-                f"{what} has {n} of {weight.numel()} numbers in {name} that are NaN or infinite:"
-                " fetch it again"
-            )
 
 
 def device_of_inputs(network: Any) -> torch.device:
