@@ -202,8 +202,7 @@ def csv_rows(
     """Yields the rows of a table that are not blank, each with the number of its first line.
 
     The delimiter is the tab where the header has one, else the one of `DELIMITERS` that gives it
-    the most cells. A first line
-    `sep=;`, as spreadsheets write it, is left out.
+    the most cells. A first line `sep=;`, as spreadsheets write it, is left out.
 
     Args:
         usual: the delimiter of a header of one cell.

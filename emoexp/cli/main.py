@@ -23,9 +23,7 @@ from emoexp.cli.log import logged
 from emoexp.cli.overrides import GROUPS, CommandLine, explained, refuse_launcher, refuse_missing
 from emoexp.cli.slurm import add_request, advice
 from emoexp.cli.sweep import report_sweeps
-from emoexp.config import (
-    Config,
-)
+from emoexp.config import Config
 from emoexp.errors import EmoexpError, by_the_system, fail, one_line
 from emoexp.places import CONF
 from emoexp.store import runs

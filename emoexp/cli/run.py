@@ -276,9 +276,7 @@ def run_layers(config: Config, name: str, directory: Path) -> None:
             except EmoexpError as error:
                 failed.setdefault(one_line(error), []).append(str(layer))
     if failed:
-        n, told = (
-            sum(map(len, failed.values())),
-            (f"layer {', '.join(layers)}: {reason}" for reason, layers in failed.items()),
-        )
+        n = sum(map(len, failed.values()))
+        told = (f"layer {', '.join(layers)}: {reason}" for reason, layers in failed.items())
         rest = ", the others are done" if n < len(config.layer) else ""
         raise EmoexpError(f"{n} of {len(config.layer)} layers failed{rest}: {'; '.join(told)}")

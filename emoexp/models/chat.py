@@ -16,7 +16,7 @@ from datetime import datetime
 from functools import lru_cache
 from typing import Any
 
-from emoexp.errors import EmoexpError
+from emoexp.errors import EmoexpError, shortened
 
 DATE = datetime(2024, 7, 26)
 """The date that templates get: the default date of Llama 3.1's template."""
@@ -108,7 +108,7 @@ def render(
             what = "an assistant's reply"
         elif system is not None:
             what, instead = "a system turn", "put its text into the user's turn, or "
-        why = " ".join(f"{type(error).__name__}: {error}".split())[:200]
+        why = shortened(f"{type(error).__name__}: {error}", 200)
         raise EmoexpError(
             f"the chat template cannot write {what} ({why}): {instead}use model.format=plain"
         ) from error

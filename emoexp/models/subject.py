@@ -21,7 +21,7 @@ import torch
 from torch import Tensor
 
 from emoexp.config import PLAIN_TURNS, ModelConfig, PromptFormat, check_blocks
-from emoexp.errors import EmoexpError
+from emoexp.errors import EmoexpError, shortened
 from emoexp.models.architectures import (
     Difference,
     Unembedding,
@@ -288,7 +288,7 @@ class SubjectModel:
         """Returns the beginning of a row's text in quotes, for messages."""
         ids = encoding.ids[row][encoding.mask[row]][:24]
         text = self.tokenizer.decode(ids, skip_special_tokens=True)
-        return repr(" ".join(text.split())[:80])
+        return repr(shortened(text, 80))
 
     def real(self, values: Tensor, encoding: Encoding, where: str) -> Tensor:
         """Returns numbers (row, token, d_model) of which those at padding are 0 if any of these is

@@ -59,6 +59,6 @@ def run_blocks(runs: Sequence[Run]) -> list[Block]:
         by_command.setdefault(command(run), []).append(run)
     columns = ("run", "state", "started (UTC)", "settings that differ", "folder", "figures")
     for line, of in by_command.items():
-        rows = [_row(run, list(differing)) for run in of]
+        rows = [_row(run, differing) for run in of]
         blocks += [Code(line), TableBlock(columns, rows, left=len(columns))]
     return blocks

@@ -9,6 +9,7 @@ from contextlib import suppress
 from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime
 from enum import Enum
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -132,7 +133,7 @@ class RunRecord:
             EmoexpError: the file cannot be read, is not the whole record of a run, or has another
                 schema.
         """
-        from pydantic import TypeAdapter, ValidationError  # slow to import
+        from pydantic import ValidationError  # slow to import
 
         path = directory / RESULT
         try:
@@ -145,7 +146,7 @@ class RunRecord:
                 f"{path} has schema {schema!r}, and this version of emoexp reads {SCHEMA}: run it"
                 " again with force=true, or read it with the version that wrote it",
             )
-            record = TypeAdapter(cls).validate_json(text, strict=True)
+            record = _reader().validate_json(text, strict=True)
             record._check_content()
         except FileNotFoundError:
             return None
@@ -194,6 +195,14 @@ class RunRecord:
         for name in ("stimuli", "corpus", "answers", "provenance"):
             wrong += _drop(getattr(self, name) or {}, f"{name}.")
         return wrong
+
+
+@cache
+def _reader() -> Any:
+    """Returns the reader of typed records, which takes longer to make than to use."""
+    from pydantic import TypeAdapter
+
+    return TypeAdapter(RunRecord)
 
 
 def _refuse(constant: str) -> float:

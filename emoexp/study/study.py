@@ -169,10 +169,8 @@ class Study:
             EmoexpError: one of them is missing or wrong.
         """
         from emoexp.vectors.extraction import check_has_stories
-        from emoexp.vectors.vectors import EmotionVectors
 
-        if self.config.vectors is not None:
-            EmotionVectors.read(Path(self.config.vectors))
+        _ = self.read_vectors
         if self.config.stories.source is not StoriesSource.generated:
             check_has_stories(self.corpus, self.emotions)
             _ = self.norms
