@@ -12,7 +12,11 @@ verify: .venv/installed
 	$(BIN)/python -m emoexp
 
 # A page on 127.0.0.1: read a text, steer a reply, open runs (docs/explorer.md). MODEL=organism for a small model that is there at once.
+# OVERRIDES= reads all thirty emotions and all stories: the first start takes six times as long.
 MODEL ?= smollm2_135m
+ifeq ($(MODEL),smollm2_135m)
+OVERRIDES ?= emotions=core12 scale.stories_per_emotion=10
+endif
 explore: .venv/installed
 	$(BIN)/python -m emoexp explore model=$(MODEL) $(OVERRIDES)
 
