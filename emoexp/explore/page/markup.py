@@ -9,8 +9,9 @@ from html import escape
 import numpy as np
 import pandas as pd
 
-HIGH, LOW, ZONE = "200, 81, 63", "51, 101, 138", "127, 127, 127"
-"""Red, green and blue of cosines above the null band, below it, and within it."""
+HIGH, LOW, ZONE = "33, 102, 172", "178, 24, 43", "127, 127, 127"
+"""Red, green and blue of cosines above the null band, below it, and within it: blue is positive, as
+in the figures."""
 STRONGEST = 0.6
 """Opacity of the largest cosine: text stays readable on it, on a light and on a dark page."""
 
@@ -32,7 +33,7 @@ def _visible(character: str) -> str:
 
 
 def colour(value: float, band: Sequence[float] | np.ndarray, largest: float) -> str:
-    """Returns the background of a cosine: grey within the null band, else red or blue, stronger
+    """Returns the background of a cosine: grey within the null band, else blue or red, stronger
     towards `largest` in size."""
     low, high = band
     if low <= value <= high:

@@ -61,8 +61,8 @@ def _tokens(reading: Reading, layer: int, read_out: str, emotion: str) -> None:
         massive = " (massive)" if reading.tokens.massive[layer, i] else ""
         notes.append(f"{emotion} {values[i]:+.4f}{massive}\n{ranked}")
     st.caption(
-        f"Cosine of each token with {emotion} at layer {layer}, {read_out}. Red is above the null"
-        f" band, blue below it, grey within it ({band[0]:+.4f} to {band[1]:+.4f}). Dotted tokens"
+        f"Cosine of each token with {emotion} at layer {layer}, {read_out}. Blue is above the null"
+        f" band, red below it, grey within it ({band[0]:+.4f} to {band[1]:+.4f}). Dotted tokens"
         " do not count: special ones, and massive ones. Click a token for its top emotions."
     )
     label = "tokens of the text: arrow keys move, Enter chooses"
