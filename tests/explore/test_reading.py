@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -84,6 +86,8 @@ def test_the_last_token_is_centred_alike_in_the_map_and_the_curve(
     part = "turn" if as_turn else "text"
     difference = reading.summary("turn") - reading.summary("turn", CENTRED)
     np.testing.assert_allclose(difference, reader.reference[0][part])
+    drawn = reading.random_summary("turn") - reading.random_summary("turn", CENTRED)
+    np.testing.assert_allclose(drawn, reader.reference[1][part])
 
 
 def test_scenarios_show_the_emotion_that_they_do_not_name(reader: Reader) -> None:
@@ -122,6 +126,20 @@ def test_a_text_compared_with_itself_differs_nowhere(reader: Reader) -> None:
     moved = compare(a, a, (layer, layer), ("text", "turn"))
     assert moved["difference"].abs().is_monotonic_decreasing
     np.testing.assert_array_equal(moved["b"] - moved["a"], moved["difference"])
+
+
+def test_the_order_of_two_readings_changes_signs_and_nothing_else(reader: Reader) -> None:
+    a, b, layer = reader.read("I won the prize!"), reader.read(TEXT), reader.study.layer
+    b = replace(b, emotions=b.emotions[::-1])
+    there = compare(a, b, (layer, layer), ("turn", "turn")).set_index("emotion")
+    back = compare(b, a, (layer, layer), ("turn", "turn")).set_index("emotion").loc[there.index]
+    np.testing.assert_allclose(back["difference"], -there["difference"])
+    np.testing.assert_allclose(back["null_low"], -there["null_high"])
+    assert (back["beyond"] == there["beyond"]).all()
+    beyond = there[there["beyond"]]["difference"]
+    assert len(beyond)
+    last = dict(zip(b.emotions, b.summary("turn")[layer], strict=True))
+    assert there["b"].to_dict() == last
 
 
 def test_numeric_curves_are_those_of_v5(reader: Reader) -> None:

@@ -116,6 +116,7 @@ def test_the_picture_has_the_numbers_of_the_counted_tokens() -> None:
     pictures._draw_layers(below, r, 1, RAW)
     lines = {line.get_label(): line.get_ydata() for line in below.lines}
     np.testing.assert_allclose(lines["calm"], [0.2, 0.6])
+    np.testing.assert_allclose(lines["proud"], [0.0, 0.7])
     assert pictures.reading_png(r, "calm", 0, CENTRED).startswith(b"\x89PNG")
     assert pictures.printable(" $x_1 \U0001f389") == r"$x_1 \U0001f389"
 
