@@ -168,6 +168,8 @@ class RunRecord:
             lacking = [k for k in keys if not isinstance((content or {}).get(k), str)]
             if content is not None and lacking:
                 raise ValueError(f"{name} lacks {', '.join(lacking)}")
+            if not isinstance((content or {}).get("author", ""), str):
+                raise ValueError(f"{name}.author is not a text")
         if not isinstance(self.provenance.get("model") or {}, dict):
             raise ValueError("provenance.model is not an object")
         if self.layer is not None and not 0 <= self.layer < (self.n_layers or math.inf):
