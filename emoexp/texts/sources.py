@@ -18,7 +18,7 @@ from typing import IO, Any, TypeVar
 import numpy as np
 
 from emoexp.config import PLAIN_TURNS
-from emoexp.errors import EmoexpError
+from emoexp.errors import EmoexpError, require
 from emoexp.stories.imported.rows import visible
 from emoexp.textfiles import (
     PACKED,
@@ -115,8 +115,7 @@ class TextSet:
             EmoexpError: there are none, or one cannot be read.
         """
         n = 1 + max((piece.document for piece in self.pieces(limit)), default=-1)
-        if n == 0:
-            raise EmoexpError(f"experiment.texts: {self.source} holds no document")
+        require(n > 0, f"experiment.texts: {self.source} holds no document")
         return n
 
 
@@ -170,23 +169,17 @@ def _named(items: Iterable[T], file: Path) -> Iterator[T]:
 
 def files_of(path: Path) -> list[Path]:
     """Returns the files of a set. Raises EmoexpError where there are none, or of another kind."""
-    if kind_of(path) is None:
-        raise EmoexpError(
-            f"experiment.texts: {path} does not exist: give a file or folder, hf:<owner>/<name>, "
-            f"or one of the presets"
-        )
+    give = "give a file or folder, hf:<owner>/<name>, or one of the presets"
+    require(kind_of(path) is not None, f"experiment.texts: {path} does not exist: {give}")
     if path.is_dir():
         check_folders(path)
-        if files := [f for f in visible(path, "**/*") if _is_read(f)]:
-            return files
-        raise EmoexpError(
-            f"experiment.texts: {path} has no file that ends in {ALLOWED} (or .gz, ...)"
-        )
-    if not _is_read(path):
-        raise EmoexpError(
-            f"experiment.texts: {path} is not read: a file must end in {ALLOWED}, each also "
-            f"with {', '.join(PACKED)} but for parquet"
-        )
+        files = [f for f in visible(path, "**/*") if _is_read(f)]
+        none = f"experiment.texts: {path} has no file that ends in {ALLOWED} (or .gz, ...)"
+        require(bool(files), none)
+        return files
+    packed = f"each also with {', '.join(PACKED)} but for parquet"
+    other = f"experiment.texts: {path} is not read: a file must end in {ALLOWED}, {packed}"
+    require(_is_read(path), other)
     return [path]
 
 

@@ -16,6 +16,7 @@ from emoexp.stats.reliability import NOT_ESTIMABLE
 from emoexp.stats.texts import CENTRED, CONTRAST, RAW
 from emoexp.stats.texts import SHORT as TEXT_NULLS
 from emoexp.store.record import SavedRun
+from emoexp.texts.passages import LEFT_OUT
 
 Layout = Callable[[SavedRun], pd.DataFrame]
 Prepare = Callable[[SavedRun, pd.DataFrame], pd.DataFrame]
@@ -30,8 +31,6 @@ SHOWN = 100
 """Characters of a transcript that the terminal shows."""
 ENDS = 10
 """Emotions at either end of a ranking that the terminal shows."""
-LEFT_OUT = ("first", "special", "massive", "short")
-"""Why tokens of texts are left out (`emoexp.texts.passages.Counts`)."""
 OWN = "own"
 """The digits of an interval: two where it reaches 1, else three."""
 

@@ -33,7 +33,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from emoexp.config import StoriesConfig
-from emoexp.errors import EmoexpError
+from emoexp.errors import EmoexpError, require
 from emoexp.stories.corpus import Corpus
 from emoexp.stories.imported import hub
 from emoexp.stories.imported.formats import (
@@ -94,15 +94,10 @@ def import_corpus(config: StoriesConfig) -> Corpus:
     stories = [story for story in reading.sample.stories() if story.emotion != NEUTRAL]
     neutral = [s.text for s in readings[-1].sample.stories() if s.emotion == NEUTRAL]
     lost = sum((Counter(r.sample.lost) for r in readings), Counter[tuple[str, str]]())
-    if not (stories or lost):
-        raise EmoexpError(
-            f"the corpus {source.name} has no stories, only {len(neutral)} neutral texts"
-        )
-    if not neutral:
-        raise EmoexpError(
-            f"the corpus {source.name} has no neutral texts: file them under the emotion"
-            f" {NEUTRAL!r}, or give them by stories.neutral=<folder, file or id>"
-        )
+    where = f"the corpus {source.name} has no"
+    require(bool(stories or lost), f"{where} stories, only {len(neutral)} neutral texts")
+    how = f"file them under the emotion {NEUTRAL!r}, or give them by stories.neutral="
+    require(bool(neutral), f"{where} neutral texts: {how}<folder, file or id>")
     accepted, rejected = sift(stories)
     if not accepted:
         reasons = {reason for reason, _ in lost} | {r.reason for r in rejected}
@@ -118,26 +113,20 @@ def import_corpus(config: StoriesConfig) -> Corpus:
 def _checked_path(config: StoriesConfig) -> str:
     """Returns `stories.path`, after the check that it is given and that `stories.columns` has no
     unknown roles."""
-    if not (config.path or "").strip() or not (config.neutral or "-").strip():
-        raise EmoexpError(
-            "stories=corpus needs stories.path=<folder, file, or id of a Hugging Face dataset>"
-        )
-    if unknown := set(config.columns) - set(ROLES):
-        raise EmoexpError(
-            f"stories.columns has {', '.join(sorted(unknown))}: it says what {', '.join(ROLES)} are"
-            " called, as {text: body}"
-        )
+    given = bool((config.path or "").strip() and (config.neutral or "-").strip())
+    what = "stories=corpus needs stories.path=<folder, file, or id of a Hugging Face dataset>"
+    require(given, what)
+    unknown = ", ".join(sorted(set(config.columns) - set(ROLES)))
+    roles = f"it says what {', '.join(ROLES)} are called, as {{text: body}}"
+    require(not unknown, f"stories.columns has {unknown}: {roles}")
     return str(config.path)
 
 
 def _author_of(source: LocatedCorpus, reading: Reading, config: StoriesConfig) -> str:
     """Returns the author as the config names it, else as the source, else as the files do."""
     author = (config.author or "").strip() or source.author or " + ".join(sorted(reading.authors))
-    if not author:
-        raise EmoexpError(
-            f"the corpus {source.name} does not say who wrote it, which is part of every result:"
-            " give stories.author=<model or people>"
-        )
+    nobody = f"the corpus {source.name} does not say who wrote it, which is part of every result:"
+    require(bool(author), f"{nobody} give stories.author=<model or people>")
     return author
 
 
@@ -152,21 +141,15 @@ def locate(path: str, revision: str | None) -> LocatedCorpus:
         place, part = path.rsplit(":", 1)
     local = Path(place).expanduser()
     if kind_of(local) is not None:
-        if revision is not None:
-            raise EmoexpError(
-                f"stories.revision={revision} is for a dataset on the hub; {place} is on this"
-                " machine: leave it out"
-            )
+        here = f"is for a dataset on the hub; {place} is on this machine: leave it out"
+        require(revision is None, f"stories.revision={revision} {here}")
         return LocatedCorpus(local, path, _written_by(local), part)
-    if not hub.is_repo_id(place):
-        raise EmoexpError(
-            f"{path} does not exist here, and is not the id (owner/name) of a Hugging Face dataset"
-        )
+    nothing = "does not exist here, and is not the id (owner/name) of a Hugging Face dataset"
+    require(hub.is_repo_id(place), f"{path} {nothing}")
     folder, commit = hub.fetch(place, revision)
     known = hub.KNOWN.get(place, hub.HubCorpus())
-    return LocatedCorpus(
-        folder, f"{place}@{commit}" + (f":{part}" if part else ""), known.author, part
-    )
+    name = f"{place}@{commit}" + (f":{part}" if part else "")
+    return LocatedCorpus(folder, name, known.author, part)
 
 
 def _written_by(folder: Path) -> str | None:
@@ -180,9 +163,8 @@ def _written_by(folder: Path) -> str | None:
         if "author" in identity:
             return str(identity["author"])
         # a corpus of an earlier version
-        return str(
-            identity["server_model"] if "server_model" in identity else identity["model"]["repo_id"]
-        )
+        server = "server_model" in identity
+        return str(identity["server_model"] if server else identity["model"]["repo_id"])
     except (ValueError, KeyError, TypeError) as error:
         raise EmoexpError(
             f"{path} does not say who wrote the corpus (author): is it a corpus of emoexp's?"
@@ -195,9 +177,7 @@ def read(source: LocatedCorpus, config: StoriesConfig, *, all_neutral: bool = Fa
     Raises:
         EmoexpError: the layout is not known, or rows are malformed.
     """
-    reading = Reading(
-        root=source.path, columns=config.columns, part=source.part, all_neutral=all_neutral
-    )
+    reading = Reading(source.path, config.columns, source.part, all_neutral)
     with explained(source.path):
         (read_folder if kind_of(source.path) == "folder" else read_file)(source.path, reading)
     if reading.faults:
@@ -210,11 +190,8 @@ def read(source: LocatedCorpus, config: StoriesConfig, *, all_neutral: bool = Fa
             + NUMBERED * numbered
         )
     if source.part is not None and source.part not in reading.sources:
-        sources = (
-            f"its sources are {listed(sorted(reading.sources))}"
-            if reading.sources
-            else "it has no column `source`"
-        )
+        found = f"its sources are {listed(sorted(reading.sources))}"
+        sources = found if reading.sources else "it has no column `source`"
         raise EmoexpError(f"no story of {source.name} has the source {source.part!r}: {sources}")
     return reading
 
