@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -60,17 +62,8 @@ def _rates(
     x = curve["strength"] + aside * steered
     down = (curve["rate"] - curve["low"]).where(steered)
     up = (curve["high"] - curve["rate"]).where(steered)
-    axes.errorbar(
-        x,
-        curve["rate"],
-        yerr=[down, up],
-        fmt=line,
-        color=colour,
-        capsize=2,
-        linewidth=1.4,
-        markersize=4.5,
-        label=label,
-    )
+    how: dict[str, Any] = {"fmt": line, "color": colour, "label": label, "capsize": 2}
+    axes.errorbar(x, curve["rate"], yerr=[down, up], linewidth=1.4, markersize=4.5, **how)
     few = ~curve["judged"].astype(bool)
     axes.plot(x[few], curve["rate"][few], "x", color=style.INK, markersize=9)
 
@@ -78,15 +71,7 @@ def _rates(
 def _baseline(axes: Axes, baseline: pd.Series) -> None:
     """Draws the rate without steering, as a mark and as a line."""
     rate = float(baseline["rate"])
-    axes.errorbar(
-        [0],
-        [rate],
-        yerr=[[rate - float(baseline["low"])], [float(baseline["high"]) - rate]],
-        fmt="D",
-        color=style.INK,
-        capsize=3,
-        markersize=5,
-        label="baseline",
-        zorder=5,
-    )
+    ends = [[rate - float(baseline["low"])], [float(baseline["high"]) - rate]]
+    how: dict[str, Any] = {"fmt": "D", "color": style.INK, "capsize": 3, "markersize": 5}
+    axes.errorbar([0], [rate], yerr=ends, label="baseline", zorder=5, **how)
     axes.axhline(rate, color=style.INK, linewidth=0.7, linestyle=(0, (4, 3)))

@@ -12,13 +12,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import NullLocator
 
 from emoexp.figures import style
-from emoexp.stats.reliability import (
-    AT_MOST,
-    EXTRAPOLATED,
-    MEASURED,
-    NOT_ESTIMABLE,
-    spearman_brown,
-)
+from emoexp.stats.reliability import AT_MOST, EXTRAPOLATED, MEASURED, NOT_ESTIMABLE, spearman_brown
 
 DIAMOND: dict[str, Any] = {"marker": "D", "linestyle": "none", "color": style.INK, "markersize": 5}
 """The mark of the stories that a target needs."""

@@ -132,16 +132,9 @@ def _mark_proposal(axes: Axes, proposal: Proposal, grid: Grid) -> None:
 
 def frame(low: int, high: int, column: int, colour: str, width: float) -> Rectangle:
     """Returns a frame around rows `low` to `high` of a column."""
-    return Rectangle(
-        (column - 0.47, low - 0.47),
-        0.94,
-        high - low + 0.94,
-        fill=False,
-        edgecolor=colour,
-        linewidth=width,
-        zorder=3,
-        path_effects=HALO,
-    )
+    how: dict[str, Any] = {"fill": False, "zorder": 3, "path_effects": HALO, "linewidth": width}
+    corner = column - 0.47, low - 0.47
+    return Rectangle(corner, 0.94, high - low + 0.94, edgecolor=colour, **how)
 
 
 def written(axes: Axes, values: np.ndarray, norm: Normalize, colours: str, digits: str) -> None:

@@ -26,9 +26,8 @@ def ranking_dots(table: pd.DataFrame, title: str) -> Figure:
     sets = list(table["set"].unique())
     n = len(table) // len(sets)
     figure = style.new_figure(max(8, 0.17 * n + 1), 3.1 * len(panels) + 0.8)
-    for axes, (column, text) in zip(
-        np.atleast_1d(figure.subplots(len(panels))), panels.items(), strict=True
-    ):
+    grid = np.atleast_1d(figure.subplots(len(panels)))
+    for axes, (column, text) in zip(grid, panels.items(), strict=True):
         _panel(axes, table, column, sets)
         axes.set_title(text, loc="left")
     style.head(figure, "Emotions by their mean projection over texts", title)

@@ -105,9 +105,8 @@ def numeric_panels(
     unit = "cosine minus its mean" if centred else "cosine"
     templates = list(dict.fromkeys(curves["template"]))
     figure = style.new_figure(11, 6.8)
-    panels = figure.subplots(
-        2, math.ceil(len(templates) / 2), squeeze=False, sharey=centred
-    ).ravel()
+    columns = math.ceil(len(templates) / 2)
+    panels = figure.subplots(2, columns, squeeze=False, sharey=centred).ravel()
     for axes, key in zip(panels, templates, strict=False):
         part = curves[curves["template"] == key]
         _numeric_curves(axes, part, probes, None if claude is None else claude[key])
@@ -120,8 +119,7 @@ def numeric_panels(
     if expected:
         handles.append(Line2D([], [], marker="^", color=style.INK, linestyle="none"))
         labels.append("expected to rise (down: to fall)")
-    columns = len(probes) + 2
-    figure.legend(handles, labels, loc="outside lower center", ncols=columns)
+    figure.legend(handles, labels, loc="outside lower center", ncols=len(probes) + 2)
     scale = "all panels have one scale" if centred else "each panel has its own scale"
     what = f"Numeric modulation: {unit} at the assistant's first token ({scale})"
     style.head(figure, what, title, found)
@@ -129,10 +127,7 @@ def numeric_panels(
 
 
 def _numeric_curves(
-    axes: Axes,
-    part: pd.DataFrame,
-    probes: Sequence[str],
-    claude: published.NumericCurves | None,
+    axes: Axes, part: pd.DataFrame, probes: Sequence[str], claude: published.NumericCurves | None
 ) -> None:
     x = range(len(part))
     hollow: dict[str, Any] = {"markersize": 4, "markerfacecolor": style.HOLLOW}
@@ -198,9 +193,8 @@ def layer_curves(table: pd.DataFrame, title: str, two_thirds: int | None = None)
             axes.yaxis.set_major_locator(MaxNLocator(5, integer=True))
         _whole_layers(axes, layers, two_thirds)
     sized = [SIZE_DECIDES] if {"V10", "V11"} & set(criteria) else []
-    explain(
-        legend, VERDICT_MARKS, with_null=True, with_two_thirds=two_thirds is not None, notes=sized
-    )
+    known = two_thirds is not None
+    explain(legend, VERDICT_MARKS, with_null=True, with_two_thirds=known, notes=sized)
     style.head(figure, "Criteria by layer (block output); up is better in every panel", title)
     return figure
 

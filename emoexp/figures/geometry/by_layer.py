@@ -135,9 +135,8 @@ def similarity_map(table: pd.DataFrame, norms: pd.DataFrame | None, title: str) 
     side = max(4.0, 0.21 * len(layers))
     beside = norms is not None and len(norms) > 0
     figure = style.new_figure(side + 1.4 + (4.6 if beside else 0), side + 1.0)
-    panels = figure.subplots(
-        1, 1 + beside, squeeze=False, width_ratios=[side + 1.2, 4.4][: 1 + beside]
-    )[0]
+    widths = [side + 1.2, 4.4][: 1 + beside]
+    panels = figure.subplots(1, 1 + beside, squeeze=False, width_ratios=widths)[0]
     axes, values = panels[0], matrix.to_numpy(dtype=float)
     low = min(0.0, float(np.nanmin(values)))
     image = axes.imshow(values, origin="lower", cmap=style.SHARES, vmin=low, vmax=1)
@@ -186,14 +185,11 @@ def held_out_accuracy(table: pd.DataFrame, words: pd.DataFrame | None, title: st
     """
     rows = table.sort_values("layer")
     figure = style.new_figure(9.4, 4)
-    for axes, (name, label, chance) in zip(
-        figure.subplots(1, 2),
-        (
-            ("auc", "AUC of the own emotion against the rest", pd.Series(0.5, rows.index)),
-            ("top1", "share with the own vector nearest (top 1)", rows["chance_top1"]),
-        ),
-        strict=True,
-    ):
+    shown = (
+        ("auc", "AUC of the own emotion against the rest", pd.Series(0.5, rows.index)),
+        ("top1", "share with the own vector nearest (top 1)", rows["chance_top1"]),
+    )
+    for axes, (name, label, chance) in zip(figure.subplots(1, 2), shown, strict=True):
         x, ends = rows["layer"].to_numpy(), [f"shuffled_{name}_{end}" for end in ("low", "high")]
         if rows[ends[0]].notna().any():
             null_bars(axes, x, rows[ends[0]], rows[ends[1]], **style.band_of(SHUFFLED))
