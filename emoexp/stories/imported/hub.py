@@ -70,11 +70,9 @@ def fetch(repo_id: str, revision: str | None) -> tuple[Path, str]:
 
     corpus = KNOWN.get(repo_id, HubCorpus())
     with explained(f"{repo_id} (no folder or file here, so a {corpus.repo_type} of the hub)"):
-        wanted: dict[str, Any] = {
-            "repo_type": corpus.repo_type,
-            "allow_patterns": list(corpus.files),
-        }
-        folder = Path(huggingface_hub.snapshot_download(repo_id, revision=revision, **wanted))
+        wanted: dict[str, Any] = {"allow_patterns": list(corpus.files)}
+        wanted |= {"repo_type": corpus.repo_type, "revision": revision}
+        folder = Path(huggingface_hub.snapshot_download(repo_id, **wanted))
     none = f"{repo_id} on the hub has none of the files that a corpus could be in:"
     require(folder.is_dir(), f"{none} {', '.join(corpus.files)}")
     return folder, folder.name if re.fullmatch(r"[0-9a-f]{40}", folder.name) else revision or "main"

@@ -35,16 +35,7 @@ from pathlib import Path
 from emoexp.config import StoriesConfig
 from emoexp.errors import EmoexpError, require
 from emoexp.stories.corpus import Corpus
-from emoexp.stories.imported import hub
-from emoexp.stories.imported.formats import (
-    READERS,
-    SQLITE_SUFFIXES,
-    read_blocks,
-    read_json_folder,
-    read_sqlite,
-    read_table,
-    read_text_folder,
-)
+from emoexp.stories.imported import formats, hub
 from emoexp.stories.imported.rows import NEUTRAL, ROLES, UNNAMED, Reading, listed, visible
 from emoexp.stories.reject import sift
 from emoexp.textfiles import check_folders, explained, kind_of, read_text, suffix_of
@@ -203,12 +194,12 @@ def read_file(path: Path, reading: Reading) -> None:
         EmoexpError: the file's suffix is not that of a corpus.
     """
     suffix = suffix_of(path)
-    if suffix in READERS:
-        read_table(path, reading)
-    elif suffix in SQLITE_SUFFIXES:
-        read_sqlite(path, reading)
+    if suffix in formats.READERS:
+        formats.read_table(path, reading)
+    elif suffix in formats.SQLITE_SUFFIXES:
+        formats.read_sqlite(path, reading)
     elif suffix == ".txt" and reading.all_neutral:
-        read_blocks(path, reading)
+        formats.read_blocks(path, reading)
     else:
         raise EmoexpError(
             f"{path}: a corpus is not one {path.suffix or 'nameless'} file; known are {LAYOUTS}"
@@ -223,24 +214,24 @@ def read_folder(folder: Path, reading: Reading) -> None:
     """
     check_folders(folder)
     if visible(folder / "stories", "*/*.json"):
-        read_json_folder(folder, reading)
+        formats.read_json_folder(folder, reading)
     elif (stories := folder / "expression" / "stories.parquet").is_file():
-        read_table(stories, reading)
+        formats.read_table(stories, reading)
         if (neutral := folder / "deflection" / "neutral_dialogues.parquet").is_file():
-            read_table(neutral, reading, neutral=True)
+            formats.read_table(neutral, reading, neutral=True)
     elif (stories := folder / "data" / "single_emotion.parquet").is_file():
-        read_table(stories, reading)
+        formats.read_table(stories, reading)
         reading.authors |= reading.sources if reading.part is None else {reading.part}
     elif databases := _databases_in(folder):
         for path in databases:
-            read_sqlite(path, reading)
+            formats.read_sqlite(path, reading)
     else:
         _read_tables_or_texts(folder, reading)
 
 
 def _databases_in(folder: Path) -> list[Path]:
     files = [*visible(folder, "*"), *visible(folder, "data/*")]
-    return [p for p in files if p.suffix.lower() in SQLITE_SUFFIXES]
+    return [p for p in files if p.suffix.lower() in formats.SQLITE_SUFFIXES]
 
 
 def _read_tables_or_texts(folder: Path, reading: Reading) -> None:
@@ -254,10 +245,10 @@ def _read_tables_or_texts(folder: Path, reading: Reading) -> None:
     for path in tables:
         parts = path.relative_to(folder).parts
         neutral = any(part.lower().startswith(NEUTRAL) for part in parts)
-        read_table(path, reading, neutral=neutral)
+        formats.read_table(path, reading, neutral=neutral)
     if not tables:
         data = folder / "data"
-        read_text_folder(data if visible(data, "*/*.txt") else folder, reading)
+        formats.read_text_folder(data if visible(data, "*/*.txt") else folder, reading)
     if not (reading.sample.kept or reading.faults):
         names = [p.relative_to(folder).as_posix() for p in files]
         raise EmoexpError(
@@ -269,9 +260,11 @@ def _read_tables_or_texts(folder: Path, reading: Reading) -> None:
 def _tables_among(files: list[Path]) -> list[Path]:
     """Returns the files that are tables. JSON files count only where there is no other table and
     no text file."""
-    tables = [p for p in files if suffix_of(p) in READERS and not NO_STORIES.fullmatch(p.name)]
+    tables = [
+        p for p in files if suffix_of(p) in formats.READERS and not NO_STORIES.fullmatch(p.name)
+    ]
     others = {suffix_of(p) for p in files if p not in tables or suffix_of(p) != ".json"}
-    json_only = not (others & {*READERS, ".txt"})
+    json_only = not (others & {*formats.READERS, ".txt"})
     return [p for p in tables if json_only or suffix_of(p) != ".json"]
 
 
