@@ -16,7 +16,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from functools import cached_property, partial
+from functools import cached_property
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -157,8 +157,8 @@ class Projector:
         """Reads or computes the numbers of a batch, and adds them to `counts` and `sums`."""
         digest = hash_of(passages)
 
-        compute = partial(self._row, passages)
-        [row] = self.artifacts.rows("texts", self.identity, [digest], compute, None)
+        key = ("texts", self.identity, [digest])
+        [row] = self.artifacts.rows(*key, lambda _: self._row(passages), None)
         counts.digest.update(digest.encode())
         for name in ("tokens", "first", "special", "massive"):
             setattr(counts, name, getattr(counts, name) + int(row[name]))
@@ -178,7 +178,7 @@ class Projector:
             "directions": array_key(self.directions),
         }
 
-    def _row(self, passages: Sequence[Passage], _: str) -> Row:
+    def _row(self, passages: Sequence[Passage]) -> Row:
         """Computes the numbers of a batch.
 
         Returns:
