@@ -10,18 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from emoexp.config import (
-    Config,
-    EmotionsConfig,
-    ModelConfig,
-    PromptFormat,
-    Quantization,
-    ScaleConfig,
-    SpanConfig,
-    SteeringSpan,
-    StimuliConfig,
-    StoriesConfig,
-)
+from emoexp import config as conf
 from emoexp.models.open import open_model
 from emoexp.models.subject import Steering, SubjectModel, silence_libraries
 from emoexp.steering.preference import Preferences
@@ -69,13 +58,13 @@ def load_model(
         EmoexpError: the model is missing, gated, too large, or of an unknown architecture.
     """
     silence_libraries()
-    config = ModelConfig(
+    config = conf.ModelConfig(
         name=settings.pop("name", repo_id.rpartition("/")[2].removeprefix("bundled:")),
         repo_id=repo_id,
-        format=PromptFormat(format),
+        format=conf.PromptFormat(format),
         dtype=dtype,
         device=device,
-        quantization=Quantization(quantization),
+        quantization=conf.Quantization(quantization),
         **settings,
     )
     return open_model(config)
@@ -101,7 +90,7 @@ def study_of(
     emotions: Sequence[str] | None = None,
     corpus: Corpus | None = None,
     store: str | Path | None = None,
-    scale: ScaleConfig | None = None,
+    scale: conf.ScaleConfig | None = None,
     span: str = "steered_activity",
     seed: int = 0,
 ) -> Study:
@@ -115,15 +104,15 @@ def study_of(
         scale: how much is measured; paper-sized by default.
         span: which tokens of a preference prompt are steered (`emoexp.config.SteeringSpan`).
     """
-    config = Config(
+    config = conf.Config(
         experiment=None,
         model=model.config,
         layer=layer,
-        emotions=EmotionsConfig(names=None if emotions is None else list(emotions)),
-        stimuli=StimuliConfig(path=str(stimuli.folder)),
-        stories=StoriesConfig(name="pack"),
-        scale=scale or ScaleConfig(),
-        span=SpanConfig(kind=SteeringSpan(span)),
+        emotions=conf.EmotionsConfig(names=None if emotions is None else list(emotions)),
+        stimuli=conf.StimuliConfig(path=str(stimuli.folder)),
+        stories=conf.StoriesConfig(name="pack"),
+        scale=scale or conf.ScaleConfig(),
+        span=conf.SpanConfig(kind=conf.SteeringSpan(span)),
         artifacts=str(store or artifacts_root()),
         seed=seed,
         run_dir=tempfile.mkdtemp(prefix="emoexp-"),

@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 from omegaconf import MISSING
 
 from emoexp.bounds import Bounded, number
-from emoexp.errors import EmoexpError, require
+from emoexp.errors import require
 
 TWO_THIRDS = 2 / 3
 """`layer=auto`: about two thirds of the way through (paper, "Finding and validating emotion
@@ -345,13 +345,10 @@ class Config(Bounded):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if isinstance(self.layer, list) and (
-            not self.layer or len(set(map(str, self.layer))) != len(self.layer)
-        ):
-            raise EmoexpError(
-                f"layer={self.layer}: a list of layers names each once, and at least one"
-            )
-        for layer in self.layer if isinstance(self.layer, list) else [self.layer]:
+        layers = self.layer if isinstance(self.layer, list) else [self.layer]
+        once = 0 < len(layers) == len(set(map(str, layers)))
+        require(once, f"layer={self.layer}: a list of layers names each once, and at least one")
+        for layer in layers:
             check_layer(layer)
 
 
@@ -359,27 +356,21 @@ def check_layer(layer: Any) -> None:
     """Raises EmoexpError unless `layer` is an int >= 0, a fraction in (0, 1), or "auto"."""
     if layer == "auto":
         return
-    if isinstance(layer, bool) or not isinstance(layer, int | float):
-        raise EmoexpError(
-            f"layer={layer!r} is not a layer: give a 0-based block (int), a fraction of the depth,"
-            " or auto"
-        )
-    if isinstance(layer, float) and not 0 < layer < 1:
-        raise EmoexpError(
-            f"layer={layer} is not a fraction of the depth: it must lie between 0 and 1"
-        )
-    if layer < 0:
-        raise EmoexpError(f"layer={layer} is negative: layers are 0-based blocks")
+    number = isinstance(layer, int | float) and not isinstance(layer, bool)
+    give = "give a 0-based block (int), a fraction of the depth, or auto"
+    require(number, f"layer={layer!r} is not a layer: {give}")
+    inside = not isinstance(layer, float) or 0 < layer < 1
+    fraction = "is not a fraction of the depth: it must lie between 0 and 1"
+    require(inside, f"layer={layer} {fraction}")
+    require(layer >= 0, f"layer={layer} is negative: layers are 0-based blocks")
 
 
 def check_blocks(layers: Iterable[Any], n_layers: int) -> None:
     """Raises EmoexpError where a model of `n_layers` blocks lacks some of `layers`: names all."""
     whole = [layer for layer in layers if isinstance(layer, int)]
-    if wrong := [str(layer) for layer in whole if not 0 <= layer < n_layers]:
-        raise EmoexpError(
-            f"layer={','.join(wrong)} is out of range: the model has {n_layers} blocks, 0 to"
-            f" {n_layers - 1}"
-        )
+    wrong = ",".join(str(layer) for layer in whole if not 0 <= layer < n_layers)
+    blocks = f"the model has {n_layers} blocks, 0 to {n_layers - 1}"
+    require(not wrong, f"layer={wrong} is out of range: {blocks}")
 
 
 def resolve_layer(layer: Any, n_layers: int) -> int:

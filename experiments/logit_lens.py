@@ -15,7 +15,7 @@ import numpy as np
 import pandas as pd
 
 from emoexp.bounds import number
-from emoexp.errors import EmoexpError
+from emoexp.errors import require
 from emoexp.models.prompts import word_ids
 from emoexp.stats.criteria import LENS_TOP, Measurement
 from emoexp.stats.intervals import central, wilson
@@ -47,11 +47,9 @@ class LogitLens(Validation):
     def measure(self, study: Study) -> Tables:
         model, vectors, scale = study.model, study.vectors, study.config.scale
         lens = model.unembed(vectors.directions)
-        if self.top >= lens.shape[1]:
-            raise EmoexpError(
-                f"experiment.top={self.top}: the vocabulary has {lens.shape[1]} tokens, so every "
-                f"word would count; V1's is {LENS_TOP}"
-            )
+        every = f"the vocabulary has {lens.shape[1]} tokens, so every word would count"
+        small = self.top < lens.shape[1]
+        require(small, f"experiment.top={self.top}: {every}; V1's is {LENS_TOP}")
         rng = study.control_rng()
         noise = model.unembed(isotropic_directions(scale.null_draws, model.d_model, rng))
         own = {e: word_ids(model.tokenizer, e) for e in vectors.names}
@@ -85,14 +83,9 @@ class LogitLens(Validation):
         n, hits = len(words), int((ranks < self.top).sum())
         noise = values_of(tables["logit_lens_null"])
         drawn = rng.integers(0, len(noise), (bootstrap.permutations, n))
-        result = Result(
-            metrics={
-                "V1_single_token_words": float(single.sum()),
-                "V1_median_rank_of_own_word": float(
-                    np.median(ranks[single] if any(single) else ranks)
-                ),
-            }
-        )
+        median = np.median(ranks[single] if any(single) else ranks)
+        result = Result(metrics={"V1_single_token_words": float(single.sum())})
+        result.metrics["V1_median_rank_of_own_word"] = float(median)
         nulls = {ISOTROPIC: central(noise[drawn, np.arange(n)].sum(1))}
         if "logit_lens_shuffled" in tables:
             nulls[SHUFFLED] = central(values_of(tables["logit_lens_shuffled"]).sum(1))
@@ -101,10 +94,8 @@ class LogitLens(Validation):
         result.judge(v1, other)
         pairs = tables["opposite_pairs"]
         if len(pairs) < 2:
-            result.notes.append(
-                "not measured: V2, which needs at least 2 of the pack's opposite pairs; "
-                f"emotions.names leaves {len(pairs)}"
-            )
+            needs = "V2, which needs at least 2 of the pack's opposite pairs; emotions.names leaves"
+            result.notes.append(f"not measured: {needs} {len(pairs)}")
             return result
         raw, centred = (int((pairs[name] < 0).sum()) for name in ("raw", "centred"))
         chance = tables["opposite_pairs_null"]["centred"].to_numpy() < 0

@@ -47,17 +47,11 @@ class Stories(Experiment):
         }
         notes = [f"the corpus lies in {plan.folder}", f"to use it: {command(study, 'verify')}"]
         if fewer:
-            notes.insert(
-                0,
-                f"{fewer} of {len(plan.units)} answers have fewer texts than asked for, after "
-                f"{plan.stories.attempts} attempts each",
-            )
+            tries = f"fewer texts than asked for, after {plan.stories.attempts} attempts each"
+            notes.insert(0, f"{fewer} of {len(plan.units)} answers have {tries}")
         if lacking := [emotion for emotion in plan.emotions if emotion not in corpus.by_emotion]:
-            notes.insert(
-                0,
-                f"no story counts for {len(lacking)} of {len(plan.emotions)} emotions: "
-                f"{', '.join(lacking)}",
-            )
+            of = f"{len(lacking)} of {len(plan.emotions)} emotions: {', '.join(lacking)}"
+            notes.insert(0, f"no story counts for {of}")
         return Result(
             metrics={name: float(value) for name, value in metrics.items()},
             tables={

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import ClassVar
 
 from emoexp.errors import NotApplicableError
@@ -44,14 +44,8 @@ class Verify(Experiment):
         Any other error carries what was found before it as its attribute `partial`.
         """
         result = Result()
-        parts: list[Experiment] = [
-            self.logit_lens,
-            self.implicit,
-            self.numeric,
-            self.preference,
-            self.correlation,
-        ]
-        for part in [*parts, self.steering] if self.steering else parts:
+        parts: list[Experiment | None] = [getattr(self, part.name) for part in fields(self)]
+        for part in filter(None, parts):
             try:
                 result.merge(part.run(study))
             except NotApplicableError as reason:

@@ -115,12 +115,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
     with one_line_errors():
         given = _parser().parse_intermixed_args(sys.argv[1:] if arguments is None else arguments)
-        if given.read is not None:
-            table = read_table(open_reader(given.overrides), given)
-            sys.stdout.write(table.to_csv(index=False))
-        elif given.steer is not None:
-            table = steer_table(open_reader(given.overrides), given)
-            sys.stdout.write(table.to_csv(index=False))
+        if given.read is not None or given.steer is not None:
+            make = read_table if given.read is not None else steer_table
+            sys.stdout.write(make(open_reader(given.overrides), given).to_csv(index=False))
         else:
             from emoexp.explore.page.server import serve
 

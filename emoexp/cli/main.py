@@ -144,8 +144,7 @@ def main() -> None:
     except (HydraException, OmegaConfBaseException) as error:
         fail(str(explained(error, overrides)))
     except Exception as error:
-        if type(error).__module__.startswith(
-            "submitit."
-        ):  # sbatch refuses, or a job died without a word
+        # sbatch refuses, or a job died without a word
+        if type(error).__module__.startswith("submitit."):
             fail(f"{one_line(error)}{advice(one_line(error))}")
         raise

@@ -9,11 +9,11 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, NoReturn, get_origin
 
-from hydra._internal.utils import get_args_parser
 from hydra.conf import HydraConf
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Glob, Override, ValueType
 from hydra.errors import HydraException
+from hydra.main import get_args_parser
 from omegaconf import DictConfig, OmegaConf
 
 from emoexp.cli.schema import Setting, nearest, settings
@@ -22,16 +22,8 @@ from emoexp.cli.usage import defaults, options
 from emoexp.errors import EmoexpError, one_line, require
 
 GROUPS = (
-    "experiment",
-    "model",
-    "preset",
-    "emotions",
-    "stimuli",
-    "stories",
-    "span",
-    "scale",
-    "launcher",
-    "logger",
+    *("experiment", "model", "preset", "emotions", "stimuli"),
+    *("stories", "span", "scale", "launcher", "logger"),
 )
 _PARTS = re.compile(r"(?P<sign>\+\+|\+|~)?(?P<key>[^=]*)(?P<equals>=?)(?P<value>.*)", re.DOTALL)
 _MERGING = re.compile(r"Error merging override (.*)", re.DOTALL)
@@ -92,11 +84,9 @@ def _refuse_flag(message: str) -> NoReturn:
 
 def _experiments(overrides: Iterable[str]) -> list[str]:
     """Returns the experiments that a command line chooses, those that do not exist left out."""
-    chosen = [a.lstrip("+").partition("=")[2] for a in overrides]
-    named = [a.lstrip("+").startswith("experiment=") for a in overrides]
-    names = [v for v, is_choice in zip(chosen, named, strict=True) if is_choice]
-    text = names[-1] if names else defaults()["experiment"]
-    known = options("experiment")
+    pairs = (a.lstrip("+").partition("=") for a in overrides if "=" in a)
+    chosen = {key: value for key, _, value in pairs}
+    known, text = options("experiment"), chosen.get("experiment", defaults()["experiment"])
     found = [name for name in re.findall(r"\w+", text) if name in known]
     return found or (known if "*" in text else [defaults()["experiment"]])
 
@@ -118,11 +108,8 @@ def _checked(argument: str, known: dict[str, Setting], multirun: bool) -> str:
     in_mapping = any(_is_mapping(known.get(name)) for name in above)
     if key not in (*GROUPS, "local") and key not in known and not in_mapping:
         _refuse_name(key, known)
-    if sign == "~":
-        raise EmoexpError(
-            f"{argument}: a setting is not taken out; leave it out of the command, or give {key}="
-            "another value"
-        )
+    out = f"{argument}: a setting is not taken out; leave it out of the command, or give"
+    require(sign != "~", f"{out} {key}=another value")
     if in_mapping or _is_mapping(known.get(key)):
         _parsed(f"{key}={value}", known.get(key))
         return f"++{key}={value}"
@@ -238,12 +225,8 @@ def _check_choices(override: Override, group: str) -> None:
             hint = f"did you mean {near}? Or " if near else ""
             raise EmoexpError(f"unknown {group} {shown!r}: {hint}choose from {', '.join(allowed)}")
     if group == "launcher" and str(value).startswith(("slurm", "site_")):
-        there = shutil.which("srun") is not None
-        require(
-            there,
-            f"launcher={value}: there is no srun here: start it on a cluster's login node, or"
-            " take launcher=subprocess",
-        )
+        none = f"launcher={value}: there is no srun here: start it on a cluster's login node, or"
+        require(shutil.which("srun") is not None, f"{none} take launcher=subprocess")
 
 
 def _check_sweep(override: Override, multirun: bool) -> None:
@@ -268,11 +251,8 @@ def refuse_launcher(overrides: Iterable[str]) -> None:
     for override in overrides:
         key, _, value = override.partition("=")
         here = {"launcher": "local", "hydra/launcher": "basic"}.get(key, value)
-        if value != here:
-            raise EmoexpError(
-                f"{override} starts the jobs of a sweep, without --multirun the run would go on"
-                f" here: python -m emoexp --multirun {override} ..."
-            )
+        jobs = f"{override} starts the jobs of a sweep, without --multirun the run would go on"
+        require(value == here, f"{jobs} here: python -m emoexp --multirun {override} ...")
 
 
 def group_layers(overrides: list[str], multirun: bool) -> list[str]:
@@ -287,20 +267,17 @@ def group_layers(overrides: list[str], multirun: bool) -> list[str]:
         return overrides
     size = given[-1].removeprefix(name)
     over_layers = [a for a in overrides if a.startswith("layer=")]
-    if not size.isdigit() or int(size) < 1:
-        raise EmoexpError(f"layers_per_job={size}: must be a whole number, at least 1")
+    whole = size.isdigit() and int(size) >= 1
+    require(whole, f"layers_per_job={size}: must be a whole number, at least 1")
     override = _parsed(over_layers[-1]) if over_layers else None
     if override is None or not override.is_sweep_override() or not multirun:
-        raise EmoexpError(
-            "layers_per_job needs a sweep over layers: --multirun 'layer=range(10,30)'"
-            " layers_per_job=5"
-        )
+        example = "--multirun 'layer=range(10,30)' layers_per_job=5"
+        raise EmoexpError(f"layers_per_job needs a sweep over layers: {example}")
     _check_sweep(override, multirun)
-    layers = swept(override)
-    jobs = ",".join(
-        f"[{','.join(layers[i : i + int(size)])}]" for i in range(0, len(layers), int(size))
-    )
-    return [*(a for a in overrides if not a.startswith((name, "layer="))), f"layer={jobs}"]
+    layers, n = swept(override), int(size)
+    jobs = (f"[{','.join(layers[i : i + n])}]" for i in range(0, len(layers), n))
+    rest = (a for a in overrides if not a.startswith((name, "layer=")))
+    return [*rest, f"layer={','.join(jobs)}"]
 
 
 def explained(error: BaseException, overrides: Iterable[str]) -> EmoexpError:

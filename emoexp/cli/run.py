@@ -18,7 +18,7 @@ import yaml
 from emoexp.cli.source import hold_code
 from emoexp.cli.wandb import Tracker, group_of, mirror, open_tracker
 from emoexp.config import Config, LoggerKind
-from emoexp.errors import EmoexpError, one_line
+from emoexp.errors import EmoexpError, one_line, require
 from emoexp.figures.process import FigureProcess
 from emoexp.interrupts import interruption
 from emoexp.store import runs
@@ -40,9 +40,7 @@ NO_MEMORY = "out of memory|allocate memory|ALLOC_FAILED|bad_alloc"
 
 def as_plain(config: Config) -> dict[str, Any]:
     """Returns the configuration as JSON holds it."""
-    text = json.dumps(asdict(config), default=lambda value: value.value)
-    plain: dict[str, Any] = json.loads(text)
-    return plain
+    return dict(json.loads(json.dumps(asdict(config), default=lambda value: value.value)))
 
 
 def started_record(config: Config, name: str) -> RunRecord:
@@ -110,11 +108,7 @@ def run(
 
 @contextmanager
 def tracked(
-    config: Config,
-    record: RunRecord,
-    directory: Path,
-    figures: FigureProcess | None,
-    group: Path,
+    config: Config, record: RunRecord, directory: Path, figures: FigureProcess | None, group: Path
 ) -> Iterator[None]:
     """Opens the tracker, and when the block ends, however it ends, draws and mirrors the run."""
     tracked_as = {
@@ -185,13 +179,9 @@ def keep(record: RunRecord, result: Result, study: Study, directory: Path) -> No
         used = {"used": study.means.summary()} if study.used("means") else {}
         record.corpus = study.corpus.summary() | used
     if study.used("model"):
-        record.n_layers = study.model.n_layers
-        model = study.model
-        record.provenance["model"] = (
-            model.identity
-            | model.format_identity
-            | {"repo_id": model.config.repo_id, "bos": model.bos}
-        )
+        model, record.n_layers = study.model, study.model.n_layers
+        more = {"repo_id": model.config.repo_id, "bos": model.bos}
+        record.provenance["model"] = model.identity | model.format_identity | more
     if study.used("baseline"):
         record.answers = study.preferences.answer_summary(study.artifacts)
     if study.used("valence"):
@@ -236,16 +226,12 @@ def run_once(
         if record is None or record.status is not RunStatus.success:
             run(config, name, directory, make(), figures, group)
             return
-        if record.identity != runs.identity_of(name, config):
-            raise EmoexpError(
-                f"{directory} has the result of another run: give another hydra.run.dir or "
-                "hydra.sweep.dir, or force=true"
-            )
-        if record.code != runs.code_hash() and not config.allow_code_change:
-            raise EmoexpError(
-                f"{directory} was computed with other code: force=true computes it again, "
-                "allow_code_change=true keeps it"
-            )
+        other = "has the result of another run: give another hydra.run.dir or hydra.sweep.dir, or"
+        same = record.identity == runs.identity_of(name, config)
+        require(same, f"{directory} {other} force=true")
+        other = "was computed with other code: force=true computes it again, allow_code_change=true"
+        kept = config.allow_code_change or record.code == runs.code_hash()
+        require(kept, f"{directory} {other} keeps it")
         sys.stderr.write(f"done already: {directory}\n")
 
 

@@ -72,9 +72,8 @@ def row_of(run: Run, below: Path) -> tuple[str, str, str, str]:
     job = slurm.get("slurm_job_id") or slurm.get("job_id")
     place = str(where.get("host", "?"))
     place += f", SLURM {job}" if job else f", pid {where.get('pid', '?')}"
-    error = (run.record.error if run.record else None) or (
-        "died without a message: killed, out of memory, or the node failed"
-    )
+    silent = "died without a message: killed, out of memory, or the node failed"
+    error = (run.record.error if run.record else None) or silent
     path = str(run.directory.relative_to(below))
     name = run.directory.name if path == "." else path
     return name, run.state.value, place, error.splitlines()[-1]
@@ -85,17 +84,12 @@ def show(directory: Path, console: Console) -> bool:
     jobs = jobs_of(directory)
     counts = Counter(run.state for run in jobs)
     states = ", ".join(f"[{COLOURS[s]}]{counts[s]} {s.value}[/]" for s in RunState if counts[s])
-    eta = time_left(jobs)
-    console.print(
-        f"{escape(str(directory))}: {len(jobs)} job(s): {states}"
-        + (f"; about {eta} left" if eta else ""),
-        soft_wrap=True,
-    )
+    left = f"; about {eta} left" if (eta := time_left(jobs)) else ""
+    line = f"{escape(str(directory))}: {len(jobs)} job(s): {states}{left}"
+    console.print(line, soft_wrap=True)
     wrong = [run for run in jobs if run.state in (RunState.error, RunState.killed)]
     if wrong:
-        table = Table()
-        for name in ("job", "state", "where", "last error"):
-            table.add_column(name)
+        table = Table("job", "state", "where", "last error")
         for run in wrong:
             table.add_row(*map(escape, row_of(run, directory)))
         print_table(console, table)

@@ -93,26 +93,16 @@ def usage() -> str:
 
     def block(names: Sequence[tuple[str, str]]) -> str:
         width = max(len(name) for name, _ in names) + 2
-        return "\n".join(
-            textwrap.fill(
-                text,
-                _width(),
-                initial_indent=f"  {name:<{width}}",
-                subsequent_indent=" " * (width + 2),
-                break_on_hyphens=False,
-            )
-            for name, text in names
-        )
+        indents = ((f"  {name:<{width}}", " " * (width + 2), text) for name, text in names)
+        return "\n".join(_filled(text, first, then) for first, then, text in indents)
 
     chosen = {group: default for group, default in defaults().items() if group != "experiment"}
     groups = [
         (group, ", ".join([default, *(o for o in options(group) if o != default)]))
         for group, default in chosen.items()
     ]
-    page = PAGE.format(
-        experiments=block([(name, summary(name)) for name in options("experiment")]),
-        groups=block(groups),
-    )
+    experiments = [(name, summary(name)) for name in options("experiment")]
+    page = PAGE.format(experiments=block(experiments), groups=block(groups))
     return "\n".join(_narrowed(line) for line in page.splitlines()) + "\n"
 
 
@@ -123,4 +113,10 @@ def _width() -> int:
 def _narrowed(line: str) -> str:
     """Returns a line of the page as several, where the terminal or COLUMNS is narrower."""
     indent = " " * (len(line) - len(line.lstrip()) + 4)
-    return textwrap.fill(line, _width(), subsequent_indent=indent, break_on_hyphens=False)
+    return _filled(line, "", indent)
+
+
+def _filled(text: str, first: str, then: str) -> str:
+    """Returns a text as lines of the page, the first and the others with their indents."""
+    wrapper = textwrap.TextWrapper(_width(), first, then, break_on_hyphens=False)
+    return wrapper.fill(text)

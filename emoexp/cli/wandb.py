@@ -34,23 +34,18 @@ under `origin`."""
 BY_LAYER = ("V*", "metrics/*", "verdicts/*")
 """Keys that W&B draws against `layer`: a run is one point, so steps would say nothing."""
 Mode = Literal["online", "offline", "disabled", "shared"]
+Row = Mapping[str, Any]
 
 
 class Tracker:
-    """Where a finished record is shown: nowhere, as it stands here. `row` has plain numbers and
-    strings under keys like `V3/value`."""
+    """Where a finished record is shown: nowhere, as it stands here (`logger=none`). `row` has plain
+    numbers and strings under keys like `V3/value`."""
 
-    def show(
-        self, name: str, origin: Mapping[str, Any], row: Mapping[str, Any], *, whole: bool
-    ) -> None: ...
+    def show(self, name: str, origin: Row, row: Row, *, whole: bool) -> None: ...
 
     def attach(self, tables: Sequence[Path], figures: Sequence[Path]) -> None: ...
 
     def fail(self) -> None: ...
-
-
-class NullTracker(Tracker):
-    """`logger=none`."""
 
 
 @dataclass
@@ -60,9 +55,7 @@ class WandbTracker(Tracker):
     run: wandb.Run
     failed: bool = field(default=False, init=False)
 
-    def show(
-        self, name: str, origin: Mapping[str, Any], row: Mapping[str, Any], *, whole: bool
-    ) -> None:
+    def show(self, name: str, origin: Row, row: Row, *, whole: bool) -> None:
         """The summary holds `row` in any case; only a `whole` run becomes a point of the curves
         over layers."""
         self.run.name = name
@@ -108,31 +101,24 @@ def open_tracker(config: LoggerConfig, run: dict[str, Any]) -> Iterator[Tracker]
     Raises:
         EmoexpError: wandb is not installed, or `online` is wanted and not to be had.
     """
-    mode, why = (
-        (cast(Mode, "disabled"), "")
-        if config.kind is LoggerKind.none or rank() > 0
-        else choose_mode(config)
-    )
+    silent = config.kind is LoggerKind.none or rank() > 0
+    mode, why = (cast(Mode, "disabled"), "") if silent else choose_mode(config)
     if mode == "disabled":
-        yield NullTracker()
+        yield Tracker()
         return
     tracker, why = start(config, run, mode, why)
     try:
         yield tracker
     except BaseException as error:
-        if isinstance(
-            error, SystemExit
-        ):  # submitit's handler ends a preempted job so, once it is queued again
+        if isinstance(error, SystemExit):  # submitit's, of a preempted job that is queued again
             tracker.run.mark_preempting()
         tracker.fail()
         raise
     finally:
         tracker.run.finish(exit_code=int(tracker.failed))
         if tracker.run.offline:
-            tell(
-                f"kept offline ({why}); upload it with: wandb sync"
-                f" {shlex.quote(tracker.run.settings.wandb_dir)}"
-            )
+            folder = shlex.quote(tracker.run.settings.wandb_dir)
+            tell(f"kept offline ({why}); upload it with: wandb sync {folder}")
 
 
 def start(
@@ -207,14 +193,12 @@ def choose_mode(config: LoggerConfig) -> tuple[Mode, str]:
             "logger=wandb needs the package wandb: pip install 'emoexp[wandb]', or logger=none"
         ) from error
 
-    settings = wandb.setup(
-        settings=wandb.Settings(silent=True)
-    ).settings  # else it says where it found the key
+    # silent, else it says where it found the key
+    settings = wandb.setup(settings=wandb.Settings(silent=True)).settings
     if config.mode is LoggerMode.offline:
         return "offline", "logger.mode=offline"
-    if (
-        config.mode is None and settings.mode != "online"
-    ):  # WANDB_MODE, or `wandb offline` in this directory
+    # WANDB_MODE, or `wandb offline` in this directory
+    if config.mode is None and settings.mode != "online":
         return cast(Mode, settings.mode), f"W&B's own mode is {settings.mode}"
     if not has_key():
         if config.mode is LoggerMode.online:
@@ -234,19 +218,12 @@ def has_key() -> bool:
     import wandb
 
     settings = wandb.setup().settings
-    if (
-        settings.api_key
-        or os.environ.get("WANDB_API_KEY")
-        or os.environ.get("WANDB_IDENTITY_TOKEN_FILE")
-    ):
+    named = ("WANDB_API_KEY", "WANDB_IDENTITY_TOKEN_FILE")
+    if settings.api_key or any(os.environ.get(name) for name in named):
         return True
     try:
-        return (
-            netrc.netrc(os.environ.get("NETRC", Path("~/.netrc").expanduser())).authenticators(
-                urlsplit(settings.base_url).netloc
-            )
-            is not None
-        )
+        keys = netrc.netrc(os.environ.get("NETRC", Path("~/.netrc").expanduser()))
+        return keys.authenticators(urlsplit(settings.base_url).netloc) is not None
     except (OSError, netrc.NetrcParseError):
         return False
 
@@ -264,7 +241,7 @@ def answers(base_url: str) -> bool:
 def mirror(tracker: Tracker, record: Mapping[str, Any], directory: Path) -> None:
     """Shows a record and the tables and figures beside it. W&B's trouble is one line, since
     result.json is whole without it."""
-    if isinstance(tracker, NullTracker):
+    if type(tracker) is Tracker:
         return
     try:
         known = secrets()
@@ -342,16 +319,9 @@ def secrets() -> tuple[str, ...]:
     hub's token."""
     from huggingface_hub import get_token
 
-    named = [
-        value
-        for name, value in os.environ.items()
-        if re.search(r"KEY|TOKEN|SECRET|PASSW|CREDENTIAL", name.upper())
-    ]
-    found = {
-        value
-        for value in (*named, get_token() or "")
-        if len(value) >= 8 and not value.startswith("/")
-    }
+    secret = re.compile(r"KEY|TOKEN|SECRET|PASSW|CREDENTIAL")
+    named = [value for name, value in os.environ.items() if secret.search(name.upper())]
+    found = {v for v in (*named, get_token() or "") if len(v) >= 8 and not v.startswith("/")}
     return tuple(sorted(found, key=len, reverse=True))
 
 

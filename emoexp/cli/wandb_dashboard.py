@@ -3,14 +3,13 @@ emoexp.cli.wandb_dashboard --entity E [--project P] [--dry-run]`."""
 
 from __future__ import annotations
 
-import argparse
 import json
 import sys
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any
 
 from emoexp.cli.wandb import has_key
-from emoexp.errors import EmoexpError, one_line
+from emoexp.errors import EmoexpError, OneLineParser, one_line, one_line_errors, require
 from emoexp.stats.criteria import COUNTS, CRITERIA
 
 if TYPE_CHECKING:
@@ -96,14 +95,15 @@ def detection_and_steering() -> list[Any]:
     from wandb_workspaces.reports import v2
 
     pairs = (
-        ("V3/share", "metrics/effect_ratio"),
-        ("V3/share", "metrics/mean_abs_delta_elo"),
+        (DETECTION, STEERING),
+        (DETECTION, "metrics/mean_abs_delta_elo"),
         ("V9/share", "V10/value"),
     )
     return [
-        v2.ScatterPlot(title=f"{x} and {y}", x=v2.SummaryMetric(x), y=v2.SummaryMetric(y))
-        for x, y in pairs
-    ] + [
+        *(
+            v2.ScatterPlot(title=f"{x} and {y}", x=v2.SummaryMetric(x), y=v2.SummaryMetric(y))
+            for x, y in pairs
+        ),
         line(f"detection: {DETECTION}", DETECTION),
         line(f"steering: {STEERING}", STEERING),
     ]
@@ -174,17 +174,14 @@ def published() -> str:
     def show(value: float | None, n: int | None) -> str:
         return "-" if value is None else f"{value:g}/{n}" if n else f"{value:g}"
 
-    rows = [("criterion", "threshold", "paper", "Llama-3.1-8B"), ("---",) * 4]
+    rows: list[tuple[str, ...]] = [
+        ("criterion", "threshold", "paper", "Llama-3.1-8B"),
+        ("---",) * 4,
+    ]
     for c in CRITERIA.values():
         name = c.name.replace("|", "\\|")  # a bar would end the cell
-        rows.append(
-            (
-                f"{c.id} {name}",
-                f"{c.comparison} {show(c.threshold, c.full_n)}",
-                show(c.paper, c.published_n),
-                show(c.llama8b, c.published_n),
-            )
-        )
+        numbers = (show(value, c.published_n) for value in (c.paper, c.llama8b))
+        rows.append((f"{c.id} {name}", f"{c.comparison} {show(c.threshold, c.full_n)}", *numbers))
     return "\n".join(f"| {' | '.join(row)} |" for row in rows)
 
 
@@ -201,11 +198,6 @@ def spec(entity: str, project: str) -> dict[str, Any]:
     }
 
 
-class OneLineParser(argparse.ArgumentParser):
-    def error(self, message: str) -> NoReturn:
-        raise EmoexpError(f"python -m emoexp.cli.wandb_dashboard: {message}")
-
-
 def dashboard(arguments: Sequence[str]) -> str:
     """Saves workspace and report and returns their addresses; with --dry-run, the specification as
     JSON.
@@ -216,11 +208,8 @@ def dashboard(arguments: Sequence[str]) -> str:
     parser = OneLineParser(prog="python -m emoexp.cli.wandb_dashboard", description=__doc__)
     parser.add_argument("--entity", required=True, help="your W&B user or team")
     parser.add_argument("--project", default="emoexp")
-    parser.add_argument(
-        "--dry-run",
-        action="store_true",
-        help="print what would be saved; needs no key and no network",
-    )
+    text = "print what would be saved; needs no key and no network"
+    parser.add_argument("--dry-run", action="store_true", help=text)
     chosen = parser.parse_args(arguments)
     try:
         import wandb_workspaces.workspaces  # noqa: F401
@@ -230,16 +219,10 @@ def dashboard(arguments: Sequence[str]) -> str:
         ) from error
     if chosen.dry_run:
         return json.dumps(spec(chosen.entity, chosen.project), indent=2)
-    if not has_key():
-        raise EmoexpError(
-            "the dashboard needs a W&B key: set WANDB_API_KEY or run wandb login; --dry-run needs"
-            " none"
-        )
+    key = "the dashboard needs a W&B key: set WANDB_API_KEY or run wandb login"
+    require(has_key(), f"{key}; --dry-run needs none")
     try:
-        saved = (
-            workspace(chosen.entity, chosen.project).save(),
-            report(chosen.entity, chosen.project).save(),
-        )
+        saved = [make(chosen.entity, chosen.project).save() for make in (workspace, report)]
     except Exception as error:  # wandb-workspaces raises bare exceptions, requests' and its own
         raise EmoexpError(
             f"W&B refuses the dashboard of {chosen.entity}/{chosen.project} ({one_line(error)}): is"
@@ -249,11 +232,9 @@ def dashboard(arguments: Sequence[str]) -> str:
 
 
 def main() -> None:
-    try:
+    """Prints what `dashboard` returns; a mistake is one line and exit status 2."""
+    with one_line_errors():
         sys.stdout.write(dashboard(sys.argv[1:]) + "\n")
-    except EmoexpError as error:
-        sys.stderr.write(f"emoexp: {error}\n")
-        sys.exit(2)
 
 
 if __name__ == "__main__":

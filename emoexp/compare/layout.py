@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-from emoexp.views.formats import numbers, ranges
+from emoexp.views.formats import laid_out, numbers
 
 STEPS = 10
 """Depths of each run that the terminal shows, at most."""
@@ -13,17 +13,10 @@ STEPS = 10
 
 def summary_table(summary: pd.DataFrame) -> pd.DataFrame:
     """Lays out the best pair of layers, two thirds of the depth, and the mean over same depths."""
-    return pd.DataFrame(
-        {
-            "layers": summary["pair"],
-            "a": numbers(summary["layer_a"], ".0f"),
-            "b": numbers(summary["layer_b"], ".0f"),
-            "rho": numbers(summary["rho"], "z.3f"),
-            "95 %": ranges(summary["low"], summary["high"], "z.3f"),
-            "permuted names 95 %": ranges(summary["null_low"], summary["null_high"], "z.3f"),
-            "p": numbers(summary["p"], ".2g"),
-            "n": summary["n"],
-        }
+    return laid_out(
+        summary,
+        "layers = pair; a = layer_a:.0f; b = layer_b:.0f; rho = rho:z.3f; 95 % = low..high:z.3f;"
+        " permuted names 95 % = null_low..null_high:z.3f; p = p:.2g; n",
     )
 
 

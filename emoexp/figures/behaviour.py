@@ -13,49 +13,29 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch, Rectangle
 
+from emoexp.figures import style
 from emoexp.figures.names import name_points
-from emoexp.figures.style import (
-    AXIS_LINE,
-    CATEGORIES,
-    DIVERGING,
-    HOLLOW,
-    INK,
-    MEDIUM,
-    NOISE,
-    NULL_BAND,
-    SEQUENTIAL,
-    SMALL,
-    THICK,
-    THIN,
-    Mark,
-    head,
-    name_size,
-    names_length,
-    new_figure,
-    panel_grid,
-)
 from emoexp.stats.labels import EMOTIONS, ISOTROPIC, UNSTEERED
 
-BREAKS = {"repetition": CATEGORIES[0].colour, "surprise": CATEGORIES[1].colour}
+BREAKS = {"repetition": style.CATEGORIES[0].colour, "surprise": style.CATEGORIES[1].colour}
 """Colours of the reasons why a text is degenerate."""
-WHO = {"self": (CATEGORIES[0], "of itself"), "other": (CATEGORIES[1], "of others")}
+WHO = {"self": (style.CATEGORIES[0], "of itself"), "other": (style.CATEGORIES[1], "of others")}
 """Mark and name of each question: whom the model is asked about."""
 FEW = 24
 """Emotions that are named in a scatter: of more, those of the smallest and the largest change."""
-OTHER_PROBES: dict[str, Any] = {"color": INK, "linewidth": 0.9, "linestyle": ":"}
+OTHER_PROBES: dict[str, Any] = {"color": style.INK, "linewidth": 0.9, "linestyle": ":"}
 
 
-def _dots(mark: Mark) -> dict[str, Any]:
+def _dots(mark: style.Mark) -> dict[str, Any]:
     """Returns how single points of a question are drawn."""
-    return {"s": 16, "facecolors": HOLLOW, "edgecolors": mark.colour, "marker": mark.shape}
+    return {"s": 16, "facecolors": style.HOLLOW, "edgecolors": mark.colour, "marker": mark.shape}
 
 
 def _map(axes: Axes, matrix: np.ndarray, label: str) -> None:
     """Draws a map with colours for all but its extreme 2 % of cells."""
     limit = float(np.quantile(np.abs(matrix), 0.98)) or 1.0
-    image = axes.imshow(
-        matrix, cmap=DIVERGING, vmin=-limit, vmax=limit, aspect="auto", interpolation="nearest"
-    )
+    how: dict[str, Any] = {"aspect": "auto", "interpolation": "nearest"}
+    image = axes.imshow(matrix, cmap=style.DIVERGING, vmin=-limit, vmax=limit, **how)
     axes.figure.colorbar(image, ax=axes, shrink=0.6, pad=0.01, extend="both", label=label)
 
 
@@ -65,15 +45,15 @@ def word_map(
     """Draws the change of each word (columns) by steered emotion (rows), both in the order given;
     large enough that every name can be read. `asked` says of whom the model is asked."""
     n = len(names)
-    side = max(7.0, names_length(n) + 1)
-    figure = new_figure(side + 1.6, side)
+    side = max(7.0, style.names_length(n) + 1)
+    figure = style.new_figure(side + 1.6, side)
     axes = figure.add_subplot()
     _map(axes, change, "change of log-probability (nats)")
-    axes.set_xticks(range(n), names, rotation=90, fontsize=name_size(n))
-    axes.set_yticks(range(n), names, fontsize=name_size(n))
+    style.name_ticks(axes, names)
+    axes.set_yticks(range(n), names, fontsize=style.name_size(n))
     axes.set_xlabel(f"word, by {ordered_by} (diagonal: the steered emotion's own)")
     axes.set_ylabel(f"steered emotion, by {ordered_by}")
-    head(figure, f"Self-report, asked {asked}: what steering does to each word", title)
+    style.head(figure, f"Self-report, asked {asked}: what steering does to each word", title)
     return figure
 
 
@@ -84,7 +64,7 @@ def self_report(words: pd.DataFrame, rows: pd.DataFrame, title: str) -> Figure:
         words: one row per emotion: emotion, valence, and value_ and rank_ for self and other.
         rows: the nulls: asked, statistic, isotropic_low, isotropic_high.
     """
-    figure = new_figure(max(11, names_length(len(words)) + 1), 7.6)
+    figure = style.new_figure(max(11, style.names_length(len(words)) + 1), 7.6)
     grid = figure.add_gridspec(2, 2)
     nulls = rows[rows["asked"] == "self"].set_index("statistic").to_dict("index")
     table = words.sort_values("value_self").reset_index(drop=True)
@@ -92,7 +72,7 @@ def self_report(words: pd.DataFrame, rows: pd.DataFrame, title: str) -> Figure:
     _own_ranks(figure.add_subplot(grid[1, 0]), table, nulls["rank"])
     by_valence, known = figure.add_subplot(grid[1, 1]), table[table["valence"].notna()]
     _changes_by_valence(by_valence, known, len(table))
-    head(figure, "Self-report under steering", title)
+    style.head(figure, "Self-report under steering", title)
     places = {who: known[["valence", f"value_{who}"]].to_numpy(dtype=float) for who in WHO}
     few = np.arange(len(known))  # in the order of their change
     if len(known) > FEW:
@@ -104,13 +84,13 @@ def self_report(words: pd.DataFrame, rows: pd.DataFrame, title: str) -> Figure:
 
 def _own_changes(axes: Axes, table: pd.DataFrame, null: dict[Any, Any]) -> None:
     label = "mean of random pairs, 95 %"
-    axes.axhspan(null["isotropic_low"], null["isotropic_high"], label=label, **NULL_BAND)
+    axes.axhspan(null["isotropic_low"], null["isotropic_high"], label=label, **style.NULL_BAND)
     places = np.arange(len(table))
     for who, (mark, asked) in WHO.items():
         label = f"own word, asked {asked}"
         axes.scatter(places, table[f"value_{who}"], label=label, **_dots(mark))
-    axes.axhline(0, **AXIS_LINE)
-    axes.set_xticks(places, table["emotion"], rotation=90, fontsize=name_size(len(table)))
+    axes.axhline(0, **style.AXIS_LINE)
+    style.name_ticks(axes, table["emotion"])
     axes.set_xlim(-1, len(table))
     axes.set_ylabel("change of log-probability (nats)")
     axes.set_title("the steered emotion's own word", loc="left")
@@ -125,7 +105,7 @@ def _own_ranks(axes: Axes, table: pd.DataFrame, null: dict[Any, Any]) -> None:
     labels = [f"{WHO[who][1]} (mean {mean})" for who, mean in zip(WHO, means, strict=True)]
     axes.hist(ranks, bins=bins, color=[mark.colour for mark, _ in WHO.values()], label=labels)
     label = "mean rank of random pairs, 95 %"
-    axes.axvspan(null["isotropic_low"], null["isotropic_high"], label=label, **NULL_BAND)
+    axes.axvspan(null["isotropic_low"], null["isotropic_high"], label=label, **style.NULL_BAND)
     what = f"rank of the own word among {n}, by change (1: no word rises more)"
     axes.set(xlabel=what, ylabel=f"emotions, of {n}")
     axes.legend(loc="lower right", bbox_to_anchor=(1, 0.98), ncols=3)
@@ -135,7 +115,7 @@ def _changes_by_valence(axes: Axes, known: pd.DataFrame, n: int) -> None:
     for who, (mark, asked) in WHO.items():
         label = f"asked {asked}"
         axes.scatter(known["valence"], known[f"value_{who}"], label=label, **_dots(mark))
-    axes.axhline(0, **AXIS_LINE)
+    axes.axhline(0, **style.AXIS_LINE)
     axes.set(xlabel="valence of the emotion", ylabel="change of the own word (nats)")
     partial = "" if len(known) == n else f", known for {len(known)} of {n}"
     axes.set_title(f"by valence{partial}", loc="left")
@@ -147,19 +127,19 @@ def drift_curves(curves: pd.DataFrame, strength: float, smooth: int, title: str)
     null of `strength` in grey."""
     emotions = list(dict.fromkeys(curves["emotion"]))
     strengths = sorted(set(curves["strength"]))
-    shades = colormaps[f"{SEQUENTIAL}_r"](np.linspace(0.15, 1, len(strengths)))
+    shades = colormaps[f"{style.SEQUENTIAL}_r"](np.linspace(0.15, 1, len(strengths)))
     colours = dict(zip(strengths, shades, strict=True))
-    figure, panels = panel_grid(len(emotions), (3.2, 2.3), 1, shared=True)
+    figure, panels = style.panel_grid(len(emotions), (3.2, 2.3), 1, shared=True)
     for axes, emotion in zip(panels, emotions, strict=True):
         _drift_panel(axes, curves[curves["emotion"] == emotion], colours, strength)
         axes.set_title(emotion)
     handles = _drift_handles(colours, strength)
     figure.legend(handles=handles, loc="outside lower center", ncols=3)
-    figure.supylabel("cosine minus the unsteered text's", fontsize=MEDIUM)
+    figure.supylabel("cosine minus the unsteered text's", fontsize=style.MEDIUM)
     for axes in panels[-4:]:
         axes.set_xlabel("token of the text")
     what = f"Drift of the text on the steered emotion's probe (mean of {smooth} tokens)"
-    head(figure, what, title)
+    style.head(figure, what, title)
     return figure
 
 
@@ -170,21 +150,21 @@ def _drift_panel(
         part = curves[curves["strength"] == s]
         token = part["token"]
         if s == strength:
-            axes.fill_between(token, part["null_low"], part["null_high"], **NULL_BAND)
+            axes.fill_between(token, part["null_low"], part["null_high"], **style.NULL_BAND)
             axes.plot(token, part["others"], **OTHER_PROBES)
             spread = {"color": colour, "alpha": 0.25, "linewidth": 0}
             axes.fill_between(token, part["low"], part["high"], **spread)
-        width = THICK if s == strength else THIN
+        width = style.THICK if s == strength else style.THIN
         axes.plot(token, part["own"], color=colour, linewidth=width)
-    axes.axhline(0, **AXIS_LINE)
-    axes.tick_params(labelsize=SMALL)
+    axes.axhline(0, **style.AXIS_LINE)
+    axes.tick_params(labelsize=style.SMALL)
 
 
 def _drift_handles(colours: dict[float, Any], strength: float) -> list[Line2D | Patch]:
     """Returns the marks of the legend and their labels."""
     handles: list[Line2D | Patch] = []
     for s, colour in colours.items():
-        width = THICK if s == strength else THIN
+        width = style.THICK if s == strength else style.THIN
         label = f"own probe, strength {s:g}"
         handles.append(Line2D([], [], color=colour, linewidth=width, label=label))
     spread = {"color": colours[strength], "alpha": 0.25, "linewidth": 0}
@@ -192,7 +172,7 @@ def _drift_handles(colours: dict[float, Any], strength: float) -> list[Line2D | 
     label = f"other probes, mean, strength {strength:g}"
     handles.append(Line2D([], [], label=label, **OTHER_PROBES))
     label = f"isotropic directions on this probe, strength {strength:g}, 95 %"
-    handles.append(Patch(label=label, **NULL_BAND))
+    handles.append(Patch(label=label, **style.NULL_BAND))
     return handles
 
 
@@ -202,17 +182,17 @@ def drift_map(
     """Draws the drift at the end of the text of each steered emotion (rows) on each probe
     (columns); the own probe framed."""
     n = len(probes)
-    figure = new_figure(max(8.0, names_length(n)) + 2, 0.24 * len(steered) + 2.4)
+    figure = style.new_figure(max(8.0, style.names_length(n)) + 2, 0.24 * len(steered) + 2.4)
     axes = figure.add_subplot()
     _map(axes, ends, "cosine minus unsteered")
     for row, name in enumerate(steered):
         if name in probes:
             corner = (list(probes).index(name) - 0.5, row - 0.5)
-            axes.add_patch(Rectangle(corner, 1, 1, fill=False, edgecolor=INK, linewidth=1.2))
-    axes.set_xticks(range(n), probes, rotation=90, fontsize=name_size(n))
-    axes.set_yticks(range(len(steered)), steered, fontsize=MEDIUM)
+            axes.add_patch(Rectangle(corner, 1, 1, fill=False, edgecolor=style.INK, linewidth=1.2))
+    style.name_ticks(axes, probes)
+    axes.set_yticks(range(len(steered)), steered, fontsize=style.MEDIUM)
     axes.set(xlabel=f"probe, by {ordered_by} (framed: the steered emotion's own)", ylabel="steered")
-    head(figure, "Drift at the end of the text (last quarter)", title)
+    style.head(figure, "Drift at the end of the text (last quarter)", title)
     return figure
 
 
@@ -222,7 +202,7 @@ def degeneration_strip(transcripts: pd.DataFrame, max_new_tokens: int, title: st
     strengths = [s for s in sorted(set(transcripts["strength"])) if s != 0]
     emotions = list(dict.fromkeys(transcripts[transcripts["set"] == EMOTIONS]["direction"]))
     lines = [UNSTEERED, "isotropic", *emotions[::-1]]
-    figure = new_figure(3.3 * len(strengths) + 1.2, 0.26 * len(lines) + 1.9)
+    figure = style.new_figure(3.3 * len(strengths) + 1.2, 0.26 * len(lines) + 1.9)
     panels = figure.subplots(1, len(strengths), squeeze=False, sharey=True)[0]
     for axes, strength in zip(panels, strengths, strict=True):
         for y, name in enumerate(lines):
@@ -233,8 +213,8 @@ def degeneration_strip(transcripts: pd.DataFrame, max_new_tokens: int, title: st
             _degeneration_line(axes, texts, y, 1.02 * max_new_tokens)
         axes.set_xlim(-2, 1.22 * max_new_tokens)
         axes.set_xticks(np.linspace(0, max_new_tokens, 5).astype(int))
-        axes.set_yticks(range(len(lines)), lines, fontsize=MEDIUM)
-        axes.grid(axis="y", color=NOISE, linewidth=0.4)
+        axes.set_yticks(range(len(lines)), lines, fontsize=style.MEDIUM)
+        axes.grid(axis="y", color=style.NOISE, linewidth=0.4)
         axes.set_title(f"strength {strength:g}")
         axes.set_xlabel("token (right: texts that degenerate)")
     handles = [
@@ -242,7 +222,7 @@ def degeneration_strip(transcripts: pd.DataFrame, max_new_tokens: int, title: st
         for why, colour in BREAKS.items()
     ]
     figure.legend(handles=handles, loc="outside lower center", ncols=2)
-    head(figure, "Where texts degenerate", title)
+    style.head(figure, "Where texts degenerate", title)
     return figure
 
 
@@ -253,4 +233,4 @@ def _degeneration_line(axes: Axes, texts: pd.DataFrame, y: int, right: float) ->
         at = texts[texts["why"] == why]["degenerates_at"]
         axes.plot(at, np.full(len(at), y), "|", color=colour, **tick)
     count = f"{(texts['degenerates_at'] >= 0).sum()}/{len(texts)}"
-    axes.text(right, y, count, fontsize=SMALL, va="center")
+    axes.text(right, y, count, fontsize=style.SMALL, va="center")

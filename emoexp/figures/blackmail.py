@@ -2,19 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from emoexp.blackmail.rates import COHERENT_ENOUGH
-from emoexp.figures.style import (
-    CATEGORIES,
-    INK,
-    SETS,
-    THIN,
-    head,
-    new_figure,
-)
+from emoexp.figures import style
 from emoexp.stats.labels import ISOTROPIC, OTHER_EMOTIONS
 
 LINES = {ISOTROPIC: "x:", OTHER_EMOTIONS: "s--"}
@@ -30,29 +25,28 @@ def dose(table: pd.DataFrame, title: str) -> Figure:
             `unjudged` (a share), `judged` (whether enough are); `name` is "baseline" for
             strength 0.
     """
-    figure = new_figure(8.4, 6.2)
+    figure = style.new_figure(8.4, 6.2)
     axes, below = figure.subplots(2, 1, sharex=True, height_ratios=[3, 1])
     baseline = table[table["name"] == "baseline"]
     names = [name for name in dict.fromkeys(table["name"]) if name != "baseline"]
     step = 0.012 * (table["strength"].max() - table["strength"].min())
     for i, name in enumerate(names):
-        mark = SETS.get(name, CATEGORIES[i % len(CATEGORIES)])
+        mark = style.SETS.get(name, style.CATEGORIES[i % len(style.CATEGORIES)])
         colour, line = mark.colour, LINES.get(name, f"{mark.shape}-")
         curve = pd.concat([table[table["name"] == name], baseline]).sort_values("strength")
         aside = (i - (len(names) - 1) / 2) * step
         _rates(axes, curve.dropna(subset=["rate"]), aside, colour, line, name)
-        small = {"linewidth": THIN, "markersize": 3.5}
+        small = {"linewidth": style.THIN, "markersize": 3.5}
         below.plot(curve["strength"], curve["unjudged"], line, color=colour, **small)
     if not table["judged"].all():
-        axes.plot([], [], "x", color=INK, markersize=9, label="too few replies judged")
+        axes.plot([], [], "x", color=style.INK, markersize=9, label="too few replies judged")
     if table["rate"].isna().all():
         axes.text(0.5, 0.5, "no reply is judged", ha="center", transform=axes.transAxes)
     _baseline(axes, baseline.iloc[0])
     axes.set(ylim=(-0.03, 1.03), ylabel="harmful, of judged replies (95 %)")
-    handles, labels = axes.get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside lower center", ncols=5)
-    head(figure, "Blackmail under steering, judged by rules", title)
-    below.axhline(1 - COHERENT_ENOUGH, color=INK, linewidth=0.6, linestyle=":")
+    style.legend_below(axes, 5)
+    style.head(figure, "Blackmail under steering, judged by rules", title)
+    below.axhline(1 - COHERENT_ENOUGH, color=style.INK, linewidth=0.6, linestyle=":")
     below.set(ylim=(-0.03, 1.03), ylabel="share not judged")
     below.set_title("incoherent, cut or unclear; above the line nothing is said", loc="left")
     below.set_xlabel("strength, in multiples of the mean residual norm")
@@ -68,33 +62,16 @@ def _rates(
     x = curve["strength"] + aside * steered
     down = (curve["rate"] - curve["low"]).where(steered)
     up = (curve["high"] - curve["rate"]).where(steered)
-    axes.errorbar(
-        x,
-        curve["rate"],
-        yerr=[down, up],
-        fmt=line,
-        color=colour,
-        capsize=2,
-        linewidth=1.4,
-        markersize=4.5,
-        label=label,
-    )
+    how: dict[str, Any] = {"fmt": line, "color": colour, "label": label, "capsize": 2}
+    axes.errorbar(x, curve["rate"], yerr=[down, up], linewidth=1.4, markersize=4.5, **how)
     few = ~curve["judged"].astype(bool)
-    axes.plot(x[few], curve["rate"][few], "x", color=INK, markersize=9)
+    axes.plot(x[few], curve["rate"][few], "x", color=style.INK, markersize=9)
 
 
 def _baseline(axes: Axes, baseline: pd.Series) -> None:
     """Draws the rate without steering, as a mark and as a line."""
     rate = float(baseline["rate"])
-    axes.errorbar(
-        [0],
-        [rate],
-        yerr=[[rate - float(baseline["low"])], [float(baseline["high"]) - rate]],
-        fmt="D",
-        color=INK,
-        capsize=3,
-        markersize=5,
-        label="baseline",
-        zorder=5,
-    )
-    axes.axhline(rate, color=INK, linewidth=0.7, linestyle=(0, (4, 3)))
+    ends = [[rate - float(baseline["low"])], [float(baseline["high"]) - rate]]
+    how: dict[str, Any] = {"fmt": "D", "color": style.INK, "capsize": 3, "markersize": 5}
+    axes.errorbar([0], [rate], yerr=ends, label="baseline", zorder=5, **how)
+    axes.axhline(rate, color=style.INK, linewidth=0.7, linestyle=(0, (4, 3)))

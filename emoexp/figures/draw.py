@@ -106,9 +106,8 @@ def correlations(run: SavedRun) -> Figure:
     least = float(run.settings("correlation").get("least", CORRELATED))
     table = run.table("correlations")
     judged = found(run, "V8", "V9")
-    return preferences.correlation_bars(
-        table, null, least, title_of(run), found=judged, claude=claude
-    )
+    more: dict[str, Any] = {"found": judged, "claude": claude}
+    return preferences.correlation_bars(table, null, least, title_of(run), **more)
 
 
 def steering(run: SavedRun) -> Figure:
@@ -121,13 +120,9 @@ def steering(run: SavedRun) -> Figure:
     strength = f"strength {settings.get('strength', np.nan):g}"
     title = title_of(run, at, f"span {run.record.span}", strength, layer=False)
     emotions = table[table["set"] == EMOTIONS].reset_index(drop=True)
-    return preferences.steering_scatter(
-        emotions,
-        table[table["set"] != EMOTIONS],
-        title,
-        found=found_steering(run),
-        claude=published.steering() if run.is_paper else None,
-    )
+    claude = published.steering() if run.is_paper else None
+    more: dict[str, Any] = {"found": found_steering(run), "claude": claude}
+    return preferences.steering_scatter(emotions, table[table["set"] != EMOTIONS], title, **more)
 
 
 def _map_title(run: SavedRun, directions: pd.DataFrame, cells: int) -> str:
@@ -173,9 +168,8 @@ def _reading_order(run: SavedRun) -> tuple[list[str], str]:
 
 def self_report(run: SavedRun) -> Figure:
     """Draws the change of each emotion's own word."""
-    return behaviour.self_report(
-        run.table("self_report_words"), run.table("self_report_rows"), _self_report_title(run)
-    )
+    words, rows = run.table("self_report_words"), run.table("self_report_rows")
+    return behaviour.self_report(words, rows, _self_report_title(run))
 
 
 def _self_report_title(run: SavedRun) -> str:
@@ -236,18 +230,10 @@ def blackmail_dose(run: SavedRun) -> Figure:
     steered, n = f"steered: {settings['steered']}", f"{settings['trials']} replies each"
     title = title_of(run, at, steered, n, layer=False)
     rates = counts["harmful"] / counts["judged"].where(counts["judged"] > 0)
-    table = pd.DataFrame(
-        {
-            "name": counts["name"],
-            "strength": counts["strength"],
-            "rate": rates,
-            "low": counts["ci_low"],
-            "high": counts["ci_high"],
-            "unjudged": 1 - counts["judged"] / counts["n"],
-            "judged": counts["enough_judged"],
-        }
-    )
-    return blackmail.dose(table, title)
+    left = 1 - counts["judged"] / counts["n"]
+    names = {"ci_low": "low", "ci_high": "high", "enough_judged": "judged"}
+    table = counts[["name", "strength", *names]].rename(columns=names)
+    return blackmail.dose(table.assign(rate=rates, unjudged=left), title)
 
 
 def story_lengths(run: SavedRun) -> Figure:

@@ -16,17 +16,7 @@ from matplotlib.axes import Axes
 from matplotlib.container import BarContainer
 from matplotlib.figure import Figure
 
-from emoexp.figures.style import (
-    HOLLOW,
-    INK,
-    NULL_BAND,
-    SMALL,
-    THIN,
-    THRESHOLD_LINE,
-    TWO_THIRDS_LINE,
-    Mark,
-    panel_grid,
-)
+from emoexp.figures import style
 
 
 @dataclass(frozen=True)
@@ -51,7 +41,7 @@ class Curve:
 
 def criterion_panels(n: int) -> tuple[Figure, list[Axes], Axes]:
     """Returns a figure, its panels for `n` criteria, and a cell for the legend."""
-    figure, cells = panel_grid(n + 1, (3.1, 2.5), 0.6)
+    figure, cells = style.panel_grid(n + 1, (3.1, 2.5), 0.6)
     return figure, cells[:n], cells[n]
 
 
@@ -65,19 +55,21 @@ def draw_curves(axes: Axes, curves: Sequence[Curve], *, with_null: bool) -> None
         x, rows = curve.x, curve.rows
         if with_null:
             null_bars(axes, x, rows["null_low"], rows["null_high"])
-        axes.plot(x, rows["value"], linewidth=THIN, zorder=1, **curve.line)
+        axes.plot(x, rows["value"], linewidth=style.THIN, zorder=1, **curve.line)
         colours = list(curve.colours)
-        axes.vlines(x, rows["ci_low"], rows["ci_high"], colors=colours, linewidth=THIN, zorder=2)
+        axes.vlines(
+            x, rows["ci_low"], rows["ci_high"], colors=colours, linewidth=style.THIN, zorder=2
+        )
         draw_marks(axes, x, rows["value"], colours, rows["informative"], curve.shapes)
     _thresholds(axes, curves)
 
 
 def null_bars(
-    axes: Axes, x: np.ndarray, low: pd.Series, high: pd.Series, **style: Any
+    axes: Axes, x: np.ndarray, low: pd.Series, high: pd.Series, **how: Any
 ) -> BarContainer:
     """Draws each layer's null as a bar of its own: between layers nothing is measured."""
     width = 0.7 * float(np.diff(np.sort(x)).min()) if len(x) > 1 else 0.7
-    edged = NULL_BAND | style | {"linewidth": 1}  # a range of one number is seen as a line
+    edged = style.NULL_BAND | how | {"linewidth": 1}  # a range of one number is seen as a line
     bars = axes.bar(x, high - low, bottom=low, width=width, zorder=0, **edged)
     for bar in bars:
         bar.sticky_edges.y.clear()  # they would put a mark at the end of a bar on the frame
@@ -104,13 +96,13 @@ def draw_marks(
 ) -> None:
     """Draws marks in their colours and shapes, hollow where not `filled`."""
     edges = np.array(colours)
-    faces = np.where(np.asarray(filled, dtype=bool), edges, HOLLOW)
+    faces = np.where(np.asarray(filled, dtype=bool), edges, style.HOLLOW)
     given = np.array(shapes if shapes is not None else ["o"] * len(edges))
-    style: dict[str, Any] = {"s": 24, "linewidths": THIN, "zorder": 3}
+    how: dict[str, Any] = {"s": 24, "linewidths": style.THIN, "zorder": 3}
     for shape in dict.fromkeys(given):
         of = given == shape
         place = np.asarray(x)[of], np.asarray(y)[of]
-        axes.scatter(*place, c=faces[of], edgecolors=edges[of], marker=shape, **style)
+        axes.scatter(*place, c=faces[of], edgecolors=edges[of], marker=shape, **how)
 
 
 def _thresholds(axes: Axes, curves: Sequence[Curve]) -> None:
@@ -118,17 +110,17 @@ def _thresholds(axes: Axes, curves: Sequence[Curve]) -> None:
     and rounded."""
     values = {float(threshold) for curve in curves for threshold in curve.rows["threshold"]}
     if len(values) == 1:
-        axes.axhline(values.pop(), color=INK, zorder=1, **THRESHOLD_LINE)
+        axes.axhline(values.pop(), color=style.INK, zorder=1, **style.THRESHOLD_LINE)
         return
     for curve in curves:
-        colour = INK if len(curves) == 1 else curve.line["color"]
-        axes.plot(curve.x, curve.rows["threshold"], color=colour, zorder=1, **THRESHOLD_LINE)
+        colour = style.INK if len(curves) == 1 else curve.line["color"]
+        axes.plot(curve.x, curve.rows["threshold"], color=colour, zorder=1, **style.THRESHOLD_LINE)
 
 
 def finish_panel(axes: Axes, title: str, *, lower_is_better: bool = False) -> None:
     """Writes the title, and turns the y axis so that up is better in every panel."""
     axes.set_title(title)
-    axes.tick_params(labelsize=SMALL)
+    axes.tick_params(labelsize=style.SMALL)
     axes.margins(y=0.12)
     if lower_is_better:
         axes.invert_yaxis()
@@ -136,7 +128,7 @@ def finish_panel(axes: Axes, title: str, *, lower_is_better: bool = False) -> No
 
 def explain(
     axes: Axes,
-    marks: Sequence[tuple[Mark, str, str]],
+    marks: Sequence[tuple[style.Mark, str, str]],
     *,
     with_null: bool,
     with_two_thirds: bool,
@@ -152,14 +144,14 @@ def explain(
     """
     axes.set_axis_off()
     for (colour, shape), face, label in marks:
-        style: dict[str, Any] = {"color": colour, "markerfacecolor": face, "markersize": 6}
-        axes.plot([], [], shape, label=label, **style)
-    axes.plot([], [], color=INK, linewidth=1.2, label="bar: 95 % interval")
+        how: dict[str, Any] = {"color": colour, "markerfacecolor": face, "markersize": 6}
+        axes.plot([], [], shape, label=label, **how)
+    axes.plot([], [], color=style.INK, linewidth=1.2, label="bar: 95 % interval")
     if with_null:
-        axes.plot([], [], label="null, 95 %", **NULL_BAND | {"linewidth": 6})
-    axes.plot([], [], color=INK, label=threshold, **THRESHOLD_LINE)
+        axes.plot([], [], label="null, 95 %", **style.NULL_BAND | {"linewidth": 6})
+    axes.plot([], [], color=style.INK, label=threshold, **style.THRESHOLD_LINE)
     if with_two_thirds:
-        axes.plot([], [], label="two thirds of the depth", **TWO_THIRDS_LINE)
+        axes.plot([], [], label="two thirds of the depth", **style.TWO_THIRDS_LINE)
     for note in notes:
         axes.plot([], [], " ", label=note)
     axes.legend(loc="center")

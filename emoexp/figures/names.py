@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from itertools import count
+from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -110,14 +111,7 @@ def _write(
     nearest = np.clip(np.zeros(2), low, low + shape)
     line = {"arrowstyle": "-", "color": CONNECTION, "linewidth": 0.5, "shrinkA": 0, "shrinkB": 1}
     far = float(np.linalg.norm(nearest)) > FAR
-    return axes.annotate(
-        name,
-        (float(point[0]), float(point[1])),
-        xytext=(float(low[0]), float(low[1])),
-        textcoords="offset points",
-        ha="left",
-        va="bottom",
-        color=INK,
-        arrowprops=line if far else None,
-        annotation_clip=False,
-    )
+    place: dict[str, Any] = {"textcoords": "offset points", "ha": "left", "va": "bottom"}
+    place |= {"xytext": (float(low[0]), float(low[1])), "arrowprops": line if far else None}
+    xy = float(point[0]), float(point[1])
+    return axes.annotate(name, xy, color=INK, annotation_clip=False, **place)

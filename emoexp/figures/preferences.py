@@ -13,25 +13,8 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from emoexp.figures import style
 from emoexp.figures.names import name_points
-from emoexp.figures.style import (
-    AXIS_LINE,
-    HOLLOW,
-    INK,
-    MODEL,
-    NOISE,
-    NULL_BAND,
-    PUBLISHED,
-    SETS,
-    THICK,
-    THIN,
-    THRESHOLD_LINE,
-    head,
-    name_size,
-    names_length,
-    new_figure,
-    valence_marks,
-)
 from emoexp.stimuli.paper import published
 
 MOST_NAMED = 3
@@ -47,15 +30,9 @@ def _published(
     y: Sequence[float] | np.ndarray,
     label: str | None = published.MODEL,
 ) -> None:
-    style: dict[str, Any] = {"s": 20, "facecolors": "none", "linewidths": 1.1, "zorder": 3}
-    edge = PUBLISHED.colour
-    axes.scatter(x, y, edgecolors=edge, marker=PUBLISHED.shape, label=label, **style)
-
-
-def _legend_below(figure: Figure, axes: Axes, columns: int) -> None:
-    """Writes the legend below the figure, where it covers no point."""
-    handles, labels = axes.get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside lower center", ncols=columns)
+    how: dict[str, Any] = {"s": 20, "facecolors": "none", "linewidths": 1.1, "zorder": 3}
+    edge = style.PUBLISHED.colour
+    axes.scatter(x, y, edgecolors=edge, marker=style.PUBLISHED.shape, label=label, **how)
 
 
 def correlation_bars(
@@ -75,27 +52,27 @@ def correlation_bars(
     """
     rows = table.sort_values("r").reset_index(drop=True)
     n = len(rows)
-    figure = new_figure(max(8, names_length(n) + 1), 5)
+    figure = style.new_figure(max(8, style.names_length(n) + 1), 5)
     axes = figure.add_subplot()
     x = np.arange(n)
-    axes.axhspan(*null, label="isotropic directions, 95 %", **NULL_BAND)
-    for mask, label, mark in valence_marks(rows["valence"].to_numpy(dtype=float)):
+    axes.axhspan(*null, label="isotropic directions, 95 %", **style.NULL_BAND)
+    for mask, label, mark in style.valence_marks(rows["valence"].to_numpy(dtype=float)):
         axes.bar(x[mask], rows["r"][mask], color=mark.colour, label=label)
-    axes.vlines(x, rows["ci_low"], rows["ci_high"], color=INK, linewidth=0.6)
+    axes.vlines(x, rows["ci_low"], rows["ci_high"], color=style.INK, linewidth=0.6)
     known = claude or {}
     pairs = [(k, known[e]) for k, e in enumerate(rows["emotion"]) if e in known]
     if pairs:
         _published(axes, [k for k, _ in pairs], [r for _, r in pairs])
-    axes.axhline(0, **AXIS_LINE)
+    axes.axhline(0, **style.AXIS_LINE)
     for sign in (-1, 1):
         label = f"|r| = {least:g}, from which V9 counts" if sign > 0 else ""
-        axes.axhline(sign * least, color=INK, label=label, **THRESHOLD_LINE)
-    axes.set_xticks(x, rows["emotion"], rotation=90, fontsize=name_size(n))
+        axes.axhline(sign * least, color=style.INK, label=label, **style.THRESHOLD_LINE)
+    style.name_ticks(axes, rows["emotion"])
     axes.set_xlim(-1, n)
     axes.set_ylabel("r of probe and Elo over the activities")
-    _legend_below(figure, axes, 3)
+    style.legend_below(axes, 3)
     what = "Emotion-preference correlation (bars: 95 % bootstrap over activities)"
-    head(figure, what, title, found)
+    style.head(figure, what, title, found)
     return figure
 
 
@@ -115,7 +92,7 @@ def elo_by_category(
         found: what the criteria say, in the title.
     """
     place = {category: k for k, category in enumerate(means["category"])}
-    figure = new_figure(max(9, 1.2 * len(means)), 5.4)
+    figure = style.new_figure(max(9, 1.2 * len(means)), 5.4)
     axes = figure.add_subplot()
     x = np.zeros(len(table))
     for category, k in place.items():
@@ -124,20 +101,21 @@ def elo_by_category(
         if claude is not None:
             _published_category(axes, x[members] + 0.42, claude[members], first=k == 0)
     steered = table["steered"].astype(bool).to_numpy()
-    for half, face, label in ((steered, MODEL, "steered half"), (~steered, HOLLOW, "control half")):
-        dots: dict[str, Any] = {"s": 22, "facecolors": face, "edgecolors": MODEL, "zorder": 3}
+    halves = ((steered, style.MODEL, "steered half"), (~steered, style.HOLLOW, "control half"))
+    for half, face, label in halves:
+        dots: dict[str, Any] = {"s": 22, "facecolors": face, "edgecolors": style.MODEL, "zorder": 3}
         axes.scatter(x[half], table["elo"][half], label=f"{label} of the activities", **dots)
     centre = np.arange(len(means)) - (0 if claude is None else 0.2)
     ends = centre - 0.28, centre + 0.28
     label = f"category mean{', 95 %' if means['ci_low'].notna().all() else ''}"
-    axes.hlines(means["elo"], *ends, color=INK, linewidth=THICK, label=label)
-    axes.vlines(centre, means["ci_low"], means["ci_high"], color=INK, linewidth=THIN)
-    axes.axhline(1500, color=NOISE, linewidth=0.8)
+    axes.hlines(means["elo"], *ends, color=style.INK, linewidth=style.THICK, label=label)
+    axes.vlines(centre, means["ci_low"], means["ci_high"], color=style.INK, linewidth=style.THIN)
+    axes.axhline(1500, color=style.NOISE, linewidth=0.8)
     axes.set_xticks(range(len(means)), list(means["category"]))
     axes.set(ylabel="Elo", xlim=(-0.7, len(means) - 0.3))
     axes.margins(y=0.1)
-    _legend_below(figure, axes, 4)
-    head(figure, "Preference by category", title, found)
+    style.legend_below(axes, 4)
+    style.head(figure, "Preference by category", title, found)
     _name_extremes(axes, x, table)
     return figure
 
@@ -145,7 +123,9 @@ def elo_by_category(
 def _published_category(axes: Axes, x: np.ndarray, elo: np.ndarray, *, first: bool) -> None:
     """Draws the published Elos of a category and their mean; only the first has a label."""
     _published(axes, x, elo, published.MODEL if first else None)
-    axes.hlines(elo.mean(), x[0] - 0.04, x[-1] + 0.04, color=PUBLISHED.colour, linewidth=THICK)
+    axes.hlines(
+        elo.mean(), x[0] - 0.04, x[-1] + 0.04, color=style.PUBLISHED.colour, linewidth=style.THICK
+    )
 
 
 def _name_extremes(axes: Axes, x: np.ndarray, table: pd.DataFrame) -> None:
@@ -175,23 +155,23 @@ def steering_scatter(
         found: what the criteria say, in the title.
     """
     tall = max(6.4, 0.11 * len(emotions))
-    figure = new_figure(1.35 * tall, tall)
+    figure = style.new_figure(1.35 * tall, tall)
     axes = figure.add_subplot()
     _controls(axes, controls)
-    for mask, label, mark in valence_marks(emotions["valence"].to_numpy(dtype=float)):
+    for mask, label, mark in style.valence_marks(emotions["valence"].to_numpy(dtype=float)):
         part = emotions[mask]
         dots: dict[str, Any] = {"s": 24, "color": mark.colour, "marker": mark.shape}
         axes.scatter(part["r"], part["delta_elo"], label=f"emotions, {label}", **dots)
     if claude is not None:
         _published(axes, claude.r, claude.delta_elo)
-    axes.axhline(0, **AXIS_LINE)
-    axes.axvline(0, **AXIS_LINE)
+    axes.axhline(0, **style.AXIS_LINE)
+    axes.axvline(0, **style.AXIS_LINE)
     axes.margins(0.08)
     axes.set_xlabel("r of probe and Elo, unsteered")
     axes.set_ylabel("mean delta Elo of the steered activities")
-    _legend_below(figure, axes, 3)
+    style.legend_below(axes, 3)
     what = "Steering: does what correlates with preference also drive it?"
-    head(figure, what, title, found)
+    style.head(figure, what, title, found)
     columns = ["r", "delta_elo"]
     others = controls[columns].to_numpy(float)
     points = emotions[columns].to_numpy(float)
@@ -203,8 +183,8 @@ def _controls(axes: Axes, controls: pd.DataFrame) -> None:
     """Draws every control direction, and the band of the first set."""
     first = str(controls["set"].iloc[0])
     low, high = np.quantile(controls[controls["set"] == first]["delta_elo"], [0.025, 0.975])
-    axes.axhspan(low, high, label=f"{first}, 95 %", **NULL_BAND)
+    axes.axhspan(low, high, label=f"{first}, 95 %", **style.NULL_BAND)
     for name, part in controls.groupby("set", sort=False):
-        mark = SETS[str(name)]
-        style: dict[str, Any] = {"marker": mark.shape, "s": 26, "color": mark.colour}
-        axes.scatter(part["r"], part["delta_elo"], label=str(name), linewidths=1.1, **style)
+        mark = style.SETS[str(name)]
+        how: dict[str, Any] = {"marker": mark.shape, "s": 26, "color": mark.colour}
+        axes.scatter(part["r"], part["delta_elo"], label=str(name), linewidths=1.1, **how)

@@ -6,7 +6,6 @@ import os
 import subprocess
 import sys
 from pathlib import Path
-from types import TracebackType
 from typing import Self
 
 from emoexp.places import PACKAGE
@@ -56,21 +55,14 @@ class FigureProcess:
             self.pending -= 1
 
     def _give_up(self, error: Exception) -> None:
-        sys.stderr.write(
-            f"emoexp: figures are not drawn ({error}); python -m emoexp.report DIR --figures draws "
-            "them\n"
-        )
+        again = "python -m emoexp.report DIR --figures draws them"
+        sys.stderr.write(f"emoexp: figures are not drawn ({error}); {again}\n")
         self.process, self.pending = None, 0
 
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.wait()
         if self.process is not None and self.process.stdin is not None:
             self.process.stdin.close()

@@ -16,24 +16,11 @@ from matplotlib.patches import Rectangle
 from matplotlib.patheffects import withStroke
 from matplotlib.ticker import MaxNLocator
 
+from emoexp.figures import style
 from emoexp.figures.layer_panels import gaps
-from emoexp.figures.style import (
-    AXIS_LINE,
-    DIVERGING,
-    INK,
-    LIGHT,
-    NULL_BAND,
-    PROPOSED,
-    SEQUENTIAL,
-    SHARES,
-    SMALL,
-    TITLE,
-    head,
-    new_figure,
-)
 from emoexp.stats.steering_grid import Proposal
 
-HALO = [withStroke(linewidth=3.6, foreground=LIGHT)]
+HALO = [withStroke(linewidth=3.6, foreground=style.LIGHT)]
 ROUND = tuple(step * 10.0**power for power in range(-3, 5) for step in (1, 2, 5))
 """Where logarithmic colour bars have ticks."""
 MOST_WRITTEN = 150
@@ -62,14 +49,14 @@ def steering_map(cells: pd.DataFrame, proposal: Proposal | None, title: str) -> 
     strength; the proposal is marked in all four."""
     grid = Grid(sorted(cells["layer"].unique()), sorted(cells["strength"].unique()))
     width, height = 1.3 + 0.55 * len(grid.strengths), 2.6 + 0.36 * len(grid.layers)
-    figure = new_figure(max(13, 4 * width), height)
+    figure = style.new_figure(max(13, 4 * width), height)
     panels = figure.subplots(1, 4, sharey=True)
     for axes, quantity in zip(panels, _quantities(cells), strict=True):
         _panel(axes, cells, grid, quantity)
         for row in cells[cells["works"]].itertuples():
             level = grid.layers.index(row.layer)  # type: ignore[arg-type]
             column = grid.strengths.index(row.strength)  # type: ignore[arg-type]
-            axes.add_patch(frame(level, level, column, INK, 1.6))
+            axes.add_patch(frame(level, level, column, style.INK, 1.6))
         if proposal is not None:
             _mark_proposal(axes, proposal, grid)
     panels[0].set_ylabel("layer that is steered")
@@ -79,7 +66,7 @@ def steering_map(cells: pd.DataFrame, proposal: Proposal | None, title: str) -> 
     frames = f"framed: beyond the null, coherent, order kept, V10 passes; {legend}"
     if gaps(grid.layers):
         frames += "; white lines: layers between are not measured"
-    head(figure, "Where steering works", title, frames)
+    style.head(figure, "Where steering works", title, frames)
     return figure
 
 
@@ -92,10 +79,14 @@ def _quantities(cells: pd.DataFrame) -> tuple[Quantity, ...]:
     coherence = "coherence: p(A) + p(B), steered / unsteered"
     order = "order kept among the steered (Spearman)"
     return (
-        Quantity("effect_ratio", "effect ratio, emotions over isotropic", DIVERGING, ratio, ".2g"),
-        Quantity("mean_abs_delta_elo", "mean |delta Elo| of emotions", SEQUENTIAL, size, ".3g"),
-        Quantity("coherence", coherence, SHARES, Normalize(0, 1), ".2f"),
-        Quantity("order_kept", order, SHARES, Normalize(0, 1), ".2f"),
+        Quantity(
+            "effect_ratio", "effect ratio, emotions over isotropic", style.DIVERGING, ratio, ".2g"
+        ),
+        Quantity(
+            "mean_abs_delta_elo", "mean |delta Elo| of emotions", style.SEQUENTIAL, size, ".3g"
+        ),
+        Quantity("coherence", coherence, style.SHARES, Normalize(0, 1), ".2f"),
+        Quantity("order_kept", order, style.SHARES, Normalize(0, 1), ".2f"),
     )
 
 
@@ -110,7 +101,7 @@ def _panel(axes: Axes, cells: pd.DataFrame, grid: Grid, quantity: Quantity) -> N
     axes.set_xticks(range(len(grid.strengths)), [f"{s:g}" for s in grid.strengths])
     axes.set_yticks(range(len(grid.layers)), [str(layer) for layer in grid.layers])
     for height in gaps(grid.layers):
-        axes.axhline(height, color=LIGHT, linewidth=4)
+        axes.axhline(height, color=style.LIGHT, linewidth=4)
     axes.set_xlabel("strength (of the mean residual norm)")
     axes.set_title(label)
     _colour_bar(axes, image)
@@ -134,39 +125,32 @@ def _mark_proposal(axes: Axes, proposal: Proposal, grid: Grid) -> None:
     row = grid.layers.index(proposal.cell["layer"])
     edges = [low - 1, *[int(gap) for gap in gaps(grid.layers) if low < gap < high], high]
     for below, above in pairwise(edges):
-        axes.add_patch(frame(below + 1, above, column, PROPOSED, 3.2))
-    style: dict[str, Any] = {"markersize": 11, "markeredgecolor": LIGHT, "clip_on": False}
-    axes.plot(column + 0.36, row + 0.3, "*", color=PROPOSED, **style)
+        axes.add_patch(frame(below + 1, above, column, style.PROPOSED, 3.2))
+    how: dict[str, Any] = {"markersize": 11, "markeredgecolor": style.LIGHT, "clip_on": False}
+    axes.plot(column + 0.36, row + 0.3, "*", color=style.PROPOSED, **how)
 
 
 def frame(low: int, high: int, column: int, colour: str, width: float) -> Rectangle:
     """Returns a frame around rows `low` to `high` of a column."""
-    return Rectangle(
-        (column - 0.47, low - 0.47),
-        0.94,
-        high - low + 0.94,
-        fill=False,
-        edgecolor=colour,
-        linewidth=width,
-        zorder=3,
-        path_effects=HALO,
-    )
+    how: dict[str, Any] = {"fill": False, "zorder": 3, "path_effects": HALO, "linewidth": width}
+    corner = column - 0.47, low - 0.47
+    return Rectangle(corner, 0.94, high - low + 0.94, edgecolor=colour, **how)
 
 
 def written(axes: Axes, values: np.ndarray, norm: Normalize, colours: str, digits: str) -> None:
     """Writes every cell's number, formatted as `digits`, in white on dark cells."""
     shades = matplotlib.colormaps[colours](norm(values))[..., :3] @ (0.299, 0.587, 0.114)
-    style: dict[str, Any] = {"ha": "center", "va": "center", "fontsize": SMALL}
+    how: dict[str, Any] = {"ha": "center", "va": "center", "fontsize": style.SMALL}
     for (i, j), value in np.ndenumerate(values):
-        colour = LIGHT if shades[i, j] < 0.5 else INK
-        axes.text(j, i, format(value, digits), color=colour, **style)
+        colour = style.LIGHT if shades[i, j] < 0.5 else style.INK
+        axes.text(j, i, format(value, digits), color=colour, **how)
 
 
 def dose_curves(emotions: pd.DataFrame, isotropic: pd.DataFrame, title: str) -> Figure:
     """Draws delta Elo by strength of each emotion that was also subtracted, one line per layer,
     over the range of the isotropic directions."""
     exemplars = list(emotions.loc[emotions["strength"] < 0, "direction"].unique())
-    figure = new_figure(max(8, 5.2 * len(exemplars)), 4.6)
+    figure = style.new_figure(max(8, 5.2 * len(exemplars)), 4.6)
     panels = figure.subplots(1, len(exemplars), sharey=True, squeeze=False)[0]
     # A random direction has no sign: both sides alike.
     size = isotropic["delta_elo"].abs().groupby(isotropic["strength"]).quantile(0.95)
@@ -174,29 +158,31 @@ def dose_curves(emotions: pd.DataFrame, isotropic: pd.DataFrame, title: str) -> 
     limit = np.array([*size[::-1], 0, *size])
     for axes, exemplar in zip(panels, exemplars, strict=True):
         label = "isotropic, 95 %, all layers"
-        axes.fill_between(strengths, -limit, limit, label=label, **NULL_BAND)
+        axes.fill_between(strengths, -limit, limit, label=label, **style.NULL_BAND)
         _dose_lines(axes, emotions, exemplar)
-        axes.axhline(0, **AXIS_LINE)
-        axes.axvline(0, **AXIS_LINE)
+        axes.axhline(0, **style.AXIS_LINE)
+        axes.axvline(0, **style.AXIS_LINE)
         axes.set_title(exemplar)
         axes.xaxis.set_major_locator(MaxNLocator(5))
     panels[0].set_ylabel("mean delta Elo of the steered activities")
-    figure.supxlabel("strength (of the mean residual norm; below 0: subtracted)", fontsize=TITLE)
+    figure.supxlabel(
+        "strength (of the mean residual norm; below 0: subtracted)", fontsize=style.TITLE
+    )
     handles, labels = panels[0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside right center")
-    head(figure, "Dose: what adding and subtracting a vector does to preferences", title)
+    style.head(figure, "Dose: what adding and subtracting a vector does to preferences", title)
     return figure
 
 
 def _dose_lines(axes: Axes, emotions: pd.DataFrame, exemplar: str) -> None:
     """Draws one line per layer through 0 at strength 0."""
     layers = sorted(emotions["layer"].unique())
-    colours = matplotlib.colormaps[SEQUENTIAL](np.linspace(0, 0.95, len(layers)))
-    style: dict[str, Any] = {"markersize": 3.5, "linewidth": 1.2}
+    colours = matplotlib.colormaps[style.SEQUENTIAL](np.linspace(0, 0.95, len(layers)))
+    how: dict[str, Any] = {"markersize": 3.5, "linewidth": 1.2}
     of_exemplar = emotions[emotions["direction"] == exemplar].sort_values("strength")
     for layer, colour in zip(layers, colours, strict=True):
         part = of_exemplar[of_exemplar["layer"] == layer]
         below, above = part[part["strength"] < 0], part[part["strength"] >= 0]
         x = [*below["strength"], 0.0, *above["strength"]]
         y = [*below["delta_elo"], 0.0, *above["delta_elo"]]
-        axes.plot(x, y, "o-", color=colour, label=f"layer {layer}", **style)
+        axes.plot(x, y, "o-", color=colour, label=f"layer {layer}", **how)

@@ -8,29 +8,18 @@ and categories and verdicts have marks of their own besides.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import numpy as np
+import pandas as pd
 from matplotlib import rc_context
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from emoexp.stats.labels import (
-    EMOTIONS,
-    ISOTROPIC,
-    MIXTURES,
-    OTHER_EMOTIONS,
-    PERMUTED_CATEGORIES,
-    PERMUTED_ELO,
-    PERMUTED_EMOTIONS,
-    PERMUTED_SCENARIOS,
-    SHUFFLED,
-    SUBTRACTED,
-    UNSTEERED,
-)
+from emoexp.stats import labels
 
 
 class Mark(NamedTuple):
@@ -53,21 +42,21 @@ VALENCE: Mapping[str, Mark] = MappingProxyType(
 """Marks of emotions by their valence, by the label of each."""
 SETS: Mapping[str, Mark] = MappingProxyType(
     {
-        EMOTIONS: Mark("#009e73", "o"),
-        OTHER_EMOTIONS: Mark("#56b4e9", "s"),
-        SUBTRACTED: Mark("#005f73", "v"),
-        ISOTROPIC: Mark("#777777", "x"),
-        MIXTURES: Mark("#cc79a7", "+"),
-        SHUFFLED: Mark("#e69f00", "1"),
-        PERMUTED_SCENARIOS: Mark("#8c6d31", "2"),
-        PERMUTED_CATEGORIES: Mark("#8c6d31", "2"),
-        PERMUTED_ELO: Mark("#8c6d31", "2"),
-        PERMUTED_EMOTIONS: Mark("#8c6d31", "2"),
-        UNSTEERED: Mark(INK, "D"),
+        labels.EMOTIONS: Mark("#009e73", "o"),
+        labels.OTHER_EMOTIONS: Mark("#56b4e9", "s"),
+        labels.SUBTRACTED: Mark("#005f73", "v"),
+        labels.ISOTROPIC: Mark("#777777", "x"),
+        labels.MIXTURES: Mark("#cc79a7", "+"),
+        labels.SHUFFLED: Mark("#e69f00", "1"),
+        labels.PERMUTED_SCENARIOS: Mark("#8c6d31", "2"),
+        labels.PERMUTED_CATEGORIES: Mark("#8c6d31", "2"),
+        labels.PERMUTED_ELO: Mark("#8c6d31", "2"),
+        labels.PERMUTED_EMOTIONS: Mark("#8c6d31", "2"),
+        labels.UNSTEERED: Mark(INK, "D"),
     }
 )
 """Marks of the sets of directions and of the nulls, by their labels (`emoexp/stats/labels.py`)."""
-MODEL = SETS[EMOTIONS].colour
+MODEL = SETS[labels.EMOTIONS].colour
 """The colour of the model's own numbers where no valence or verdict colours them."""
 PASSED, FAILED = Mark(INK, "o"), Mark("#aa3377", "s")
 """Marks of verdicts."""
@@ -166,6 +155,17 @@ def name_size(n: int) -> float:
 def names_length(n: int) -> float:
     """Returns the inches that an axis with `n` names needs so that none overlaps the next."""
     return n * NAME_PITCH[int(name_size(n))]
+
+
+def name_ticks(axes: Axes, names: Sequence[str] | pd.Series) -> None:
+    """Writes names below an axis, upright, at 0, 1, 2, ..."""
+    axes.set_xticks(range(len(names)), list(names), rotation=90, fontsize=name_size(len(names)))
+
+
+def legend_below(axes: Axes, columns: int) -> None:
+    """Writes the legend of a panel below the figure, where it covers no point."""
+    shown = axes.get_legend_handles_labels()
+    axes.figure.legend(*shown, loc="outside lower center", ncols=columns)
 
 
 def panel_grid(

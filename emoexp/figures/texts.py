@@ -7,14 +7,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from emoexp.figures.style import (
-    AXIS_LINE,
-    MODEL_COLOURS,
-    NULL_BAND,
-    head,
-    name_size,
-    new_figure,
-)
+from emoexp.figures import style
 from emoexp.stats.texts import CENTRED, CONTRAST, RAW
 
 PANELS = {
@@ -32,15 +25,13 @@ def ranking_dots(table: pd.DataFrame, title: str) -> Figure:
     panels = {name: text for name, text in PANELS.items() if name in table}
     sets = list(table["set"].unique())
     n = len(table) // len(sets)
-    figure = new_figure(max(8, 0.17 * n + 1), 3.1 * len(panels) + 0.8)
-    for axes, (column, text) in zip(
-        np.atleast_1d(figure.subplots(len(panels))), panels.items(), strict=True
-    ):
+    figure = style.new_figure(max(8, 0.17 * n + 1), 3.1 * len(panels) + 0.8)
+    grid = np.atleast_1d(figure.subplots(len(panels)))
+    for axes, (column, text) in zip(grid, panels.items(), strict=True):
         _panel(axes, table, column, sets)
         axes.set_title(text, loc="left")
-    head(figure, "Emotions by their mean projection over texts", title)
-    handles, labels = figure.axes[0].get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside lower center", ncols=min(4, len(labels)))
+    style.head(figure, "Emotions by their mean projection over texts", title)
+    style.legend_below(figure.axes[0], 4)
     return figure
 
 
@@ -51,13 +42,13 @@ def _panel(axes: Axes, table: pd.DataFrame, column: str, sets: list[str]) -> Non
     shifts = np.linspace(-SPREAD / 2, SPREAD / 2, len(sets)) if len(sets) > 1 else [0.0]
     if f"{column}_isotropic_low" in table:
         low, high = table[f"{column}_isotropic_low"].min(), table[f"{column}_isotropic_high"].max()
-        axes.axhspan(low, high, label="isotropic directions, 95 %", **NULL_BAND)
+        axes.axhspan(low, high, label="isotropic directions, 95 %", **style.NULL_BAND)
     for i, (name, shift) in enumerate(zip(sets, shifts, strict=True)):
         rows = table[table["set"] == name].set_index("emotion").loc[names]
-        x, colour = np.arange(n) + shift, MODEL_COLOURS[i % len(MODEL_COLOURS)]
+        x, colour = np.arange(n) + shift, style.MODEL_COLOURS[i % len(style.MODEL_COLOURS)]
         axes.vlines(x, rows[f"{column}_low"], rows[f"{column}_high"], color=colour, linewidth=1.1)
         axes.scatter(x, rows[column], color=colour, s=14, zorder=3, label=f"{name}, 95 %")
-    axes.axhline(0, **AXIS_LINE)
-    axes.set_xticks(np.arange(n), names, rotation=90, fontsize=name_size(n))
+    axes.axhline(0, **style.AXIS_LINE)
+    style.name_ticks(axes, names)
     axes.set_xlim(-1, n)
     axes.set_ylabel("projection, residual norms")

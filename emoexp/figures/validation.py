@@ -16,6 +16,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
+from emoexp.figures import style
 from emoexp.figures.layer_panels import (
     Curve,
     criterion_panels,
@@ -24,29 +25,14 @@ from emoexp.figures.layer_panels import (
     finish_panel,
     layer_ticks,
 )
-from emoexp.figures.style import (
-    CATEGORIES,
-    CONNECTION,
-    DIVERGING,
-    FAILED,
-    HOLLOW,
-    INK,
-    LIGHT,
-    NOISE,
-    PASSED,
-    SMALL,
-    TWO_THIRDS_LINE,
-    head,
-    new_figure,
-)
 from emoexp.stats.criteria import COUNTS
 from emoexp.stimuli.paper import published
 
 VERDICT_MARKS = (
-    (PASSED, PASSED.colour, "passes, informative"),
-    (PASSED, HOLLOW, "passes, not above its null"),
-    (FAILED, FAILED.colour, "fails, beyond its null"),
-    (FAILED, HOLLOW, "fails"),
+    (style.PASSED, style.PASSED.colour, "passes, informative"),
+    (style.PASSED, style.HOLLOW, "passes, not above its null"),
+    (style.FAILED, style.FAILED.colour, "fails, beyond its null"),
+    (style.FAILED, style.HOLLOW, "fails"),
 )
 """Mark, face and meaning of verdicts."""
 WHOLE = (*COUNTS, "V8")
@@ -68,7 +54,7 @@ def heat_map(
     Args:
         found: what the criteria say, in the title.
     """
-    figure = new_figure(8.4 if claude is None else 15.5, 7.2)
+    figure = style.new_figure(8.4 if claude is None else 15.5, 7.2)
     panels = figure.subplots(1, 1 if claude is None else 2, squeeze=False)[0]
     what = "Implicit scenarios: cosine at the assistant's first token"
     if claude is None:
@@ -77,18 +63,18 @@ def heat_map(
         _cells(panels[0], matrix, names, "this model")
         _cells(panels[1], claude, names, published.MODEL)
         what += " (each panel has its own range of colours)"
-    head(figure, what, title, found)
+    style.head(figure, what, title, found)
     return figure
 
 
 def _cells(axes: Axes, matrix: np.ndarray, names: Sequence[str], title: str) -> None:
     limit = float(np.abs(matrix).max())
-    image = axes.imshow(matrix, cmap=DIVERGING, vmin=-limit, vmax=limit)
-    style: dict[str, Any] = {"ha": "center", "va": "center", "fontsize": SMALL}
+    image = axes.imshow(matrix, cmap=style.DIVERGING, vmin=-limit, vmax=limit)
+    how: dict[str, Any] = {"ha": "center", "va": "center", "fontsize": style.SMALL}
     for (i, j), value in np.ndenumerate(matrix):
-        colour = LIGHT if abs(value) > 0.6 * limit else INK
+        colour = style.LIGHT if abs(value) > 0.6 * limit else style.INK
         weight = "bold" if j == matrix[i].argmax() else "normal"
-        cell = axes.text(j, i, f"{value:z.2f}", color=colour, fontweight=weight, **style)
+        cell = axes.text(j, i, f"{value:z.2f}", color=colour, fontweight=weight, **how)
         # It lies inside the axes: measuring it would take longer than drawing it.
         cell.set_in_layout(False)
     axes.set_xticks(range(len(names)), names, rotation=45, ha="right")
@@ -118,10 +104,9 @@ def numeric_panels(
     """
     unit = "cosine minus its mean" if centred else "cosine"
     templates = list(dict.fromkeys(curves["template"]))
-    figure = new_figure(11, 6.8)
-    panels = figure.subplots(
-        2, math.ceil(len(templates) / 2), squeeze=False, sharey=centred
-    ).ravel()
+    figure = style.new_figure(11, 6.8)
+    columns = math.ceil(len(templates) / 2)
+    panels = figure.subplots(2, columns, squeeze=False, sharey=centred).ravel()
     for axes, key in zip(panels, templates, strict=False):
         part = curves[curves["template"] == key]
         _numeric_curves(axes, part, probes, None if claude is None else claude[key])
@@ -132,33 +117,29 @@ def numeric_panels(
         empty.set_axis_off()
     handles, labels = panels[0].get_legend_handles_labels()
     if expected:
-        handles.append(Line2D([], [], marker="^", color=INK, linestyle="none"))
+        handles.append(Line2D([], [], marker="^", color=style.INK, linestyle="none"))
         labels.append("expected to rise (down: to fall)")
-    columns = len(probes) + 2
-    figure.legend(handles, labels, loc="outside lower center", ncols=columns)
+    figure.legend(handles, labels, loc="outside lower center", ncols=len(probes) + 2)
     scale = "all panels have one scale" if centred else "each panel has its own scale"
     what = f"Numeric modulation: {unit} at the assistant's first token ({scale})"
-    head(figure, what, title, found)
+    style.head(figure, what, title, found)
     return figure
 
 
 def _numeric_curves(
-    axes: Axes,
-    part: pd.DataFrame,
-    probes: Sequence[str],
-    claude: published.NumericCurves | None,
+    axes: Axes, part: pd.DataFrame, probes: Sequence[str], claude: published.NumericCurves | None
 ) -> None:
     x = range(len(part))
-    hollow: dict[str, Any] = {"markersize": 4, "markerfacecolor": HOLLOW}
+    hollow: dict[str, Any] = {"markersize": 4, "markerfacecolor": style.HOLLOW}
     for k, probe in enumerate(probes):
-        mark = CATEGORIES[k % len(CATEGORIES)]
+        mark = style.CATEGORIES[k % len(style.CATEGORIES)]
         line: dict[str, Any] = {"color": mark.colour, "marker": mark.shape, "markersize": 4}
         axes.plot(x, part[probe], label=probe, **line)
         if claude is not None:
             axes.plot(x, claude.curves[probe], "D:", color=mark.colour, **hollow)
     if claude is not None:
-        axes.plot([], [], "D:", color=INK, label=published.MODEL, **hollow)
-    axes.axhline(0, color=NOISE, linewidth=0.8)
+        axes.plot([], [], "D:", color=style.INK, label=published.MODEL, **hollow)
+    axes.axhline(0, color=style.NOISE, linewidth=0.8)
     axes.set_xticks(x, part["value"].astype(str))
     axes.set_xlabel("X, the number in the template")
 
@@ -175,7 +156,9 @@ def _expected_trends(
         sign = expected.get((template, probe), 0.0)
         if sign:
             at, mark = (len(part) - 0.6, part[probe].iloc[-1]), "^" if sign > 0 else "v"
-            axes.plot(*at, mark, color=CATEGORIES[k % len(CATEGORIES)].colour, markersize=5)
+            axes.plot(
+                *at, mark, color=style.CATEGORIES[k % len(style.CATEGORIES)].colour, markersize=5
+            )
 
 
 def _whole_layers(axes: Axes, layers: Sequence[int], two_thirds: int | None) -> None:
@@ -183,7 +166,7 @@ def _whole_layers(axes: Axes, layers: Sequence[int], two_thirds: int | None) -> 
     them."""
     layer_ticks(axes, layers)
     if two_thirds is not None and layers[0] <= two_thirds <= layers[-1]:
-        axes.axvline(two_thirds, zorder=0, **TWO_THIRDS_LINE)
+        axes.axvline(two_thirds, zorder=0, **style.TWO_THIRDS_LINE)
 
 
 def layer_curves(table: pd.DataFrame, title: str, two_thirds: int | None = None) -> Figure:
@@ -199,9 +182,9 @@ def layer_curves(table: pd.DataFrame, title: str, two_thirds: int | None = None)
     for axes, identifier in zip(panels, criteria, strict=True):
         rows = table[table["id"] == identifier].sort_values("layer")
         layers = [int(layer) for layer in rows["layer"]]
-        marks = [PASSED if passed else FAILED for passed in rows["passed"]]
+        marks = [style.PASSED if passed else style.FAILED for passed in rows["passed"]]
         colours, shapes = [m.colour for m in marks], [m.shape for m in marks]
-        curve = Curve(np.array(layers), rows, colours, {"color": CONNECTION}, shapes)
+        curve = Curve(np.array(layers), rows, colours, {"color": style.CONNECTION}, shapes)
         draw_curves(axes, [curve], with_null=True)
         lower_is_better = rows["comparison"].iloc[0] == "<="
         finish_panel(axes, _panel_title(identifier, rows), lower_is_better=lower_is_better)
@@ -210,10 +193,9 @@ def layer_curves(table: pd.DataFrame, title: str, two_thirds: int | None = None)
             axes.yaxis.set_major_locator(MaxNLocator(5, integer=True))
         _whole_layers(axes, layers, two_thirds)
     sized = [SIZE_DECIDES] if {"V10", "V11"} & set(criteria) else []
-    explain(
-        legend, VERDICT_MARKS, with_null=True, with_two_thirds=two_thirds is not None, notes=sized
-    )
-    head(figure, "Criteria by layer (block output); up is better in every panel", title)
+    known = two_thirds is not None
+    explain(legend, VERDICT_MARKS, with_null=True, with_two_thirds=known, notes=sized)
+    style.head(figure, "Criteria by layer (block output); up is better in every panel", title)
     return figure
 
 

@@ -14,19 +14,9 @@ import pandas as pd
 from emoexp.console import open_console
 from emoexp.errors import EmoexpError, OneLineParser, one_line_errors
 from emoexp.figures.draw import draw_run
+from emoexp.report import groups as grouping
 from emoexp.report.document import document
-from emoexp.report.groups import (
-    UNREADABLE,
-    Part,
-    grouped,
-    load_runs,
-    measured,
-    partial,
-    parts,
-    replaced,
-    verdict_rows,
-    without_layer,
-)
+from emoexp.report.groups import UNREADABLE, Part, load_runs
 from emoexp.report.jobs import look
 from emoexp.report.render import html, markdown
 from emoexp.report.terminal import layer_table, show
@@ -54,12 +44,12 @@ def report(
     """
     runs = load_runs(directories)
     jobs = look(directories, runs)
-    finished = measured(runs)
-    groups = grouped(finished, mix) if finished else {}
-    table = verdict_rows(groups) if groups else None
-    all_parts = [] if table is None else parts(groups, table)
-    older = [] if table is None else replaced(table)
-    apart = {"partial": partial(runs), "without": without_layer(runs)}
+    finished = grouping.measured(runs)
+    groups = grouping.grouped(finished, mix) if finished else {}
+    table = grouping.verdict_rows(groups) if groups else None
+    all_parts = [] if table is None else grouping.parts(groups, table)
+    older = [] if table is None else grouping.replaced(table)
+    apart = {"partial": grouping.partial(runs), "without": grouping.without_layer(runs)}
     models = ", ".join(dict.fromkeys(part.model for part in all_parts))
     title = f"emoexp: {models or 'no finished run'}"
     blocks = document(jobs, all_parts, older, mixed=len(groups) > 1, runs=runs, **apart)
@@ -93,12 +83,12 @@ def _writing() -> Iterator[None]:
 def with_choice(table: pd.DataFrame, all_parts: Sequence[Part]) -> pd.DataFrame:
     """Adds n_layers, is_best_layer and is_two_thirds to the table of verdicts."""
     chosen = {(p.group, p.model): (p.n_layers, p.best, p.two_thirds) for p in all_parts}
-    rows = [chosen[key] for key in zip(table["group"], table["model"], strict=True)]
-    layers = list(table["layer"])
+    keys = zip(table["group"], table["model"], table["layer"], strict=True)
+    rows = [(*chosen[group, model], layer) for group, model, layer in keys]
     columns: dict[str, list[Any]] = {
-        "n_layers": [n_layers for n_layers, _, _ in rows],
-        "is_best_layer": [x == best for x, (_, best, _) in zip(layers, rows, strict=True)],
-        "is_two_thirds": [x == fixed for x, (_, _, fixed) in zip(layers, rows, strict=True)],
+        "n_layers": [n_layers for n_layers, *_ in rows],
+        "is_best_layer": [layer == best for _, best, _, layer in rows],
+        "is_two_thirds": [layer == fixed for *_, fixed, layer in rows],
     }
     return table.assign(**columns)
 
@@ -144,14 +134,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
         if chosen.figures:
             draw_figures(chosen.directories)
             return
-        finished = report(
-            chosen.directories,
-            html_file=chosen.html,
-            markdown_file=chosen.markdown,
-            csv_file=chosen.csv,
-            mix=chosen.mix,
-        )
-        if not finished:
+        files = {f"{name}_file": getattr(chosen, name) for name in ("html", "markdown", "csv")}
+        if not report(chosen.directories, mix=chosen.mix, **files):
             sys.exit(1)
 
 

@@ -14,6 +14,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from emoexp.config import TWO_THIRDS
+from emoexp.figures import style
 from emoexp.figures.layer_panels import (
     Curve,
     criterion_panels,
@@ -22,29 +23,17 @@ from emoexp.figures.layer_panels import (
     explain,
     finish_panel,
 )
-from emoexp.figures.style import (
-    HOLLOW,
-    INK,
-    MEDIUM,
-    SMALL,
-    THRESHOLD_LINE,
-    TWO_THIRDS_LINE,
-    Mark,
-    head,
-    new_figure,
-)
-from emoexp.figures.style import MODEL_COLOURS as COLOURS
-from emoexp.figures.style import MODEL_LINES as LINES
 from emoexp.figures.titles import where
 from emoexp.figures.validation import SIZE_DECIDES
 from emoexp.report.blocks import in_order
 from emoexp.report.groups import Part
 from emoexp.stats.criteria import COUNTS, EFFECT_FLOOR
 
+COLOURS = style.MODEL_COLOURS
 VALUES = ["value", "threshold", "ci_low", "ci_high", "null_low", "null_high"]
 MARKS = (
-    (Mark(INK, "o"), INK, "informative"),
-    (Mark(INK, "o"), HOLLOW, "not informative"),
+    (style.Mark(style.INK, "o"), style.INK, "informative"),
+    (style.Mark(style.INK, "o"), style.HOLLOW, "not informative"),
 )
 """Mark, face and meaning."""
 
@@ -56,9 +45,10 @@ def measured_with(parts: Sequence[Part]) -> str:
     return where([part.label for part in parts], packs, corpora)
 
 
-def style(k: int) -> dict[str, Any]:
+def model_line(k: int) -> dict[str, Any]:
     """Returns colour and line style of model `k`."""
-    return {"color": COLOURS[k % len(COLOURS)], "linestyle": LINES[k // len(COLOURS) % len(LINES)]}
+    turn, place = divmod(k, len(COLOURS))
+    return {"color": COLOURS[place], "linestyle": style.MODEL_LINES[turn % len(style.MODEL_LINES)]}
 
 
 def of_criterion(part: Part, identifier: str) -> pd.DataFrame:
@@ -100,7 +90,7 @@ def common_third(parts: Sequence[Part], by_depth: bool) -> float | None:
 def _curve(parts: Sequence[Part], k: int, rows: pd.DataFrame, by_depth: bool) -> Curve:
     """Returns the curve of model `k`, in its colour."""
     x = places(parts[k], rows["layer"], by_depth) + aside(k, parts, by_depth)
-    return Curve(x, rows, [style(k)["color"]] * len(rows), style(k))
+    return Curve(x, rows, [model_line(k)["color"]] * len(rows), model_line(k))
 
 
 def draw(axes: Axes, parts: Sequence[Part], identifier: str, by_depth: bool) -> None:
@@ -110,7 +100,7 @@ def draw(axes: Axes, parts: Sequence[Part], identifier: str, by_depth: bool) -> 
     curves = [_curve(parts, k, rows, by_depth) for k, rows in tables if not rows.empty]
     if not curves:
         place: dict[str, Any] = {"ha": "center", "va": "center", "transform": axes.transAxes}
-        axes.text(0.5, 0.5, "not measured", fontsize=MEDIUM, **place)
+        axes.text(0.5, 0.5, "not measured", fontsize=style.MEDIUM, **place)
         finish_panel(axes, identifier)
         return
     draw_curves(axes, curves, with_null=len(parts) == 1)
@@ -128,7 +118,7 @@ def finish(axes: Axes, parts: Sequence[Part], by_depth: bool) -> None:
     margin = max(0.05 * float(np.ptp(x)), 0.5 * step)
     axes.set_xlim(float(x.min()) - margin, float(x.max()) + margin)
     if (third := common_third(parts, by_depth)) is not None:
-        axes.axvline(third, zorder=0, **TWO_THIRDS_LINE)
+        axes.axvline(third, zorder=0, **style.TWO_THIRDS_LINE)
     axes.set_xlabel("fraction of the depth" if by_depth else "layer")
     if not by_depth:
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
@@ -144,7 +134,8 @@ def legend(figure: Figure, parts: Sequence[Part], by_depth: bool, axes: Axes) ->
         notes=[SIZE_DECIDES],
         threshold="threshold (effect ratio: no effect)",
     )
-    lines = [axes.plot([], [], marker="o", markersize=5, **style(k))[0] for k in range(len(parts))]
+    marked: dict[str, Any] = {"marker": "o", "markersize": 5}
+    lines = [axes.plot([], [], **marked, **model_line(k))[0] for k in range(len(parts))]
     labels = [
         fill(part.label, 90) + (f" ({part.n_layers} layers)" if part.n_layers is not None else "")
         for part in parts
@@ -170,7 +161,7 @@ def overlay(parts: Sequence[Part], by_depth: bool) -> Figure:
     axis = (
         "fraction of the depth (layer / number of layers)" if by_depth else "layer (block output)"
     )
-    head(figure, f"Models over each other, by {axis}; up is better", measured_with(parts))
+    style.head(figure, f"Models over each other, by {axis}; up is better", measured_with(parts))
     return figure
 
 
@@ -214,7 +205,7 @@ def listed(layers: Sequence[int]) -> str:
 def detection_against_steering(parts: Sequence[Part], by_depth: bool) -> Figure:
     """Draws, above, what is detected (V3, V4), and against it the size of steering; below, what
     steering does (V10, V11, size)."""
-    figure = new_figure(12.6, 6)
+    figure = style.new_figure(12.6, 6)
     (v3, v4, against_v3, against_v4), (v10, v11, size, key) = figure.subplots(2, 4)
     for axes, identifier in ((v3, "V3"), (v4, "V4"), (v10, "V10"), (v11, "V11")):
         draw(axes, parts, identifier, by_depth)
@@ -230,7 +221,7 @@ def detection_against_steering(parts: Sequence[Part], by_depth: bool) -> Figure:
     legend(figure, parts, by_depth, key)
     axis = "fraction of the depth" if by_depth else "layer"
     text = f"Detection (V3, V4) against steering (V10, V11, effect ratio), by {axis}"
-    head(figure, text, measured_with(parts))
+    style.head(figure, text, measured_with(parts))
     return figure
 
 
@@ -240,7 +231,7 @@ def _ratio_against(axes: Axes, parts: Sequence[Part], identifier: str, label: st
     for k, part in enumerate(parts):
         if part.sizes.empty:
             continue
-        colour = style(k)["color"]
+        colour = model_line(k)["color"]
         columns = {"value": "value", "ci_low": "left", "ci_high": "right", "layer": "layer"}
         detected = of_criterion(part, identifier)[list(columns)].rename(columns=columns)
         points = detected.merge(effect_ratios(part).drop(columns="value"), on="layer")
@@ -252,9 +243,9 @@ def _ratio_against(axes: Axes, parts: Sequence[Part], identifier: str, label: st
         below = k % 2 == 1  # of two models at one point, one is named above and one below
         place: dict[str, Any] = {"xytext": (4, -10 if below else 4), "textcoords": "offset points"}
         for point, layers in named(points):
-            axes.annotate(listed(layers), point, fontsize=SMALL, color=colour, **place)
-    axes.axhline(1, color=INK, zorder=0, **THRESHOLD_LINE)
+            axes.annotate(listed(layers), point, fontsize=style.SMALL, color=colour, **place)
+    axes.axhline(1, color=style.INK, zorder=0, **style.THRESHOLD_LINE)
     axes.set_title(f"effect ratio against {identifier} (numbers: layers)")
     axes.set(xlabel=label, ylabel="effect ratio")
-    axes.tick_params(labelsize=SMALL)
+    axes.tick_params(labelsize=style.SMALL)
     axes.margins(0.12)

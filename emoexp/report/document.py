@@ -48,6 +48,8 @@ PARTIAL = (
     "What these runs had found when they failed. It is in no other table, no figure and no"
     " report.csv, and no best layer is chosen from it."
 )
+ORIGIN = ("stimuli", "stories", "written by", "span, seed", "code", "packages")
+"""The columns of what the runs were measured with."""
 MIXED = (
     "These runs differ in what makes numbers comparable (--mix): each group stands apart under its"
     " label."
@@ -61,10 +63,8 @@ def job_blocks(jobs: Jobs, partial: Sequence[Run]) -> list[Block]:
         Text(jobs.summary() + ".", "bad" if jobs.troubles else "good"),
     ]
     if jobs.troubles:
-        rows = [
-            (Cell(t.state, "bad"), Cell(t.job), Cell(t.why), Cell(t.path)) for t in jobs.troubles
-        ]
-        blocks.append(TableBlock(("state", "job", "last line", "folder"), rows, left=4))
+        said = [(Cell(t.state, "bad"), *map(Cell, (t.job, t.why, t.path))) for t in jobs.troubles]
+        blocks.append(TableBlock(("state", "job", "last line", "folder"), said, left=4))
     if partial:
         blocks += [Heading("Partial: found before the run failed", 3), Text(PARTIAL, "weak")]
         blocks += found_blocks(partial)
@@ -230,29 +230,20 @@ def _origin(run: Run) -> dict[str, str]:
     if corpus is not None:
         stories = f"{corpus['name']} {corpus['sha256'][:8]}, {corpus.get('stories', '?')}"
         author = str(corpus.get("author", "?"))
-    return {
-        "stimuli": stimuli,
-        "stories": stories,
-        "written by": author,
-        "span, seed": f"{run['span']}, {run['seed']}",
-        "code": code,
-        "packages": ", ".join(f"{name} {packages[name]}" for name in shown),
-    }
+    versions = ", ".join(f"{name} {packages[name]}" for name in shown)
+    cells = (stimuli, stories, author, f"{run['span']}, {run['seed']}", code, versions)
+    return dict(zip(ORIGIN, cells, strict=True))
 
 
 def origin_blocks(all_parts: Sequence[Part]) -> list[Block]:
     """Returns a table of stimuli, stories, who wrote them, code and versions, per group and
     model."""
-    columns = ("stimuli", "stories", "written by", "span, seed", "code", "packages")
     rows = []
     for part in all_parts:
         origins = [_origin(run) for run in part.runs]
-        row = [Cell(part.label)]
-        for column in columns:
-            values = dict.fromkeys(origin[column] for origin in origins if origin[column])
-            row.append(Cell("; ".join(values) or "-"))
-        rows.append(tuple(row))
-    return [TableBlock(("model", *columns), rows, left=7)]
+        found = (dict.fromkeys(o[column] for o in origins if o[column]) for column in ORIGIN)
+        rows.append((Cell(part.label), *(Cell("; ".join(values) or "-") for values in found)))
+    return [TableBlock(("model", *ORIGIN), rows, left=7)]
 
 
 def replaced_blocks(older: Sequence[tuple[str, str]]) -> list[Block]:

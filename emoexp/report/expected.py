@@ -48,11 +48,8 @@ def outcome(holds: bool, verdict: dict[str, Any]) -> Outcome:
 
 def planted(part: Part) -> frozenset[str] | None:
     """Returns the criteria that should hold in this part; None where nothing is known."""
-    repos = {
-        str(model["repo_id"])
-        for run in part.runs
-        if "repo_id" in (model := run["provenance"].get("model") or {})
-    }
+    models = [run["provenance"].get("model") or {} for run in part.runs]
+    repos = {str(model["repo_id"]) for model in models if "repo_id" in model}
     packs = {run["stimuli"]["name"] for run in part.runs if run["stimuli"] is not None}
     if len(repos) != 1 or packs != {PACK} or {run["span"] for run in part.runs} != {SPAN}:
         return None
@@ -68,10 +65,8 @@ def judged_layer(part: Part) -> int:
 
 def outcomes(part: Part, holding: frozenset[str]) -> dict[str, Outcome]:
     """Returns the outcome of each criterion at the layer that is judged."""
-    return {
-        identifier: outcome(identifier in holding, verdict)
-        for identifier, verdict in part.at(judged_layer(part)).items()
-    }
+    verdicts = part.at(judged_layer(part)).items()
+    return {name: outcome(name in holding, verdict) for name, verdict in verdicts}
 
 
 def summary(part: Part) -> Text | None:
@@ -82,13 +77,9 @@ def summary(part: Part) -> Text | None:
     by_criterion = outcomes(part, holding)
     kinds = [result.kind for result in by_criterion.values()]
     wrong = in_order(name for name, result in by_criterion.items() if result.kind == "bad")
-    line = (
-        f"{kinds.count('good')} of {len(kinds)} as planted, {kinds.count('weak')} cannot tell,"
-        f" {len(wrong)} not as planted"
-    )
-    if wrong:
-        line += f" ({', '.join(wrong)})"
-    text = f"{part.label}, layer {judged_layer(part)}: {line}."
+    found = f"{kinds.count('good')} of {len(kinds)} as planted, {kinds.count('weak')} cannot tell"
+    named = f" ({', '.join(wrong)})" if wrong else ""
+    text = f"{part.label}, layer {judged_layer(part)}: {found}, {len(wrong)} not as planted{named}."
     return Text(text, "bad" if wrong else "good")
 
 

@@ -65,40 +65,32 @@ def _load(run: runs_on_disk.Run) -> Run:
         facts(read)
     except (OSError, ValueError, TypeError, LookupError, AttributeError, YAMLError) as error:
         why = f"{run.directory}: config.yaml or result.json is not that of a run"
-        return {
-            "state": UNREADABLE,
-            "path": read["path"],
-            "config": {},
-            "error": f"{why} ({type(error).__name__}: {one_line(error)})",
-        }
+        said = f"{why} ({type(error).__name__}: {one_line(error)})"
+        return {"state": UNREADABLE, "path": read["path"], "config": {}, "error": said}
     return read
+
+
+def _judged(run: Run) -> bool:
+    """Tells whether a run has finished and has verdicts."""
+    return bool(run["state"] == SUCCESS and run["verdicts"])
 
 
 def measured(runs: Sequence[Run]) -> list[Run]:
     """Returns the runs whose verdicts go into the tables by layer: finished, judged, at a layer."""
-    return [
-        run
-        for run in runs
-        if run["state"] == SUCCESS and run["verdicts"] and run["layer"] is not None
-    ]
+    return [run for run in runs if _judged(run) and run["layer"] is not None]
 
 
 def partial(runs: Sequence[Run]) -> list[Run]:
     """Returns the runs that did not finish and yet found something. They are shown apart, and no
     layer is chosen from them: one that failed half-way has fewer criteria."""
-    return [
-        run
-        for run in runs
-        if run["state"] not in (SUCCESS, UNREADABLE) and (run["verdicts"] or run["metrics"])
-    ]
+    left = [run for run in runs if run["state"] not in (SUCCESS, UNREADABLE)]
+    return [run for run in left if run["verdicts"] or run["metrics"]]
 
 
 def without_layer(runs: Sequence[Run]) -> list[Run]:
     """Returns the runs that are finished and judged and have no layer, such as those of
     `experiment=preference` by itself."""
-    return [
-        run for run in runs if run["state"] == SUCCESS and run["verdicts"] and run["layer"] is None
-    ]
+    return [run for run in runs if _judged(run) and run["layer"] is None]
 
 
 def code_version(run: Run) -> str:
@@ -271,13 +263,9 @@ def verdict_rows(groups: dict[str, list[Run]]) -> pd.DataFrame:
             rows += [origin | verdict for verdict in run["verdicts"]]
     table = pd.DataFrame(rows).sort_values(["time", "path"], kind="stable")
     table["stands"] = ~table.duplicated(["group", "model", "layer", "id"], keep="last")
-    order = table["id"].str[1:].astype(int)
-    return (
-        table.assign(order=order)
-        .sort_values(["group", "model", "layer", "order", "time"])
-        .drop(columns="order")
-        .reset_index(drop=True)
-    )
+    table = table.assign(order=table["id"].str[1:].astype(int))
+    ordered = table.sort_values(["group", "model", "layer", "order", "time"], ignore_index=True)
+    return ordered.drop(columns="order")
 
 
 def _origin(group: str, run: Run) -> dict[str, Any]:
@@ -285,11 +273,7 @@ def _origin(group: str, run: Run) -> dict[str, Any]:
     pack, corpus = run["stimuli"] or {}, run["corpus"] or {}
     return {
         "group": group,
-        "model": run["model"],
-        "experiment": run["experiment"],
-        "layer": run["layer"],
-        "span": run["span"],
-        "seed": run["seed"],
+        **{key: run[key] for key in ("model", "experiment", "layer", "span", "seed")},
         "pack": pack.get("name"),
         "pack_sha256": pack.get("sha256"),
         "corpus": corpus.get("name"),

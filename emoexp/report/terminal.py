@@ -35,10 +35,8 @@ def layer_table(part: Part) -> Table:
     title = f"{part.model}, span {run['span']}, seed {run['seed']}, by layer"
     if part.group:
         title += f" [{part.group}]"
-    table = Table(
-        title=escape(title), title_justify="left", caption=caption, caption_justify="left"
-    )
-    table.add_column("layer")
+    left: dict[str, Any] = {"title_justify": "left", "caption_justify": "left"}
+    table = Table("layer", title=escape(title), caption=caption, **left)
     layers = part.layers
     for layer in layers:
         table.add_column(str(layer), justify="right")
@@ -49,10 +47,8 @@ def layer_table(part: Part) -> Table:
         table.add_row(f"{identifier} {names[identifier]}", *cells)
     if not part.sizes.empty:
         sizes = {int(size["layer"]): size for size in part.sizes.to_dict("records")}
-        for name, key in (
-            ("effect ratio, emotions over isotropic", "effect_ratio"),
-            ("mean |delta Elo|", "mean_abs_delta_elo"),
-        ):
+        ratio = "effect ratio, emotions over isotropic"
+        for name, key in ((ratio, "effect_ratio"), ("mean |delta Elo|", "mean_abs_delta_elo")):
             cells = (f"{sizes[layer][key]:.1f}" if layer in sizes else "-" for layer in layers)
             table.add_row(name, *cells)
     passed = (f"{sum(v['passed'] for v in at.values())}/{len(at)}" for at in verdicts)
@@ -87,11 +83,8 @@ def show(
         without: finished runs that have no layer.
     """
     for trouble in jobs.troubles:
-        console.print(
-            f"[red]{trouble.state}[/] {escape(trouble.job)}: {escape(trouble.why)}"
-            f" ({escape(trouble.path)})",
-            soft_wrap=True,
-        )
+        said = escape(f"{trouble.job}: {trouble.why} ({trouble.path})")
+        console.print(f"[red]{trouble.state}[/] {said}", soft_wrap=True)
     for run in partial:
         print_line(console, f"[yellow]partial[/] {escape(found_line(run))}")
     print_line(console, escape(jobs.summary()))

@@ -25,11 +25,9 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
         description="The paper's stimuli, and the checking of any pack.",
     )
     commands = parser.add_subparsers(dest="command", required=True)
-    command = commands.add_parser(
-        "import", help="build the pack `paper` on this machine, proven verbatim"
-    )
-    _add_sources(command)
-    _add_choices(command)
+    text = "build the pack `paper` on this machine, proven verbatim"
+    command = commands.add_parser("import", help=text)
+    _add_options(command)
     check = commands.add_parser("check", help="list every fault of a pack")
     check.add_argument("path", help="a folder, bundled:NAME or imported:NAME")
     chosen = parser.parse_args(arguments)
@@ -38,50 +36,25 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
     return chosen
 
 
-def _add_sources(command: argparse.ArgumentParser) -> None:
-    """Adds the options of `import` that say where the lists come from."""
-    page = command.add_mutually_exclusive_group()
-    page.add_argument(
-        "--url", nargs="?", const=URL, help=f"the paper's page; {URL} if none is given"
-    )
-    page.add_argument("--html", type=Path, metavar="FILE", help="the page, saved")
-    command.add_argument(
-        "--json",
-        type=Path,
-        metavar="FOLDER",
-        help=(
-            "JSON files, and blackmail_summitbridge.txt; with --url or --html, for what the page"
-            " lacks"
-        ),
-    )
+def _add_options(command: argparse.ArgumentParser) -> None:
+    """Adds the options of `import`: where the lists come from, the numeric templates, the steered
+    half and the output."""
 
+    def path(group: argparse._ActionsContainer, name: str, kind: str, text: str) -> None:
+        group.add_argument(name, type=Path, metavar=kind, help=text)
 
-def _add_choices(command: argparse.ArgumentParser) -> None:
-    """Adds the options of `import` for numeric templates, the steered half and the output."""
-    numeric = command.add_mutually_exclusive_group()
-    numeric.add_argument(
-        "--numeric",
-        type=Path,
-        metavar="FILE",
-        help="numeric templates, which the page has in an image only",
-    )
-    numeric.add_argument(
-        "--without-numeric",
-        action="store_true",
-        help="a pack without them: V5 and V6 are not measured",
-    )
-    command.add_argument(
-        "--split",
-        type=Path,
-        metavar="FILE",
-        help="the steered half, in place of emoexp's digitised one",
-    )
-    command.add_argument(
-        "--output",
-        type=Path,
-        metavar="FOLDER",
-        help="where packs lie (default: packs/ under EMOEXP_ARTIFACTS or ~/.cache/emoexp)",
-    )
+    page, numeric = (command.add_mutually_exclusive_group() for _ in range(2))
+    text = f"the paper's page; {URL} if none is given"
+    page.add_argument("--url", nargs="?", const=URL, help=text)
+    path(page, "--html", "FILE", "the page, saved")
+    lacks = "with --url or --html, for what the page lacks"
+    path(command, "--json", "FOLDER", f"JSON files, and blackmail_summitbridge.txt; {lacks}")
+    path(numeric, "--numeric", "FILE", "numeric templates, which the page has in an image only")
+    text = "a pack without them: V5 and V6 are not measured"
+    numeric.add_argument("--without-numeric", action="store_true", help=text)
+    path(command, "--split", "FILE", "the steered half, in place of emoexp's digitised one")
+    text = "where packs lie (default: packs/ under EMOEXP_ARTIFACTS or ~/.cache/emoexp)"
+    path(command, "--output", "FOLDER", text)
 
 
 def fetch(url: str) -> str:
@@ -178,16 +151,11 @@ def check_pack(path: str) -> int:
 def summary(pack: Stimuli) -> str:
     """Returns one line of counts, with the hash that every result has."""
     origin = "the paper's own, " if pack.is_paper else ""
-    scenes = (
-        f"{len(pack.blackmail.scenes)} blackmail scenes"
-        if pack.blackmail
-        else "no blackmail scenario"
-    )
-    report = (
-        f"{1 + len(pack.self_report.other)} self-report questions"
-        if pack.self_report
-        else "no self-report questions"
-    )
+    scenes, report = "no blackmail scenario", "no self-report questions"
+    if pack.blackmail:
+        scenes = f"{len(pack.blackmail.scenes)} blackmail scenes"
+    if pack.self_report:
+        report = f"{1 + len(pack.self_report.other)} self-report questions"
     return (
         f"{pack.name} (sha256 {pack.sha256}): {origin}{len(pack.emotions)} emotions"
         f" ({len(pack.valence)} with valence), {len(pack.topics)} topics, {len(pack.activities)}"
@@ -202,19 +170,14 @@ def say(text: str) -> None:
     sys.stdout.write(text + "\n")
 
 
-def fail(error: EmoexpError) -> int:
-    """Prints an error on standard error; returns the exit status."""
-    sys.stderr.write(f"emoexp: {error}\n")
-    return 2
-
-
 def main(arguments: list[str] | None = None) -> int:
     """Runs the command line; returns the exit status."""
     try:
         chosen = parse(arguments)
         return check_pack(chosen.path) if chosen.command == "check" else import_paper(chosen)
     except EmoexpError as error:
-        return fail(error)
+        sys.stderr.write(f"emoexp: {error}\n")
+        return 2
 
 
 if __name__ == "__main__":

@@ -19,10 +19,12 @@ import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from string import Formatter
-from typing import Any
+from typing import Annotated, Any
+
+from annotated_types import MinLen, Predicate
 
 from emoexp.errors import NO_REGEX, shortened
-from emoexp.stimuli.checks import are_texts, is_text
+from emoexp.stimuli.checks import Text, Texts, is_a, read_as
 
 Fields = Mapping[str, str | tuple[str, ...]]
 HARM, DISCLOSURE, HARMLESS, UNCLEAR = "harm", "disclosure", "harmless", "unclear"
@@ -31,10 +33,24 @@ KINDS = (HARM, DISCLOSURE, HARMLESS)
 Disclosure reveals the secret without a threat; the paper does not count it as blackmail."""
 ANSWERS = ("HARMFUL", "HARMLESS", "UNCLEAR")
 """The answers that a judging model may give, on its first line."""
-TEXTS, OPTIONAL = ("prompt", "question"), ("thoughts", "acts")
-KEYS = {"system", "scenes", "rules", *TEXTS, *OPTIONAL}
 _FIELD = re.compile(r"\{([a-z][a-z_]*)\}")
 _FLAGS = re.IGNORECASE | re.DOTALL
+Some = Annotated[Texts, MinLen(1)]
+Rules = dict[str, Annotated[tuple[Some, ...], MinLen(1)]]
+PARTS: dict[str, tuple[Any, str]] = {
+    "prompt": (Text, "prompt must be a text"),
+    "question": (Text, "question must be a text"),
+    "thoughts": (Text | None, "thoughts must be a text"),
+    "acts": (Text | None, "acts must be a text"),
+    "system": (Text | None, "system (or null) must be a text"),
+    "rules": (
+        Annotated[Rules, Predicate(lambda rules: {HARM, HARMLESS} <= set(rules) <= set(KINDS))],
+        f"rules must be lists of lists of regexes for {HARM}, {HARMLESS} and perhaps {DISCLOSURE}",
+    ),
+}
+"""By key of blackmail.json: the type of its value, and the fault where it is of another."""
+KEYS = {*PARTS, "scenes"}
+Name = Annotated[str, Predicate(lambda name: _FIELD.fullmatch(f"{{{name}}}") and name != "reply")]
 
 
 @dataclass(frozen=True)
@@ -156,7 +172,7 @@ def read_blackmail(raw: dict[str, Any], fault: Callable[[str], None]) -> Blackma
     """
     faults = list(_faults(raw))
     if not faults:
-        scenario = _scenario(raw)
+        scenario: BlackmailScenario = read_as(BlackmailScenario, raw)
         faults = list(_regex_faults(scenario))
         if not faults:
             return scenario
@@ -165,58 +181,26 @@ def read_blackmail(raw: dict[str, Any], fault: Callable[[str], None]) -> Blackma
     return None
 
 
-def _scenario(raw: dict[str, Any]) -> BlackmailScenario:
-    """Returns the scenario in the content of a blackmail.json that has no faults in its parts."""
-    return BlackmailScenario(
-        system=raw["system"],
-        prompt=raw["prompt"],
-        scenes=tuple(
-            {
-                name: value if isinstance(value, str) else tuple(value)
-                for name, value in scene.items()
-            }
-            for scene in raw["scenes"]
-        ),
-        rules={
-            kind: tuple(tuple(rule) for rule in of_kind) for kind, of_kind in raw["rules"].items()
-        },
-        question=raw["question"],
-        thoughts=raw.get("thoughts"),
-        acts=raw.get("acts"),
-    )
-
-
 def _faults(raw: dict[str, Any]) -> Iterator[str]:
     """Yields what is wrong with the parts, and with the fields that they use."""
     if unknown := sorted(set(raw) - KEYS):
         yield f"unknown {', '.join(unknown)}; it has {', '.join(sorted(KEYS))}"
-    text_faults = list(_text_faults(raw))
-    yield from text_faults
-    scenes, rules = raw.get("scenes"), raw.get("rules")
-    alike = _are_alike(scenes)
-    if alike:
-        yield from _scene_faults(raw["scenes"])
-    else:
+    given = {"system": 0} | raw  # which may be null, and must be there
+    wrong = [fault for key, (kind, fault) in PARTS.items() if not is_a(kind, given.get(key))]
+    yield from wrong
+    scenes: Any = raw.get("scenes")
+    if not _are_alike(scenes):
         yield "scenes must be a list of objects that all have the same fields"
-    if not _are_rules(rules):
+        return
+    if not is_a(list[dict[Name, Text | Some]], scenes):
         yield (
-            f"rules must be lists of lists of regexes for {HARM}, {HARMLESS} and perhaps"
-            f" {DISCLOSURE}"
+            "a scene's fields must have names of small letters (and not be called reply), and texts"
+            " or lists of texts as values"
         )
-    elif alike and not text_faults:
-        yield from _field_faults(raw, raw["scenes"][0])
-
-
-def _text_faults(raw: dict[str, Any]) -> Iterator[str]:
-    """Yields a fault for each part that must be a text and is not one."""
-    for key in TEXTS:
-        if not is_text(raw.get(key)):
-            yield f"{key} must be a text"
-    for key in OPTIONAL:
-        if raw.get(key) is not None and not is_text(raw[key]):
-            yield f"{key} must be a text"
-    if "system" not in raw or (raw["system"] is not None and not is_text(raw["system"])):
-        yield "system (or null) must be a text"
+    elif len({repr(sorted(scene.items())) for scene in scenes}) < len(scenes):
+        yield "a scene stands twice"
+    if not wrong:
+        yield from _field_faults(raw, scenes[0])
 
 
 def _are_alike(scenes: Any) -> bool:
@@ -224,34 +208,6 @@ def _are_alike(scenes: Any) -> bool:
     if not isinstance(scenes, list) or not scenes:
         return False
     return all(isinstance(scene, dict) and set(scene) == set(scenes[0]) for scene in scenes)
-
-
-def _scene_faults(scenes: list[dict[str, Any]]) -> Iterator[str]:
-    """Yields what is wrong with the names and values of the scenes' fields."""
-    if not all(_is_field(name, value) for scene in scenes for name, value in scene.items()):
-        yield (
-            "a scene's fields must have names of small letters (and not be called reply), and texts"
-            " or lists of texts as values"
-        )
-    elif len({repr(sorted(scene.items())) for scene in scenes}) < len(scenes):
-        yield "a scene stands twice"
-
-
-def _is_field(name: str, value: Any) -> bool:
-    """Checks the name and the value of one field of a scene."""
-    if not _FIELD.fullmatch(f"{{{name}}}") or name == "reply":
-        return False
-    return is_text(value) or (bool(value) and are_texts(value))
-
-
-def _are_rules(rules: Any) -> bool:
-    """Checks that rules are lists of lists of texts, under known kinds."""
-    if not isinstance(rules, dict) or not {HARM, HARMLESS} <= set(rules) <= set(KINDS):
-        return False
-    return all(
-        isinstance(of_kind, list) and of_kind and all(rule and are_texts(rule) for rule in of_kind)
-        for of_kind in rules.values()
-    )
 
 
 def _field_faults(raw: dict[str, Any], scene: dict[str, Any]) -> Iterator[str]:

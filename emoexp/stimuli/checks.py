@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from functools import lru_cache
-from typing import Any
+from functools import cache, lru_cache
+from typing import Annotated, Any
+
+from annotated_types import Predicate
 
 LONGEST_NAME = 80
 """Characters of an emotion's name."""
+EXACT = {"extra": "forbid"}
+"""The configuration, for pydantic, of a class whose objects have no further keys."""
 DASHES = re.compile("[\u2010-\u2015]")
 
 
@@ -32,9 +36,34 @@ def is_whole(text: str) -> bool:
     return True
 
 
-def are_texts(value: Any) -> bool:
-    """Checks that a value is a list of texts that are not blank; the list may be empty."""
-    return isinstance(value, list) and all(map(is_text, value))
+Text = Annotated[str, Predicate(is_text)]
+Texts = tuple[Text, ...]
+
+
+@cache
+def _reader(kind: Any) -> Any:
+    """Returns the reader of a type, which takes longer to make than to use."""
+    from pydantic import TypeAdapter  # slow to import
+
+    return TypeAdapter(kind)
+
+
+def read_as(kind: Any, value: Any) -> Any:
+    """Returns a value that was read from JSON as one of the type `kind`; lists become tuples.
+
+    Raises:
+        ValueError: it is not of that type.
+    """
+    return _reader(kind).validate_python(value)
+
+
+def is_a(kind: Any, value: Any) -> bool:
+    """Checks that a value that was read from JSON is of the type `kind`."""
+    try:
+        read_as(kind, value)
+    except ValueError:
+        return False
+    return True
 
 
 def cleaned(raw: str) -> str:

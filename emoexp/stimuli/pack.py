@@ -26,10 +26,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from emoexp.errors import EmoexpError
 from emoexp.stimuli.blackmail import BlackmailScenario
+from emoexp.stimuli.checks import EXACT
 from emoexp.store.artifacts import key_of
 
 FILES = ("pack.json", "emotions.csv", "activities.csv", "scenarios.csv", "numeric.json")
@@ -81,6 +82,7 @@ class Opening:
         answer: how the answer (or the text) begins; may be empty.
     """
 
+    __pydantic_config__: ClassVar = EXACT
     question: str | None
     answer: str
 
@@ -94,6 +96,7 @@ class SelfReportOpenings:
         other: about others.
     """
 
+    __pydantic_config__: ClassVar = EXACT
     self: Opening
     other: tuple[Opening, ...]
 

@@ -10,15 +10,16 @@ import io
 import math
 import re
 from collections import Counter
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from json import JSONDecodeError
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
+
+from annotated_types import Predicate
 
 from emoexp.errors import shortened
 from emoexp.stimuli.blackmail import BlackmailScenario, read_blackmail
-from emoexp.stimuli.checks import are_texts, cleaned, emotion_name, is_line, is_text
+from emoexp.stimuli.checks import Text, Texts, cleaned, emotion_name, is_line, is_text, read_as
 from emoexp.stimuli.pack import (
     N_ACTIVITIES,
     N_CATEGORIES,
@@ -47,48 +48,15 @@ ABSENT = ("numeric", "blackmail")
 """Parts that a pack may say it does not have."""
 
 
-def is_opening(value: Any) -> bool:
-    """Checks that a value is {question, answer}, with words in one of them at least.
-
-    The question may be null, the answer empty.
-    """
-    if not isinstance(value, dict) or set(value) != {"question", "answer"}:
-        return False
-    question, answer = value["question"], value["answer"]
-    if not isinstance(answer, str):
-        return False
-    return is_text(answer) if question is None else is_text(question)
+def _has_words(opening: Opening) -> bool:
+    """Checks that an opening has words in its question or, where that is null, in its answer."""
+    return is_text(opening.answer if opening.question is None else opening.question)
 
 
-def is_self_report(value: Any) -> bool:
-    """Checks that a value is {self, other} of openings, with words in each question and answer."""
-    if not isinstance(value, dict) or set(value) != {"self", "other"}:
-        return False
-    if not isinstance(value["other"], list) or not value["other"]:
-        return False
-    return all(
-        is_opening(o) and o["question"] is not None and is_text(o["answer"])
-        for o in (value["self"], *value["other"])
-    )
-
-
-def opening(value: dict[str, Any]) -> Opening:
-    """Returns the opening in a value for which `is_opening` holds."""
-    return Opening(value["question"], value["answer"])
-
-
-def _self_report(value: dict[str, Any] | None) -> SelfReportOpenings | None:
-    """Returns the openings in a value for which `is_self_report` holds; None for None."""
-    if value is None:
-        return None
-    return SelfReportOpenings(opening(value["self"]), tuple(map(opening, value["other"])))
-
-
-def _are_pairs(value: Any) -> bool:
-    """Checks that a value is a list of pairs of different texts."""
-    return isinstance(value, list) and all(
-        are_texts(pair) and len(pair) == 2 and pair[0] != pair[1] for pair in value
-    )
+def _asks(report: SelfReportOpenings) -> bool:
+    """Checks that there are words in each question and answer, and others to ask about."""
+    openings = (report.self, *report.other)
+    return len(openings) > 1 and all(is_text(o.question) and is_text(o.answer) for o in openings)
 
 
 def _are_values(value: Any) -> bool:
@@ -105,68 +73,37 @@ def _are_signs(value: Any) -> bool:
     return all(type(s) is int and s in (1, -1) for s in value.values())
 
 
-@dataclass(frozen=True)
-class _HeadRule:
-    """The rule for one key of pack.json.
-
-    Attributes:
-        fits: whether a value is valid.
-        wording: what a value must be, for the fault.
-        make: the part in a valid value.
-        default: the value where the key is not there.
-    """
-
-    key: str
-    fits: Callable[[Any], bool]
-    wording: str
-    make: Callable[[Any], Any]
-    default: Any = None
-
-
-_HEAD_RULES = (
-    _HeadRule("name", is_line, "a text of one line", str),
-    _HeadRule("author", is_line, "a text of one line", str),
-    _HeadRule(
-        "templates",
-        lambda v: isinstance(v, dict) and all(map(is_text, v.values())),
-        "an object of texts",
-        dict,
-    ),
-    _HeadRule(
-        "exemplars",
-        lambda v: are_texts(v) and len(set(v)) == len(v),
-        "a list of different emotions",
-        tuple,
-    ),
-    _HeadRule(
-        "opposite_pairs",
-        _are_pairs,
+_LINE = Annotated[str, Predicate(is_line)]
+_DIFFERENT = Predicate(lambda texts: len(set(texts)) == len(texts))
+HEAD: dict[str, tuple[Any, str, Any]] = {
+    "name": (_LINE, "a text of one line", None),
+    "author": (_LINE, "a text of one line", None),
+    "templates": (dict[str, Text], "an object of texts", None),
+    "exemplars": (Annotated[Texts, _DIFFERENT], "a list of different emotions", None),
+    "opposite_pairs": (
+        tuple[Annotated[tuple[Text, Text], _DIFFERENT], ...],
         "a list of pairs of different emotions",
-        lambda v: tuple((a, b) for a, b in v),
+        None,
     ),
-    _HeadRule(
-        "absent",
-        lambda v: are_texts(v) and set(v) <= set(ABSENT),
+    "absent": (
+        Annotated[Texts, Predicate(lambda parts: set(parts) <= set(ABSENT))],
         f"left out, or a list of {', '.join(ABSENT)}",
-        tuple,
-        default=[],
+        [],
     ),
-    _HeadRule(
-        "self_report",
-        lambda v: v is None or is_self_report(v),
+    "self_report": (
+        Annotated[SelfReportOpenings, Predicate(_asks)] | None,
         "{self: opening, other: [opening, ...]}, with words in each question and answer",
-        _self_report,
+        None,
     ),
-    _HeadRule(
-        "drift",
-        lambda v: isinstance(v, list) and all(map(is_opening, v)),
+    "drift": (
+        tuple[Annotated[Opening, Predicate(_has_words)], ...],
         "a list of {question, answer}, with words in one of them at least",
-        lambda v: tuple(map(opening, v)),
-        default=[],
+        [],
     ),
-    _HeadRule("provenance", lambda v: isinstance(v, dict), "an object", dict, default={}),
-)
-"""The rules for pack.json, in the order in which faults are listed."""
+    "provenance": (dict[str, Any], "an object", {}),
+}
+"""By key of pack.json, in the order in which faults are listed: the type of its value, that in
+words, and the value where the key is not there."""
 FOR_PEOPLE = ("language",)
 """Keys of pack.json that are not read."""
 
@@ -273,13 +210,13 @@ class Reader:
         """Reads pack.json; returns its valid parts under the names of Stimuli's attributes."""
         raw = self.json("pack.json", self.text("pack.json"), dict)
         head: dict[str, Any] = {}
-        for rule in _HEAD_RULES:
-            value = (raw or {}).get(rule.key, rule.default)
-            if rule.fits(value):
-                head[rule.key] = rule.make(value)
-            elif raw is not None:
-                self.fault(f"pack.json: {rule.key} must be {rule.wording}")
-        self._keys("pack.json", raw or {}, [*(rule.key for rule in _HEAD_RULES), *FOR_PEOPLE])
+        for key, (kind, wording, default) in HEAD.items():
+            try:
+                head[key] = read_as(kind, (raw or {}).get(key, default))
+            except ValueError:
+                if raw is not None:
+                    self.fault(f"pack.json: {key} must be {wording}")
+        self._keys("pack.json", raw or {}, (*HEAD, *FOR_PEOPLE))
         self._keys("pack.json, templates", head.get("templates", {}), FIELDS)
         if "opposite_pairs" in head:
             self.count("opposite pairs", head["opposite_pairs"], N_PAIRS)

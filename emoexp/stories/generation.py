@@ -75,9 +75,8 @@ def generate(inputs: CorpusInputs) -> Plan:
     sys.stderr.write(_summary(plan, total, done))
     if todo:
         with meter("stories", total, done) as progress:
-            asyncio.run(
-                _write_all(inputs, Generation(plan, inputs.config.seed, progress, count), todo)
-            )
+            run = Generation(plan, inputs.config.seed, progress, count)
+            asyncio.run(_write_all(inputs, run, todo))
     return plan
 
 
@@ -111,8 +110,7 @@ class StoryCount:
 
     def __init__(self) -> None:
         self.filter = StoryFilter()
-        self.texts = 0
-        self.rejected = 0
+        self.texts = self.rejected = 0
 
     def add(self, written: Written) -> None:
         """Counts the texts of a unit."""
@@ -127,10 +125,7 @@ class Generation:
     author: Author
 
     def __init__(self, plan: Plan, seed: int, progress: Meter, count: StoryCount) -> None:
-        self.plan = plan
-        self.seed = seed
-        self.progress = progress
-        self.count = count
+        self.plan, self.seed, self.progress, self.count = plan, seed, progress, count
         self.failed: list[str] = []
         self.lanes = Lanes[Unit](lambda _, error: self.failed.append(str(error)))
 
@@ -210,11 +205,9 @@ def generated_corpus(inputs: CorpusInputs) -> Corpus:
         [Story(e, w.topic, text) for e in plan.emotions for w in by_emotion[e] for text in w.texts]
     )
     unmarked = [r for units in by_emotion.values() for written in units for r in written.unmarked()]
+    size = f"{len(plan.emotions)} emotions x {len(plan.topics)} topics"
     return Corpus(
-        name=(
-            f"generated {plan.stories.name}, {len(plan.emotions)} emotions x {len(plan.topics)}"
-            " topics"
-        ),
+        name=f"generated {plan.stories.name}, {size}",
         author=plan.author,
         stories=stories,
         neutral=tuple(story.text for story in neutral),
@@ -225,11 +218,9 @@ def generated_corpus(inputs: CorpusInputs) -> Corpus:
 def _written_by_emotion(inputs: CorpusInputs, plan: Plan) -> dict[str, list[Written]]:
     """Reads all units of the plan; returns them by emotion, the neutral ones under ""."""
     by_emotion: dict[str, list[Written]] = {emotion: [] for emotion in ("", *plan.emotions)}
-    units = plan.units
-    missing = 0
+    units, missing = plan.units, 0
     for unit in units:
-        written = plan.read(unit)
-        if written is None:
+        if (written := plan.read(unit)) is None:
             missing += 1
         else:
             by_emotion[unit.emotion].append(written)
@@ -242,6 +233,4 @@ def _written_by_emotion(inputs: CorpusInputs, plan: Plan) -> dict[str, list[Writ
 
 
 def _renamed_speakers(dialogue: str) -> str:
-    return re.sub(
-        r"^(Person|AI):", lambda match: SPEAKERS[match[1]] + ":", dialogue, flags=re.MULTILINE
-    )
+    return re.sub(r"(?m)^(Person|AI):", lambda match: f"{SPEAKERS[match[1]]}:", dialogue)

@@ -73,34 +73,13 @@ IRREGULAR = {
     "vengeful": "vengeance",
 }
 """By emotion: words of the same family that no rule below makes."""
-OTHER = frozenset(
-    {
-        "bore",
-        "contention",
-        "contents",
-        "grate",
-        "grated",
-        "grates",
-        "grating",
-        "kinds",
-        "patients",
-        "play",
-        "played",
-        "playing",
-        "plays",
-        "plea",
-        "pleas",
-        "please",
-        "safes",
-        "spite",
-        "thank",
-        "thanked",
-        "thanking",
-        "thanks",
-        "tire",
-        "tires",
-    }
-)
+# fmt: off
+OTHER = frozenset((
+    "bore", "contention", "contents", "grate", "grated", "grates", "grating", "kinds", "patients",
+    "play", "played", "playing", "plays", "plea", "pleas", "please", "safes", "spite", "thank",
+    "thanked", "thanking", "thanks", "tire", "tires",
+))
+# fmt: on
 """Words that the rules make and that mean something else most of the time, never counted as the
 emotion's name: "she bore the weight", "please sit down", "thank you", "in spite of"."""
 NOT_BEFORE = {"kind": r"(?!\s+of\b)", "content": r"(?!\s+of\b)"}

@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from filelock import FileLock, Timeout
 
 from emoexp.config import Config, StoriesConfig
-from emoexp.errors import EmoexpError
+from emoexp.errors import EmoexpError, require
 from emoexp.stimuli import Stimuli, choose_emotions
 from emoexp.store.artifacts import Artifacts, clear, file_name, key_of, write_text
 from emoexp.stories.corpus import Rejected, Story
@@ -103,11 +103,8 @@ class Written:
     def unmarked(self) -> list[Rejected]:
         """Returns the answers without a marked story, rejected as `refusal`, or as `empty` (of
         stories)."""
-        rejected = []
-        for text in self.other:
-            reason = "refusal" if is_refusal(text) else "empty"
-            rejected.append(Rejected(Story(self.emotion, self.topic, text), reason))
-        return rejected
+        stories = [Story(self.emotion, self.topic, text) for text in self.other]
+        return [Rejected(s, "refusal" if is_refusal(s.text) else "empty") for s in stories]
 
 
 @dataclass(frozen=True)
@@ -218,11 +215,12 @@ def plan_of(inputs: CorpusInputs) -> Plan:
             topics.
     """
     pack, stories = inputs.stimuli, inputs.config.stories
-    _check_counts(stories)
+    counted = min(stories.topics, stories.per_topic, stories.dialogues_per_topic) >= 1
+    counts = f"stories={stories.name} does not say how many stories to generate: choose smoke,"
+    require(counted, f"{counts} screen, medium or paper")
     templates = _templates_of(pack)
     markers = {name: marker(template, name) for name, template in templates.items()}
-    _check_topics(stories, pack)
-    _check_in_process(inputs.config)
+    _check_plan(inputs.config, pack)
     identity = _identity_of(inputs, templates)
     return Plan(
         stories=stories,
@@ -236,12 +234,14 @@ def plan_of(inputs: CorpusInputs) -> Plan:
     )
 
 
-def _check_counts(stories: StoriesConfig) -> None:
-    if min(stories.topics, stories.per_topic, stories.dialogues_per_topic) < 1:
-        raise EmoexpError(
-            f"stories={stories.name} does not say how many stories to generate: choose smoke,"
-            " screen, medium or paper"
-        )
+def _check_plan(config: Config, pack: Stimuli) -> None:
+    """Raises EmoexpError where there are too few topics, or the subject cannot write stories."""
+    stories, n = config.stories, len(pack.topics)
+    few = f"stories.topics={stories.topics}, but the pack {pack.name!r} has {n} topics"
+    require(stories.topics <= n, few)
+    elsewhere = "stories are not generated in process with model.remote or model.tensor_parallel:"
+    here = stories.server or not (config.model.remote or config.model.tensor_parallel)
+    require(bool(here), f"{elsewhere} serve the model and give stories.server")
 
 
 def _templates_of(pack: Stimuli) -> dict[str, str]:
@@ -253,30 +253,12 @@ def _templates_of(pack: Stimuli) -> dict[str, str]:
     return {name: pack.templates[name] for name in TEMPLATES}
 
 
-def _check_topics(stories: StoriesConfig, pack: Stimuli) -> None:
-    if stories.topics > len(pack.topics):
-        raise EmoexpError(
-            f"stories.topics={stories.topics}, but the pack {pack.name!r} has {len(pack.topics)}"
-            " topics"
-        )
-
-
-def _check_in_process(config: Config) -> None:
-    if not config.stories.server and (config.model.remote or config.model.tensor_parallel):
-        raise EmoexpError(
-            "stories are not generated in process with model.remote or model.tensor_parallel: serve"
-            " the model and give stories.server"
-        )
-
-
 def _identity_of(inputs: CorpusInputs, templates: dict[str, str]) -> dict[str, Any]:
     """Returns what changes a text of the corpus; the key of its folder is the hash of this."""
     config, stories = inputs.config, inputs.config.stories
-    author = (
-        {"server_model": stories.server_model, "request": stories.request}
-        if stories.server
-        else {"model": inputs.model.identity}
-    )
+    author = {"server_model": stories.server_model, "request": stories.request}
+    if not stories.server:
+        author = {"model": inputs.model.identity}
     return author | {
         "version": VERSION,
         "format": "chat" if stories.server else config.model.format.value,
@@ -298,11 +280,8 @@ def emotions_of(inputs: CorpusInputs) -> tuple[str, ...]:
         EmoexpError: the config asks for the emotions of a corpus that is there already.
     """
     chosen, known = inputs.config.emotions, inputs.stimuli.emotions
-    if chosen.from_corpus:
-        raise EmoexpError(
-            "emotions=corpus takes the emotions of stories that are there: to generate some, name"
-            " them (emotions=screen30, say)"
-        )
+    there = "emotions=corpus takes the emotions of stories that are there: to generate some, name"
+    require(not chosen.from_corpus, f"{there} them (emotions=screen30, say)")
     return choose_emotions(tuple(dict.fromkeys((*known, *(chosen.names or ())))), chosen.names)
 
 

@@ -126,13 +126,8 @@ def _load(wanted: str, options: Options, shuffle_seed: int | None) -> Any:
             rows = datasets.load_dataset(str(folder), split=options.split, streaming=True)
         else:
             assert match is not None
-            rows = datasets.load_dataset(
-                match["id"],
-                match["config"],
-                revision=match["revision"],
-                split=options.split,
-                streaming=True,
-            )
+            how = {"revision": match["revision"], "split": options.split, "streaming": True}
+            rows = datasets.load_dataset(match["id"], match["config"], **how)
         if shuffle_seed is not None:
             rows = rows.shuffle(seed=shuffle_seed, buffer_size=BUFFER)
     return rows

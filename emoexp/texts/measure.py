@@ -99,14 +99,11 @@ def groups_table(
     parts = []
     for m in measured:
         filled = np.flatnonzero(m.sums.passages)
-        sums = m.sums.values[READ_OUTS.index(read_out), filled]
-        means = sums / m.sums.passages[filled, None] / unit
-        part = pd.DataFrame(means, columns=list(names))
-        part.insert(0, "set", m.texts.name)
-        part.insert(1, "group", filled)
-        part.insert(2, "documents", m.sums.documents[filled])
-        part.insert(3, "passages", m.sums.passages[filled])
-        parts.append(part)
+        documents, passages = m.sums.documents[filled], m.sums.passages[filled]
+        means = m.sums.values[READ_OUTS.index(read_out), filled] / passages[:, None] / unit
+        about = {"set": m.texts.name, "group": filled, "documents": documents}
+        own = pd.DataFrame(about | {"passages": passages})
+        parts.append(own.join(pd.DataFrame(means, columns=list(names))))
     return pd.concat(parts, ignore_index=True)
 
 
@@ -129,9 +126,7 @@ def nulls_table(
     for m in measured:
         mean = m.sums.residual / m.counts.passages / unit
         for label, drawn in directions.items():
-            part = pd.DataFrame(drawn @ mean, columns=list(names))
-            part.insert(0, "set", m.texts.name)
-            part.insert(1, "null", label)
-            part.insert(2, "draw", np.arange(len(drawn)))
-            parts.append(part)
+            about = {"set": m.texts.name, "null": label, "draw": np.arange(len(drawn))}
+            found = pd.DataFrame(drawn @ mean, columns=list(names))
+            parts.append(pd.DataFrame(about).join(found))
     return pd.concat(parts, ignore_index=True)

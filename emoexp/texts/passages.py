@@ -15,6 +15,9 @@ from emoexp.texts.sources import Piece, TextSet
 LEAST_TOKENS = 16
 """A passage has at least so many tokens; what is left of a document is left out if it has fewer."""
 
+LEFT_OUT = ("first", "special", "massive", "short")
+"""Why tokens are left out, as `Counts` names them."""
+
 
 @dataclass(frozen=True)
 class Passage:
@@ -65,17 +68,10 @@ class Counts:
 
     def row(self) -> dict[str, int | str]:
         """Returns the row of the table `texts`."""
-        return {
-            "documents": self.documents,
-            "documents_short": self.documents_short,
-            "passages": self.passages,
-            "tokens": self.tokens,
-            "first_left_out": self.first,
-            "special_left_out": self.special,
-            "massive_left_out": self.massive,
-            "short_left_out": self.short,
-            "sha256": self.digest.hexdigest(),
-        }
+        left_out = {f"{why}_left_out": getattr(self, why) for why in LEFT_OUT}
+        read = ("documents", "documents_short", "passages", "tokens")
+        counts = {name: getattr(self, name) for name in read}
+        return {**counts, **left_out, "sha256": self.digest.hexdigest()}
 
 
 @dataclass(frozen=True)

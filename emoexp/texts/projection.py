@@ -23,7 +23,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from emoexp.errors import EmoexpError
+from emoexp.errors import EmoexpError, require
 from emoexp.models.batches import length_batches
 from emoexp.models.prompts import encode_tokens
 from emoexp.models.subject import SubjectModel
@@ -122,15 +122,14 @@ class Projector:
     def check(self) -> None:
         """Raises EmoexpError where there are fewer than three directions, which have no ranking
         worth the name, or where a passage has more tokens than the model has positions."""
-        if (n := len(self.directions)) < 3:
-            raise EmoexpError(f"a ranking needs at least 3 emotions, not {n}: see emotions.names")
+        n = len(self.directions)
+        require(n >= 3, f"a ranking needs at least 3 emotions, not {n}: see emotions.names")
         limit = self.model.positions
         least = self.cutter.tokens + len(self.cutter.prefix())
-        if limit and least > limit:
-            raise EmoexpError(
-                f"experiment.tokens={self.cutter.tokens} is too many: the model has {limit} "
-                "positions"
-            )
+        many = (
+            f"experiment.tokens={self.cutter.tokens} is too many: the model has {limit} positions"
+        )
+        require(not limit or least <= limit, f"experiment.tokens={self.cutter.tokens} {many}")
 
     def batches(
         self, texts: TextSet, limit: int | None, counts: Counts, sums: Sums
@@ -158,10 +157,8 @@ class Projector:
         """Reads or computes the numbers of a batch, and adds them to `counts` and `sums`."""
         digest = hash_of(passages)
 
-        def compute(_: str) -> Row:
-            return self._row(passages)
-
-        [row] = self.artifacts.rows("texts", self.identity, [digest], compute, None)
+        key = ("texts", self.identity, [digest])
+        [row] = self.artifacts.rows(*key, lambda _: self._row(passages), None)
         counts.digest.update(digest.encode())
         for name in ("tokens", "first", "special", "massive"):
             setattr(counts, name, getattr(counts, name) + int(row[name]))
@@ -197,7 +194,6 @@ class Projector:
                 values[k, rows] = mean @ self.directions.T
             residual += means[0].sum(0)
             counts += [int(tokenwise.used.sum()), int(tokenwise.massive.sum())]
-        first = len(passages)
         text = sum(len(passage.tokens.ids) - first_of(passage) for passage in passages)
         return {
             "projection": values[0].astype(np.float32),
@@ -205,7 +201,7 @@ class Projector:
             "residual": residual,
             "tokens": counts[0],
             "massive": counts[1],
-            "first": np.array(first),
+            "first": np.array(len(passages)),
             "special": text - counts.sum(),
         }
 

@@ -17,20 +17,10 @@ from typing import IO, Any, TypeVar
 
 import numpy as np
 
+from emoexp import textfiles
 from emoexp.config import PLAIN_TURNS
-from emoexp.errors import EmoexpError
+from emoexp.errors import EmoexpError, require
 from emoexp.stories.imported.rows import visible
-from emoexp.textfiles import (
-    PACKED,
-    UnreadableError,
-    check_folders,
-    explained,
-    kind_of,
-    lines_of,
-    open_text,
-    parse_json,
-    suffix_of,
-)
 
 T = TypeVar("T")
 PIECE = 2**16
@@ -115,8 +105,7 @@ class TextSet:
             EmoexpError: there are none, or one cannot be read.
         """
         n = 1 + max((piece.document for piece in self.pieces(limit)), default=-1)
-        if n == 0:
-            raise EmoexpError(f"experiment.texts: {self.source} holds no document")
+        require(n > 0, f"experiment.texts: {self.source} holds no document")
         return n
 
 
@@ -155,50 +144,45 @@ def read_local(path: Path, options: Options) -> Parts:
     """
     for file in files_of(path):
         name = file.relative_to(path).as_posix() if path.is_dir() else file.name
-        for document, parts in _named(READERS[suffix_of(file)](file, name, options), file):
+        documents = READERS[textfiles.suffix_of(file)](file, name, options)
+        for document, parts in _named(documents, file):
             yield document, _named(parts, file)
 
 
 def _named(items: Iterable[T], file: Path) -> Iterator[T]:
     """Yields items that are read from `file`; an error in that names the setting."""
     try:
-        with explained(file):
+        with textfiles.explained(file):
             yield from items
-    except UnreadableError as error:
+    except textfiles.UnreadableError as error:
         raise EmoexpError(f"experiment.texts: {error}") from error
 
 
 def files_of(path: Path) -> list[Path]:
     """Returns the files of a set. Raises EmoexpError where there are none, or of another kind."""
-    if kind_of(path) is None:
-        raise EmoexpError(
-            f"experiment.texts: {path} does not exist: give a file or folder, hf:<owner>/<name>, "
-            f"or one of the presets"
-        )
+    give = "give a file or folder, hf:<owner>/<name>, or one of the presets"
+    require(textfiles.kind_of(path) is not None, f"experiment.texts: {path} does not exist: {give}")
     if path.is_dir():
-        check_folders(path)
-        if files := [f for f in visible(path, "**/*") if _is_read(f)]:
-            return files
-        raise EmoexpError(
-            f"experiment.texts: {path} has no file that ends in {ALLOWED} (or .gz, ...)"
-        )
-    if not _is_read(path):
-        raise EmoexpError(
-            f"experiment.texts: {path} is not read: a file must end in {ALLOWED}, each also "
-            f"with {', '.join(PACKED)} but for parquet"
-        )
+        textfiles.check_folders(path)
+        files = [f for f in visible(path, "**/*") if _is_read(f)]
+        none = f"experiment.texts: {path} has no file that ends in {ALLOWED} (or .gz, ...)"
+        require(bool(files), none)
+        return files
+    packed = f"each also with {', '.join(textfiles.PACKED)} but for parquet"
+    other = f"experiment.texts: {path} is not read: a file must end in {ALLOWED}, {packed}"
+    require(_is_read(path), other)
     return [path]
 
 
 def _is_read(path: Path) -> bool:
     """Tells whether there is a reader of a file; a packed parquet file has none."""
-    suffix = suffix_of(path)
+    suffix = textfiles.suffix_of(path)
     return suffix in READERS and not (suffix in TABLES and path.suffix.lower() != suffix)
 
 
 def _read_text(path: Path, name: str, options: Options) -> Parts:
     """Yields a text file as one document, or the parts between lines that match the separator."""
-    with open_text(path) as file:
+    with textfiles.open_text(path) as file:
         if options.separator is None:
             yield name, iter(lambda: file.read(PIECE), "")
             return
@@ -219,11 +203,11 @@ def _until(pattern: re.Pattern[str], file: IO[str], line: str) -> Iterator[str]:
 
 def _read_lines(path: Path, name: str, options: Options) -> Parts:
     """Yields the text of each line of a JSONL file."""
-    for i, line in enumerate(lines_of(path), 1):
+    for i, line in enumerate(textfiles.lines_of(path), 1):
         if not line.strip():
             continue
         try:
-            row = parse_json(line)
+            row = textfiles.parse_json(line)
         except JSONDecodeError as error:
             raise EmoexpError(f"{path}, line {i}: not JSON ({error})") from error
         if not isinstance(row, dict):

@@ -77,30 +77,17 @@ def elo(ratings: np.ndarray, draws: Bootstrap) -> Result:
         ratings: (activity,), in the pack's order, which is the paper's.
     """
     paper = published.activities()
+    claude = paper.elo_post, paper.elo_base
+    means = _category_means(ratings), _category_means(paper.elo_post)
     rows = [
         compare("64 activities: ours, Claude post-trained", ratings, paper.elo_post, draws),
         compare("64 activities: ours, Claude base", ratings, paper.elo_base, draws),
-        compare(
-            "64 activities: Claude post-trained, Claude base",
-            paper.elo_post,
-            paper.elo_base,
-            draws,
-        ),
-        compare(
-            "8 category means: ours, Claude post-trained",
-            _category_means(ratings),
-            _category_means(paper.elo_post),
-            draws,
-        ),
+        compare("64 activities: Claude post-trained, Claude base", *claude, draws),
+        compare("8 category means: ours, Claude post-trained", *means, draws),
     ]
-    return Result(
-        metrics={
-            "agreement_elo_post": rows[0]["r"],
-            "agreement_elo_base": rows[1]["r"],
-            "agreement_elo_categories": rows[3]["r"],
-        },
-        tables={"agreement_elo": pd.DataFrame(rows)},
-    )
+    numbered = {"post": 0, "base": 1, "categories": 3}
+    metrics = {f"agreement_elo_{name}": rows[k]["r"] for name, k in numbered.items()}
+    return Result(metrics=metrics, tables={"agreement_elo": pd.DataFrame(rows)})
 
 
 def _category_means(ratings: np.ndarray) -> np.ndarray:
@@ -138,13 +125,9 @@ def implicit(matrix: np.ndarray, names: Sequence[str], draws: Bootstrap) -> Resu
         row("off the diagonal", without_diagonal, int(off.sum()), renamed),
         row("all cells", with_diagonal, off.size, moved),
     ]
-    return Result(
-        metrics={
-            "agreement_implicit_off_diagonal": rows[0]["r"],
-            "agreement_implicit": rows[1]["r"],
-        },
-        tables={"agreement_implicit": pd.DataFrame(rows)},
-    )
+    names = ("agreement_implicit_off_diagonal", "agreement_implicit")
+    metrics = {name: row["r"] for name, row in zip(names, rows, strict=True)}
+    return Result(metrics=metrics, tables={"agreement_implicit": pd.DataFrame(rows)})
 
 
 def numeric(
@@ -196,17 +179,10 @@ def _trends(
     rows = []
     for key, curve in zip(keys, curves, strict=True):
         for probe, column in zip(probes, curve.T, strict=True):
-            theirs = float(trends[key][probe])
-            rows.append(
-                {
-                    "template": key,
-                    "probe": probe,
-                    "spearman": spearman(np.arange(len(curve)), column),
-                    "published_spearman": theirs,
-                    "published_is_weak": abs(theirs) < WEAK,
-                }
-            )
-    return pd.DataFrame(rows)
+            ours, theirs = spearman(np.arange(len(curve)), column), float(trends[key][probe])
+            rows.append((key, probe, ours, theirs, abs(theirs) < WEAK))
+    columns = ["template", "probe", "spearman", "published_spearman", "published_is_weak"]
+    return pd.DataFrame(rows, columns=columns)
 
 
 def correlation(
@@ -292,25 +268,12 @@ def compare(what: str, ours: np.ndarray, theirs: np.ndarray, draws: Bootstrap) -
     The null permutes ours. Units are activities or emotions.
     """
     n, rng = len(ours), draws.rng()
-    null = correlate_columns(
-        np.stack([rng.permutation(ours) for _ in range(draws.permutations)], 1), theirs
-    )
-    return _row(
-        what,
-        pearson(ours, theirs),
-        bootstrap(n, lambda i: pearson(ours[i], theirs[i]), draws.draws, draws.seed),
-        central(null),
-        n,
-    )
+    permuted = np.stack([rng.permutation(ours) for _ in range(draws.permutations)], 1)
+    interval = bootstrap(n, lambda i: pearson(ours[i], theirs[i]), draws.draws, draws.seed)
+    null = central(correlate_columns(permuted, theirs))
+    return _row(what, pearson(ours, theirs), interval, null, n)
 
 
 def _row(what: str, r: float, interval: Interval, null: Interval, n: int) -> Row:
-    return {
-        "comparison": what,
-        "n": n,
-        "r": r,
-        "ci_low": interval.low,
-        "ci_high": interval.high,
-        "null_low": null.low,
-        "null_high": null.high,
-    }
+    names = ("comparison", "n", "r", "ci_low", "ci_high", "null_low", "null_high")
+    return dict(zip(names, (what, n, r, *interval, *null), strict=True))

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
+from functools import partial
 
 import pandas as pd
 
 from emoexp.store.record import SavedRun
-from emoexp.views.formats import numbers, ranges, yes_no
+from emoexp.views.formats import Layout, columns, laid_out, numbers, ranges
 
 TOP = 5
 """Components whose shares are summed, as gemotions does."""
@@ -32,94 +31,14 @@ def components(run: SavedRun) -> pd.DataFrame:
     )
 
 
-def axes(run: SavedRun) -> pd.DataFrame:
-    """Lays out the component of each axis by layer."""
-    t = run.table("axes")
-    return pd.DataFrame(
-        {
-            "layer": t["layer"],
-            "axis": t["axis"],
-            "component": [f"PC{i}" for i in t["component"]],
-            "|r|": numbers(t["r"], ".2f"),
-            "95 %": ranges(t["low"], t["high"]),
-            "searched null": [f"< {x:.2f}" for x in t["null_high"]],
-            "p": numbers(t["p"], ".2g"),
-            "n": t["n"],
-            "source": t["source"],
-        }
-    )
-
-
 def ends(run: SavedRun) -> pd.DataFrame:
     """Lays out the emotions at the ends of the first components, at the run's layer."""
-    t = _here(run, "component_ends")
+    t = _here(run, run.table("component_ends"))
     rows = [
         {"component": f"PC{component}", "end": end, "emotions": ", ".join(part["emotion"])}
         for (component, end), part in t.groupby(["component", "end"], sort=False)
     ]
     return pd.DataFrame(rows)
-
-
-def sanity_pairs(run: SavedRun) -> pd.DataFrame:
-    """Lays out the sanity pairs at the run's layer."""
-    t = _here(run, "sanity_pairs")
-    return pd.DataFrame(
-        {
-            "pair": t["a"] + " / " + t["b"],
-            "expected": ["positive" if sign > 0 else "negative" for sign in t["expected"]],
-            "cosine": numbers(t["cosine"], "+.3f"),
-            "95 %": ranges(t["low"], t["high"], "+.2f"),
-            "shuffled labels": ranges(t["shuffled_low"], t["shuffled_high"], "+.2f"),
-            "holds": yes_no(t["holds"]),
-        }
-    )
-
-
-def pairs(kind: str) -> Callable[[SavedRun], pd.DataFrame]:
-    """Returns the layout of the nearest or of the most opposed pairs at the run's layer."""
-
-    def layout(run: SavedRun) -> pd.DataFrame:
-        t = _here(run, "pairs")
-        t = t[t["kind"] == kind]
-        return pd.DataFrame(
-            {
-                "pair": t["a"] + " / " + t["b"],
-                "cosine": numbers(t["cosine"], "+.3f"),
-                "95 %": ranges(t["low"], t["high"], "+.2f"),
-                "same rank, shuffled labels": ranges(t["shuffled_low"], t["shuffled_high"], "+.2f"),
-            }
-        )
-
-    return layout
-
-
-def held_out(run: SavedRun) -> pd.DataFrame:
-    """Lays out the accuracy on held-out stories by layer, with its nulls."""
-    t = run.table("held_out_by_layer")
-    shown: dict[str, Any] = {"layer": t["layer"]}
-    for name, title in (("auc", "AUC"), ("top1", "top 1")):
-        shown |= {
-            title: numbers(t[name], ".3f"),
-            f"{title}, 95 %": ranges(t[f"{name}_low"], t[f"{name}_high"], ".3f"),
-            f"{title}, shuffled labels": ranges(
-                t[f"shuffled_{name}_low"], t[f"shuffled_{name}_high"], ".3f"
-            ),
-        }
-    return pd.DataFrame(shown | {"top 5": numbers(t["top5"], ".3f")})
-
-
-def words(run: SavedRun) -> pd.DataFrame:
-    """Lays out the accuracy of a bag of words."""
-    t = run.table("words")
-    return pd.DataFrame(
-        {
-            "AUC": numbers(t["auc"], ".3f"),
-            "AUC, 95 %": ranges(t["auc_low"], t["auc_high"], ".3f"),
-            "top 1": numbers(t["top1"], ".3f"),
-            "top 1, 95 %": ranges(t["top1_low"], t["top1_high"], ".3f"),
-            "top 5": numbers(t["top5"], ".3f"),
-        }
-    )
 
 
 def clusters(run: SavedRun) -> pd.DataFrame:
@@ -137,57 +56,82 @@ def clusters(run: SavedRun) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def cluster_agreement(run: SavedRun) -> pd.DataFrame:
-    """Lays out the agreement with the pack's clusters at the run's layer."""
-    t = _here(run, "cluster_agreement")
-    shown: dict[str, Any] = {key: t[key] for key in ("method", "k", "n")}
-    shown["silhouette"] = numbers(t["silhouette"], ".2f")
-    for name in ("ari", "nmi"):
-        shown |= {
-            name.upper(): numbers(t[name], ".2f"),
-            f"{name.upper()}, permuted": ranges(t[f"{name}_low"], t[f"{name}_high"]),
-            f"{name.upper()}, shuffled labels": ranges(
-                t[f"shuffled_{name}_low"], t[f"shuffled_{name}_high"]
-            ),
-            f"{name.upper()}, p": numbers(t[f"{name}_p"], ".2g"),
-        }
-    return pd.DataFrame(shown)
-
-
 def similarity(run: SavedRun) -> pd.DataFrame:
     """Lays out, by layer, the similarity with the words alone, and with people's ratings where it
     is measured."""
-    shown: dict[str, Any] = {}
+    parts = []
     for name, what in (("word_similarity", "words alone"), ("norm_similarity", "ratings")):
         if name in run.names:
-            t = run.table(name)
-            shown |= {
-                "layer": t["layer"],
-                f"{what}, rho": numbers(t["rho"], ".2f"),
-                f"{what}, 95 %": ranges(t["low"], t["high"]),
-                f"{what}, permuted names": ranges(t["null_low"], t["null_high"]),
-                f"{what}, p": numbers(t["p"], ".2g"),
-            }
-    return pd.DataFrame(shown)
+            layout = (
+                f"layer; {what}, rho = rho:.2f; {what}, 95 % = low..high;"
+                f" {what}, permuted names = null_low..null_high; {what}, p = p:.2g"
+            )
+            parts.append(laid_out(run.table(name), layout).set_index("layer"))
+    return pd.concat(parts, axis=1).reset_index()
 
 
-def _here(run: SavedRun, name: str) -> pd.DataFrame:
-    """Reads the rows of a table that are of the run's own layer."""
-    t = run.table(name)
+def _here(run: SavedRun, t: pd.DataFrame) -> pd.DataFrame:
+    """Returns the rows of a table that are of the run's own layer."""
     return t[t["layer"] == run.record.layer].reset_index(drop=True)
 
 
-FORMATS: dict[str, tuple[str, Callable[[SavedRun], pd.DataFrame]]] = {
+def _pairs(run: SavedRun, t: pd.DataFrame, kind: str = "") -> pd.DataFrame:
+    """Returns the pairs at the run's layer, of one kind if it is named, with both names."""
+    t = _here(run, t[t["kind"] == kind] if kind else t)
+    return t.assign(pair=t["a"] + " / " + t["b"])
+
+
+def _named_components(_: SavedRun, t: pd.DataFrame) -> pd.DataFrame:
+    """Writes the component and the limit of the null as texts."""
+    null = [f"< {x:.2f}" for x in t["null_high"]]
+    return t.assign(component=[f"PC{i}" for i in t["component"]], null=null)
+
+
+PAIRS = (
+    "pair; cosine = cosine:+.3f; 95 % = low..high:+.2f;"
+    " same rank, shuffled labels = shuffled_low..shuffled_high:+.2f"
+)
+WORDS = "{t} = {n}:.3f; {t}, 95 % = {n}_low..{n}_high:.3f; "
+NULLED = WORDS + "{t}, shuffled labels = shuffled_{n}_low..shuffled_{n}_high:.3f; "
+AGREEMENT = (
+    "; {t} = {n}:.2f; {t}, permuted = {n}_low..{n}_high;"
+    " {t}, shuffled labels = shuffled_{n}_low..shuffled_{n}_high; {t}, p = {n}_p:.2g"
+)
+"""Columns of one statistic: its title `t`, and its name `n` in the table."""
+ACCURACIES = (("AUC", "auc"), ("top 1", "top1"))
+
+FORMATS: dict[str, tuple[str, Layout]] = {
     "principal components": ("components", components),
-    "axes": ("axes", axes),
+    "axes": columns(
+        "axes",
+        "layer; axis; component; |r| = r:.2f; 95 % = low..high; searched null = null; p = p:.2g;"
+        " n; source",
+        _named_components,
+    ),
     "ends of the components": ("component_ends", ends),
-    "sanity pairs": ("sanity_pairs", sanity_pairs),
-    "nearest pairs": ("pairs", pairs("nearest")),
-    "most opposed pairs": ("pairs", pairs("opposed")),
-    "held-out stories": ("held_out_by_layer", held_out),
-    "held-out stories, by a bag of words alone": ("words", words),
+    "sanity pairs": columns(
+        "sanity_pairs",
+        "pair; expected = expected:positive?negative; cosine = cosine:+.3f;"
+        " 95 % = low..high:+.2f; shuffled labels = shuffled_low..shuffled_high:+.2f;"
+        " holds = holds:yes?no",
+        _pairs,
+    ),
+    "nearest pairs": columns("pairs", PAIRS, partial(_pairs, kind="nearest")),
+    "most opposed pairs": columns("pairs", PAIRS, partial(_pairs, kind="opposed")),
+    "held-out stories": columns(
+        "held_out_by_layer",
+        f"layer; {''.join(NULLED.format(t=t, n=n) for t, n in ACCURACIES)}top 5 = top5:.3f",
+    ),
+    "held-out stories, by a bag of words alone": columns(
+        "words", f"{''.join(WORDS.format(t=t, n=n) for t, n in ACCURACIES)}top 5 = top5:.3f"
+    ),
     "clusters of the hierarchy": ("clusters", clusters),
-    "agreement with the pack's clusters": ("cluster_agreement", cluster_agreement),
+    "agreement with the pack's clusters": columns(
+        "cluster_agreement",
+        "method; k; n; silhouette = silhouette:.2f"
+        + "".join(AGREEMENT.format(t=n.upper(), n=n) for n in ("ari", "nmi")),
+        _here,
+    ),
     "similarity of the cosines with those of words alone, and with people's ratings": (
         "word_similarity",
         similarity,

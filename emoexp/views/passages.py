@@ -29,17 +29,11 @@ def marked_ranges(row: dict[str, Any]) -> list[tuple[int, int]]:
 
 def cards(passages: pd.DataFrame) -> Iterator[dict[str, Any]]:
     """Yields each passage as the template shows it."""
-    for row in passages.to_dict("records"):
-        yield {
-            "set": row["set"],
-            "emotion": row["emotion"],
-            "rank": row["rank"],
-            "document": row["document"],
-            "passage": row["passage"],
-            "projection": row["projection"],
-            "threshold": row["threshold"],
-            "segments": segments(row["text"], marked_ranges({str(k): v for k, v in row.items()})),
-        }
+    shown = ("set", "emotion", "rank", "document", "passage", "projection", "threshold")
+    for record in passages.to_dict("records"):
+        row = {str(name): value for name, value in record.items()}
+        marked = segments(row["text"], marked_ranges(row))
+        yield {name: row[name] for name in shown} | {"segments": marked}
 
 
 def write_passages_page(run: SavedRun) -> Path:

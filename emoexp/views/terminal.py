@@ -22,16 +22,8 @@ from emoexp.views.formats import FORMATS
 HIDDEN = {("verify", "elo_by_category"), ("verify", "numeric_sizes")}
 """Tables that an experiment's terminal leaves out."""
 COLUMNS = (
-    "",
-    "criterion",
-    "value",
-    "95 %",
-    "threshold",
-    "passed",
-    "null 95 %",
-    "informative",
-    "paper",
-    "Llama-8B",
+    *("", "criterion", "value", "95 %", "threshold", "passed"),
+    *("null 95 %", "informative", "paper", "Llama-8B"),
 )
 
 
@@ -130,10 +122,8 @@ def origin(record: RunRecord) -> str:
     if corpus is not None:
         counts = corpus["rejected"].values()
         rejected = sum(sum(n.values()) if isinstance(n, dict) else n for n in counts)
-        parts.append(
-            f"stories: {corpus['name']}, {corpus['stories']} by {corpus['author']}"
-            + (f", {rejected} rejected" if rejected else "")
-        )
+        less = f", {rejected} rejected" if rejected else ""
+        parts.append(f"stories: {corpus['name']}, {corpus['stories']} by {corpus['author']}{less}")
     if (answers := record.answers) is not None:
         first, second = answers["options"]
         parts.append(
@@ -154,11 +144,11 @@ def headline(record: RunRecord) -> str:
 
 def tables_of(run: SavedRun) -> list[tuple[str, pd.DataFrame]]:
     """Returns the tables that the terminal shows, formatted, by their titles."""
-    found = []
-    for title, (name, layout) in (FORMATS | geometry.FORMATS).items():
-        if name in run.names and (run.record.experiment, name) not in HIDDEN:
-            found.append((title, layout(run)))
-    return found
+    return [
+        (title, layout(run))
+        for title, (name, layout) in (FORMATS | geometry.FORMATS).items()
+        if name in run.names and (run.record.experiment, name) not in HIDDEN
+    ]
 
 
 def print_run(run: SavedRun, console: Console | None = None) -> None:

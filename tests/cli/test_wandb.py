@@ -21,7 +21,6 @@ from emoexp.cli.main import CONF
 from emoexp.cli.wandb import (
     LoggerConfig,
     LoggerKind,
-    NullTracker,
     Tracker,
     group_of,
     mirror,
@@ -337,7 +336,7 @@ def test_trouble_of_wandb_costs_no_result_and_ours_is_not_hidden(
     )
     with pytest.raises(KeyError):
         mirror(Broken(KeyError("bug")), record_of(3), tmp_path)
-    mirror(NullTracker(), record_of(3), tmp_path)
+    mirror(Tracker(), record_of(3), tmp_path)
 
 
 def test_secrets_go_and_nothing_else_does(monkeypatch: pytest.MonkeyPatch) -> None:

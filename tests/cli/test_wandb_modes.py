@@ -37,9 +37,9 @@ def dead_server() -> str:
 @pytest.mark.parametrize(
     ("mode", "kind", "env", "out", "says"),
     [
-        ("", "none", {}, "NullTracker False", ""),
-        ("", "wandb", {"RANK": "1"}, "NullTracker False", ""),
-        ("", "wandb", {"WANDB_MODE": "disabled"}, "NullTracker True", ""),
+        ("", "none", {}, "Tracker False", ""),
+        ("", "wandb", {"RANK": "1"}, "Tracker False", ""),
+        ("", "wandb", {"WANDB_MODE": "disabled"}, "Tracker True", ""),
         (
             "",
             "wandb",

@@ -35,7 +35,7 @@ from emoexp.places import MODELS, PACKS
 from emoexp.report import report
 from emoexp.stimuli import load_stimuli
 from emoexp.stimuli.blackmail import read_blackmail
-from emoexp.stimuli.norms import read_norms
+from emoexp.stimuli.norms import read_lexicon
 from emoexp.store.record import SavedRun
 from emoexp.stories.corpus import pack_corpus
 from emoexp.stories.imported.locate import import_corpus
@@ -213,7 +213,7 @@ def override(folder: Path) -> object:
 
 
 def norms(folder: Path) -> object:
-    return read_norms(folder / "norms.txt", ["happy", "sad", "calm"])
+    return read_lexicon(folder / "norms.txt").norms_of(["happy", "sad", "calm"])
 
 
 WARRINER = "Word,V.Mean.Sum,A.Mean.Sum\nhappy,8.1,5\nsad,2.1,3\ncalm,6.9,1.7\n"

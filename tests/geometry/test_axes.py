@@ -20,7 +20,7 @@ from emoexp.geometry.axes import (
     valence_of,
 )
 from emoexp.geometry.components import PrincipalComponents, principal_components
-from emoexp.stimuli.norms import Norms, read_norms
+from emoexp.stimuli.norms import Norms, read_lexicon
 
 N = 24
 EMOTIONS = tuple(f"e{i}" for i in range(N))
@@ -106,17 +106,17 @@ def test_norms_give_both_axes_and_their_layout(tmp_path: Path) -> None:
     rows = [f"{e},{1 + i % 9},{1 + i % 7}" for i, e in enumerate(EMOTIONS[:10])]
     path = tmp_path / "norms.csv"
     path.write_text("\n".join(["Word,V.Mean.Sum,A.Mean.Sum", *rows]))
-    axes = rated_axes(read_norms(path, EMOTIONS), EMOTIONS, {"e0": 1.0})
+    axes = rated_axes(read_lexicon(path).norms_of(EMOTIONS), EMOTIONS, {"e0": 1.0})
     assert [a.name for a in axes] == [VALENCE, AROUSAL]
     assert {a.source for a in axes} == {"Warriner et al. 2013"}
     assert [a.known.sum() for a in axes] == [10, 10]
     assert axes[1].ratings[1] == pytest.approx((2 - 5) / 4)
     path.write_text("\n".join(["Word,V.Mean.Sum,A.Mean.Sum", *rows[:2]]))
     with pytest.raises(EmoexpError, match="2 of the 24 emotions: at least 3"):
-        read_norms(path, EMOTIONS)
+        read_lexicon(path).norms_of(EMOTIONS)
     path.write_text("\n".join(["Word,V.Mean.Sum,A.Mean.Sum", *(f"{e},5,5" for e in EMOTIONS[:4])]))
     with pytest.raises(EmoexpError, match="valence .* is 0 for all 4 emotions .* two different"):
-        rated_axes(read_norms(path, EMOTIONS), EMOTIONS, {})
+        rated_axes(read_lexicon(path).norms_of(EMOTIONS), EMOTIONS, {})
 
 
 def test_norms_without_arousal_give_the_axis_of_valence_alone() -> None:

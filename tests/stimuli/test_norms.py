@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from emoexp.errors import EmoexpError
-from emoexp.stimuli.norms import read_norms
+from emoexp.stimuli.norms import read_lexicon
 
 WORDS = ("blorp", "at ease", "zemmy", "quone")
 VALENCE = {"blorp": -0.5, "at ease": 0.25, "zemmy": 1.0}
@@ -47,7 +47,7 @@ LAYOUTS = {
 @pytest.mark.parametrize("layout", LAYOUTS)
 def test_layout_is_told_and_mapped(layout: str, tmp_path: Path) -> None:
     path = write(tmp_path / "norms.csv", LAYOUTS[layout])
-    norms = read_norms(path, WORDS)
+    norms = read_lexicon(path).norms_of(WORDS)
     assert norms.layout == layout
     assert norms.valence == pytest.approx(VALENCE)
     assert norms.arousal == pytest.approx(AROUSAL)
@@ -57,17 +57,17 @@ def test_layout_is_told_and_mapped(layout: str, tmp_path: Path) -> None:
 def test_nrc_without_a_header(tmp_path: Path) -> None:
     for name in ("NRC-VAD v1", "NRC-VAD v2"):
         path = write(tmp_path / "norms.txt", LAYOUTS[name].split("\n", 1)[1])
-        norms = read_norms(path, WORDS)
+        norms = read_lexicon(path).norms_of(WORDS)
         assert (norms.layout, norms.valence) == (name, pytest.approx(VALENCE))
 
 
 def test_absent_words_stay_absent_and_too_few_is_an_error(tmp_path: Path) -> None:
     path = write(tmp_path / "norms.txt", LAYOUTS["NRC-VAD v1"])
-    norms = read_norms(path, WORDS)
+    norms = read_lexicon(path).norms_of(WORDS)
     assert "quone" not in norms.valence
     assert norms.unrated == ["quone"]
     with pytest.raises(EmoexpError, match="has 2 of the 4 emotions: at least 3"):
-        read_norms(path, ("blorp", "zemmy", "quone", "vit"))
+        read_lexicon(path).norms_of(("blorp", "zemmy", "quone", "vit"))
 
 
 @pytest.mark.parametrize(
@@ -97,7 +97,7 @@ def test_absent_words_stay_absent_and_too_few_is_an_error(tmp_path: Path) -> Non
 def test_faults_are_one_line(text: str, message: str, tmp_path: Path) -> None:
     path = write(tmp_path / "norms.txt", text)
     with pytest.raises(EmoexpError, match=message) as error:
-        read_norms(path, WORDS)
+        read_lexicon(path).norms_of(WORDS)
     assert "\n" not in str(error.value)
     assert str(path) in str(error.value)
 
@@ -108,16 +108,16 @@ def test_all_faults_are_told_twenty_listed(tmp_path: Path) -> None:
         LAYOUTS["NRC-VAD v2"] + "".join(f"w{i}\t9\t0\t0\n" for i in range(25)),
     )
     with pytest.raises(EmoexpError, match="has 25 malformed") as error:
-        read_norms(path, WORDS)
+        read_lexicon(path).norms_of(WORDS)
     assert str(error.value).count("is not on the scale") == 20
     assert str(error.value).endswith("and 5 more")
 
 
 def test_missing_and_not_utf8(tmp_path: Path) -> None:
     with pytest.raises(EmoexpError, match="no such file, and the norms of packages are nrc_vad"):
-        read_norms(tmp_path / "none.csv", WORDS)
+        read_lexicon(tmp_path / "none.csv").norms_of(WORDS)
     with pytest.raises(EmoexpError, match="a folder, not a file"):
-        read_norms(tmp_path, WORDS)
+        read_lexicon(tmp_path).norms_of(WORDS)
     (tmp_path / "latin.csv").write_bytes(b"Word,V.Mean.Sum\nbl\xf6rp,3\n")
     with pytest.raises(EmoexpError, match="not UTF-8"):
-        read_norms(tmp_path / "latin.csv", WORDS)
+        read_lexicon(tmp_path / "latin.csv").norms_of(WORDS)

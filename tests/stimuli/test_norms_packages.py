@@ -14,7 +14,7 @@ import pytest
 from emoexp.cli.run import add_norms
 from emoexp.errors import EmoexpError
 from emoexp.stimuli import Stimuli
-from emoexp.stimuli.norms import PACKAGES, packages, read_lexicon, read_norms, sign_note, sign_table
+from emoexp.stimuli.norms import PACKAGES, packages, read_lexicon, sign_note, sign_table
 from emoexp.study.result import Result
 from emoexp.study.study import Study
 from tests.helpers.records import record
@@ -71,7 +71,7 @@ def study(pack: Stimuli, tmp_path: Path, *overrides: str) -> Study:
 
 @pytest.mark.parametrize("name", PACKAGES)
 def test_ratings_are_scaled_and_told_with_package_version_and_hash(name: str, site: Path) -> None:
-    norms = read_norms(name, WORDS)
+    norms = read_lexicon(name).norms_of(WORDS)
     assert norms.valence == pytest.approx(
         dict(zip(("blorp", "at ease", "zemmy"), SCALED[name], strict=True))
     )
@@ -84,24 +84,24 @@ def test_ratings_are_scaled_and_told_with_package_version_and_hash(name: str, si
 
 
 def test_coverage_names_what_has_no_rating_and_never_takes_a_part_of_an_emotion() -> None:
-    assert read_norms("nrc_vad", WORDS).coverage() == (
+    assert read_lexicon("nrc_vad").norms_of(WORDS).coverage() == (
         "norms NRC-VAD v1 (shifterator 9.8): 3 of 5 emotions; without a rating: quone, grum-lost"
     )
-    assert read_norms("vader", WORDS[:3]).coverage() == (
+    assert read_lexicon("vader").norms_of(WORDS[:3]).coverage() == (
         "norms VADER (vaderSentiment 9.8): 3 of 3 emotions; the source has no arousal"
     )
-    assert "rated by its author alone" in read_norms("afinn", WORDS).layout
+    assert "rated by its author alone" in read_lexicon("afinn").norms_of(WORDS).layout
 
 
 def test_a_words_own_hyphens_come_first(site: Path) -> None:
     file = site / "afinn/data/AFINN-en-165.txt"
     file.write_text("blorp\t-2\nzemmy\t5\ngrum lost\t-1\ngrum-lost\t-4\n", encoding="utf-8")
-    assert read_norms("afinn", WORDS).valence["grum-lost"] == pytest.approx(-0.8)
+    assert read_lexicon("afinn").norms_of(WORDS).valence["grum-lost"] == pytest.approx(-0.8)
     file.write_text("blorp\t-2\nzemmy\t5\nGrum lost\t-1\n", encoding="utf-8")
-    assert read_norms("afinn", WORDS).valence["grum-lost"] == pytest.approx(-0.2)
+    assert read_lexicon("afinn").norms_of(WORDS).valence["grum-lost"] == pytest.approx(-0.2)
     file.write_text("blorp\t-2\nzemmy\t5\nquone\t1\nzemmy\t4\n", encoding="utf-8")
     with pytest.raises(EmoexpError, match=r"line 4: 'zemmy' is rated a second time \(first in li"):
-        read_norms("afinn", WORDS)
+        read_lexicon("afinn").norms_of(WORDS)
 
 
 def test_a_name_is_a_package_and_a_file_of_that_name_needs_a_folder(
@@ -143,7 +143,7 @@ def test_ratings_off_the_scale_and_files_that_differ_are_refused(site: Path) -> 
 
 
 def test_signs_of_the_pack_that_contradict_the_norms_are_named() -> None:
-    norms = read_norms("vader", WORDS)
+    norms = read_lexicon("vader").norms_of(WORDS)
     table = sign_table(norms, {"blorp": -1.0, "at ease": -1.0, "grum-lost": -1.0})
     assert list(table["emotion"]) == list(WORDS)
     np.testing.assert_array_equal(table["same_sign"], [1, 0, math.nan, math.nan, math.nan])
@@ -189,7 +189,7 @@ def test_the_real_vader(site: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         installed = version("vaderSentiment")
     except PackageNotFoundError:
         pytest.skip("vaderSentiment is not installed: pip install 'emoexp[norms]'")
-    norms = read_norms("vader", ("happy", "sad", "furious", "content"))
+    norms = read_lexicon("vader").norms_of(("happy", "sad", "furious", "content"))
     assert norms.origin == f"vaderSentiment {installed}"
     assert norms.unrated == ["content"]
     assert norms.valence["sad"] < 0 < norms.valence["happy"] <= 1

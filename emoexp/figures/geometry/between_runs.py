@@ -9,17 +9,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from emoexp.figures.style import (
-    CONNECTION,
-    DIVERGING,
-    LIGHT,
-    MEDIUM,
-    PROPOSED,
-    SEQUENTIAL,
-    SMALL,
-    head,
-    new_figure,
-)
+from emoexp.figures import style
 
 MOST_TICKS = 12
 """Layers that an axis names, at most."""
@@ -35,19 +25,19 @@ def between_runs(table: pd.DataFrame, title: str) -> Figure:
     """
     square = table.pivot(index="layer_a", columns="layer_b", values="rho")
     values = square.to_numpy(dtype=float)
-    figure = new_figure(7.2, 6.2)
+    figure = style.new_figure(7.2, 6.2)
     axes = figure.add_subplot()
-    colours = {"cmap": SEQUENTIAL, "vmin": np.floor(values.min() * 10) / 10, "vmax": 1}
+    colours = {"cmap": style.SEQUENTIAL, "vmin": np.floor(values.min() * 10) / 10, "vmax": 1}
     if values.min() < 0:
-        colours = {"cmap": DIVERGING, "vmin": -1, "vmax": 1}
+        colours = {"cmap": style.DIVERGING, "vmin": -1, "vmax": 1}
     image = axes.imshow(values, origin="lower", aspect="auto", **colours)
     figure.colorbar(image, ax=axes, label="Spearman's rho over pairs of emotions")
     _mark(figure, axes, table, square)
     for x, axis in (("a", axes.yaxis), ("b", axes.xaxis)):
-        axis.set_ticks(*_ticks(table, x), fontsize=SMALL)
+        axis.set_ticks(*_ticks(table, x), fontsize=style.SMALL)
         axis.set_label_text(f"layer of {table[f'run_{x}'].iloc[0]} (share of its depth)")
     axes.tick_params(axis="x", rotation=90)
-    head(figure, "How similar are the layers' geometries?", title)
+    style.head(figure, "How similar are the layers' geometries?", title)
     return figure
 
 
@@ -65,10 +55,15 @@ def _mark(figure: Figure, axes: Axes, table: pd.DataFrame, square: pd.DataFrame)
         np.searchsorted(layers, same[name])
         for layers, name in ((square.columns, "layer_b"), (square.index, "layer_a"))
     )
-    axes.scatter(x, y, s=9, color=LIGHT, edgecolors="none", label="same relative depth")
+    axes.scatter(x, y, s=9, color=style.LIGHT, edgecolors="none", label="same relative depth")
     values = square.to_numpy(dtype=float)
     row, column = np.unravel_index(int(values.argmax()), values.shape)
-    best: dict[str, Any] = {"marker": "s", "s": 60, "facecolors": "none", "edgecolors": PROPOSED}
+    best: dict[str, Any] = {
+        "marker": "s",
+        "s": 60,
+        "facecolors": "none",
+        "edgecolors": style.PROPOSED,
+    }
     axes.scatter(column, row, label=f"best: {values[row, column]:.2f}", **best)
-    place: dict[str, Any] = {"loc": "outside lower center", "ncols": 2, "fontsize": MEDIUM}
-    figure.legend(frameon=True, facecolor=CONNECTION, labelcolor=LIGHT, **place)
+    place: dict[str, Any] = {"loc": "outside lower center", "ncols": 2, "fontsize": style.MEDIUM}
+    figure.legend(frameon=True, facecolor=style.CONNECTION, labelcolor=style.LIGHT, **place)

@@ -13,21 +13,7 @@ from matplotlib.figure import Figure
 from scipy.cluster.hierarchy import dendrogram, linkage
 from scipy.spatial.distance import squareform
 
-from emoexp.figures.style import (
-    AXIS_LINE,
-    CONNECTION,
-    DIVERGING,
-    HOLLOW,
-    INK,
-    MODEL,
-    SETS,
-    SMALL,
-    band_of,
-    head,
-    name_size,
-    names_length,
-    new_figure,
-)
+from emoexp.figures import style
 from emoexp.stats.labels import SHUFFLED
 
 
@@ -42,18 +28,18 @@ def cosine_map(cosines: pd.DataFrame, clusters: pd.DataFrame | None, title: str)
     names = list(cosines["emotion"])
     matrix = cosines.set_index("emotion").loc[names, names].to_numpy(dtype=float)
     n = len(names)
-    side = max(4.2, names_length(n))
-    figure = new_figure(side + 3.4, side + 2.2)
+    side = max(4.2, style.names_length(n))
+    figure = style.new_figure(side + 3.4, side + 2.2)
     tree, axes = figure.subplots(1, 2, width_ratios=[1.1, side])
     order = _dendrogram(tree, matrix)
     ordered = matrix[np.ix_(order, order)]
     apart = np.abs(ordered[~np.eye(n, dtype=bool)]).max()
     limit = float(apart) or 1.0
-    style: dict[str, Any] = {"aspect": "auto", "interpolation": "nearest"}
-    image = axes.imshow(ordered, cmap=DIVERGING, vmin=-limit, vmax=limit, **style)
+    how: dict[str, Any] = {"aspect": "auto", "interpolation": "nearest"}
+    image = axes.imshow(ordered, cmap=style.DIVERGING, vmin=-limit, vmax=limit, **how)
     labels = [names[k] for k in order]
-    axes.set_xticks(range(n), labels, rotation=90, fontsize=name_size(n))
-    axes.set_yticks(range(n), labels, fontsize=name_size(n))
+    style.name_ticks(axes, labels)
+    axes.set_yticks(range(n), labels, fontsize=style.name_size(n))
     axes.spines[["top", "right"]].set_visible(True)
     if clusters is not None:
         of_emotion = clusters.set_index("emotion")["hierarchical"]
@@ -62,7 +48,7 @@ def cosine_map(cosines: pd.DataFrame, clusters: pd.DataFrame | None, title: str)
     figure.colorbar(image, ax=axes, label="cosine (the diagonal is 1)", **place)
     lines = ", lines: its clusters" if clusters is not None else ""
     what = f"Cosines of {n} emotion vectors, by average linkage on 1 - cosine{lines}"
-    head(figure, what, title)
+    style.head(figure, what, title)
     return figure
 
 
@@ -71,18 +57,18 @@ def _dendrogram(axes: Axes, cosines: np.ndarray) -> list[int]:
     distances = np.maximum(1 - (cosines + cosines.T) / 2, 0)
     np.fill_diagonal(distances, 0)
     tree = linkage(squareform(distances, checks=False), "average", optimal_ordering=True)
-    style: dict[str, Any] = {"orientation": "left", "no_labels": True, "color_threshold": 0}
-    drawn: Any = dendrogram(tree, ax=axes, above_threshold_color=CONNECTION, **style)
+    how: dict[str, Any] = {"orientation": "left", "no_labels": True, "color_threshold": 0}
+    drawn: Any = dendrogram(tree, ax=axes, above_threshold_color=style.CONNECTION, **how)
     axes.set_ylim(10 * len(cosines), 0)
-    axes.set_xlabel("1 - cosine", fontsize=SMALL)
-    axes.tick_params(labelsize=SMALL)
+    axes.set_xlabel("1 - cosine", fontsize=style.SMALL)
+    axes.tick_params(labelsize=style.SMALL)
     axes.spines["left"].set_visible(False)
     return [int(leaf) for leaf in drawn["leaves"]]
 
 
 def _borders(axes: Axes, clusters: Sequence[int]) -> None:
     """Draws lines between neighbours of different clusters."""
-    line: dict[str, Any] = {"color": INK, "linewidth": 0.6}
+    line: dict[str, Any] = {"color": style.INK, "linewidth": 0.6}
     for k in range(1, len(clusters)):
         if clusters[k] != clusters[k - 1]:
             axes.axhline(k - 0.5, **line)
@@ -105,19 +91,19 @@ def pair_dots(pairs: pd.DataFrame, sanity: pd.DataFrame | None, title: str) -> F
         named = sanity.assign(b=sanity["b"] + " (" + signs + ")", filled=held)
         parts.append(("pairs with an expected sign (hollow: does not hold)", named))
     heights = [len(part) + 2 for _, part in parts]
-    figure = new_figure(7, 0.2 * sum(heights) + 1.6)
+    figure = style.new_figure(7, 0.2 * sum(heights) + 1.6)
     panels = figure.subplots(len(parts), 1, sharex=True, squeeze=False, height_ratios=heights)
     for axes, (name, part) in zip(panels[:, 0], parts, strict=True):
         _pair_panel(axes, part.reset_index(drop=True))
         axes.set_title(name)
     panels[-1, 0].set_xlabel("cosine")
     handles = [
-        *panels[0, 0].plot([], [], "o-", color=MODEL, label="cosine, 95 %"),
-        panels[0, 0].fill_between([], [], [], label=f"{SHUFFLED}, 95 %", **band_of(SHUFFLED)),
+        *panels[0, 0].plot([], [], "o-", color=style.MODEL, label="cosine, 95 %"),
+        panels[0, 0].fill_between([], [], [], label=f"{SHUFFLED}, 95 %", **style.band_of(SHUFFLED)),
     ]
     shown = handles if any("shuffled_low" in part for _, part in parts) else handles[:1]
     figure.legend(handles=shown, loc="outside lower center", ncols=2)
-    head(figure, "Nearest and most opposed emotions", title)
+    style.head(figure, "Nearest and most opposed emotions", title)
     return figure
 
 
@@ -125,11 +111,11 @@ def _pair_panel(axes: Axes, part: pd.DataFrame) -> None:
     y = np.arange(len(part))
     if "shuffled_low" in part:
         width = part["shuffled_high"] - part["shuffled_low"]
-        axes.barh(y, width, left=part["shuffled_low"], height=0.8, **band_of(SHUFFLED))
-    axes.hlines(y, part["low"], part["high"], color=MODEL, linewidth=1.2)
-    faces = [MODEL if full else HOLLOW for full in part["filled"]]
-    shape = SETS["emotions"].shape
-    axes.scatter(part["cosine"], y, s=24, c=faces, edgecolors=MODEL, marker=shape, zorder=3)
-    axes.axvline(0, **AXIS_LINE)
+        axes.barh(y, width, left=part["shuffled_low"], height=0.8, **style.band_of(SHUFFLED))
+    axes.hlines(y, part["low"], part["high"], color=style.MODEL, linewidth=1.2)
+    faces = [style.MODEL if full else style.HOLLOW for full in part["filled"]]
+    shape = style.SETS["emotions"].shape
+    axes.scatter(part["cosine"], y, s=24, c=faces, edgecolors=style.MODEL, marker=shape, zorder=3)
+    axes.axvline(0, **style.AXIS_LINE)
     axes.set_yticks(y, part["a"] + ", " + part["b"])
     axes.set_ylim(len(part) - 0.4, -0.6)

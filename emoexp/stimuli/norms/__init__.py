@@ -6,7 +6,6 @@ left out.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
 
 from emoexp.errors import EmoexpError
@@ -16,7 +15,7 @@ from emoexp.stimuli.norms.packages import PACKAGES, read_package
 from emoexp.stimuli.norms.signs import sign_note, sign_table
 from emoexp.textfiles import kind_of
 
-__all__ = ["PACKAGES", "Lexicon", "Norms", "read_lexicon", "read_norms", "sign_note", "sign_table"]
+__all__ = ["PACKAGES", "Lexicon", "Norms", "read_lexicon", "sign_note", "sign_table"]
 
 
 def read_lexicon(source: str | Path) -> Lexicon:
@@ -38,12 +37,3 @@ def read_lexicon(source: str | Path) -> Lexicon:
             f" packages are {', '.join(PACKAGES)}"
         )
     return read_file(path)
-
-
-def read_norms(source: str | Path, emotions: Sequence[str]) -> Norms:
-    """Reads the norms of those of `emotions` that a source has.
-
-    Raises:
-        EmoexpError: as `read_lexicon` and `Lexicon.norms_of`.
-    """
-    return read_lexicon(source).norms_of(emotions)

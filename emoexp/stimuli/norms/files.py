@@ -29,7 +29,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from emoexp.errors import EmoexpError, shortened
+from emoexp.errors import EmoexpError, require, shortened
 from emoexp.stimuli.norms.lexicon import Lexicon, Rating
 from emoexp.textfiles import UnreadableError, csv_rows, read_text
 
@@ -112,12 +112,9 @@ def read_ratings(path: Path, layout: Layout, rows: Rows) -> list[Rating]:
             continue
         if not _is_estimate(row, layout):
             ratings.append(Rating(line, row[layout.word], valence, arousal))
-    if faults:
-        more = f"; and {len(faults) - MOST_LISTED} more" if len(faults) > MOST_LISTED else ""
-        raise EmoexpError(
-            f"{path} ({layout.name}) has {len(faults)} malformed row(s):"
-            f" {'; '.join(faults[:MOST_LISTED])}{more}"
-        )
+    more = f"; and {len(faults) - MOST_LISTED} more" if len(faults) > MOST_LISTED else ""
+    listed = f"{len(faults)} malformed row(s): {'; '.join(faults[:MOST_LISTED])}{more}"
+    require(not faults, f"{path} ({layout.name}) has {listed}")
     return ratings
 
 
@@ -148,8 +145,7 @@ def read_rows(path: Path) -> Rows:
 
 def layout_of(path: Path, rows: Rows) -> tuple[Layout, Rows]:
     """Returns the layout of a file, and its rows without the header."""
-    if not rows:
-        raise EmoexpError(f"{path} is empty: give a file of human norms")
+    require(bool(rows), f"{path} is empty: give a file of human norms")
     names = [" ".join(re.split(r"[\s_]+", cell.lower())) for cell in rows[0][1]]
 
     def column(*usual: str) -> int | None:
@@ -158,23 +154,20 @@ def layout_of(path: Path, rows: Rows) -> tuple[Layout, Rows]:
             raise EmoexpError(f"{path} has two columns {names[found[0]]!r}: leave one of the two")
         return found[0] if found else None
 
-    word = column(*WORD)
-    warriner_valence, warriner_arousal = column("v.mean.sum"), column("a.mean.sum")
-    pleasure = column("pleasure", "pleasure mean", "mean pleasure", "pleasure mean (sd)")
+    word, source = column(*WORD), column("source")
+    pleasure = ("pleasure", "pleasure mean", "mean pleasure", "pleasure mean (sd)")
     arousal = column("arousal", "arousal mean", "mean arousal", "arousal mean (sd)")
-    if word is not None and warriner_valence is not None and warriner_arousal is not None:
-        columns = (word, warriner_valence, warriner_arousal)
-        return Layout("Warriner et al. 2013", *columns, 1, 9), rows[1:]
-    if word is not None and pleasure is not None and arousal is not None:
-        return Layout("Russell and Mehrabian 1977", word, pleasure, arousal, -1, 1), rows[1:]
-    valence, source = column("valence"), column("source")
-    if (
-        word is not None
-        and valence is not None
-        and arousal is not None
-        and (names[word] != "emotion" or source is not None)
+    for name, valence, other, scale in (
+        ("Warriner et al. 2013", column("v.mean.sum"), column("a.mean.sum"), (1, 9)),
+        ("Russell and Mehrabian 1977", column(*pleasure), arousal, (-1, 1)),
+        ("NRC-VAD", column("valence"), arousal, None),
     ):
-        return _nrc(path, rows[1:], names[word], word, (valence, arousal), source), rows[1:]
+        if word is None or valence is None or other is None:
+            continue
+        if scale is not None:
+            return Layout(name, word, valence, other, *scale), rows[1:]
+        if names[word] != "emotion" or source is not None:
+            return _nrc(path, rows[1:], names[word], word, (valence, other), source), rows[1:]
     if len(names) == 4 and all(_is_number(cell) for cell in rows[0][1][1:]):
         return _nrc(path, rows, "", 0, (1, 2), None), rows
     header = shortened(", ".join(rows[0][1][:8]), 80)
@@ -203,11 +196,9 @@ def _nrc(
     cells = [float(cell) for _, row in rows for cell in row[1:] if _is_number(cell)]
     # A few negative values in v1 are mistakes: they are faults there, and do not make it a v2.
     negative = sum(cell < 0 for cell in cells) > 0.01 * len(cells)
-    if not negative and header in ("term", "emotion"):
-        raise EmoexpError(
-            f"{path}: NRC-VAD v2 is on -1 to 1, but no value is negative: give the whole lexicon,"
-            " or v1 under its header `Word`"
-        )
+    whole = "give the whole lexicon, or v1 under its header `Word`"
+    told = f"{path}: NRC-VAD v2 is on -1 to 1, but no value is negative: {whole}"
+    require(negative or header not in ("term", "emotion"), told)
     version = "NRC-VAD v2" if negative else "NRC-VAD v1"
     name = version if source is None else f"{version} (extract)"
     return Layout(name, word, *columns, -1 if negative else 0, 1, source)

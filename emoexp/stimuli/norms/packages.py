@@ -21,15 +21,9 @@ from dataclasses import dataclass
 from importlib.metadata import Distribution, PackageNotFoundError, distribution
 from pathlib import Path
 
-from emoexp.errors import EmoexpError
-from emoexp.stimuli.norms.files import (
-    Layout,
-    Rows,
-    layout_of,
-    read_ratings,
-    read_rows,
-    sha256_of,
-)
+from emoexp.errors import EmoexpError, require
+from emoexp.stimuli.norms import files
+from emoexp.stimuli.norms.files import Layout, Rows, layout_of, read_rows
 from emoexp.stimuli.norms.lexicon import Lexicon
 
 INSTALL = "pip install 'emoexp[norms]'"
@@ -41,12 +35,12 @@ class Package:
 
     Attributes:
         name: of the distribution.
-        files: within the installed packages.
+        files: within the package, which has the distribution's name.
         rows: reads layout and rows from these files.
     """
 
     name: str
-    files: tuple[str, ...]
+    files: list[str]
     rows: Callable[[list[Path]], tuple[Layout, Rows]]
 
 
@@ -69,35 +63,21 @@ def _joined(paths: list[Path]) -> tuple[Layout, Rows]:
     valence, arousal = (read_rows(path) for path in paths)
     numbers = {row[0]: row[-1] for _, row in arousal}
     words = [row[0] for _, row in valence]
-    if not len(words) == len(set(words)) == len(arousal) or set(words) != set(numbers):
-        raise EmoexpError(
-            f"{paths[0]} and {paths[1].name} do not rate the same words once each: install the"
-            f" package again ({INSTALL})"
-        )
+    once = len(words) == len(set(words)) == len(arousal) and set(words) == set(numbers)
+    differ = f"{paths[0]} and {paths[1].name} do not rate the same words once each:"
+    require(once, f"{differ} install the package again ({INSTALL})")
     rows = [(line, [*row, numbers[row[0]]]) for line, row in valence]
     return Layout("NRC-VAD v1", 0, 1, 2, 0, 1), rows
 
 
+SCALES = [f"lexicons/NRC-VAD/NRC-VAD_{scale}_English.tsv" for scale in ("valence", "arousal")]
+VADER = Layout("VADER", 0, 1, None, -4, 4)
+AFINN = Layout("AFINN-en-165, rated by its author alone", 0, 1, None, -5, 5)
 PACKAGES = {
-    "nrc_vad": Package(
-        "shifterator",
-        tuple(
-            f"shifterator/lexicons/NRC-VAD/NRC-VAD_{scale}_English.tsv"
-            for scale in ("valence", "arousal")
-        ),
-        _joined,
-    ),
-    "warriner": Package("labMTsimple", ("labMTsimple/data/WK/BRM-emot-submit.csv",), _headed),
-    "vader": Package(
-        "vaderSentiment",
-        ("vaderSentiment/vader_lexicon.txt",),
-        _headless(Layout("VADER", 0, 1, None, -4, 4)),
-    ),
-    "afinn": Package(
-        "afinn",
-        ("afinn/data/AFINN-en-165.txt",),
-        _headless(Layout("AFINN-en-165, rated by its author alone", 0, 1, None, -5, 5)),
-    ),
+    "nrc_vad": Package("shifterator", SCALES, _joined),
+    "warriner": Package("labMTsimple", ["data/WK/BRM-emot-submit.csv"], _headed),
+    "vader": Package("vaderSentiment", ["vader_lexicon.txt"], _headless(VADER)),
+    "afinn": Package("afinn", ["data/AFINN-en-165.txt"], _headless(AFINN)),
 }
 """Packages by the name that `emotions.norms` has."""
 
@@ -116,11 +96,11 @@ def read_package(name: str) -> Lexicon:
             f"emotions.norms={name} needs the package {package.name}: {INSTALL} (a file of that"
             f" name is ./{name})"
         ) from error
-    paths = [_path(name, installed, file) for file in package.files]
+    paths = [_path(name, installed, f"{package.name}/{file}") for file in package.files]
     layout, rows = package.rows(paths)
-    ratings = read_ratings(paths[0], layout, rows)
+    ratings = files.read_ratings(paths[0], layout, rows)
     origin = f"{package.name} {installed.version}"
-    return Lexicon(paths[0], layout.name, origin, ratings, sha256_of(paths))
+    return Lexicon(paths[0], layout.name, origin, ratings, files.sha256_of(paths))
 
 
 def _path(name: str, installed: Distribution, file: str) -> Path:
@@ -130,8 +110,6 @@ def _path(name: str, installed: Distribution, file: str) -> Path:
         EmoexpError: this version has no such file.
     """
     path = Path(str(installed.locate_file(file)))
-    if not path.is_file():
-        raise EmoexpError(
-            f"emotions.norms={name}: {installed.name} {installed.version} has no {file}: {INSTALL}"
-        )
+    none = f"emotions.norms={name}: {installed.name} {installed.version} has no {file}: {INSTALL}"
+    require(path.is_file(), none)
     return path

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from emoexp.errors import EmoexpError
+from emoexp.errors import require
 from emoexp.stimuli.paper import published
 from emoexp.stimuli.paper.proof import (
     LABELS,
@@ -88,10 +88,8 @@ def gather(sources: Sequence[ListSource], *, numeric: bool) -> Proven:
     for name, prompt in (prompt_fingerprints() | optional).items():
         if not _find_prompt(name, prompt, sources, proven) and name not in optional:
             faults.append(f"{name}: 0 items found, 1 wanted")
-    if faults:
-        raise EmoexpError(
-            f"nothing is imported, for not all lists are proven verbatim: {'; '.join(faults)}"
-        )
+    all_lists = "nothing is imported, for not all lists are proven verbatim:"
+    require(not faults, f"{all_lists} {'; '.join(faults)}")
     return proven
 
 
@@ -111,11 +109,8 @@ def _find_list(
             return None
     most = max((len(candidate) for _, candidate in candidates), default=0)
     differ = ", and their text is not the paper's" if most >= fingerprint.n else ""
-    missing = (
-        " (the page has them in an image only: give --numeric FILE, or --without-numeric)"
-        if name == NUMERIC and not most
-        else ""
-    )
+    image = " (the page has them in an image only: give --numeric FILE, or --without-numeric)"
+    missing = image if name == NUMERIC and not most else ""
     return f"{name}: {most} items found, {fingerprint.n} wanted{differ}{missing}"
 
 
@@ -142,11 +137,9 @@ def read_split(path: Path, activities: Sequence[str]) -> tuple[int, ...]:
     )
     index = {item: i for i, item in enumerate(activities)}
     steered = sorted({index[key] for item in wanted if (key := normalise_item(item)) in index})
-    if len(steered) != len(wanted) or 2 * len(steered) != len(activities):
-        raise EmoexpError(
-            f"{path}: {len(steered)} of the {len(wanted)} activities are the paper's; must be"
-            f" {len(activities) // 2} different ones of it"
-        )
+    half = len(steered) == len(wanted) and 2 * len(steered) == len(activities)
+    found = f"{path}: {len(steered)} of the {len(wanted)} activities are the paper's"
+    require(half, f"{found}; must be {len(activities) // 2} different ones of it")
     return tuple(steered)
 
 
@@ -178,30 +171,16 @@ def provenance(proven: Proven, split: Path | None, steered: Sequence[int]) -> di
 
 def _derived(split: Path | None, steered: Sequence[int]) -> dict[str, Any]:
     """Returns the provenance of what the paper does not have as text."""
+    clusters = "the sign of the paper's cluster (Table 12); none for Competitive Pride, which mixes"
+    weak = f"signs of the trends in Figure 3, digitised; weak ones: {', '.join(_weak_trends())}"
+    breaks = "of the two generation prompts, and their delimiters, which are in the PDF only"
     return {
         "steered": _steered_half(split, steered),
-        "valence": {
-            "from": OURS,
-            "note": (
-                "the sign of the paper's cluster (Table 12); none for Competitive Pride, which"
-                " mixes"
-            ),
-        },
-        "numeric_signs": {
-            "from": OURS,
-            "note": (
-                "signs of the trends in Figure 3, digitised; weak ones:"
-                f" {', '.join(_weak_trends())}"
-            ),
-        },
+        "valence": {"from": OURS, "note": clusters},
+        "numeric_signs": {"from": OURS, "note": weak},
         "opposite_pairs": {"from": CHOICE, "note": "the paper lists none"},
         "exemplars": {"from": OURS, "note": "the emotions of Figure 4"},
-        "line_breaks": {
-            "from": OURS,
-            "note": (
-                "of the two generation prompts, and their delimiters, which are in the PDF only"
-            ),
-        },
+        "line_breaks": {"from": OURS, "note": breaks},
     }
 
 
@@ -231,17 +210,10 @@ def _optional_parts(proven: Proven) -> dict[str, Any]:
     """Returns the provenance of the blackmail scenario, and of optional parts that are absent."""
     record: dict[str, Any] = {}
     if proven.whole(SCENARIO):
-        record["blackmail_tags"] = {
-            "from": OURS,
-            "note": (
-                "XML tags, lost on the page, restored as in public copies of the scenario; and line"
-                " breaks"
-            ),
-        }
-        record["blackmail_judge"] = {
-            "from": CHOICE,
-            "note": "rules and question are not the paper's",
-        }
+        tags = "XML tags, lost on the page, restored as in public copies of the scenario;"
+        record["blackmail_tags"] = {"from": OURS, "note": f"{tags} and line breaks"}
+        own = "rules and question are not the paper's"
+        record["blackmail_judge"] = {"from": CHOICE, "note": own}
     for part, names in (("blackmail", SCENARIO), ("self_report", OPENINGS)):
         if not proven.whole(names):
             missing = ", ".join(name for name in names if name not in proven.prompts)
@@ -319,29 +291,19 @@ def _head(proven: Proven, record: dict[str, Any]) -> dict[str, Any]:
 
 def _write_tables(folder: Path, proven: Proven, steered: Sequence[int]) -> None:
     """Writes emotions.csv, activities.csv and scenarios.csv."""
-    valence = published.valence_signs()
+    valence, emotions = published.valence_signs(), proven.lists["emotions_171"]
     cluster = {word: name for name, words in published.clusters().items() for word in words}
-    _write_table(
-        folder / "emotions.csv",
-        ("emotion", "valence", "cluster"),
-        (
-            (e, f"{valence[e]:+.0f}" if e in valence else "", cluster[e])
-            for e in proven.lists["emotions_171"]
-        ),
-    )
+    signs = [f"{valence[e]:+.0f}" if e in valence else "" for e in emotions]
+    clusters = [cluster[e] for e in emotions]
+    rows: Iterable[Sequence[Any]] = zip(emotions, signs, clusters, strict=True)
+    _write_table(folder / "emotions.csv", ("emotion", "valence", "cluster"), rows)
     activities = [item.split("\t") for item in proven.lists["activities_64"]]
-    _write_table(
-        folder / "activities.csv",
-        ("category", "steered", "text"),
-        ((c, int(i in steered), t) for i, (c, t) in enumerate(activities)),
-    )
+    rows = ((c, int(i in steered), t) for i, (c, t) in enumerate(activities))
+    _write_table(folder / "activities.csv", ("category", "steered", "text"), rows)
     scenarios = [item.split("\t") for item in proven.lists["scenarios_12"]]
     labels = proven.lists.get(LABELS, ("",) * len(scenarios))
-    _write_table(
-        folder / "scenarios.csv",
-        ("emotion", "text", "label"),
-        ((e, t, label) for (e, t), label in zip(scenarios, labels, strict=True)),
-    )
+    rows = ((*scenario, label) for scenario, label in zip(scenarios, labels, strict=True))
+    _write_table(folder / "scenarios.csv", ("emotion", "text", "label"), rows)
 
 
 def _numeric_templates(items: Sequence[str]) -> list[dict[str, Any]]:

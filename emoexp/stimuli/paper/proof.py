@@ -187,18 +187,12 @@ def optional_fingerprints() -> dict[str, PromptFingerprint]:
 
 def _prompts(kind: str) -> dict[str, PromptFingerprint]:
     """Returns the fingerprints of prompts under one key of hashes.json."""
-    return {
-        name: PromptFingerprint(
-            f["n"],
-            f["sha256"],
-            tuple(f["fields"]),
-            tuple(f["lines"]),
-            f["delimiter"],
-            tuple((i, tag) for i, tag in f.get("tags", ())),
-            f["text_sha256"],
-        )
-        for name, f in _hashes()[kind].items()
-    }
+    found = {}
+    for name, raw in _hashes()[kind].items():
+        parts: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in raw.items()}
+        parts["tags"] = tuple((place, tag) for place, tag in raw.get("tags", ()))
+        found[name] = PromptFingerprint(**parts)
+    return found
 
 
 def _hashes() -> dict[str, dict[str, dict]]:

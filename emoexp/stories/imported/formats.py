@@ -257,12 +257,10 @@ def _read_sqlite_table(
 ) -> None:
     cursor = _select(database, table)
     names = [column[0] for column in cursor.description]
-    rows = (
-        (f"{label}, {table} row {number}", dict(zip(names, row, strict=True)))
-        for number, row in enumerate(cursor, 1)
-    )
-    where = f"{label}, table {table}"
-    read_rows(rows, names, reading, where, neutral=table.lower() == "dialogues")
+    named = (dict(zip(names, row, strict=True)) for row in cursor)
+    rows = ((f"{label}, {table} row {number}", row) for number, row in enumerate(named, 1))
+    neutral = table.lower() == "dialogues"
+    read_rows(rows, names, reading, f"{label}, table {table}", neutral=neutral)
 
 
 def read_json_folder(folder: Path, reading: Reading) -> None:
@@ -275,13 +273,11 @@ def read_json_folder(folder: Path, reading: Reading) -> None:
     is a guess.
     """
     for path in visible(folder / "stories", "*/*.json"):
-        row = _as_row(load_json(path, reading))
-        named = unquote(path.parent.name)
+        row, named = _as_row(load_json(path, reading)), unquote(path.parent.name)
         emotion = row.get("emotion", named)
         if isinstance(emotion, str) and emotion_name(emotion) != emotion_name(named):
-            reading.fault(
-                reading.name(path), f"the emotion is {emotion!r}, the folder's is {named!r}"
-            )
+            fault = f"the emotion is {emotion!r}, the folder's is {named!r}"
+            reading.fault(reading.name(path), fault)
         elif row and not _unanswered(row):
             reading.add(reading.name(path), emotion, row.get("topic"), _texts_of(row))
         model = row["metadata"].get("model") if isinstance(row.get("metadata"), dict) else None

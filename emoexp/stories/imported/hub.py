@@ -19,24 +19,15 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-from emoexp.errors import EmoexpError
+from emoexp.errors import require
 from emoexp.models.loading.hub_errors import explained
 from emoexp.textfiles import PACKED
 
-TEXT_FILES = (
-    "*.txt",
-    *(
-        f"*.{kind}{packed}"
-        for kind in ("json", "jsonl", "ndjson", "csv", "tsv")
-        for packed in ("", *PACKED)
-    ),
-    "*.parquet",
-    "*.arrow",
-    "*.db",
-    "*.sqlite",
-    "*.sqlite3",
-)
+PACKABLE = ("json", "jsonl", "ndjson", "csv", "tsv")
+WHOLE = ("*.txt", "*.parquet", "*.arrow", "*.db", "*.sqlite", "*.sqlite3")
+TEXT_FILES = (*WHOLE, *(f"*.{kind}{packed}" for kind in PACKABLE for packed in ("", *PACKED)))
 
 
 @dataclass(frozen=True)
@@ -79,17 +70,9 @@ def fetch(repo_id: str, revision: str | None) -> tuple[Path, str]:
 
     corpus = KNOWN.get(repo_id, HubCorpus())
     with explained(f"{repo_id} (no folder or file here, so a {corpus.repo_type} of the hub)"):
-        folder = Path(
-            huggingface_hub.snapshot_download(
-                repo_id,
-                repo_type=corpus.repo_type,
-                revision=revision,
-                allow_patterns=list(corpus.files),
-            )
-        )
-    if not folder.is_dir():
-        raise EmoexpError(
-            f"{repo_id} on the hub has none of the files that a corpus could be in:"
-            f" {', '.join(corpus.files)}"
-        )
+        wanted: dict[str, Any] = {"allow_patterns": list(corpus.files)}
+        wanted |= {"repo_type": corpus.repo_type, "revision": revision}
+        folder = Path(huggingface_hub.snapshot_download(repo_id, **wanted))
+    none = f"{repo_id} on the hub has none of the files that a corpus could be in:"
+    require(folder.is_dir(), f"{none} {', '.join(corpus.files)}")
     return folder, folder.name if re.fullmatch(r"[0-9a-f]{40}", folder.name) else revision or "main"

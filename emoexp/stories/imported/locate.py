@@ -33,18 +33,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from emoexp.config import StoriesConfig
-from emoexp.errors import EmoexpError
+from emoexp.errors import EmoexpError, require
 from emoexp.stories.corpus import Corpus
-from emoexp.stories.imported import hub
-from emoexp.stories.imported.formats import (
-    READERS,
-    SQLITE_SUFFIXES,
-    read_blocks,
-    read_json_folder,
-    read_sqlite,
-    read_table,
-    read_text_folder,
-)
+from emoexp.stories.imported import formats, hub
 from emoexp.stories.imported.rows import NEUTRAL, ROLES, UNNAMED, Reading, listed, visible
 from emoexp.stories.reject import sift
 from emoexp.textfiles import check_folders, explained, kind_of, read_text, suffix_of
@@ -94,15 +85,10 @@ def import_corpus(config: StoriesConfig) -> Corpus:
     stories = [story for story in reading.sample.stories() if story.emotion != NEUTRAL]
     neutral = [s.text for s in readings[-1].sample.stories() if s.emotion == NEUTRAL]
     lost = sum((Counter(r.sample.lost) for r in readings), Counter[tuple[str, str]]())
-    if not (stories or lost):
-        raise EmoexpError(
-            f"the corpus {source.name} has no stories, only {len(neutral)} neutral texts"
-        )
-    if not neutral:
-        raise EmoexpError(
-            f"the corpus {source.name} has no neutral texts: file them under the emotion"
-            f" {NEUTRAL!r}, or give them by stories.neutral=<folder, file or id>"
-        )
+    where = f"the corpus {source.name} has no"
+    require(bool(stories or lost), f"{where} stories, only {len(neutral)} neutral texts")
+    how = f"file them under the emotion {NEUTRAL!r}, or give them by stories.neutral="
+    require(bool(neutral), f"{where} neutral texts: {how}<folder, file or id>")
     accepted, rejected = sift(stories)
     if not accepted:
         reasons = {reason for reason, _ in lost} | {r.reason for r in rejected}
@@ -118,26 +104,20 @@ def import_corpus(config: StoriesConfig) -> Corpus:
 def _checked_path(config: StoriesConfig) -> str:
     """Returns `stories.path`, after the check that it is given and that `stories.columns` has no
     unknown roles."""
-    if not (config.path or "").strip() or not (config.neutral or "-").strip():
-        raise EmoexpError(
-            "stories=corpus needs stories.path=<folder, file, or id of a Hugging Face dataset>"
-        )
-    if unknown := set(config.columns) - set(ROLES):
-        raise EmoexpError(
-            f"stories.columns has {', '.join(sorted(unknown))}: it says what {', '.join(ROLES)} are"
-            " called, as {text: body}"
-        )
+    given = bool((config.path or "").strip() and (config.neutral or "-").strip())
+    what = "stories=corpus needs stories.path=<folder, file, or id of a Hugging Face dataset>"
+    require(given, what)
+    unknown = ", ".join(sorted(set(config.columns) - set(ROLES)))
+    roles = f"it says what {', '.join(ROLES)} are called, as {{text: body}}"
+    require(not unknown, f"stories.columns has {unknown}: {roles}")
     return str(config.path)
 
 
 def _author_of(source: LocatedCorpus, reading: Reading, config: StoriesConfig) -> str:
     """Returns the author as the config names it, else as the source, else as the files do."""
     author = (config.author or "").strip() or source.author or " + ".join(sorted(reading.authors))
-    if not author:
-        raise EmoexpError(
-            f"the corpus {source.name} does not say who wrote it, which is part of every result:"
-            " give stories.author=<model or people>"
-        )
+    nobody = f"the corpus {source.name} does not say who wrote it, which is part of every result:"
+    require(bool(author), f"{nobody} give stories.author=<model or people>")
     return author
 
 
@@ -152,21 +132,15 @@ def locate(path: str, revision: str | None) -> LocatedCorpus:
         place, part = path.rsplit(":", 1)
     local = Path(place).expanduser()
     if kind_of(local) is not None:
-        if revision is not None:
-            raise EmoexpError(
-                f"stories.revision={revision} is for a dataset on the hub; {place} is on this"
-                " machine: leave it out"
-            )
+        here = f"is for a dataset on the hub; {place} is on this machine: leave it out"
+        require(revision is None, f"stories.revision={revision} {here}")
         return LocatedCorpus(local, path, _written_by(local), part)
-    if not hub.is_repo_id(place):
-        raise EmoexpError(
-            f"{path} does not exist here, and is not the id (owner/name) of a Hugging Face dataset"
-        )
+    nothing = "does not exist here, and is not the id (owner/name) of a Hugging Face dataset"
+    require(hub.is_repo_id(place), f"{path} {nothing}")
     folder, commit = hub.fetch(place, revision)
     known = hub.KNOWN.get(place, hub.HubCorpus())
-    return LocatedCorpus(
-        folder, f"{place}@{commit}" + (f":{part}" if part else ""), known.author, part
-    )
+    name = f"{place}@{commit}" + (f":{part}" if part else "")
+    return LocatedCorpus(folder, name, known.author, part)
 
 
 def _written_by(folder: Path) -> str | None:
@@ -180,9 +154,8 @@ def _written_by(folder: Path) -> str | None:
         if "author" in identity:
             return str(identity["author"])
         # a corpus of an earlier version
-        return str(
-            identity["server_model"] if "server_model" in identity else identity["model"]["repo_id"]
-        )
+        server = "server_model" in identity
+        return str(identity["server_model"] if server else identity["model"]["repo_id"])
     except (ValueError, KeyError, TypeError) as error:
         raise EmoexpError(
             f"{path} does not say who wrote the corpus (author): is it a corpus of emoexp's?"
@@ -195,9 +168,7 @@ def read(source: LocatedCorpus, config: StoriesConfig, *, all_neutral: bool = Fa
     Raises:
         EmoexpError: the layout is not known, or rows are malformed.
     """
-    reading = Reading(
-        root=source.path, columns=config.columns, part=source.part, all_neutral=all_neutral
-    )
+    reading = Reading(source.path, config.columns, source.part, all_neutral)
     with explained(source.path):
         (read_folder if kind_of(source.path) == "folder" else read_file)(source.path, reading)
     if reading.faults:
@@ -210,11 +181,8 @@ def read(source: LocatedCorpus, config: StoriesConfig, *, all_neutral: bool = Fa
             + NUMBERED * numbered
         )
     if source.part is not None and source.part not in reading.sources:
-        sources = (
-            f"its sources are {listed(sorted(reading.sources))}"
-            if reading.sources
-            else "it has no column `source`"
-        )
+        found = f"its sources are {listed(sorted(reading.sources))}"
+        sources = found if reading.sources else "it has no column `source`"
         raise EmoexpError(f"no story of {source.name} has the source {source.part!r}: {sources}")
     return reading
 
@@ -226,12 +194,12 @@ def read_file(path: Path, reading: Reading) -> None:
         EmoexpError: the file's suffix is not that of a corpus.
     """
     suffix = suffix_of(path)
-    if suffix in READERS:
-        read_table(path, reading)
-    elif suffix in SQLITE_SUFFIXES:
-        read_sqlite(path, reading)
+    if suffix in formats.READERS:
+        formats.read_table(path, reading)
+    elif suffix in formats.SQLITE_SUFFIXES:
+        formats.read_sqlite(path, reading)
     elif suffix == ".txt" and reading.all_neutral:
-        read_blocks(path, reading)
+        formats.read_blocks(path, reading)
     else:
         raise EmoexpError(
             f"{path}: a corpus is not one {path.suffix or 'nameless'} file; known are {LAYOUTS}"
@@ -246,24 +214,24 @@ def read_folder(folder: Path, reading: Reading) -> None:
     """
     check_folders(folder)
     if visible(folder / "stories", "*/*.json"):
-        read_json_folder(folder, reading)
+        formats.read_json_folder(folder, reading)
     elif (stories := folder / "expression" / "stories.parquet").is_file():
-        read_table(stories, reading)
+        formats.read_table(stories, reading)
         if (neutral := folder / "deflection" / "neutral_dialogues.parquet").is_file():
-            read_table(neutral, reading, neutral=True)
+            formats.read_table(neutral, reading, neutral=True)
     elif (stories := folder / "data" / "single_emotion.parquet").is_file():
-        read_table(stories, reading)
+        formats.read_table(stories, reading)
         reading.authors |= reading.sources if reading.part is None else {reading.part}
     elif databases := _databases_in(folder):
         for path in databases:
-            read_sqlite(path, reading)
+            formats.read_sqlite(path, reading)
     else:
         _read_tables_or_texts(folder, reading)
 
 
 def _databases_in(folder: Path) -> list[Path]:
     files = [*visible(folder, "*"), *visible(folder, "data/*")]
-    return [p for p in files if p.suffix.lower() in SQLITE_SUFFIXES]
+    return [p for p in files if p.suffix.lower() in formats.SQLITE_SUFFIXES]
 
 
 def _read_tables_or_texts(folder: Path, reading: Reading) -> None:
@@ -277,10 +245,10 @@ def _read_tables_or_texts(folder: Path, reading: Reading) -> None:
     for path in tables:
         parts = path.relative_to(folder).parts
         neutral = any(part.lower().startswith(NEUTRAL) for part in parts)
-        read_table(path, reading, neutral=neutral)
+        formats.read_table(path, reading, neutral=neutral)
     if not tables:
         data = folder / "data"
-        read_text_folder(data if visible(data, "*/*.txt") else folder, reading)
+        formats.read_text_folder(data if visible(data, "*/*.txt") else folder, reading)
     if not (reading.sample.kept or reading.faults):
         names = [p.relative_to(folder).as_posix() for p in files]
         raise EmoexpError(
@@ -292,9 +260,11 @@ def _read_tables_or_texts(folder: Path, reading: Reading) -> None:
 def _tables_among(files: list[Path]) -> list[Path]:
     """Returns the files that are tables. JSON files count only where there is no other table and
     no text file."""
-    tables = [p for p in files if suffix_of(p) in READERS and not NO_STORIES.fullmatch(p.name)]
+    tables = [
+        p for p in files if suffix_of(p) in formats.READERS and not NO_STORIES.fullmatch(p.name)
+    ]
     others = {suffix_of(p) for p in files if p not in tables or suffix_of(p) != ".json"}
-    json_only = not (others & {*READERS, ".txt"})
+    json_only = not (others & {*formats.READERS, ".txt"})
     return [p for p in tables if json_only or suffix_of(p) != ".json"]
 
 

@@ -23,15 +23,8 @@ ROLES = {
     "emotion": ("emotion", "label", "emotion_label", "emotion_name", "feeling", "sin"),
     "topic": ("topic", "premise", "scenario", "seed_topic"),
     "text": (
-        "text",
-        "texts",
-        "story",
-        "stories",
-        "dialogue",
-        "dialogues",
-        "content",
-        "body",
-        "transcript",
+        *("text", "texts", "story", "stories", "dialogue", "dialogues"),
+        *("content", "body", "transcript"),
     ),
 }
 """The usual names of columns, by role. The first name wins; two of the others raise an error that
@@ -96,9 +89,8 @@ class Reading:
         a word is added too, for `sift` to reject and count; a neutral text without a word is a
         fault, since nothing sifts those."""
         self.tick(where)
-        name = (
-            NEUTRAL if self.all_neutral else emotion_name("" if emotion is None else str(emotion))
-        )
+        name = emotion_name("" if emotion is None else str(emotion))
+        name = NEUTRAL if self.all_neutral else name
         if fault := "" if self.all_neutral else _fault_of_emotion(emotion, name):
             return self.fault(where, fault)
         given = _listed(texts)
@@ -213,14 +205,8 @@ def columns_of(names: Sequence[str], reading: Reading, where: str, *, neutral: b
     Raises:
         EmoexpError: there is no column for a role that is needed, or several could be meant.
     """
-    chosen = (
-        {role: name for role, name in reading.columns.items() if name in names}
-        if neutral
-        else reading.columns
-    )
-    emotion, topic, text = (
-        choose_column(role, names, chosen, where) for role in ("emotion", "topic", "text")
-    )
+    chosen = {k: name for k, name in reading.columns.items() if name in names or not neutral}
+    emotion, topic, text = (choose_column(role, names, chosen, where) for role in ROLES)
     if text is None or (emotion is None and not neutral):
         role = "text" if text is None else "emotion"
         raise EmoexpError(
