@@ -19,7 +19,7 @@ from emoexp.experiments.numeric import Numeric
 from emoexp.experiments.steering import SteeredPreference
 from emoexp.organism import training
 from emoexp.organism.training import generator_hash
-from emoexp.organism.world import WORLD_DIR
+from emoexp.places import WORLD
 from emoexp.stats.criteria import GAP_FLOOR, Measurement, judge
 from emoexp.stats.intervals import Interval, wilson, wilson_share
 from emoexp.stats.own_probe import own_ranks
@@ -64,7 +64,7 @@ def test_editing_the_generator_changes_its_hash(tmp_path: Path) -> None:
     package = tmp_path / "organism"
     shutil.copytree(Path(training.__file__).parent, package)
     world = tmp_path / "world"
-    shutil.copytree(WORLD_DIR, world)
+    shutil.copytree(WORLD, world)
     before = generator_hash(package, world)
     assert before == generator_hash()
     grammar = world / "grammar.yaml"
