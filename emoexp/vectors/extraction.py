@@ -20,8 +20,6 @@ reads them.
 
 from __future__ import annotations
 
-import hashlib
-import json
 import sys
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -36,7 +34,7 @@ from emoexp.errors import EmoexpError
 from emoexp.models.batches import length_batches
 from emoexp.models.prompts import Prompt
 from emoexp.models.subject import SubjectModel
-from emoexp.store.artifacts import Artifacts, Row, read_layer, read_tensors
+from emoexp.store.artifacts import Artifacts, Row, key_of, read_layer, read_tensors
 from emoexp.stories.corpus import Corpus
 from emoexp.stories.losses import DROPPED, loss_lines
 
@@ -386,17 +384,12 @@ def _source(
     n = len(texts[:limit])
 
     def label(count: int) -> str:
-        return f"{emotion}, {texts_key(texts[:count])}"
+        return f"{emotion}, {key_of(texts[:count])}"
 
     for count in range(n, min(len(texts), GROUPS) + 1):
         if artifacts.path("stories", identity, label(count)).exists():
             return Source(label(count), None if count == n else n)
     return Source(label(n), None)
-
-
-def texts_key(texts: Sequence[str]) -> str:
-    """Returns sixteen hex digits of the sha256 of texts in their order."""
-    return hashlib.sha256(json.dumps(texts).encode()).hexdigest()[:16]
 
 
 def _first(row: Row, artifacts: Artifacts, identity: dict[str, Any], source: Source) -> Row:
@@ -482,7 +475,7 @@ def _neutral_means(
     texts = corpus.neutral
     starts = range(0, len(texts), NEUTRAL_CHUNK)
     chunks = [texts[i : i + NEUTRAL_CHUNK] for i in starts]
-    labels = [texts_key(chunk) for chunk in chunks]
+    labels = [key_of(chunk) for chunk in chunks]
     by_label = dict(zip(labels, chunks, strict=True))
 
     def chunk_row(label: str) -> Row:

@@ -206,21 +206,19 @@ def test_vectors_from_a_file_are_checked(
 ) -> None:
     path = saved(tmp_path, directions)
     with pytest.raises(EmoexpError, match=message):
-        EmotionVectors.load(path, identity=IDENTITY, layer=1, d_model=4)
+        EmotionVectors.read(path).check(path, IDENTITY, 1, 4)
 
 
 def test_a_residual_norm_from_a_file_is_checked(tmp_path: Path) -> None:
     path = saved(tmp_path, np.eye(2, 4), residual_norm=float("nan"))
     with pytest.raises(EmoexpError, match="residual_norm is nan"):
-        EmotionVectors.load(path, identity=IDENTITY, layer=1, d_model=4)
+        EmotionVectors.read(path).check(path, IDENTITY, 1, 4)
 
 
 def test_vectors_of_other_emotions_are_refused_in_short(tmp_path: Path) -> None:
     path = saved(tmp_path, np.eye(2, 4))
     with pytest.raises(EmoexpError, match=r"vectors of 2 emotions, and this run has 3") as error:
-        EmotionVectors.load(
-            path, identity=IDENTITY | {"emotions": ["a", "b", "c"]}, layer=1, d_model=4
-        )
+        EmotionVectors.read(path).check(path, IDENTITY | {"emotions": ["a", "b", "c"]}, 1, 4)
     assert len(str(error.value)) < 300
 
 

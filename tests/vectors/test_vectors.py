@@ -380,8 +380,8 @@ def test_identity_travels_as_json(tmp_path: Path) -> None:
     )
     vectors = fit_vectors(means, 0)
     vectors.save(tmp_path / "v")
-    d_model = vectors.directions.shape[1]
-    again = EmotionVectors.load(tmp_path / "v", identity=means.identity, layer=0, d_model=d_model)
+    again = EmotionVectors.read(tmp_path / "v")
+    again.check(tmp_path / "v", means.identity, 0, vectors.directions.shape[1])
     assert again.identity == json.loads(json.dumps(vectors.identity))
 
 

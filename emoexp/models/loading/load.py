@@ -48,7 +48,6 @@ class Loaded:
         dtype: name of the dtype in use (`auto` resolved). Quantized weights compute in it.
         device: where inputs go (under a device_map that is the embedding's device, not
             `network.device`, which may be "meta").
-        placement: where the weights are, as text for people.
         commit: the commit of the hub's repository that was loaded; None for a folder.
         memory: the estimate, made before loading.
         gguf: the GGUF file that the weights are from; None for other files.
@@ -60,7 +59,6 @@ class Loaded:
     tokenizer: Any
     dtype: str
     device: torch.device
-    placement: str
     commit: str | None
     memory: Memory
     gguf: Path | None
@@ -106,13 +104,11 @@ def load_network(config: ModelConfig, check: LayerCheck | None = None) -> Loaded
     os.environ["DISABLE_SAFETENSORS_CONVERSION"] = "1"
     tokenizer = load_tokenizer(config, common, what)
     network = _read_weights(config, common, DTYPES[dtype], options)
-    inputs = device_of_inputs(network)
     return Loaded(
         network=network.eval(),
         tokenizer=tokenizer,
         dtype=dtype,
-        device=inputs,
-        placement=describe_placement(config, network, inputs),
+        device=device_of_inputs(network),
         commit=getattr(common["revision"], "resolved", None),
         memory=memory,
         gguf=gguf,
@@ -511,15 +507,3 @@ def device_of_inputs(network: Any) -> torch.device:
     if (device := getattr(hook, "execution_device", None)) is not None:
         return torch.device(device)
     return torch.device(embedding.weight.device)
-
-
-def describe_placement(config: ModelConfig, network: Any, inputs: torch.device) -> str:
-    """Describes for people where the weights are: `cpu`, `cuda:0`, `cuda:0 (20 modules), cpu (14
-    modules)`, `2 processes on cpu`."""
-    if config.tensor_parallel:
-        return f"{os.environ['WORLD_SIZE']} processes on {inputs.type}"
-    device_map = getattr(network, "hf_device_map", None) or {}
-    devices = [d if isinstance(d, str) else str(torch.device(d)) for d in device_map.values()]
-    if len(set(devices)) <= 1:
-        return str(inputs)
-    return ", ".join(f"{d} ({devices.count(d)} modules)" for d in dict.fromkeys(devices))
