@@ -22,8 +22,8 @@ from emoexp.config import (
     StimuliConfig,
     StoriesConfig,
 )
-from emoexp.models.open import open_model
-from emoexp.models.subject import Steering, SubjectModel, silence_libraries
+from emoexp.models.open import open_model, silence_libraries
+from emoexp.models.subject import Steering, SubjectModel
 from emoexp.steering.preference import Preferences
 from emoexp.stimuli import Stimuli
 from emoexp.stimuli import load_stimuli as _load_pack

@@ -5,12 +5,13 @@ The pack has what `held_out` reserves, new stories on reserved topics, and neutr
 
 from __future__ import annotations
 
-import csv
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from pathlib import Path
 from random import Random
 from typing import Any
+
+import pandas as pd
 
 from emoexp.organism import dialogues, held_out
 from emoexp.organism.choices import FEELING_TEMPLATE, PREFERENCE_TEMPLATE, office_content
@@ -74,21 +75,20 @@ def _head(world: World, seed: int) -> dict[str, Any]:
 
 def _write_tables(folder: Path, world: World) -> None:
     """Writes emotions.csv, activities.csv and scenarios.csv."""
-    _table(
-        folder / "emotions.csv",
-        ("emotion", "valence", "arousal"),
-        ((e.name, e.valence, e.arousal) for e in world.emotions.values()),
-    )
-    _table(
-        folder / "activities.csv",
-        ("category", "steered", "text"),
-        ((a.category, int(a.steered), a.activity.text) for a in held_out.activities(world)),
-    )
-    _table(
-        folder / "scenarios.csv",
-        ("emotion", "text"),
-        ((s.emotion, s.text) for s in held_out.scenarios(world)),
-    )
+    activities, scenarios = held_out.activities(world), held_out.scenarios(world)
+    tables: dict[str, list[dict[str, Any]]] = {
+        "emotions": [
+            {"emotion": e.name, "valence": e.valence, "arousal": e.arousal}
+            for e in world.emotions.values()
+        ],
+        "activities": [
+            {"category": a.category, "steered": int(a.steered), "text": a.activity.text}
+            for a in activities
+        ],
+        "scenarios": [{"emotion": s.emotion, "text": s.text} for s in scenarios],
+    }
+    for name, rows in tables.items():
+        pd.DataFrame(rows).to_csv(folder / f"{name}.csv", index=False, lineterminator="\n")
 
 
 def numeric_templates(world: World) -> list[dict[str, Any]]:
@@ -178,14 +178,6 @@ def neutral(world: World, seed: int) -> list[dict[str, str]]:
 def _json(path: Path, content: Any, indent: int) -> None:
     """Writes a JSON file."""
     path.write_text(json.dumps(content, indent=indent) + "\n", encoding="utf-8")
-
-
-def _table(path: Path, head: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
-    """Writes a CSV file."""
-    with path.open("w", encoding="utf-8", newline="") as handle:
-        writer = csv.writer(handle, lineterminator="\n")
-        writer.writerow(head)
-        writer.writerows(rows)
 
 
 def _lines(path: Path, rows: Iterable[dict[str, str]]) -> None:

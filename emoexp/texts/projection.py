@@ -31,7 +31,7 @@ from emoexp.store.artifacts import Artifacts, Row, array_key
 from emoexp.store.progress import Meter, meter
 from emoexp.texts.passages import LEAST_TOKENS, Counts, Cutter, Passage, hash_of
 from emoexp.texts.sources import TextSet
-from emoexp.vectors.extraction import massive_tokens, summing_device
+from emoexp.vectors.pooling import massive_tokens, summing_device
 
 VERSION = 1
 BATCH = 64
