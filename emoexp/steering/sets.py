@@ -82,7 +82,7 @@ def emotions_and_controls(
     isotropic = isotropic_directions(n_random, reference.directions.shape[1], rng)
     mixtures = mixture_directions(n_random, reference.directions, rng)
     alike = {ISOTROPIC: isotropic, MIXTURES: mixtures}
-    sets = {
+    sets: dict[str, tuple[Sequence[str], np.ndarray]] = {
         EMOTIONS: (chosen, np.stack([v.only(chosen) for v in by_layer], 1)),
     }
     for label, drawn in alike.items():
