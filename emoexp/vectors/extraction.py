@@ -19,7 +19,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from emoexp.errors import EmoexpError
+from emoexp.errors import EmoexpError, require
 from emoexp.models.subject import SubjectModel
 from emoexp.store.artifacts import Artifacts, Row, key_of, read_layer, read_tensors
 from emoexp.stories.corpus import Corpus
@@ -140,7 +140,6 @@ def extract(
     sources, rows = _story_rows(model, corpus, emotions, artifacts, stored, stories_per_emotion)
     neutral = _neutral_means(model, corpus, artifacts, stored)
     dropped = _dropped(model, corpus, emotions, rows, len(neutral))
-    _check_has_tokens(emotions, rows, dropped, len(neutral))
     return StoryMeans(
         emotions=tuple(emotions),
         by_emotion=np.stack([r["mean"] for r in rows]),
@@ -247,6 +246,9 @@ def _dropped(
 
     Args:
         n_neutral: how many neutral texts are read.
+
+    Raises:
+        EmoexpError: all stories of an emotion are left out, or all but one neutral text.
     """
     dropped: dict[str, dict[str, int]] = {}
     lost = {e: (int(row["n"]), int(row["n_short"])) for e, row in zip(emotions, rows, strict=True)}
@@ -261,27 +263,13 @@ def _dropped(
                 dropped.setdefault(reason, {})[emotion] = n
     for line in loss_lines({}, dropped):
         sys.stderr.write(line + "\n")
+    for emotion, (n, _) in lost.items():
+        least = 2 if emotion == NEUTRAL else 1
+        left = {DROPPED[reason]: counts.get(emotion) for reason, counts in dropped.items()}
+        why = ", ".join(f"{count} {reason}" for reason, count in left.items() if count)
+        what = "neutral texts are" if emotion == NEUTRAL else f"stories of {emotion!r} are"
+        require(n >= least, f"{n} {what} left, at least {least} needed: left out are {why}")
     return dropped
-
-
-def _check_has_tokens(
-    emotions: Sequence[str],
-    rows: Sequence[Row],
-    dropped: dict[str, dict[str, int]],
-    n_neutral: int,
-) -> None:
-    """Raises EmoexpError if all stories of an emotion are left out, or all but one neutral text."""
-    kept = {e: (int(row["n"]), 1) for e, row in zip(emotions, rows, strict=True)}
-    kept[NEUTRAL] = (n_neutral, 2)
-    for emotion, (n, least) in kept.items():
-        if n < least:
-            why = ", ".join(
-                f"{counts[emotion]} {DROPPED[reason]}"
-                for reason, counts in dropped.items()
-                if emotion in counts
-            )
-            what = "neutral texts are" if emotion == NEUTRAL else f"stories of {emotion!r} are"
-            raise EmoexpError(f"{n} {what} left, at least {least} needed: left out are {why}")
 
 
 def _neutral_means(

@@ -23,7 +23,6 @@ from transformers import AutoModelForCausalLM, AutoTokenizer, LlamaConfig
 from emoexp.cli.main import CONF, register_schemas
 from emoexp.config import Config, Quantization
 from emoexp.errors import EmoexpError
-from emoexp.models.loading import load as loading
 from emoexp.models.loading import memory
 from emoexp.models.loading.load import BUNDLED, device_of_inputs, estimate, load_network
 from tests.helpers.saved_models import edit, model, save_tiny
@@ -185,7 +184,7 @@ def test_an_attention_that_is_not_installed_is_one_line(saved: Path) -> None:
 def test_quantization_without_bitsandbytes_is_one_line(
     saved: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(loading.importlib.util, "find_spec", lambda name: None)
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
     with pytest.raises(
         EmoexpError, match=r"model.quantization=nf4 needs bitsandbytes: pip install"
     ):
