@@ -200,7 +200,8 @@ def pad(
     """Pads rows of unequal length on `side` ("left" or "right") into one Encoding."""
 
     def padded(values: Iterable[Sequence[int | bool]], value: int | bool) -> Tensor:
-        return pad_sequence([torch.tensor(row) for row in values], True, value, side)
+        kind = torch.tensor(value).dtype  # that of a row without tokens too
+        return pad_sequence([torch.tensor(row, dtype=kind) for row in values], True, value, side)
 
     return Encoding(
         padded(ids, pad_id),

@@ -164,7 +164,7 @@ def stories(world: World, seed: int) -> list[dict[str, str]]:
 def neutral(world: World, seed: int) -> list[dict[str, str]]:
     """Returns neutral dialogues of at least three exchanges.
 
-    Shorter ones would leave no tokens after the skip (vectors/extraction.SKIP_TOKENS).
+    Shorter ones would leave no tokens after the skip (vectors/pooling.SKIP_TOKENS).
     """
     rng = Random(f"{seed}/neutral")
     rows: list[dict[str, str]] = []
