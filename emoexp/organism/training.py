@@ -59,6 +59,7 @@ assistant do not attend to it. What it implies has to be at the assistant's turn
 These masks plant the layers at which steering an option can work, and the layer from which on an
 implied feeling can be read. Without the first, a model of this size moves an option's words to the
 end of the prompt in its very first block, and steering does nothing at any layer."""
+ADAM: dict[str, Any] = {"betas": (0.9, 0.95), "weight_decay": 0.05}
 POOL = 4096
 """Number of documents that are drawn at a time and sorted by length, so that the rows of a batch
 have similar lengths."""
@@ -293,9 +294,7 @@ def train(
     Raises:
         FloatingPointError: the loss is not finite.
     """
-    optimiser = torch.optim.AdamW(
-        model.parameters(), lr=schedule.peak, betas=(0.9, 0.95), weight_decay=0.05
-    )
+    optimiser = torch.optim.AdamW(model.parameters(), lr=schedule.peak, **ADAM)
     first = restore(checkpoint, model, optimiser) if checkpoint.exists() else 0
     if first >= schedule.steps:
         return None
@@ -303,8 +302,9 @@ def train(
     model.set_attn_implementation("eager")  # on a CPU, a third faster than sdpa at these lengths
     model.train()
     smoothed = None
-    title = f"training, {corpus[1].value}, {corpus[2].value}"
-    with meter(title, schedule.steps, first) as progress:
+    with meter(
+        f"training, {corpus[1].value}, {corpus[2].value}", schedule.steps, first
+    ) as progress:
         for step in range(first, schedule.steps):
             loss = _training_step(model, optimiser, next(stream), schedule, step)
             smoothed = loss if smoothed is None else 0.97 * smoothed + 0.03 * loss
