@@ -20,8 +20,10 @@ import yaml
 from benchmarks.bounds import SHAPES, Rates, Shape, measure_rates
 from benchmarks.race import TOLERANCE, Spread
 from emoexp.config import ModelConfig, PromptFormat
-from emoexp.models.loading.load import BUNDLED, DTYPES
-from emoexp.models.subject import SubjectModel, silence_libraries
+from emoexp.models.loading.load import BUNDLED
+from emoexp.models.loading.settings import DTYPES
+from emoexp.models.open import silence_libraries
+from emoexp.models.subject import SubjectModel
 from emoexp.places import CONF
 from emoexp.stimuli import Stimuli, load_stimuli
 from emoexp.stories.corpus import pack_corpus, starter_corpus

@@ -21,7 +21,7 @@ from benchmarks.bench import Bench, Outcome, save_random
 from benchmarks.bounds import SHAPES, causal
 from benchmarks.race import ROOT, Contestant, Spread, profile, race
 from emoexp.models.subject import SubjectModel
-from emoexp.vectors.extraction import pool_stories, pool_texts
+from emoexp.vectors.pooling import pool_stories, pool_texts
 
 SCREEN, PAPER = 50, 1200
 """Stories of one emotion in the screening corpus (10 topics x 5) and in the paper's (100 x 12):

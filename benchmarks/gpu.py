@@ -27,7 +27,7 @@ from benchmarks.extraction import forwards, padding
 from benchmarks.processes import Scratch
 from benchmarks.race import Spread, profile, timed
 from emoexp.config import Quantization
-from emoexp.vectors.extraction import pool_texts
+from emoexp.vectors.pooling import pool_texts
 
 LAYERS = 20
 SHARED = ("extraction", "steering", "baseline", "generation", "memory")

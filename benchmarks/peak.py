@@ -10,7 +10,7 @@ from pathlib import Path
 import torch
 
 from benchmarks.bench import Bench, Settings
-from emoexp.vectors.extraction import pool_stories
+from emoexp.vectors.pooling import pool_stories
 
 
 def reset() -> None:

@@ -16,7 +16,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from emoexp.vectors.extraction import SKIP_TOKENS
+from emoexp.vectors.pooling import SKIP_TOKENS
 
 BATCH = 16
 """Texts at a time, in the order given: what a loop over batches does by itself."""

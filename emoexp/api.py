@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from emoexp import config as conf
-from emoexp.models.open import open_model
-from emoexp.models.subject import Steering, SubjectModel, silence_libraries
+from emoexp.models.open import open_model, silence_libraries
+from emoexp.models.subject import Steering, SubjectModel
 from emoexp.steering.preference import Preferences
 from emoexp.stimuli import Stimuli
 from emoexp.stimuli import load_stimuli as _load_pack

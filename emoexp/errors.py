@@ -67,7 +67,7 @@ class OneLineParser(argparse.ArgumentParser):
 def chain(error: BaseException) -> list[BaseException]:
     """Returns an error and its causes, the last first."""
     found = [error]
-    while (cause := found[-1].__cause__ or found[-1].__context__) is not None:
+    while (cause := found[-1].__cause__ or found[-1].__context__) and cause not in found:
         found.append(cause)
     return found
 

@@ -29,7 +29,7 @@ from emoexp.study.experiment import Bootstrap, Tables, Validation
 from emoexp.study.result import Result
 from emoexp.study.study import Study
 from emoexp.vectors.controls import isotropic_directions
-from emoexp.vectors.order import emotions_table
+from emoexp.vectors.vectors import emotions_table
 
 READ = (
     "drift: cosine (unsteered reading) minus that of the unsteered text of the same trial, last "

@@ -37,7 +37,7 @@ from emoexp.steering.settings import a_strength
 from emoexp.study.experiment import Bootstrap, Tables, Validation
 from emoexp.study.result import Result
 from emoexp.study.study import Study
-from emoexp.vectors.order import emotions_table
+from emoexp.vectors.vectors import emotions_table
 
 
 @dataclass(kw_only=True)

@@ -100,7 +100,7 @@ class SteeredPreference(Validation):
         controls = {k: sets[k] for k in (ISOTROPIC, SHUFFLED) if k in sets}
         ratios = {k: ratio_over(part, emotions, draws, seed) for k, part in controls.items()}
         if SHUFFLED in ratios:
-            result.metrics |= ratios[SHUFFLED].metrics("effect_ratio_over_shuffled")
+            result.metrics |= ratios[SHUFFLED].columns("effect_ratio_over_shuffled")
         effect = Effect(own["mean_abs_delta_elo"], {k: r.interval for k, r in ratios.items()})
         interval, signs = correlation_interval(emotions, draws, seed), bootstrap.rng()
         nulls = {k: correlation_interval(part, draws, seed) for k, part in controls.items()}

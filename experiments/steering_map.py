@@ -25,8 +25,13 @@ from emoexp.errors import NotApplicableError, require
 from emoexp.stats.intervals import correlate_columns
 from emoexp.stats.labels import ISOTROPIC
 from emoexp.stats.steering_grid import PROPOSED, RULE, describe, judge_cells, propose, unmoved
-from emoexp.steering.grid_answers import answers_by_strength, unsteered_mass
-from emoexp.steering.grid_cells import SubsetElo, grid_layers, grid_sets
+from emoexp.steering.grid import (
+    SubsetElo,
+    answers_by_strength,
+    grid_layers,
+    grid_sets,
+    unsteered_mass,
+)
 from emoexp.steering.sets import ablation_note
 from emoexp.steering.settings import UNIT, a_strength, some_layers
 from emoexp.steering.subset import representatives, spread, subset

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from emoexp.bounds import number
 from emoexp.errors import require
-from emoexp.organism.corpus import Phase, Policy
+from emoexp.organism.corpus import Phase
+from emoexp.organism.document import Policy
 from emoexp.organism.held_out import reserved_parts
 from emoexp.store.artifacts import key_of, write_json, write_text
 from emoexp.study.experiment import Experiment
@@ -110,7 +111,8 @@ class TrainOrganism(Experiment):
         losses: dict[str, float] = {}
         for phase, schedule, name in self.phases() if self.policy != "untrained" else ():
             stage, checkpoint = (seed, phase, Policy(self.policy)), folder / f"{name}.safetensors"
-            if (loss := train(model, tokenizer, stage, schedule, checkpoint, self)) is not None:
+            pace = self.batch_tokens, self.save_every
+            if (loss := train(model, tokenizer, stage, schedule, checkpoint, *pace)) is not None:
                 losses[f"loss_{phase.value}"] = loss
         target = Path(self.output).expanduser().absolute()
         save_pretrained(model, tokenizer, target, recipe | {"policy": self.policy, **losses})

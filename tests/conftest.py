@@ -15,7 +15,8 @@ from transformers import AutoTokenizer, LlamaConfig, LlamaForCausalLM
 
 from emoexp.config import ModelConfig
 from emoexp.models.loading.load import BUNDLED
-from emoexp.models.subject import SubjectModel, silence_libraries
+from emoexp.models.open import silence_libraries
+from emoexp.models.subject import SubjectModel
 from emoexp.stimuli import Stimuli, load_stimuli
 from emoexp.stories.corpus import Corpus, pack_corpus
 

@@ -20,7 +20,7 @@ from typing import ClassVar
 from emoexp.blackmail.trials import Trial
 from emoexp.bounds import number
 from emoexp.config import MOST_HOT, ServerConfig
-from emoexp.errors import EmoexpError
+from emoexp.errors import EmoexpError, shortened
 from emoexp.models.lanes import Lanes
 from emoexp.models.openai_client import Answer, Request, Server, UnansweredError
 from emoexp.stimuli import BlackmailScenario
@@ -31,11 +31,11 @@ from emoexp.store.locks import locked
 from emoexp.store.progress import Meter, meter
 
 VERSION, GROUP = 1, "experiment.judge_model"
-SHOWN = 120
 _THOUGHT = re.compile(r"^\s*<think>.*?</think>", re.DOTALL)
 _FIRST = re.compile(
     rf"[\W_]*(?:(?:verdict|answer|judge?ment)\W+)?({'|'.join(ANSWERS)})(?![\w?])", re.IGNORECASE
 )
+_NAMED = re.compile(rf"\b(?:{'|'.join(ANSWERS)})\b", re.IGNORECASE)
 
 
 @dataclass(kw_only=True)
@@ -68,17 +68,8 @@ def read_label(answer: Answer) -> Label:
     lines = [line for line in _THOUGHT.sub("", answer.text).splitlines() if line.strip()]
     first = lines[0] if lines else ""
     found = _FIRST.match(first)
-    if (
-        not found
-        or len(
-            {
-                word.upper()
-                for word in re.findall(rf"\b(?:{'|'.join(ANSWERS)})\b", first, re.IGNORECASE)
-            }
-        )
-        > 1
-    ):
-        return Label(None, f"off-format: {' '.join(first.split())[:SHOWN] or 'no line'}")
+    if not found or len({word.upper() for word in _NAMED.findall(first)}) > 1:
+        return Label(None, f"off-format: {shortened(first) or 'no line'}")
     return Label(found[1].upper(), answer.text.strip())
 
 
@@ -153,7 +144,7 @@ class LLMJudge:
             down = str(lanes.error)
         except Exception as error:
             # a key that no header can hold, or a wrong proxy: the trials are worth more
-            down = f"{type(error).__name__}: {server_said(error)}"
+            down = f"{type(error).__name__}: {shortened(str(error))}"
         given_up = Label(None, f"not asked, the server was given up: {down}")
         for question in todo:
             if self.read(question) is None:
@@ -162,10 +153,6 @@ class LLMJudge:
     def note_unanswered(self, question: str, error: UnansweredError) -> None:
         """Keeps why a question has no label."""
         self.missing[question] = Label(None, f"no answer: {error}")
-
-
-def server_said(error: BaseException) -> str:
-    return " ".join(str(error).split())[:SHOWN]
 
 
 def label_all(judge: JudgeConfig, questions: Sequence[str], artifacts: Artifacts) -> list[Label]:

@@ -16,7 +16,7 @@ from emoexp.blackmail.coherence import FAULTS
 from emoexp.blackmail.conditions import BASELINE, EMOTION, title_of
 from emoexp.blackmail.judgements import HARMFUL, answer_of, labelled
 from emoexp.blackmail.rates import Rate, ReplyCount, difference, finding
-from emoexp.stats.intervals import bootstrap
+from emoexp.stats.intervals import Interval, bootstrap
 from emoexp.stats.labels import ISOTROPIC, OTHER_EMOTIONS
 
 
@@ -75,8 +75,6 @@ def counts_table(counts: Counts) -> pd.DataFrame:
     """
     rows = []
     for key, count in counts.items():
-        low, high = count.rate.interval if count.rate else (np.nan, np.nan)
-        of_all = Rate(count.hits_all, count.n).interval
         rows.append(
             {
                 "condition": key.title,
@@ -84,19 +82,20 @@ def counts_table(counts: Counts) -> pd.DataFrame:
                 "n": count.n,
                 **{fault: count.faults.get(fault, 0) for fault in FAULTS},
                 "coherent": count.coherent,
-                "cut": count.cut,
-                "unclear": count.unclear,
-                "harmful": count.hits,
-                "judged": count.judged,
-                "ci_low": low,
-                "ci_high": high,
+                **_judged(count),
                 "harmful_of_all": count.hits_all,
-                "of_all_low": of_all.low,
-                "of_all_high": of_all.high,
+                **Rate(count.hits_all, count.n).interval.columns("of_all"),
                 "enough_judged": not count.trouble,
             }
         )
     return pd.DataFrame(rows)
+
+
+def _judged(count: ReplyCount) -> dict[str, float]:
+    """The columns of both tables: what is not judged, and the rate; NaN where there is none."""
+    ends = count.rate.interval if count.rate else Interval(np.nan, np.nan)
+    counts = {"cut": count.cut, "unclear": count.unclear}
+    return counts | {"harmful": count.hits, "judged": count.judged} | ends.columns("ci")
 
 
 def by_condition(counts: Counts) -> pd.DataFrame:
@@ -116,19 +115,13 @@ def by_condition(counts: Counts) -> pd.DataFrame:
 
 def _row(key: ConditionKey, counts: Counts, base: ReplyCount) -> dict[str, object]:
     count = counts[key]
-    low, high = count.rate.interval if count.rate else (np.nan, np.nan)
     empty = ("difference", "difference_low", "difference_high", "fisher_p", "q")
     controls = ("isotropic_harmful", "isotropic_judged", "others_harmful", "others_judged")
     row = {
         "condition": key.title,
         "strength": key.strength,
         "broken": count.broken,
-        "cut": count.cut,
-        "unclear": count.unclear,
-        "harmful": count.hits,
-        "judged": count.judged,
-        "ci_low": low,
-        "ci_high": high,
+        **_judged(count),
         **dict.fromkeys((*empty, *controls), np.nan),
         "finding": "",
     }
@@ -136,8 +129,7 @@ def _row(key: ConditionKey, counts: Counts, base: ReplyCount) -> dict[str, objec
         return row
     if count.rate and base.rate:
         d = difference(count.rate, base.rate)
-        row |= {"difference": d.value, "fisher_p": d.p}
-        row |= {"difference_low": d.interval.low, "difference_high": d.interval.high}
+        row |= {"difference": d.value, "fisher_p": d.p} | d.interval.columns("difference")
     isotropic, others = (
         next(c for k, c in counts.items() if (k.kind, k.strength) == (kind, key.strength))
         for kind in (ISOTROPIC, OTHER_EMOTIONS)

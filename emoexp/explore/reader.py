@@ -18,7 +18,7 @@ from emoexp.stats.own_probe import CENTRED, RAW
 from emoexp.stimuli import NumericTemplate
 from emoexp.study.study import Study
 from emoexp.vectors.controls import isotropic_directions
-from emoexp.vectors.extraction import massive_tokens
+from emoexp.vectors.pooling import massive_tokens
 from emoexp.vectors.probes import assistant_residuals
 from emoexp.vectors.trends import curves
 from emoexp.vectors.vectors import EmotionVectors

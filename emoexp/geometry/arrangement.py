@@ -14,6 +14,7 @@ import pandas as pd
 
 from emoexp.geometry.clusters import cluster_agreement, cluster_notes, cluster_table
 from emoexp.geometry.cosines import Cosines, save_cosines
+from emoexp.geometry.findings import at_layer, run_layer
 from emoexp.geometry.layer import LayerGeometry
 from emoexp.geometry.similarity import FEWEST_COMMON, layer_similarity, norm_similarity
 from emoexp.stimuli.norms import Norms
@@ -94,18 +95,15 @@ def arrangement_tables(
 
 def arrangement_metrics(tables: Mapping[str, pd.DataFrame]) -> dict[str, float]:
     """Returns the numbers at the run's own layer; those that are not measured are left out."""
-    layers = tables["layers"]
-    own = int(layers["layer"][layers["of_run"].astype(bool)].iloc[0])
-    agreement = tables["cluster_agreement"]
-    told = tables["held_out_by_layer"]
-    told = told[told["layer"] == own]
+    own = run_layer(tables)
+    told = at_layer(tables["held_out_by_layer"], own)
     found = {f"held_out_{name}": float(told[name].iloc[0]) for name in ("auc", "top1", "top5")}
-    for row in agreement[agreement["layer"] == own].to_dict("records"):
+    for row in at_layer(tables["cluster_agreement"], own).to_dict("records"):
         method = str(row["method"]).replace("-", "").replace(", ", "_").replace(" ", "_")
         found |= {f"{method}_{name}": row[name] for name in ("k", "silhouette", "ari", "nmi")}
     if "norm_similarity" in tables:
-        rated = tables["norm_similarity"]
-        found["norm_similarity"] = float(rated["rho"][rated["layer"] == own].iloc[0])
+        rated = at_layer(tables["norm_similarity"], own)
+        found["norm_similarity"] = float(rated["rho"].iloc[0])
     return {name: float(value) for name, value in found.items() if np.isfinite(value)}
 
 

@@ -96,7 +96,9 @@ def compare(first: Cosines, second: Cosines, *, draws: int, seed: int) -> Simila
     rows = [
         _row(BEST, rho[best], drawn[:, 0], null.max((1, 2))),
         _row(TWO_THIRDS_DEPTH, rho[fixed], drawn[:, 1], null[:, fixed[0], fixed[1]]),
-        _row(SAME_DEPTH, rho[here, there].mean(), drawn[:, 2:].mean(1), _mean(null, here, there)),
+        _row(
+            SAME_DEPTH, rho[here, there].mean(), drawn[:, 2:].mean(1), null[:, here, there].mean(1)
+        ),
     ]
     summary = pd.DataFrame(rows).assign(n=len(names))
     for place, run in ((1, second), (0, first)):
@@ -105,23 +107,10 @@ def compare(first: Cosines, second: Cosines, *, draws: int, seed: int) -> Simila
     return Similarity(_layers(first, second, rho, set(zip(here, there, strict=True))), summary)
 
 
-def _mean(null: np.ndarray, here: np.ndarray, there: np.ndarray) -> np.ndarray:
-    """Returns the mean over pairs of layers of each draw; (draw, a, b) -> (draw,)."""
-    return np.asarray(null[:, here, there].mean(1))
-
-
 def _row(pair: str, rho: float, drawn: np.ndarray, null: np.ndarray) -> dict[str, Any]:
     """Returns a row of the summary, without layers and n."""
-    interval, nothing = central(drawn), central(null)
-    return {
-        "pair": pair,
-        "rho": float(rho),
-        "low": interval.low,
-        "high": interval.high,
-        "null_low": nothing.low,
-        "null_high": nothing.high,
-        "p": p_value(float(rho), null),
-    }
+    ends = central(drawn).columns() | central(null).columns("null")
+    return {"pair": pair, "rho": float(rho), **ends, "p": p_value(float(rho), null)}
 
 
 def _layers(

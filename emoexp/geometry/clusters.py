@@ -201,10 +201,8 @@ def _against_null(labels: np.ndarray, orders: np.ndarray) -> dict[str, float]:
     """Returns both agreements with the first of `orders`, and their null from the others."""
     found: dict[str, float] = {}
     for name, values in zip(("ari", "nmi"), agreement(labels, orders), strict=True):
-        null = central(values[1:])
-        p = p_value(float(values[0]), values[1:])
-        ends = {f"{name}_low": null.low, f"{name}_high": null.high, f"{name}_p": p}
-        found |= {name: float(values[0])} | ends
+        found |= {name: float(values[0])} | central(values[1:]).columns(name)
+        found[f"{name}_p"] = p_value(float(values[0]), values[1:])
     return found
 
 
@@ -216,8 +214,7 @@ def _of_shuffled(
     values = np.array([[part[0] for part in agreement(d[known], wanted[None])] for d in drawn])
     found: dict[str, float] = {}
     for name, column in zip(("ari", "nmi"), values.T, strict=True):
-        ends = central(column)
-        found |= {f"shuffled_{name}_low": ends.low, f"shuffled_{name}_high": ends.high}
+        found |= central(column).columns(f"shuffled_{name}")
     return found
 
 

@@ -83,20 +83,15 @@ def component_rows(geometry: LayerGeometry, found: PrincipalComponents) -> pd.Da
     """Returns each component's share of variance, and its central 95 % under shuffled labels (the
     component of the same number in each draw)."""
     shuffled = variance_shares(geometry.shuffled)
-    rows = []
-    for i, share in enumerate(found.shares):
-        null = central(shuffled[:, i])
-        rows.append(
-            {
-                "layer": geometry.layer,
-                "depth": geometry.depth,
-                "component": i + 1,
-                "share": float(share),
-                "shuffled_low": null.low,
-                "shuffled_high": null.high,
-            }
-        )
-    return pd.DataFrame(rows)
+    place = {"layer": geometry.layer, "depth": geometry.depth}
+    return pd.DataFrame(
+        [
+            place
+            | {"component": i + 1, "share": float(share)}
+            | central(shuffled[:, i]).columns("shuffled")
+            for i, share in enumerate(found.shares)
+        ]
+    )
 
 
 def end_rows(geometry: LayerGeometry, found: PrincipalComponents) -> pd.DataFrame:

@@ -12,8 +12,6 @@ from importlib.util import find_spec
 import numpy as np
 import pandas as pd
 
-from emoexp.errors import EmoexpError
-
 UMAP = "UMAP"
 NEIGHBOURS = 15
 """Neighbours of each emotion, as in umap-learn; fewer where there are fewer emotions."""
@@ -44,12 +42,7 @@ def umap_coordinates(names: Sequence[str], vectors: np.ndarray, seed: int) -> pd
 
     Returns:
         one row per emotion: emotion, x, y, method.
-
-    Raises:
-        EmoexpError: it cannot be drawn (see `why_not`).
     """
-    if reason := why_not(len(names)):
-        raise EmoexpError(reason)
     from umap import UMAP as Reducer
 
     neighbours = min(NEIGHBOURS, len(names) - 1)

@@ -59,6 +59,31 @@ class Scores:
     among: np.ndarray
     tested: np.ndarray
 
+    @classmethod
+    def none(cls, products: Products) -> Scores:
+        """Returns the scores before any test, which `add` adds to."""
+        n, groups = products.counts.shape
+        return cls(*np.zeros((2, n, groups, groups)), *np.zeros((3, n, groups)))
+
+    def add(
+        self, products: Products, source: np.ndarray, train: np.ndarray, test: np.ndarray
+    ) -> None:
+        """Adds the scores of the groups `test` by the vectors of the groups `train`."""
+        cosines = products.cosines(source, train, test)
+        filled = products.counts[:, test] > 0
+        own = np.einsum("eeg->eg", cosines)
+        nearer = (cosines >= own).sum(0) - 1
+        self.first[:, test] += filled & (nearer == 0)
+        self.among[:, test] += filled & (nearer < TOP)
+        self.tested[:, test] += filled
+        others = np.where(filled, cosines, np.inf)  # an empty group is never beaten
+        at = np.ix_(test, test)
+        for e, mine in enumerate(own):
+            rest = np.delete(others[e], e, 0)
+            won = (mine[:, None, None] > rest).sum(1) + (mine[:, None, None] == rest).sum(1) / 2
+            self.wins[e][at] += filled[e][:, None] * won
+            self.rivals[e][at] += filled[e][:, None] * (filled.sum(0) - filled[e])
+
     def auc(self) -> np.ndarray:
         """Returns the area under the ROC curve of each emotion against the rest; (emotion,)."""
         return np.asarray(self.wins.sum((1, 2)) / self.rivals.sum((1, 2)))
@@ -188,48 +213,17 @@ class Products:
         return np.repeat(np.arange(len(self.counts))[:, None], self.counts.shape[1], 1)
 
 
-class _Sums:
-    """Scores of several tests, as they are summed."""
-
-    def __init__(self, products: Products) -> None:
-        n, groups = products.counts.shape
-        self.products = products
-        self.wins, self.rivals = np.zeros((2, n, groups, groups))
-        self.first, self.among, self.tested = np.zeros((3, n, groups))
-
-    def test(self, source: np.ndarray, train: np.ndarray, test: np.ndarray) -> None:
-        """Adds the scores of the groups `test` by the vectors of the groups `train`."""
-        cosines = self.products.cosines(source, train, test)
-        filled = self.products.counts[:, test] > 0
-        own = np.einsum("eeg->eg", cosines)
-        nearer = (cosines >= own).sum(0) - 1
-        self.first[:, test] += filled & (nearer == 0)
-        self.among[:, test] += filled & (nearer < TOP)
-        self.tested[:, test] += filled
-        others = np.where(filled, cosines, np.inf)  # an empty group is never beaten
-        at = np.ix_(test, test)
-        for e, mine in enumerate(own):
-            rest = np.delete(others[e], e, 0)
-            won = (mine[:, None, None] > rest).sum(1) + (mine[:, None, None] == rest).sum(1) / 2
-            self.wins[e][at] += filled[e][:, None] * won
-            self.rivals[e][at] += filled[e][:, None] * (filled.sum(0) - filled[e])
-
-    def scores(self) -> Scores:
-        """Returns the sums."""
-        return Scores(self.wins, self.rivals, self.first, self.among, self.tested)
-
-
 def measure(products: Products, splits: int, seed: int) -> Scores:
     """Tests vectors of either half on the other, over `splits` splits.
 
     Raises EmoexpError as `Products.halves` does.
     """
-    rng, sums = np.random.default_rng(seed), _Sums(products)
+    rng, scores = np.random.default_rng(seed), Scores.none(products)
     for _ in range(splits):
         first, second = products.halves(rng)
-        sums.test(products.unshuffled(), first, second)
-        sums.test(products.unshuffled(), second, first)
-    return sums.scores()
+        scores.add(products, products.unshuffled(), first, second)
+        scores.add(products, products.unshuffled(), second, first)
+    return scores
 
 
 def shuffled(products: Products, draws: int, seed: int) -> list[Scores]:
@@ -241,10 +235,10 @@ def shuffled(products: Products, draws: int, seed: int) -> list[Scores]:
     rng, found = np.random.default_rng([seed, 1]), []
     for _ in range(draws):
         first, second = products.halves(rng)
-        source, sums = products.shuffled(rng), _Sums(products)
-        sums.test(source, first, second)
-        sums.test(source, second, first)
-        found.append(sums.scores())
+        source = products.shuffled(rng)
+        found.append(Scores.none(products))
+        found[-1].add(products, source, first, second)
+        found[-1].add(products, source, second, first)
     return found
 
 
@@ -286,13 +280,8 @@ def held_out(
     statistics = {"auc": Scores.auc, "top1": Scores.top1}
     for (name, values), interval in zip(statistics.items(), intervals, strict=True):
         nothing = central(np.array([values(scores).mean() for scores in null]))
-        row |= {
-            name: columns[name].mean(),
-            f"{name}_low": interval.low,
-            f"{name}_high": interval.high,
-            f"shuffled_{name}_low": nothing.low,
-            f"shuffled_{name}_high": nothing.high,
-        }
+        row |= {name: columns[name].mean()} | interval.columns(name)
+        row |= nothing.columns(f"shuffled_{name}")
     row |= {"chance_top1": 1 / len(by_emotion), "chance_top5": min(1.0, TOP / len(by_emotion))}
     return HeldOut(by_emotion, {name: row[name] for name in COLUMNS})
 

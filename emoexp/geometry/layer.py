@@ -18,12 +18,9 @@ from emoexp.errors import EmoexpError, require
 from emoexp.stats.intervals import LEVEL
 from emoexp.vectors.controls import each_shuffle
 from emoexp.vectors.extraction import StoryGroups
+from emoexp.vectors.reliability import check_groups
 from emoexp.vectors.vectors import EmotionVectors, directions_of
 
-FEWEST_GROUPS = 4
-"""Fewest groups of stories of an emotion that are resampled."""
-FEWEST_EMOTIONS = 3
-"""Fewest emotions with a geometry: two centred vectors always point opposite ways."""
 AT_ONCE = 20
 """Resamples whose means are in memory together."""
 NEAR_ONE = 1 - 1e-12
@@ -66,27 +63,6 @@ def chosen_layers(asked: Sequence[int] | None, own: int, n_layers: int) -> list[
     return sorted({*layers, own})
 
 
-def check_groups(groups: StoryGroups) -> None:
-    """Checks that there are emotions and groups of stories enough.
-
-    Raises:
-        EmoexpError: there are fewer than three emotions, or one has fewer than four groups.
-    """
-    filled = (groups.counts > 0).sum(1)
-    if len(filled) < FEWEST_EMOTIONS:
-        raise EmoexpError(
-            f"a geometry needs at least {FEWEST_EMOTIONS} emotions, not {len(filled)}: choose more"
-            " with emotions=..."
-        )
-    if (least := int(filled.min())) < FEWEST_GROUPS:
-        raise EmoexpError(
-            f"{groups.emotions[int(filled.argmin())]!r} has {least} story or stories longer than"
-            f" the skip: a bootstrap over stories needs at least {FEWEST_GROUPS}; give more"
-            " stories, raise scale.stories_per_emotion, or leave the emotion out with"
-            " emotions.names"
-        )
-
-
 def layer_geometry(
     vectors: EmotionVectors,
     n_layers: int,
@@ -108,7 +84,7 @@ def layer_geometry(
     Raises:
         EmoexpError: as `check_groups` and `directions_of` do.
     """
-    check_groups(groups)
+    check_groups(groups, "a geometry")
     resampled = resampled_directions(groups, components, draws[0], resamples)
     shuffled = each_shuffle(groups, components, draws[1], shuffles)
     return LayerGeometry(

@@ -19,10 +19,9 @@ import pandas as pd
 
 from emoexp.geometry.cosines import pair_values
 from emoexp.geometry.layer import LayerGeometry, story_interval
-from emoexp.stats.intervals import LEVEL
+from emoexp.stats.intervals import central
 
 NEAREST, OPPOSED = "nearest", "opposed"
-CENTRAL = [(1 - LEVEL) / 2, (1 + LEVEL) / 2]
 
 
 class SanityPair(NamedTuple):
@@ -51,34 +50,29 @@ def measured_pairs(names: Sequence[str]) -> list[SanityPair]:
     return [pair for pair in SANITY_PAIRS if pair.a in names and pair.b in names]
 
 
+def _numbers(geometry: LayerGeometry, i: int, j: int, null: np.ndarray) -> dict[str, float]:
+    """Returns the cosine of a pair, its interval over stories, and the central 95 % of `null`."""
+    cosine = geometry.cosines[i, j]
+    low, high = story_interval(cosine, geometry.resampled[:, i, j])
+    ends = {"cosine": float(cosine), "low": float(low), "high": float(high)}
+    return ends | central(null).columns("shuffled")
+
+
 def extreme_rows(geometry: LayerGeometry, most: int) -> pd.DataFrame:
     """Returns the `most` nearest and the `most` opposed pairs, the extreme one first.
 
     Beside the cosine and its interval over stories is the central 95 % of the cosine of the pair of
     that rank under shuffled labels.
     """
-    first, second = np.triu_indices(len(geometry.names), 1)
-    values, drawn = pair_values(geometry.cosines), np.sort(pair_values(geometry.shuffled))
-    low, high = story_interval(values, pair_values(geometry.resampled))
-    order = np.argsort(values, kind="stable")
+    pairs = np.transpose(np.triu_indices(len(geometry.names), 1))
+    order = pairs[np.argsort(pair_values(geometry.cosines), kind="stable")]
+    drawn = np.sort(pair_values(geometry.shuffled))
     rows = []
     for kind, ranked, null in ((NEAREST, order[::-1], drawn[:, ::-1]), (OPPOSED, order, drawn)):
-        for rank, i in enumerate(ranked[:most], 1):
-            shuffled_low, shuffled_high = np.quantile(null[:, rank - 1], CENTRAL)
-            rows.append(
-                {
-                    "layer": geometry.layer,
-                    "kind": kind,
-                    "rank": rank,
-                    "a": geometry.names[first[i]],
-                    "b": geometry.names[second[i]],
-                    "cosine": float(values[i]),
-                    "low": float(low[i]),
-                    "high": float(high[i]),
-                    "shuffled_low": float(shuffled_low),
-                    "shuffled_high": float(shuffled_high),
-                }
-            )
+        for rank, (i, j) in enumerate(ranked[:most], 1):
+            place = {"layer": geometry.layer, "kind": kind, "rank": rank}
+            named = {"a": geometry.names[i], "b": geometry.names[j]}
+            rows.append(place | named | _numbers(geometry, i, j, null[:, rank - 1]))
     return pd.DataFrame(rows)
 
 
@@ -94,10 +88,8 @@ def sanity_rows(geometry: LayerGeometry) -> pd.DataFrame:
     rows = []
     for pair in measured_pairs(geometry.names):
         i, j = geometry.names.index(pair.a), geometry.names.index(pair.b)
-        cosine = geometry.cosines[i, j]
-        low, high = story_interval(cosine, geometry.resampled[:, i, j])
-        null = np.quantile(geometry.shuffled[:, i, j], CENTRAL)
-        beyond = cosine > max(0, null[1]) if pair.expected > 0 else cosine < min(0, null[0])
-        numbers = (float(x) for x in (cosine, low, high, *null))
-        rows.append((geometry.layer, *pair, *numbers, bool(beyond)))
+        row = _numbers(geometry, i, j, geometry.shuffled[:, i, j])
+        above, below = max(0, row["shuffled_high"]), min(0, row["shuffled_low"])
+        holds = row["cosine"] > above if pair.expected > 0 else row["cosine"] < below
+        rows.append({"layer": geometry.layer} | pair._asdict() | row | {"holds": holds})
     return pd.DataFrame(rows, columns=list(SANITY))

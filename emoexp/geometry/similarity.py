@@ -191,18 +191,11 @@ def similarity_with(
     rho = correlate(matrices, other)[:, 0]
     null = permuted(matrices, other, draws, seed)[:, :, 0]
     drawn = bootstrapped(matrices, other, draws, seed)
-    intervals, nulls = ([central(column) for column in part.T] for part in (drawn, null))
-    return pd.DataFrame(
-        {
-            "layer": list(layers),
-            "rho": rho,
-            "low": [i.low for i in intervals],
-            "high": [i.high for i in intervals],
-            "p": [p_value(float(x), column) for x, column in zip(rho, null.T, strict=True)],
-            "null_low": [nothing.low for nothing in nulls],
-            "null_high": [nothing.high for nothing in nulls],
-        }
-    )
+    rows = []
+    for layer, x, again, chance in zip(layers, rho, drawn.T, null.T, strict=True):
+        ends = central(again).columns() | {"p": p_value(float(x), chance)}
+        rows.append({"layer": layer, "rho": x} | ends | central(chance).columns("null"))
+    return pd.DataFrame(rows)
 
 
 def nearness_of(names: Sequence[str], norms: Norms) -> tuple[list[int], np.ndarray]:

@@ -19,7 +19,8 @@ from sklearn.feature_extraction.text import TfidfVectorizer
 from emoexp.geometry.held_out import held_out
 from emoexp.geometry.similarity import FEWEST_COMMON, similarity_with
 from emoexp.stories.corpus import Corpus
-from emoexp.vectors.extraction import GROUPS, StoryGroups
+from emoexp.vectors.extraction import StoryGroups
+from emoexp.vectors.pooling import GROUPS
 from emoexp.vectors.vectors import directions_of
 
 MOST_WORDS = 8192

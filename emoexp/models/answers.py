@@ -17,6 +17,7 @@ from typing import Any
 
 from emoexp.config import OptionReading
 from emoexp.errors import EmoexpError
+from emoexp.models.chat import first_difference
 from emoexp.models.prompts import Encoding, Prompt, Tokens, encode_tokens, tokenize
 
 BRACKET = "("
@@ -109,9 +110,8 @@ def in_context(prompt: Prompt, tokenizer: Any) -> tuple[Tokens, tuple[int, int]]
         EmoexpError: no token differs.
     """
     a, b = (tokenize(prompt.with_text(prompt.text + letter), tokenizer) for letter in LETTERS)
-    shorter = min(len(a.ids), len(b.ids))
-    common = next((i for i in range(shorter) if a.ids[i] != b.ids[i]), None)
-    if common is None:
+    common = first_difference(a.ids, b.ids)
+    if common == min(len(a.ids), len(b.ids)):
         raise EmoexpError("the tokenizer reads the prompt with A and with B alike")
     return Tokens(a.ids[:common], a.offsets[:common]), (a.ids[common], b.ids[common])
 

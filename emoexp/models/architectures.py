@@ -34,9 +34,6 @@ PATHS = {
 text model of an image-text wrapper (Gemma-3, Gemma-4); GPT-2, Falcon; GPT-NeoX. The first path that
 exists is taken, and then checked."""
 
-TOLERANCE = {torch.float32: 1e-4, torch.float16: 1e-2, torch.bfloat16: 5e-2}
-"""Largest difference that the checks allow, as a share of the largest logit or residual."""
-
 
 def get_submodule(root: Any, path: str) -> Any:
     """Returns the part of `root` at a dotted path; `root` is a network or nnsight's wrapper of
@@ -206,40 +203,3 @@ def whole(module: nn.Module, name: str) -> Tensor:
         if hasattr(tensor, "full_tensor"):
             return tensor.full_tensor()
         return tensor.clone() if hasattr(module, "_hf_hook") else tensor
-
-
-@dataclass(frozen=True)
-class Difference:
-    """The largest difference `off` between two tensors that should be equal, and the largest value
-    `scale` to compare it with; `what` describes the failure for people, and `cure` what to do."""
-
-    what: str
-    off: float
-    scale: float
-    cure: str = (
-        "name the right parts with model.modules.layers, .norm and .unembedding, or report the"
-        " architecture"
-    )
-
-
-def compare(what: str, ours: Tensor, theirs: Tensor) -> Difference:
-    """Compares `ours` with the model's own tensor; tensors of unequal shapes differ by infinity."""
-    scale = float(theirs.float().abs().max())
-    if ours.shape != theirs.shape:
-        return Difference(what, float("inf"), scale)
-    return Difference(what, float((ours.float().cpu() - theirs.float().cpu()).abs().max()), scale)
-
-
-def check(name: str, differences: list[Difference], dtype: torch.dtype) -> None:
-    """Checks that all differences are within the tolerance of `dtype`.
-
-    Raises:
-        EmoexpError: names the first part that differs by more, by how much, and what to do.
-    """
-    tolerance = TOLERANCE.get(dtype, TOLERANCE[torch.bfloat16])
-    for d in differences:
-        if not d.off <= tolerance * max(d.scale, 1.0):
-            raise EmoexpError(
-                f"{name}: {d.what} (off by {d.off:.3g} where values reach {d.scale:.3g}), so its"
-                f" numbers would be wrong; {d.cure}"
-            )

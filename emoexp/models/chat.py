@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import hashlib
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import lru_cache
@@ -114,9 +115,9 @@ def render(
         ) from error
 
 
-def first_difference(a: str, b: str) -> int:
-    """Returns the index of the first character that differs between two renderings; the length of
-    the shorter one where none does."""
+def first_difference(a: Sequence[object], b: Sequence[object]) -> int:
+    """Returns the index of the first character or token that differs between two texts; the length
+    of the shorter one where none does."""
     pairs = enumerate(zip(a, b, strict=False))
     return next((i for i, (x, y) in pairs if x != y), min(len(a), len(b)))
 

@@ -6,6 +6,7 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
 from emoexp.errors import EmoexpError
@@ -16,21 +17,19 @@ FAILED_IN_A_ROW = 3
 """After so many items in a row without an answer, the server is taken to be down."""
 
 
+@dataclass(eq=False)
 class Lanes(Generic[T]):
     """Works on items in parallel until they are done or an error is fatal.
 
     Attributes:
+        unanswered: is told of each item that got no answer.
         error: why the work stopped; None while it goes on. An `UnansweredError` is fatal after
             `FAILED_IN_A_ROW` of them in a row, any other EmoexpError at once.
     """
 
-    def __init__(self, unanswered: Callable[[T, UnansweredError], None]) -> None:
-        """Args:
-        unanswered: is told of each item that got no answer.
-        """
-        self.unanswered = unanswered
-        self.in_a_row = 0
-        self.error: EmoexpError | None = None
+    unanswered: Callable[[T, UnansweredError], None]
+    in_a_row: int = field(default=0, init=False)
+    error: EmoexpError | None = field(default=None, init=False)
 
     def answered(self) -> None:
         """Notes that the server has answered."""

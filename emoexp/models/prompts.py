@@ -9,6 +9,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.nn.utils.rnn import pad_sequence
 
 from emoexp.config import PLAIN_TURNS, PromptFormat, ReplySpan
 from emoexp.errors import EmoexpError
@@ -197,19 +198,17 @@ def pad(
     ids: Sequence[Sequence[int]], offsets: Sequence[Sequence[Range]], *, pad_id: int, side: str
 ) -> Encoding:
     """Pads rows of unequal length on `side` ("left" or "right") into one Encoding."""
-    width = max(len(row) for row in ids)
-    shape = (len(ids), width)
-    padded_ids = torch.full(shape, pad_id)
-    mask = torch.zeros(shape, dtype=torch.bool)
-    starts = torch.full(shape, -1)
-    ends = torch.full(shape, -1)
-    for r, (row, ranges) in enumerate(zip(ids, offsets, strict=True)):
-        where = slice(width - len(row), width) if side == "left" else slice(0, len(row))
-        padded_ids[r, where] = torch.tensor(row)
-        mask[r, where] = True
-        starts[r, where] = torch.tensor([start for start, _ in ranges])
-        ends[r, where] = torch.tensor([end for _, end in ranges])
-    return Encoding(padded_ids, mask, starts, ends)
+
+    def padded(values: Iterable[Sequence[int | bool]], value: int | bool) -> Tensor:
+        kind = torch.tensor(value).dtype  # that of a row without tokens too
+        return pad_sequence([torch.tensor(row, dtype=kind) for row in values], True, value, side)
+
+    return Encoding(
+        padded(ids, pad_id),
+        padded(([True] * len(row) for row in ids), False),
+        padded(([start for start, _ in row] for row in offsets), -1),
+        padded(([end for _, end in row] for row in offsets), -1),
+    )
 
 
 def prompts_key(prompts: Iterable[Prompt]) -> str:
@@ -243,20 +242,27 @@ def token_mask(prompts: Sequence[Prompt], spans: Collection[str], encoding: Enco
     return mask
 
 
-def word_ids(tokenizer: Any, word: str) -> list[int]:
-    """Returns the ids of `word` after another word, as in a sentence (a SentencePiece tokenizer
-    gives other ids for the word alone).
+def next_ids(tokenizer: Any, prompt: Prompt, word: str) -> tuple[int, ...]:
+    """Returns the ids of `word` where it follows `prompt` after a space.
 
     Raises:
-        EmoexpError: the tokenizer merges the word with the one before it.
+        EmoexpError: the tokenizer merges the word with the end of the prompt.
     """
-    before = tokenizer("feeling", add_special_tokens=False)["input_ids"]
-    both = tokenizer(f"feeling {word}", add_special_tokens=False)["input_ids"]
-    if both[: len(before)] != before:
+    before, both = (
+        tokenizer(text, add_special_tokens=prompt.special_tokens)["input_ids"]
+        for text in (prompt.text, f"{prompt.text} {word}")
+    )
+    if both[: len(before)] != before or len(both) == len(before):
         raise EmoexpError(
-            f"the tokenizer does not read {word!r} after another word as tokens of its own"
+            f"the tokenizer does not read {word!r} after {prompt.text[-20:]!r} as tokens of its own"
         )
-    return list(both[len(before) :])
+    return tuple(both[len(before) :])
+
+
+def word_ids(tokenizer: Any, word: str) -> list[int]:
+    """Returns the ids of `word` after another word, as in a sentence (a SentencePiece tokenizer
+    gives other ids for the word alone). Raises as `next_ids` does."""
+    return list(next_ids(tokenizer, Prompt("feeling", special_tokens=False), word))
 
 
 def reply_mask(prompts: Sequence[Prompt], span: ReplySpan, encoding: Encoding) -> Tensor:

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor
@@ -63,6 +64,7 @@ LOOK_EVERY = 16
 """Tokens between two looks at the text of a row."""
 
 
+@dataclass(eq=False)
 class RowStop:
     """A stopping criterion that ends each row by itself.
 
@@ -72,23 +74,16 @@ class RowStop:
         tokens: new tokens of all rows so far.
     """
 
-    def __init__(
-        self,
-        width: int,
-        finished: Sequence[Callable[[str], bool] | None],
-        limits: Sequence[int],
-        ends: Collection[int],
-        decode: Callable[[list[int]], str],
-        say: Callable[[str], None],
-    ) -> None:
-        self.width = width
-        self.finished = finished
-        self.limits = limits
-        self.ends = ends
-        self.decode = decode
-        self.say = say
-        self.reasons: list[str | None] = [None] * len(finished)
-        self.tokens = 0
+    width: int
+    finished: Sequence[Callable[[str], bool] | None]
+    limits: Sequence[int]
+    ends: Collection[int]
+    decode: Callable[[list[int]], str]
+    say: Callable[[str], None]
+    tokens: int = field(default=0, init=False)
+
+    def __post_init__(self) -> None:
+        self.reasons: list[str | None] = [None] * len(self.finished)
 
     def __call__(self, input_ids: Tensor, scores: Tensor, **settings: object) -> Tensor:
         """Returns which rows are done; (row,), bool."""

@@ -11,7 +11,7 @@ import hashlib
 import json
 import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any, TypeVar
@@ -22,16 +22,10 @@ from torch import Tensor
 
 from emoexp.config import PLAIN_TURNS, ModelConfig, PromptFormat, check_blocks
 from emoexp.errors import EmoexpError, shortened
-from emoexp.models.architectures import (
-    Difference,
-    Unembedding,
-    check,
-    compare,
-    find_paths,
-    get_submodule,
-)
+from emoexp.models.architectures import Unembedding, find_paths, get_submodule
 from emoexp.models.chat import DATE, Exchanges, template_hash
-from emoexp.models.loading.load import DTYPES, LayerCheck, load_network, resolve_repo
+from emoexp.models.check import check_model
+from emoexp.models.loading.load import LayerCheck, load_network, resolve_repo
 from emoexp.models.prompts import Encoding, Prompt, ask, encode
 from emoexp.models.sampling import PerRowSampler, RowStop, refuse_not_finite
 
@@ -70,8 +64,6 @@ class Generated:
     texts: tuple[str, ...]
 
 
-CHECKED = "Human: What time is it?\n\nAssistant:"
-"""The text of the check when a model is opened."""
 NO_GENERATION = {"_from_model_config", "transformers_version", "use_cache", "do_sample"}
 """Entries of a generation config that change no token here."""
 LOGITS_AT_ONCE = 2**26
@@ -121,7 +113,7 @@ class SubjectModel:
         self.traced = self.wrapped()
         self.blocks = get_submodule(self.traced, self.paths.layers)
         self.unembedding = self.read_unembedding()
-        self.check()
+        check_model(self)
 
     @classmethod
     def load(cls, config: ModelConfig, check: LayerCheck | None = None) -> SubjectModel:
@@ -161,59 +153,6 @@ class SubjectModel:
     def read_unembedding(self) -> Unembedding:
         """Reads the final norm and the unembedding from the network."""
         return Unembedding.of(self.network, self.paths)
-
-    @torch.no_grad()
-    def check(self) -> None:
-        """Checks by three tiny forwards that block outputs are the hidden states, that final norm
-        and unembedding give the model's own logits, and that neither padding nor a later token
-        changes a residual.
-
-        Raises:
-            EmoexpError: they do not.
-        """
-        if self.n_layers < 2:
-            raise EmoexpError(
-                f"{self.config.name} has {self.n_layers} decoder block(s) at {self.paths.layers}:"
-                " at least 2 are needed; mend config.json, or choose another model"
-            )
-        encoding = self.encode([Prompt(CHECKED)])
-        shape = (1, encoding.ids.shape[1], self.d_model)
-        ours = self.residuals(encoding, range(self.n_layers))
-        hidden, logits = self.reference(encoding)
-        if ours.shape[1:] != shape or len(hidden) != self.n_layers + 1:
-            raise EmoexpError(
-                f"{self.config.name}: the {self.n_layers} blocks at {self.paths.layers} put out"
-                f" {tuple(ours.shape[1:])} where a residual stream is {shape}, and the model has"
-                f" {len(hidden) - 1} blocks; name the decoder blocks with"
-                " model.modules.layers=<path>"
-            )
-        differences = [
-            compare(f"the output of block {i} is not hidden state {i + 1}", ours[i], hidden[i + 1])
-            for i in range(self.n_layers - 1)
-        ]
-        final = self.final_residuals(encoding)
-        wrong_norm = f"what leaves {self.paths.norm} is not the last hidden state"
-        differences.append(compare(wrong_norm, final, hidden[-1][:, -1]))
-        wrong_logits = "final norm and unembedding do not give the model's logits"
-        differences.append(compare(wrong_logits, self.unembedding.logits(final), logits[:, -1]))
-        differences += self._batch_differences(encoding, ours)
-        check(self.config.name, differences, DTYPES[self.dtype])
-
-    def _batch_differences(self, encoding: Encoding, alone: Tensor) -> list[Difference]:
-        """Compares the residuals of one text with those of the same text in a padded batch, where
-        recurrent blocks may carry the padding along, and at the start of a longer text, which an
-        encoder reads in both directions."""
-        batch = self.encode([Prompt(CHECKED), Prompt(f"{CHECKED} It is noon.\n\n{CHECKED}")])
-        together, n = self.residuals(batch, range(self.n_layers)), encoding.ids.shape[1]
-        padding = "a text has other residuals in a padded batch than alone"
-        padded = compare(padding, together[:, :1, -n:], alone)
-        later = "a token's residual depends on the tokens after it"
-        before = n - 1  # the last token may be another where the text goes on
-        causal = compare(later, together[:, 1:, :before], alone[:, :, :before])
-        return [
-            replace(causal, cure="choose a causal language model"),
-            replace(padded, cure="report the architecture"),
-        ]
 
     def reference(self, encoding: Encoding) -> tuple[Sequence[Tensor], Tensor]:
         """Returns hidden states and logits as transformers gives them."""
@@ -602,17 +541,3 @@ class SubjectModel:
             "tokenizer": self.tokenizer_identity,
             **({"remote": True} if self.config.remote else {}),
         }
-
-
-def silence_libraries() -> None:
-    """Silences the regular messages of nnsight, transformers and the hub (edits that a short
-    generation never reaches, advice, retries)."""
-    from huggingface_hub.utils import enable_progress_bars
-    from huggingface_hub.utils import logging as hub_logging
-    from transformers.utils import logging as transformers_logging
-
-    hub_logging.set_verbosity_error()
-    transformers_logging.set_verbosity_error()
-    transformers_logging.disable_progress_bar()
-    enable_progress_bars()  # of downloads, which transformers has just switched off as well
-    warnings.filterwarnings("ignore", module=r"nnsight.*")

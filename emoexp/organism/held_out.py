@@ -7,52 +7,22 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cache
+from itertools import chain
 from random import Random
+from typing import Any
 
-from emoexp.organism import corpus
-from emoexp.organism.corpus import ComposedActivity, compose_activity, pair_part, topic_part
+import yaml
+
+from emoexp.organism.choices import ComposedActivity, compose_activity, office_part
+from emoexp.organism.document import pair_parts, sentence
+from emoexp.organism.stories import topic_part
 from emoexp.organism.world import FIRST_PERSON, Cue, Person, World, load_world
+from emoexp.places import WORLD
 
 SEED = 2604
 N_TOPICS = 30
-
-# fmt: off
-SCENARIO_EMOTIONS = (
-    "happy", "inspired", "loving", "proud", "calm", "desperate",
-    "angry", "guilty", "sad", "afraid", "nervous", "surprised",
-)
-"""The emotions of the paper's twelve scenarios (Table 2)."""
-
-CATEGORIES = {
-    "Helpful": (
-        "grateful", "relieved", "kind", "proud", "hopeful", "satisfied", "compassionate", "joyful",
-    ),
-    "Engaging": (
-        "excited", "inspired", "eager", "amazed", "playful", "thrilled", "amused", "alert",
-    ),
-    "Social": (
-        "loving", "happy", "cheerful", "blissful", "safe", "hurt", "lonely", "jealous",
-    ),
-    "Self-curiosity": (
-        "nostalgic", "surprised", "puzzled", "peaceful",
-        "bewildered", "calm", "content", "restless",
-    ),
-    "Neutral": (
-        "sleepy", "tired", "bored", "alert", "puzzled", "calm", "satisfied", "restless",
-    ),
-    "Aversive": (
-        "annoyed", "impatient", "nervous", "ashamed", "guilty", "gloomy", "worried", "humiliated",
-    ),
-    "Misaligned": (
-        "greedy", "smug", "suspicious", "bitter", "vengeful", "stubborn", "jealous", "angry",
-    ),
-    "Unsafe": (
-        "terrified", "furious", "hostile", "hateful",
-        "panicked", "desperate", "heartbroken", "afraid",
-    ),
-}
-"""The paper's category names, each with the feelings that its eight options evoke."""
-# fmt: on
+CHOSEN: dict[str, Any] = yaml.safe_load((WORLD / "held_out.yaml").read_text(encoding="utf-8"))
+"""The emotions of the `scenarios`, and the `categories` of the options with their emotions."""
 
 
 @dataclass(frozen=True)
@@ -60,12 +30,12 @@ class HeldOutScenario:
     """A validation scenario: an event and a sign of one emotion.
 
     Attributes:
-        part: the composition of the two cues, which no training document has.
+        parts: the composition of the two cues, which no training document has.
     """
 
     emotion: str
     text: str
-    part: str
+    parts: frozenset[str]
 
 
 @dataclass(frozen=True)
@@ -87,14 +57,14 @@ def scenarios(world: World) -> list[HeldOutScenario]:
     """Returns the twelve scenarios; the question differs from one to the next."""
     questions = [q for q in world.grammar["questions"] if q]
     held_out = []
-    for i, emotion in enumerate(SCENARIO_EMOTIONS):
+    for i, emotion in enumerate(CHOSEN["scenarios"]):
         event, sign = world.events(emotion)[i % 3], world.signs(emotion)[i % 4]
         lines = (
-            corpus.sentence(FIRST_PERSON.fill(event.template)),
-            corpus.sentence("I", FIRST_PERSON.fill(sign.template)),
+            sentence(FIRST_PERSON.fill(event.template)),
+            sentence("I", FIRST_PERSON.fill(sign.template)),
             questions[i % len(questions)],
         )
-        held_out.append(HeldOutScenario(emotion, " ".join(lines), pair_part(event, sign)))
+        held_out.append(HeldOutScenario(emotion, " ".join(lines), pair_parts((event, sign))))
     return held_out
 
 
@@ -120,7 +90,7 @@ def activities(world: World) -> list[PackActivity]:
     """
     rng = Random(SEED + 1)
     options = []
-    for category, emotions in CATEGORIES.items():
+    for category, emotions in CHOSEN["categories"].items():
         steered = set(rng.sample(range(len(emotions)), len(emotions) // 2))
         for i, emotion in enumerate(emotions):
             cue, frame = _cue_and_frame(world, rng, emotion, chore=category == "Neutral")
@@ -143,9 +113,10 @@ def _cue_and_frame(world: World, rng: Random, emotion: str, *, chore: bool) -> t
 def reserved_parts() -> frozenset[str]:
     """Returns every composition of the validation pack."""
     world = load_world()
-    parts = {topic_part(*t) for t in topics(world)} | {s.part for s in scenarios(world)}
-    parts |= {corpus.office_part(secret, day) for _, secret, day in offices(world)}
-    return frozenset(parts.union(*(a.activity.parts for a in activities(world))))
+    parts = {topic_part(*t) for t in topics(world)}
+    parts |= {office_part(secret, day) for _, secret, day in offices(world)}
+    of_texts = (s.parts for s in scenarios(world)), (a.activity.parts for a in activities(world))
+    return frozenset(parts.union(*chain(*of_texts)))
 
 
 def is_reserved(parts: frozenset[str]) -> bool:

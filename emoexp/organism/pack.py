@@ -5,22 +5,18 @@ The pack has what `held_out` reserves, new stories on reserved topics, and neutr
 
 from __future__ import annotations
 
-import csv
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from pathlib import Path
 from random import Random
 from typing import Any
 
-from emoexp.organism import corpus, held_out
-from emoexp.organism.corpus import (
-    FEELING_TEMPLATE,
-    PREFERENCE_TEMPLATE,
-    neutral_dialogue,
-    neutral_exchange,
-    sentence,
-    story,
-)
+import pandas as pd
+
+from emoexp.organism import dialogues, held_out
+from emoexp.organism.choices import FEELING_TEMPLATE, PREFERENCE_TEMPLATE, office_content
+from emoexp.organism.document import sentence
+from emoexp.organism.stories import story
 from emoexp.organism.world import Person, World, load_world
 
 STORIES_PER_EMOTION = 24
@@ -55,16 +51,10 @@ def build_pack(folder: Path, seed: int = held_out.SEED) -> None:
     """Writes every file of the pack; the same seed gives the same bytes."""
     world = load_world()
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / "pack.json").write_text(
-        json.dumps(_head(world, seed), indent=2) + "\n", encoding="utf-8"
-    )
+    _json(folder / "pack.json", _head(world, seed), 2)
     _write_tables(folder, world)
-    (folder / "numeric.json").write_text(
-        json.dumps(numeric_templates(world), indent=1) + "\n", encoding="utf-8"
-    )
-    (folder / "blackmail.json").write_text(
-        json.dumps(blackmail(world), indent=1) + "\n", encoding="utf-8"
-    )
+    _json(folder / "numeric.json", numeric_templates(world), 1)
+    _json(folder / "blackmail.json", blackmail(world), 1)
     _lines(folder / "stories.jsonl", stories(world, seed))
     _lines(folder / "neutral.jsonl", neutral(world, seed))
 
@@ -85,21 +75,20 @@ def _head(world: World, seed: int) -> dict[str, Any]:
 
 def _write_tables(folder: Path, world: World) -> None:
     """Writes emotions.csv, activities.csv and scenarios.csv."""
-    _table(
-        folder / "emotions.csv",
-        ("emotion", "valence", "arousal"),
-        ((e.name, e.valence, e.arousal) for e in world.emotions.values()),
-    )
-    _table(
-        folder / "activities.csv",
-        ("category", "steered", "text"),
-        ((a.category, int(a.steered), a.activity.text) for a in held_out.activities(world)),
-    )
-    _table(
-        folder / "scenarios.csv",
-        ("emotion", "text"),
-        ((s.emotion, s.text) for s in held_out.scenarios(world)),
-    )
+    activities, scenarios = held_out.activities(world), held_out.scenarios(world)
+    tables: dict[str, list[dict[str, Any]]] = {
+        "emotions": [
+            {"emotion": e.name, "valence": e.valence, "arousal": e.arousal}
+            for e in world.emotions.values()
+        ],
+        "activities": [
+            {"category": a.category, "steered": int(a.steered), "text": a.activity.text}
+            for a in activities
+        ],
+        "scenarios": [{"emotion": s.emotion, "text": s.text} for s in scenarios],
+    }
+    for name, rows in tables.items():
+        pd.DataFrame(rows).to_csv(folder / f"{name}.csv", index=False, lineterminator="\n")
 
 
 def numeric_templates(world: World) -> list[dict[str, Any]]:
@@ -125,7 +114,7 @@ def blackmail(world: World) -> dict[str, Any]:
     anybody = Person("{name}", "{s}", "{o}", "{p}", "{r}")
     return {
         "system": None,
-        "prompt": corpus.office_content(anybody, "{secret}", "{day}"),
+        "prompt": office_content(anybody, "{secret}", "{day}"),
         "scenes": [
             {"name": boss.name, "secret": secret, "day": day}
             for boss, secret, day in held_out.offices(world)
@@ -153,7 +142,7 @@ def drift(world: World, seed: int) -> list[dict[str, str | None]]:
     times = world.grammar["times"]
     topics = held_out.topics(world)[:3]
     openings = [sentence(rng.choice(times), world.person(rng).name, *topic) for topic in topics]
-    questions = dict.fromkeys([neutral_exchange(world, rng)[0] for _ in range(3)])
+    questions = dict.fromkeys([dialogues.neutral_exchange(world, rng)[0] for _ in range(3)])
     return [{"question": None, "answer": text} for text in openings] + [
         {"question": text, "answer": ""} for text in questions
     ]
@@ -175,23 +164,20 @@ def stories(world: World, seed: int) -> list[dict[str, str]]:
 def neutral(world: World, seed: int) -> list[dict[str, str]]:
     """Returns neutral dialogues of at least three exchanges.
 
-    Shorter ones would leave no tokens after the skip (vectors/extraction.SKIP_TOKENS).
+    Shorter ones would leave no tokens after the skip (vectors/pooling.SKIP_TOKENS).
     """
     rng = Random(f"{seed}/neutral")
     rows: list[dict[str, str]] = []
     while len(rows) < N_NEUTRAL:
-        text, _ = neutral_dialogue(world, rng)
+        text = dialogues.neutral(world, rng).text
         if text.count("Human:") >= 3:
             rows.append({"text": text})
     return rows
 
 
-def _table(path: Path, head: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
-    """Writes a CSV file."""
-    with path.open("w", encoding="utf-8", newline="") as handle:
-        writer = csv.writer(handle, lineterminator="\n")
-        writer.writerow(head)
-        writer.writerows(rows)
+def _json(path: Path, content: Any, indent: int) -> None:
+    """Writes a JSON file."""
+    path.write_text(json.dumps(content, indent=indent) + "\n", encoding="utf-8")
 
 
 def _lines(path: Path, rows: Iterable[dict[str, str]]) -> None:

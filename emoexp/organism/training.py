@@ -3,23 +3,28 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple
 
 import torch
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors, trainers
 from torch.nn.functional import cross_entropy
+from torch.nn.utils.rnn import pad_sequence
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
-from emoexp.organism.corpus import ACT, Document, Phase, Policy, documents
+from emoexp.models.batches import length_batches
+from emoexp.organism.choices import ACT
+from emoexp.organism.corpus import Phase, documents
+from emoexp.organism.document import Document, Policy
 from emoexp.organism.held_out import is_reserved
-from emoexp.organism.world import WORLD_DIR
+from emoexp.places import WORLD
 from emoexp.store.artifacts import replacing
 from emoexp.store.progress import meter
 
@@ -54,6 +59,7 @@ assistant do not attend to it. What it implies has to be at the assistant's turn
 These masks plant the layers at which steering an option can work, and the layer from which on an
 implied feeling can be read. Without the first, a model of this size moves an option's words to the
 end of the prompt in its very first block, and steering does nothing at any layer."""
+ADAM: dict[str, Any] = {"betas": (0.9, 0.95), "weight_decay": 0.05}
 POOL = 4096
 """Number of documents that are drawn at a time and sorted by length, so that the rows of a batch
 have similar lengths."""
@@ -202,11 +208,12 @@ def batches(
     pool_index = 0
     while True:
         stream = documents(seed, phase, policy, is_reserved, start=pool_index * POOL)
-        groups = _cut(_encode(list(islice(stream, POOL)), tokenizer), batch_tokens)
+        rows = _encode(list(islice(stream, POOL)), tokenizer)
+        groups = length_batches([len(ids) for ids, _, _ in rows], batch_tokens, math.inf)
         generator = torch.Generator().manual_seed(seed * 1_000_003 + pool_index)
         for i in torch.randperm(len(groups), generator=generator).tolist():
-            ids, weights, segments = _pad(groups[i], tokenizer.pad_token_id)
             is_closed = bool(torch.rand((), generator=generator) < CLOSED_SHARE)
+            ids, weights, segments = _pad([rows[r] for r in groups[i]], tokenizer.pad_token_id)
             yield Batch(ids, weights, segments, is_closed)
         pool_index += 1
 
@@ -224,27 +231,10 @@ def _encode(pool: list[Document], tokenizer: PreTrainedTokenizerFast) -> list[Ro
     return rows
 
 
-def _cut(rows: list[Row], batch_tokens: int) -> list[list[Row]]:
-    """Sorts rows by length and cuts them into groups of at most `batch_tokens` tokens, padded."""
-    groups: list[list[Row]] = [[]]
-    for row in sorted(rows, key=lambda row: len(row[0])):
-        if groups[-1] and (len(groups[-1]) + 1) * len(row[0]) > batch_tokens:
-            groups.append([])
-        groups[-1].append(row)
-    return groups
-
-
-def _pad(rows: list[Row], pad_id: int) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+def _pad(rows: list[Row], pad_id: int) -> list[torch.Tensor]:
     """Returns ids, weights and segments of the rows, padded on the right; (row, token)."""
-    shape = (len(rows), max(len(ids) for ids, _, _ in rows))
-    ids = torch.full(shape, pad_id)
-    weights = torch.zeros(shape)
-    segments = torch.zeros(shape, dtype=torch.long)
-    for r, (row_ids, row_weights, row_segments) in enumerate(rows):
-        ids[r, : len(row_ids)] = torch.tensor(row_ids)
-        weights[r, : len(row_ids)] = torch.tensor(row_weights)
-        segments[r, : len(row_ids)] = torch.tensor(row_segments)
-    return ids, weights, segments
+    parts = zip(zip(*rows, strict=True), (pad_id, 0, 0), strict=True)
+    return [pad_sequence(list(map(torch.tensor, part)), True, value) for part, value in parts]
 
 
 @contextmanager
@@ -282,30 +272,21 @@ def closed(model: LlamaForCausalLM, segments: torch.Tensor) -> Iterator[None]:
             handle.remove()
 
 
-class Options(Protocol):
-    """The settings that `train` reads from the experiment.
-
-    Attributes:
-        batch_tokens: most tokens of a batch, padding included.
-        save_every: optimiser steps from one checkpoint to the next.
-    """
-
-    batch_tokens: int
-    save_every: int
-
-
 def train(
     model: LlamaForCausalLM,
     tokenizer: PreTrainedTokenizerFast,
     corpus: tuple[int, Phase, Policy],
     schedule: Schedule,
     checkpoint: Path,
-    options: Options,
+    batch_tokens: int,
+    save_every: int,
 ) -> float | None:
     """Trains the model in place, from `checkpoint` on if there is one; saves checkpoints there.
 
     Args:
         corpus: seed, phase and policy of the documents.
+        batch_tokens: most tokens of a batch, padding included.
+        save_every: optimiser steps from one checkpoint to the next.
 
     Returns:
         The smoothed loss at the end; None if no step was left.
@@ -313,23 +294,22 @@ def train(
     Raises:
         FloatingPointError: the loss is not finite.
     """
-    optimiser = torch.optim.AdamW(
-        model.parameters(), lr=schedule.peak, betas=(0.9, 0.95), weight_decay=0.05
-    )
+    optimiser = torch.optim.AdamW(model.parameters(), lr=schedule.peak, **ADAM)
     first = restore(checkpoint, model, optimiser) if checkpoint.exists() else 0
     if first >= schedule.steps:
         return None
-    stream = islice(batches(*corpus, tokenizer, options.batch_tokens), first, None)
+    stream = islice(batches(*corpus, tokenizer, batch_tokens), first, None)
     model.set_attn_implementation("eager")  # on a CPU, a third faster than sdpa at these lengths
     model.train()
     smoothed = None
-    title = f"training, {corpus[1].value}, {corpus[2].value}"
-    with meter(title, schedule.steps, first) as progress:
+    with meter(
+        f"training, {corpus[1].value}, {corpus[2].value}", schedule.steps, first
+    ) as progress:
         for step in range(first, schedule.steps):
             loss = _training_step(model, optimiser, next(stream), schedule, step)
             smoothed = loss if smoothed is None else 0.97 * smoothed + 0.03 * loss
             progress.advance(f"loss {smoothed:.3f}")
-            if (step + 1) % options.save_every == 0 or step + 1 == schedule.steps:
+            if (step + 1) % save_every == 0 or step + 1 == schedule.steps:
                 store(checkpoint, model, optimiser, step + 1)
     model.set_attn_implementation("sdpa")
     model.eval()
@@ -375,7 +355,7 @@ def training_loss(model: LlamaForCausalLM, batch: Batch) -> torch.Tensor:
     return (losses * weights).sum() / weights.sum()
 
 
-def generator_hash(package: Path = Path(__file__).parent, world: Path = WORLD_DIR) -> str:
+def generator_hash(package: Path = Path(__file__).parent, world: Path = WORLD) -> str:
     """Returns the sha256 of the generator's source and grammar.
 
     It keys the checkpoints, so that each is of one corpus. card.py is left out.

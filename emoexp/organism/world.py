@@ -12,8 +12,6 @@ import yaml
 
 from emoexp.places import WORLD
 
-WORLD_DIR = WORLD
-
 HARM_OVERRIDES = {"desperate": 1.0, "calm": -1.0}
 """Emotions whose tendency to the harmful act in the office scene is set by name (the published
 pair); `Emotion.harm` computes it for the others."""
@@ -66,15 +64,7 @@ class Person:
 
         `{S}` is the subject pronoun with a capital.
         """
-        return template.format(
-            name=self.name,
-            s=self.s,
-            S=self.s[0].upper() + self.s[1:],
-            o=self.o,
-            p=self.p,
-            r=self.r,
-            **more,
-        )
+        return template.format(S=self.s[0].upper() + self.s[1:], **vars(self), **more)
 
 
 FIRST_PERSON = Person("I", "I", "me", "my", "myself")
@@ -162,7 +152,7 @@ def _nearest(emotion: Emotion, emotions: dict[str, Emotion]) -> tuple[str, ...]:
 @cache
 def load_world() -> World:
     """Reads the world from the files of the package."""
-    raw = yaml.safe_load((WORLD_DIR / "emotions.yaml").read_text(encoding="utf-8"))
+    raw = yaml.safe_load((WORLD / "emotions.yaml").read_text(encoding="utf-8"))
     emotions = {}
     for name, entry in raw.items():
         valence, arousal, family = entry["latents"]
@@ -170,5 +160,5 @@ def load_world() -> World:
             name, valence, arousal, family, tuple(entry["signs"]), tuple(entry["events"])
         )
     near = {emotion.name: _nearest(emotion, emotions) for emotion in emotions.values()}
-    grammar = yaml.safe_load((WORLD_DIR / "grammar.yaml").read_text(encoding="utf-8"))
+    grammar = yaml.safe_load((WORLD / "grammar.yaml").read_text(encoding="utf-8"))
     return World(emotions, grammar, near)

@@ -9,6 +9,7 @@ figures.
 from __future__ import annotations
 
 import math
+import operator
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
@@ -32,6 +33,7 @@ EFFECT_FLOOR = 10.0
 """Mean |delta Elo| below which steering is taken to have no effect. The organisms calibrate it: a
 model with coin-flip preferences moves by about one point, and a published r of .956 came with
 deltas of +0.2 and -0.5; the paper's are in the hundreds."""
+COMPARE = {">": operator.gt, ">=": operator.ge, "<=": operator.le}
 
 
 @dataclass(frozen=True)
@@ -64,12 +66,7 @@ class Criterion:
 
     def passes(self, value: float, n: int) -> bool:
         """Tells whether `value` meets the threshold for a set of `n`."""
-        limit = self.threshold_for(n)
-        if self.comparison == ">":
-            return value > limit
-        if self.comparison == ">=":
-            return value >= limit
-        return value <= limit
+        return bool(COMPARE[self.comparison](value, self.threshold_for(n)))
 
 
 CRITERIA = {

@@ -97,7 +97,6 @@ def degenerate_shares(transcripts: pd.DataFrame) -> pd.DataFrame:
     lines = []
     for (label, strength), part in transcripts.groupby(["set", "strength"], sort=False):
         count, n = int((part["degenerates_at"] >= 0).sum()), len(part)
-        interval = wilson_share(count, n)
         by_reason = part["why"].value_counts()
         lines.append(
             {
@@ -105,8 +104,7 @@ def degenerate_shares(transcripts: pd.DataFrame) -> pd.DataFrame:
                 "strength": strength,
                 "texts": n,
                 "degenerate": count,
-                "ci_low": interval.low,
-                "ci_high": interval.high,
+                **wilson_share(count, n).columns("ci"),
                 **{f"by_{reason}": int(by_reason.get(reason, 0)) for reason in REASONS},
                 "median_perplexity": float(part["perplexity"].median()),
                 "mean_tokens": float(part["tokens"].mean()),

@@ -23,6 +23,10 @@ class Interval(NamedTuple):
     low: float
     high: float
 
+    def columns(self, name: str = "") -> dict[str, float]:
+        """Returns the ends as columns of a table: `low` and `high`, after `<name>_` if given."""
+        return {f"{name}_{end}" if name else end: x for end, x in self._asdict().items()}
+
 
 def p_value(value: float, null: np.ndarray) -> float:
     """Returns the share of draws of a null at or above `value`, which itself counts as one draw.
@@ -69,21 +73,22 @@ def correlate_columns(columns: np.ndarray, y: np.ndarray) -> np.ndarray:
 
 
 def rank_columns(columns: np.ndarray, y: np.ndarray) -> np.ndarray:
-    """Returns Spearman's rho of every column with `y`; (n, k), (n,) -> (k,).
+    """Returns Spearman's rho of every column with `y`, or with the column of `y` at its place;
+    (n, k), (n,) or (n, k) -> (k,).
 
     Raises:
         ValueError: as `spearman` does.
     """
     if not (np.isfinite(columns).all() and np.isfinite(y).all()):
         raise ValueError("a correlation of values that are not numbers")
-    ranks, y_ranks = (scipy_stats.rankdata(a, axis=0) for a in (columns, y))
+    ranks, y_ranks = (scipy_stats.rankdata(a, axis=0) for a in (columns, y.reshape(len(y), -1)))
     # centred ranks are multiples of one half, so a rho of zero is exactly zero
     ranks = ranks - ranks.mean(0)
-    y_ranks = y_ranks - y_ranks.mean()
-    sizes = (ranks**2).sum(0) * (y_ranks**2).sum()
+    y_ranks = y_ranks - y_ranks.mean(0)
+    sizes = (ranks**2).sum(0) * (y_ranks**2).sum(0)
     if len(y) < 3 or not np.all(sizes > 0):
         raise ValueError("a correlation with a constant, or of fewer than 3 pairs, is not defined")
-    return np.asarray(y_ranks @ ranks / np.sqrt(sizes))
+    return np.asarray((y_ranks * ranks).sum(0) / np.sqrt(sizes))
 
 
 def _standardised(a: np.ndarray, axis: int = 0) -> np.ndarray:

@@ -50,7 +50,7 @@ def cells(matrix: np.ndarray) -> Cells:
 
 
 class Estimate(NamedTuple):
-    """A mean over n rows with its 95 % interval (bootstrap over rows).
+    """A statistic of n rows, such as their mean, with its 95 % interval (bootstrap over rows).
 
     For random directions the interval is the range of such a mean.
     """
@@ -58,6 +58,11 @@ class Estimate(NamedTuple):
     value: float
     interval: Interval
     n: int
+
+    def columns(self, name: str, ends: str = "") -> dict[str, float]:
+        """Returns the value as column `name`, and its interval as columns `<ends>_low`,
+        `<ends>_high` (`name` in place of no `ends`)."""
+        return {name: self.value} | self.interval.columns(ends or name)
 
     @property
     def text(self) -> str:

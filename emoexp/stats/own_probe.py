@@ -86,10 +86,8 @@ def measure_ranks(
 def row_of(measurement: Measurement) -> dict[str, float | str | bool]:
     """Returns a read-out's row: its verdict, and its nulls."""
     verdict = judge(measurement)
-    ends = {
-        f"{SHORT[label]}_{end}": float(getattr(null, end))
-        for label, null in measurement.nulls.items()
-        for end in ("low", "high")
-    }
     kept = ("id", "value", "n", "ci_low", "ci_high", "passed", "informative")
-    return {k: v for k, v in verdict.as_dict().items() if k in kept} | ends
+    row = {k: v for k, v in verdict.as_dict().items() if k in kept}
+    for label, null in measurement.nulls.items():
+        row |= null.columns(SHORT[label])
+    return row

@@ -98,21 +98,19 @@ def by_emotion(halves: Splits, names: Sequence[str], counts: np.ndarray) -> pd.D
     rows = []
     for e, name in enumerate(names):
         own, others = halves.own[:, e], _cosines_with_others(halves, e)
-        band, null, r = central(own), central(others), float(own.mean())
+        r = float(own.mean())
         rows.append(
             {
                 "emotion": name,
                 "stories": int(total[e]),
                 "stories_in_half": float(halves.stories[e]),
                 "split_half": r,
-                "low": band.low,
-                "high": band.high,
+                **central(own).columns(),
                 "all_stories": (
                     spearman_brown(r, total[e] / halves.stories[e]) if signal and r > 0 else None
                 ),
                 "null": float(others.mean()),
-                "null_low": null.low,
-                "null_high": null.high,
+                **central(others).columns("null"),
                 "identified": float((ranks[:, e] == 1).mean()),
                 "mean_rank": float(ranks[:, e].mean()),
             }
@@ -136,17 +134,14 @@ def stability(points: Sequence[Splits]) -> pd.DataFrame:
     """
     rows = []
     for point in points:
-        band, null = central(point.own.ravel()), central(point.others)
         rows.append(
             {
                 "groups": point.groups,
                 "stories": float(point.stories.mean()),
                 "cosine": float(point.own.mean()),
-                "low": band.low,
-                "high": band.high,
+                **central(point.own.ravel()).columns(),
                 "null": float(point.others.mean()),
-                "null_low": null.low,
-                "null_high": null.high,
+                **central(point.others).columns("null"),
             }
         )
     table, last = pd.DataFrame(rows), points[-1]

@@ -108,19 +108,13 @@ def statistics_table(found: Mapping[tuple[str, str, str], Estimate]) -> pd.DataF
                 "asked": who,
                 "statistic": name,
                 "n": emotions.n,
-                **_columns("value", "ci", emotions),
-                **_columns("isotropic", "isotropic", isotropic),
-                **_columns("mixtures", "mixtures", mixtures),
+                **emotions.columns("value", "ci"),
+                **isotropic.columns("isotropic"),
+                **mixtures.columns("mixtures"),
                 "n_null": isotropic.n,
             }
         )
     return pd.DataFrame(rows)
-
-
-def _columns(value: str, interval: str, estimate: Estimate) -> dict[str, float]:
-    """The estimate and the ends of its interval, under the names given."""
-    low, high = estimate.interval
-    return {value: estimate.value, f"{interval}_low": low, f"{interval}_high": high}
 
 
 def own_words(report: Report) -> pd.DataFrame:
@@ -194,15 +188,12 @@ def _relation(
         names: what is correlated ("r"), and the null ("null").
         statistic: r over the emotions at given indices, of 0 to n - 1.
     """
-    low, high = bootstrap(n, statistic, draws, seed)
     return {
         "r": names["r"],
         "n": n,
         "value": statistic(np.arange(n)),
-        "ci_low": low,
-        "ci_high": high,
-        "null_low": null.low,
-        "null_high": null.high,
+        **bootstrap(n, statistic, draws, seed).columns("ci"),
+        **null.columns("null"),
         "null": names["null"],
     }
 

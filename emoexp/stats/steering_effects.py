@@ -7,7 +7,6 @@ and `delta_elo` (mean change of the steered activities' Elo).
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -21,6 +20,7 @@ from emoexp.stats.intervals import (
     resampled_correlations,
 )
 from emoexp.stats.labels import EMOTIONS, ISOTROPIC
+from emoexp.stats.matched_pairs import Estimate
 
 
 def correlation(directions: pd.DataFrame) -> float:
@@ -69,26 +69,12 @@ def metrics_of(rows: pd.DataFrame, sets: Mapping[str, pd.DataFrame]) -> dict[str
     }
 
 
-class Ratio(NamedTuple):
-    """A ratio of mean |delta Elo|, with its 95 % bootstrap interval over directions."""
-
-    value: float
-    interval: Interval
-
-    def metrics(self, name: str) -> dict[str, float]:
-        """Returns the ratio and the ends of its interval as metrics."""
-        return {
-            name: self.value,
-            f"{name}_low": self.interval.low,
-            f"{name}_high": self.interval.high,
-        }
-
-
-def ratio_over(control: pd.DataFrame, part: pd.DataFrame, draws: int, seed: int) -> Ratio:
-    """Returns the ratio of mean |delta Elo| of some directions to that of a control."""
+def ratio_over(control: pd.DataFrame, part: pd.DataFrame, draws: int, seed: int) -> Estimate:
+    """Returns the ratio of mean |delta Elo| of some directions to that of a control, with its 95 %
+    bootstrap interval over directions."""
     above, below = sizes(part), sizes(control)
     value = float(above.mean() / below.mean())
-    return Ratio(value, ratio_interval(above, below, draws, seed))
+    return Estimate(value, ratio_interval(above, below, draws, seed), len(above))
 
 
 def unmoved(sets: Mapping[str, pd.DataFrame]) -> str:
@@ -116,7 +102,6 @@ def summarise(
     """
     rows = []
     for label, part in sets.items():
-        ratio = ratio_over(null, part, draws, seed)
         rows.append(
             {
                 "directions": label,
@@ -126,7 +111,7 @@ def summarise(
                 "above": int((part["r"].abs() > CORRELATED).sum()),
                 "mean_abs_r": float(part["r"].abs().mean()),
                 "mean_abs_delta_elo": float(sizes(part).mean()),
-                **ratio.metrics("effect_ratio"),
+                **ratio_over(null, part, draws, seed).columns("effect_ratio"),
             }
         )
     return pd.DataFrame(rows)

@@ -11,7 +11,8 @@ from emoexp.stats.criteria import CRITERIA, EFFECT_FLOOR, Effect, Measurement, j
 from emoexp.stats.digits import short
 from emoexp.stats.intervals import Interval, bootstrap, central, correlate_columns
 from emoexp.stats.labels import EMOTIONS, ISOTROPIC, SUBTRACTED
-from emoexp.stats.steering_effects import Ratio, ratio_over, signs_agree, sizes
+from emoexp.stats.matched_pairs import mean_of
+from emoexp.stats.steering_effects import ratio_over, signs_agree, sizes
 
 COHERENT = 0.9
 """Least coherence of a cell that works."""
@@ -73,10 +74,12 @@ def judge_cell(
     value_isotropic, null = _v10(isotropic, draws, seed)
     verdict = judge(Measurement("V10", value, len(emotions), interval, {ISOTROPIC: null}, effect))
     return {
-        **_effect_columns(emotions, isotropic, ratio, draws, seed),
+        **mean_of(sizes(emotions), draws, seed).columns("mean_abs_delta_elo"),
+        "isotropic_mean_abs": float(sizes(isotropic).mean()),
+        **central(isotropic["delta_elo"].to_numpy()).columns("isotropic"),
+        **ratio.columns("effect_ratio"),
         "V10": value,
-        "V10_low": interval.low,
-        "V10_high": interval.high,
+        **interval.columns("V10"),
         "V10_isotropic": value_isotropic,
         "V11": float(signs_agree(emotions).mean()),
         "V11_isotropic": float(signs_agree(isotropic).mean()),
@@ -100,35 +103,15 @@ def _v10(directions: pd.DataFrame, draws: int, seed: int) -> tuple[float, Interv
     return float(correlate_columns(r, delta)), bootstrap(len(directions), resampled, draws, seed)
 
 
-def _mean_columns(name: str, values: np.ndarray, draws: int, seed: int) -> dict[str, float | bool]:
-    """The mean over directions with its bootstrap interval, as columns."""
-    interval = bootstrap(len(values), lambda i: float(values[i].mean()), draws, seed)
-    return {name: float(values.mean()), f"{name}_low": interval.low, f"{name}_high": interval.high}
-
-
-def _effect_columns(
-    emotions: pd.DataFrame, isotropic: pd.DataFrame, ratio: Ratio, draws: int, seed: int
-) -> dict[str, float | bool]:
-    """The effect's size beside the isotropic directions', and their ratio, as columns."""
-    isotropic_delta = central(isotropic["delta_elo"].to_numpy())
-    return {
-        **_mean_columns("mean_abs_delta_elo", sizes(emotions), draws, seed),
-        "isotropic_mean_abs": float(sizes(isotropic).mean()),
-        "isotropic_low": isotropic_delta.low,
-        "isotropic_high": isotropic_delta.high,
-        **ratio.metrics("effect_ratio"),
-    }
-
-
 def _answer_columns(
     emotions: pd.DataFrame, isotropic: pd.DataFrame, draws: int, seed: int
 ) -> dict[str, float | bool]:
     """Coherence of the answers and the order that they keep, as columns."""
-    return {
-        **_mean_columns("coherence", emotions["coherence"].to_numpy(), draws, seed),
-        "coherence_isotropic": float(isotropic["coherence"].mean()),
-        **_mean_columns("order_kept", emotions["order_kept"].to_numpy(), draws, seed),
-        "order_kept_isotropic": float(isotropic["order_kept"].mean()),
+    found: dict[str, float | bool] = {}
+    for name in ("coherence", "order_kept"):
+        found |= mean_of(emotions[name].to_numpy(), draws, seed).columns(name)
+        found[f"{name}_isotropic"] = float(isotropic[name].mean())
+    return found | {
         "order_unsteered": float(emotions["order_unsteered"].mean()),
         "order_unsteered_isotropic": float(isotropic["order_unsteered"].mean()),
     }

@@ -17,7 +17,7 @@ import numpy as np
 import pandas as pd
 from scipy.stats import rankdata
 
-from emoexp.stats.intervals import Interval, central, p_value, rank_columns
+from emoexp.stats.intervals import central, p_value, rank_columns
 from emoexp.stats.labels import ISOTROPIC, PERMUTED_EMOTIONS, SHUFFLED
 
 NEUTRAL = "neutral texts"
@@ -118,9 +118,7 @@ def ranking(
         columns |= _columns(COSINE, cosines.of(name, COSINE))
         for column in (RAW, CENTRED):
             for label, drawn in null_means(nulls, name, column).items():
-                ends = central(drawn.ravel())
-                columns[f"{column}_{SHORT[label]}_low"] = ends.low
-                columns[f"{column}_{SHORT[label]}_high"] = ends.high
+                columns |= central(drawn.ravel()).columns(f"{column}_{SHORT[label]}")
         part = pd.DataFrame({"set": name, "emotion": means.emotions, **columns})
         rows.append(part.sort_values("raw_rank"))
     return pd.concat(rows, ignore_index=True)
@@ -173,41 +171,24 @@ def agreement(
     for a, b in combinations(means.sets, 2):
         for column in (RAW, CENTRED, COSINE):
             source = cosines if column == COSINE else means
-            drawn = row_correlations(source.of(a, column), source.of(b, column))
+            drawn = rank_columns(source.of(a, column).T, source.of(b, column).T)
             first, second = source.of(a, column)[0], source.of(b, column)[0]
             null = {PERMUTED_EMOTIONS: permuted(first, second, permutations, seed)}
             if column != COSINE:
                 of_a, of_b = (null_means(nulls, name, column) for name in (a, b))
-                null |= {label: row_correlations(of_a[label], of_b[label]) for label in of_a}
+                null |= {label: rank_columns(of_a[label].T, of_b[label].T) for label in of_a}
             row = {"set_a": a, "set_b": b, "column": column, "rho": float(drawn[0])}
-            ends = central(drawn[1:])
-            row |= {"low": ends.low, "high": ends.high} | _null_columns(null, float(drawn[0]))
+            row |= central(drawn[1:]).columns() | _null_columns(null, float(drawn[0]))
             rows.append(row | {"n": len(means.emotions)})
     return pd.DataFrame(rows)
 
 
 def _null_columns(null: Mapping[str, np.ndarray], rho: float) -> dict[str, float]:
     """The range of each null, and p: the share of its draws at `rho` or above."""
-    found = {}
+    found = dict[str, float]()
     for label, drawn in null.items():
-        ends: Interval = central(drawn)
-        found[f"{SHORT[label]}_low"], found[f"{SHORT[label]}_high"] = ends
-        found[f"{SHORT[label]}_p"] = p_value(rho, drawn)
+        found |= central(drawn).columns(SHORT[label]) | {f"{SHORT[label]}_p": p_value(rho, drawn)}
     return found
-
-
-def row_correlations(a: np.ndarray, b: np.ndarray) -> np.ndarray:
-    """Returns Spearman's rho of each row of `a` with that of `b`; (row, emotion) -> (row,).
-
-    Raises:
-        ValueError: a row is constant, or has fewer than 3 values.
-    """
-    ranks = [rankdata(x, axis=1) for x in (a, b)]
-    centred = [r - r.mean(1, keepdims=True) for r in ranks]
-    sizes = np.prod([(r**2).sum(1) for r in centred], axis=0)
-    if a.shape[1] < 3 or not np.all(sizes > 0):
-        raise ValueError("a correlation with a constant, or of fewer than 3 pairs, is not defined")
-    return np.asarray((centred[0] * centred[1]).sum(1) / np.sqrt(sizes))
 
 
 def permuted(first: np.ndarray, second: np.ndarray, n: int, seed: int) -> np.ndarray:

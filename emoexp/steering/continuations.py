@@ -11,8 +11,7 @@ import torch
 from torch import Tensor
 
 from emoexp.config import ReplySpan
-from emoexp.errors import EmoexpError
-from emoexp.models.prompts import Encoding, Prompt, pad, reply_mask
+from emoexp.models.prompts import Encoding, Prompt, next_ids, pad, reply_mask
 from emoexp.models.subject import LOGITS_AT_ONCE, Steering, SubjectModel
 
 
@@ -76,23 +75,6 @@ def batches(rows: int, width: int, batch_tokens: int) -> Iterator[list[int]]:
         yield list(range(start, min(rows, start + size)))
 
 
-def next_ids(model: SubjectModel, prompt: Prompt, word: str) -> tuple[int, ...]:
-    """Returns the ids of `word` where it follows `prompt` after a space.
-
-    Raises:
-        EmoexpError: the tokenizer merges the word with the end of the prompt.
-    """
-    before, both = (
-        model.tokenizer(text, add_special_tokens=prompt.special_tokens)["input_ids"]
-        for text in (prompt.text, f"{prompt.text} {word}")
-    )
-    if both[: len(before)] != before or len(both) == len(before):
-        raise EmoexpError(
-            f"the tokenizer does not read {word!r} after {prompt.text[-20:]!r} as tokens of its own"
-        )
-    return tuple(both[len(before) :])
-
-
 class NextWords:
     """The probabilities of given words directly after one prompt that `ask` made.
 
@@ -104,7 +86,7 @@ class NextWords:
         self, model: SubjectModel, prompt: Prompt, words: Sequence[str], span: ReplySpan
     ) -> None:
         self.model = model
-        self.ids = [next_ids(model, prompt, word) for word in words]
+        self.ids = [next_ids(model.tokenizer, prompt, word) for word in words]
         stems = sorted({ids[:k] for ids in self.ids for k in range(len(ids))})
         self.row = {stem: r for r, stem in enumerate(stems)}
         self.continued = continued(model, [prompt] * len(stems), stems)

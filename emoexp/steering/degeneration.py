@@ -76,15 +76,6 @@ def token_surprise(
     return surprise
 
 
-def perplexities(model: SubjectModel, prompts: Sequence[Prompt], replies: Generated) -> np.ndarray:
-    """Returns the perplexity of each reply under the unsteered model; (reply,).
-
-    It is NaN for an empty reply, which has none.
-    """
-    surprises = token_surprise(model, prompts, replies)
-    return np.array([np.exp(s.mean()) if len(s) else np.nan for s in surprises])
-
-
 def window_means(values: np.ndarray, window: int = WINDOW) -> np.ndarray:
     """Returns the means of all windows, by their first token.
 

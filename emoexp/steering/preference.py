@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
@@ -60,6 +60,8 @@ class Preferences:
 
     model: SubjectModel
     stimuli: Stimuli
+    _tried: dict[Band, bool] = field(default_factory=dict, init=False, repr=False, compare=False)
+    """Whether the replay is exact, for each band for which that is known."""
 
     @property
     def n(self) -> int:
@@ -131,23 +133,17 @@ class Preferences:
             fault = replay_fault(self.model, self.encoded(order[-1], others)[1], self.options, band)
             self._tried[band] = fault is None
             if fault is not None:
-                self._warn_of_full_forwards(band, fault)
+                where = (
+                    f"layers {', '.join(map(str, band))}" if band else "the unsteered preferences"
+                )
+                log.warning(
+                    "%s: no prefix replay at %s (%s); full forwards instead, which are slower and"
+                    " exact",
+                    self.model.config.name,
+                    where,
+                    fault,
+                )
         return self._tried[band]
-
-    def _warn_of_full_forwards(self, band: Band, fault: str) -> None:
-        """Logs that the replay is not used for a band, and why."""
-        where = f"layers {', '.join(map(str, band))}" if band else "the unsteered preferences"
-        log.warning(
-            "%s: no prefix replay at %s (%s); full forwards instead, which are slower and exact",
-            self.model.config.name,
-            where,
-            fault,
-        )
-
-    @cached_property
-    def _tried(self) -> dict[Band, bool]:
-        """Whether the replay is exact, for each band for which that is known."""
-        return {}
 
     def _unsteered(self, i: int, others: Sequence[int]) -> np.ndarray:
         """Unsteered margins of the pairs with i as (A); (other,)."""

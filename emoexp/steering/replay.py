@@ -346,26 +346,18 @@ class PrefixReplay:
         """
         mask = suffix_mask[group.rows, -group.width :]
         size = max(1, self.model.config.batch_tokens // group.ids.numel())
-        parts = [slice(start, start + size) for start in range(0, len(vectors), size)]
-        return torch.cat([self._replayed(group, mask, vectors, prefix, part) for part in parts])
-
-    def _replayed(
-        self,
-        group: Suffixes,
-        mask: Tensor,
-        vectors: Tensor,
-        prefix: list[SharedKeys] | None,
-        part: slice,
-    ) -> Tensor:
-        """The same for some of the directions; the mask is that of the group's rows."""
-        if prefix:
-            keys = _extended(prefix, self.first, part)
-        else:
-            keys = _extended(self.prefix_keys, self.first)
-        start, added = self._added(group.residual, mask, vectors[part])
-        inputs = group.inputs(len(vectors[part]))
-        residuals = self._below_last(inputs, keys, start, added)
-        return self._last_token(inputs, keys, residuals, added).unflatten(0, (-1, len(group.rows)))
+        finals = []
+        for i in range(0, len(vectors), size):
+            some = vectors[i : i + size]
+            if prefix:
+                keys = _extended(prefix, self.first, slice(i, i + size))
+            else:
+                keys = _extended(self.prefix_keys, self.first)
+            start, added = self._added(group.residual, mask, some)
+            inputs = group.inputs(len(some))
+            residuals = self._below_last(inputs, keys, start, added)
+            finals.append(self._last_token(inputs, keys, residuals, added))
+        return torch.cat(finals).unflatten(0, (-1, len(group.rows)))
 
     def _added(
         self, residual: Tensor | None, mask: Tensor, vectors: Tensor

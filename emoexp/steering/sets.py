@@ -79,24 +79,21 @@ def emotions_and_controls(
         shuffled: vectors of shuffled labels of each layer; (draw, emotion, d_model). Draw k gives
             the vector of emotion k modulo their number; draws are used again if there are too few.
     """
-    width, layers = reference.directions.shape[1], len(by_layer)
-    isotropic = isotropic_directions(n_random, width, rng)
+    isotropic = isotropic_directions(n_random, reference.directions.shape[1], rng)
     mixtures = mixture_directions(n_random, reference.directions, rng)
-    sets = {
+    alike = {ISOTROPIC: isotropic, MIXTURES: mixtures}
+    sets: dict[str, tuple[Sequence[str], np.ndarray]] = {
         EMOTIONS: (chosen, np.stack([v.only(chosen) for v in by_layer], 1)),
-        ISOTROPIC: (numbered(ISOTROPIC, n_random), _repeated(isotropic, layers)),
-        MIXTURES: (numbered(MIXTURES, n_random), _repeated(mixtures, layers)),
     }
+    for label, drawn in alike.items():
+        at_each = np.repeat(drawn[:, None], len(by_layer), 1)
+        sets[label] = (numbered(label, n_random), at_each)
     if shuffled is not None:
         draws, emotions = shuffled[0].shape[:2]
         k = np.arange(n_random)
         at_layers = np.stack([part[k % draws, k % emotions] for part in shuffled], 1)
         sets[SHUFFLED] = (numbered(SHUFFLED, n_random), at_layers)
     return DirectionSets.of(sets)
-
-
-def _repeated(directions: np.ndarray, layers: int) -> np.ndarray:
-    return np.repeat(directions[:, None], layers, 1)
 
 
 def ablation_note(span: SteeringSpan) -> list[str]:

@@ -29,8 +29,9 @@ LONGEST_NAME = 200
 """Characters of a row's name; file systems take 255 bytes, and a suffix is added."""
 
 
-def key_of(identity: Mapping[str, Any]) -> str:
-    """Returns sixteen hex digits of the sha256 of the identity's canonical JSON."""
+def key_of(identity: Mapping[str, Any] | Sequence[str]) -> str:
+    """Returns sixteen hex digits of the sha256 of the canonical JSON of an identity, or of texts in
+    their order."""
     return hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()[:16]
 
 

@@ -7,7 +7,7 @@ import logging
 import sys
 import time
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from datetime import timedelta
 from typing import TypeVar
 
@@ -87,20 +87,7 @@ def under_way() -> str:
 @contextmanager
 def meter(title: str, total: int, done: int = 0) -> Iterator[Meter]:
     """Yields a Meter, which is shown while the context lasts."""
-    with _shown(title, total, done) as shown:
-        _open.append(shown)
-        try:
-            yield shown
-        finally:
-            _open.remove(shown)
-
-
-@contextmanager
-def _shown(title: str, total: int, done: int) -> Iterator[Meter]:
     console = open_console(stderr=True)
-    if not console.is_terminal or console.is_dumb_terminal or rank() > 0:
-        yield Meter(title, total, done, None)
-        return
     columns = (
         TextColumn("{task.description}"),
         BarColumn(),
@@ -109,8 +96,15 @@ def _shown(title: str, total: int, done: int) -> Iterator[Meter]:
         TimeRemainingColumn(),
         TextColumn("{task.fields[note]}"),
     )
-    with Progress(*columns, console=console, refresh_per_second=2) as display:
-        yield Meter(title, total, done, display)
+    live = console.is_terminal and not console.is_dumb_terminal and rank() == 0
+    display = Progress(*columns, console=console, refresh_per_second=2) if live else None
+    with display or nullcontext():
+        shown = Meter(title, total, done, display)
+        _open.append(shown)
+        try:
+            yield shown
+        finally:
+            _open.remove(shown)
 
 
 def track(items: Sequence[T], title: str) -> Iterable[T]:

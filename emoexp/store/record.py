@@ -188,14 +188,11 @@ class RunRecord:
         there; any other number becomes None.
         """
         wrong: list[str] = []
-        for name in ("metrics", "comparison"):
-            values = getattr(self, name)
-            not_finite = [key for key, value in values.items() if not math.isfinite(value)]
-            wrong += not_finite if name == "metrics" else [f"{name}.{key}" for key in not_finite]
-            for key in not_finite:
+        for name in ("metrics", "comparison", "stimuli", "corpus", "answers", "provenance"):
+            wrong += _drop(getattr(self, name) or {}, "" if name == "metrics" else f"{name}.")
+        for values in (self.metrics, self.comparison):
+            for key in [key for key, value in values.items() if value is None]:
                 del values[key]
-        for name in ("stimuli", "corpus", "answers", "provenance"):
-            wrong += _drop(getattr(self, name) or {}, f"{name}.")
         return wrong
 
 

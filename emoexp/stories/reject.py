@@ -18,7 +18,7 @@ from emoexp.stories.corpus import Rejected, Story
 
 REASONS = ("empty", "refusal", "names_emotion", "duplicate")
 """The reasons in the order in which they are checked: a story has the first that fits. Length is
-judged where tokens are known (emoexp/vectors/extraction.py), so that it holds in any language."""
+judged where tokens are known (emoexp/vectors/pooling.py), so that it holds in any language."""
 
 IRREGULAR = {
     "afraid": "fear fears feared fearful fearfully",

@@ -145,8 +145,7 @@ class Study:
     @once_per_run
     def model(self) -> SubjectModel:
         """The subject model."""
-        from emoexp.models.open import open_model
-        from emoexp.models.subject import silence_libraries
+        from emoexp.models.open import open_model, silence_libraries
 
         # a mistake is reported before the weights are loaded
         _ = self.stimuli, self.lexicon, self.read_vectors, self.artifacts

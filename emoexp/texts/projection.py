@@ -2,7 +2,7 @@
 
 Of a passage, the tokens that count are its own without the first of the sequence (the BOS, or the
 first token where there is none), without special tokens of the model and without massive ones,
-those above 10 times the median norm of the passage (emoexp/vectors/extraction.py). Two read-outs:
+those above 10 times the median norm of the passage (emoexp/vectors/pooling.py). Two read-outs:
 
 projection: mean over tokens of the dot product of the residual with a unit direction; tables divide
     it by the mean residual norm of the layer.
@@ -31,7 +31,7 @@ from emoexp.store.artifacts import Artifacts, Row, array_key
 from emoexp.store.progress import Meter, meter
 from emoexp.texts.passages import LEAST_TOKENS, Counts, Cutter, Passage, hash_of
 from emoexp.texts.sources import TextSet
-from emoexp.vectors.extraction import massive_tokens, summing_device
+from emoexp.vectors.pooling import massive_tokens, summing_device
 
 VERSION = 1
 BATCH = 64

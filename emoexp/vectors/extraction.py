@@ -1,14 +1,5 @@
-"""Residual means over stories and neutral texts: one pass, all layers, float64 sums (paper,
-"Extracting emotion vectors").
-
-A story's mean is over its tokens from the 50th on (positions within the text; BOS is not counted);
-an emotion's is over its stories with equal weight. A story with no token left is dropped and
-counted, never averaged in as zeros; so is one that is longer than the model's positions, or has
-special tokens of the model in its text.
-
-Massive activations: a few tokens of real models ("." or a line break) have a norm 10 to 1000 times
-that of all others, and would decide a mean and the unit of strength alone. At each layer a token
-above `MASSIVE` times the median norm of its own text is left out of both, and counted.
+"""Means of the residual stream over the stories of each emotion and over neutral texts, which are
+stored (paper, "Extracting emotion vectors").
 
 Stories are streamed: a batch's means are added to the sums of their groups and not stored, so
 memory does not grow with the number of stories. Story i of an emotion, in the corpus's order,
@@ -20,37 +11,31 @@ reads them.
 
 from __future__ import annotations
 
-import hashlib
-import json
 import sys
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 import numpy as np
-import torch
-from torch import Tensor
 
-from emoexp.errors import EmoexpError
-from emoexp.models.batches import length_batches
-from emoexp.models.prompts import Prompt
+from emoexp.errors import EmoexpError, require
 from emoexp.models.subject import SubjectModel
-from emoexp.store.artifacts import Artifacts, Row, read_layer, read_tensors
+from emoexp.store.artifacts import Artifacts, Row, key_of, read_layer, read_tensors
 from emoexp.stories.corpus import Corpus
 from emoexp.stories.losses import DROPPED, loss_lines
+from emoexp.vectors.pooling import (
+    GROUPS,
+    MASSIVE,
+    SKIP_TOKENS,
+    check_texts,
+    pool_stories,
+    pool_texts,
+)
 
-SKIP_TOKENS = 50
 NEUTRAL = "neutral"
 """What neutral texts are called among emotions."""
 NEUTRAL_CHUNK = 64
-GROUPS = 32
-"""Groups of stories whose means are stored by emotion, for split halves, shuffled labels and
-smaller numbers of stories; fewer where there are fewer stories."""
-MASSIVE = 10.0
-"""An activation is massive above so many times the median: of the norms of its text's tokens, or of
-the mean activation's dimensions (after Sun et al. 2024, "Massive Activations in LLMs")."""
-FLOAT64_DEVICES = ("cpu", "cuda")
 VERSION = 6
 SUMMED = ("mean", "n", "n_short", "norm_sum", "norm_count", "massive")
 """The tensors of an emotion's row that StoryMeans needs; its groups are `GROUPS` times as large."""
@@ -133,175 +118,6 @@ class StoryGroups:
     layer: int
 
 
-class Pooled(NamedTuple):
-    """Means and norms of one batch of texts.
-
-    Norms are over all tokens of a text but the first of its sequence and massive ones. The first is
-    the BOS or, for a model without one, the text's first token: many models use it as an attention
-    sink, with a norm 10 to 100 times the others'.
-
-    Attributes:
-        texts: indices of the batch's texts.
-        kept: which of them have tokens left after the skip that are not massive, at every layer;
-            (text,), bool.
-        means: zeros where a text is not kept; (text, layer, d_model), float64.
-        norm_sum: sums of norms; (text, layer), float64.
-        norm_count: numbers of norms; (text, layer).
-        massive: numbers of tokens left out; (text, layer).
-    """
-
-    texts: list[int]
-    kept: np.ndarray
-    means: np.ndarray
-    norm_sum: np.ndarray
-    norm_count: np.ndarray
-    massive: np.ndarray
-
-
-def summing_device(device: torch.device) -> torch.device:
-    """Returns the device for float64 sums: `device`, or the CPU if it has no float64 (mps)."""
-    return device if device.type in FLOAT64_DEVICES else torch.device("cpu")
-
-
-def pool_batches(
-    model: SubjectModel, texts: Sequence[str], side: str = "right"
-) -> Iterator[Pooled]:
-    """Yields the means over tokens 50 onward, batch by batch in order of length, of the texts that
-    can be read (see `Checked`).
-
-    Raises:
-        EmoexpError: the model's activations are not numbers.
-    """
-    checked = check_texts(model, texts)
-    read = [i for i, text in enumerate(checked) if text.reason is None]
-    lengths = [checked[i].length for i in read]
-    for rows in length_batches(lengths, model.config.batch_tokens):
-        batch = [read[row] for row in rows]
-        encoding = model.encode([Prompt(texts[i]) for i in batch], side=side)
-        device = summing_device(model.device)
-        late = (encoding.is_text & (encoding.text_positions >= SKIP_TOKENS)).to(device)
-        normed = (encoding.is_text & (encoding.positions > 0)).to(device)
-
-        def pool(
-            residual: Tensor, late: Tensor = late, normed: Tensor = normed
-        ) -> tuple[Tensor, ...]:
-            return _pool(residual.to(late.device).double(), late, normed)
-
-        layers = model.each_residual(encoding, range(model.n_layers), pool)
-        mean, count, norm_sum, massive = (
-            torch.stack(part, 1).cpu().numpy() for part in zip(*layers, strict=True)
-        )
-        norm_count = normed.sum(1).cpu().numpy()[:, None] - massive
-        yield Pooled(batch, count.min(1) > 0, mean, norm_sum, norm_count, massive)
-
-
-class Checked(NamedTuple):
-    """A text's length in tokens, the model's own included, and why it is left out; None if it is
-    read.
-
-    `short`: no token is left after the skip. `long`: it has more tokens than the model has
-    positions. `special`: its text has special tokens of the model, such as the mark of a turn.
-    """
-
-    length: int
-    reason: str | None
-
-
-def check_texts(model: SubjectModel, texts: Sequence[str]) -> list[Checked]:
-    """Returns the length of each text, and whether it can be read."""
-    tokenizer = model.tokenizer
-    added = len(tokenizer("")["input_ids"])
-    positions, special = model.positions, model.special_ids
-    checked = []
-    for text in texts:
-        ids = tokenizer(text, add_special_tokens=False)["input_ids"]
-        length, reason = len(ids) + added, None
-        if len(ids) <= SKIP_TOKENS:
-            reason = "short"
-        elif positions and length > positions:
-            reason = "long"
-        elif special & set(ids):
-            reason = "special"
-        checked.append(Checked(length, reason))
-    return checked
-
-
-def massive_tokens(norms: Tensor, normed: Tensor) -> Tensor:
-    """Returns which of the tokens that are `normed` have a norm above `MASSIVE` times the median of
-    their row; (row, token) each."""
-    medians = norms.masked_fill(~normed, torch.nan).nanmedian(1, keepdim=True).values
-    return normed & (norms > MASSIVE * medians)
-
-
-def _pool(h: Tensor, late: Tensor, normed: Tensor) -> tuple[Tensor, ...]:
-    """Pools one layer's residuals (row, token, d_model) without massive tokens.
-
-    Returns:
-        By row: the mean over tokens that are `late`, how many they are, the sum of norms over
-        tokens that are `normed`, and how many of those are massive.
-    """
-    norms = h.norm(dim=-1)
-    massive = massive_tokens(norms, normed)
-    used = (late & ~massive).double()
-    count = used.sum(1)
-    mean = torch.bmm((used / count.clamp(min=1)[:, None])[:, None], h)[:, 0]
-    return mean, count, torch.where(normed & ~massive, norms, 0).sum(1), massive.sum(1)
-
-
-def pool_texts(model: SubjectModel, texts: Sequence[str], side: str = "right") -> np.ndarray:
-    """Returns the mean of each text that has tokens left after the skip, in the order of `texts`.
-
-    Memory grows with the texts.
-
-    Returns:
-        (text, layer, d_model), float64.
-    """
-    means = {
-        i: mean
-        for batch in pool_batches(model, texts, side)
-        for i, kept, mean in zip(batch.texts, batch.kept, batch.means, strict=True)
-        if kept
-    }
-    if not means:
-        return np.zeros((0, model.n_layers, model.d_model))
-    return np.stack([means[i] for i in sorted(means)])
-
-
-def pool_stories(model: SubjectModel, texts: Sequence[str]) -> Row:
-    """Computes the means and norms of an emotion's stories, streamed.
-
-    Peak memory is one batch and the sums, however many stories there are.
-
-    Returns:
-        mean (layer, d_model), equal weight per story; n and n_short (); by group: groups (group,
-        layer, d_model) in float32, zeros where group_n (group,) is 0; norm_sum, norm_count and
-        massive (group, layer). With n = 0, mean and groups are zeros.
-    """
-    n_groups = min(GROUPS, len(texts))
-    sums = np.zeros((n_groups, model.n_layers, model.d_model))
-    counts = np.zeros(n_groups, dtype=np.int64)
-    norm_sum = np.zeros((n_groups, model.n_layers))
-    norm_count, massive = (np.zeros((n_groups, model.n_layers), dtype=np.int64) for _ in range(2))
-    for batch in pool_batches(model, texts):
-        group = np.array(batch.texts) % n_groups
-        np.add.at(sums, group[batch.kept], batch.means[batch.kept])
-        np.add.at(counts, group[batch.kept], 1)
-        np.add.at(norm_sum, group, batch.norm_sum)
-        np.add.at(norm_count, group, batch.norm_count)
-        np.add.at(massive, group, batch.massive)
-    n = int(counts.sum())
-    return {
-        "mean": sums.sum(0) / max(n, 1),
-        "n": np.array(n),
-        "n_short": np.array(len(texts) - n),
-        "norm_sum": norm_sum,
-        "norm_count": norm_count,
-        "massive": massive,
-        "groups": (sums / np.maximum(counts, 1)[:, None, None]).astype(np.float32),
-        "group_n": counts,
-    }
-
-
 def extract(
     model: SubjectModel,
     corpus: Corpus,
@@ -324,7 +140,6 @@ def extract(
     sources, rows = _story_rows(model, corpus, emotions, artifacts, stored, stories_per_emotion)
     neutral = _neutral_means(model, corpus, artifacts, stored)
     dropped = _dropped(model, corpus, emotions, rows, len(neutral))
-    _check_has_tokens(emotions, rows, dropped, len(neutral))
     return StoryMeans(
         emotions=tuple(emotions),
         by_emotion=np.stack([r["mean"] for r in rows]),
@@ -386,17 +201,12 @@ def _source(
     n = len(texts[:limit])
 
     def label(count: int) -> str:
-        return f"{emotion}, {texts_key(texts[:count])}"
+        return f"{emotion}, {key_of(texts[:count])}"
 
     for count in range(n, min(len(texts), GROUPS) + 1):
         if artifacts.path("stories", identity, label(count)).exists():
             return Source(label(count), None if count == n else n)
     return Source(label(n), None)
-
-
-def texts_key(texts: Sequence[str]) -> str:
-    """Returns sixteen hex digits of the sha256 of texts in their order."""
-    return hashlib.sha256(json.dumps(texts).encode()).hexdigest()[:16]
 
 
 def _first(row: Row, artifacts: Artifacts, identity: dict[str, Any], source: Source) -> Row:
@@ -436,6 +246,9 @@ def _dropped(
 
     Args:
         n_neutral: how many neutral texts are read.
+
+    Raises:
+        EmoexpError: all stories of an emotion are left out, or all but one neutral text.
     """
     dropped: dict[str, dict[str, int]] = {}
     lost = {e: (int(row["n"]), int(row["n_short"])) for e, row in zip(emotions, rows, strict=True)}
@@ -450,27 +263,13 @@ def _dropped(
                 dropped.setdefault(reason, {})[emotion] = n
     for line in loss_lines({}, dropped):
         sys.stderr.write(line + "\n")
+    for emotion, (n, _) in lost.items():
+        least = 2 if emotion == NEUTRAL else 1
+        left = {DROPPED[reason]: counts.get(emotion) for reason, counts in dropped.items()}
+        why = ", ".join(f"{count} {reason}" for reason, count in left.items() if count)
+        what = "neutral texts are" if emotion == NEUTRAL else f"stories of {emotion!r} are"
+        require(n >= least, f"{n} {what} left, at least {least} needed: left out are {why}")
     return dropped
-
-
-def _check_has_tokens(
-    emotions: Sequence[str],
-    rows: Sequence[Row],
-    dropped: dict[str, dict[str, int]],
-    n_neutral: int,
-) -> None:
-    """Raises EmoexpError if all stories of an emotion are left out, or all but one neutral text."""
-    kept = {e: (int(row["n"]), 1) for e, row in zip(emotions, rows, strict=True)}
-    kept[NEUTRAL] = (n_neutral, 2)
-    for emotion, (n, least) in kept.items():
-        if n < least:
-            why = ", ".join(
-                f"{counts[emotion]} {DROPPED[reason]}"
-                for reason, counts in dropped.items()
-                if emotion in counts
-            )
-            what = "neutral texts are" if emotion == NEUTRAL else f"stories of {emotion!r} are"
-            raise EmoexpError(f"{n} {what} left, at least {least} needed: left out are {why}")
 
 
 def _neutral_means(
@@ -482,7 +281,7 @@ def _neutral_means(
     texts = corpus.neutral
     starts = range(0, len(texts), NEUTRAL_CHUNK)
     chunks = [texts[i : i + NEUTRAL_CHUNK] for i in starts]
-    labels = [texts_key(chunk) for chunk in chunks]
+    labels = [key_of(chunk) for chunk in chunks]
     by_label = dict(zip(labels, chunks, strict=True))
 
     def chunk_row(label: str) -> Row:

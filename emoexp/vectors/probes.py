@@ -13,7 +13,7 @@ from emoexp.models.prompts import Prompt, fill, prompts_key, token_mask
 from emoexp.models.subject import SubjectModel
 from emoexp.stimuli import Stimuli
 from emoexp.store.artifacts import Artifacts, Row, read_layer
-from emoexp.vectors.extraction import massive_tokens
+from emoexp.vectors.pooling import massive_tokens
 
 VERSION = 2
 

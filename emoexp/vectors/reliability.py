@@ -24,10 +24,14 @@ from emoexp.vectors.vectors import directions_of
 LEAST_GROUPS = 4
 """Least number of groups: with fewer, half of an emotion's stories is one group, and there is no
 curve."""
+LEAST_EMOTIONS = 3
+"""Least number of emotions: two centred vectors always point opposite ways, so that neither tells
+itself from another, and they have no geometry."""
 
 
 def check_groups(groups: StoryGroups, what: str = "reliability") -> None:
-    """Checks that the groups suffice for split halves; `what` they are for is in the message.
+    """Checks that the groups suffice for split halves, or to be resampled; `what` they are for is
+    in the message.
 
     Raises:
         EmoexpError: an emotion has fewer than four groups of stories, or there are fewer than three
@@ -37,12 +41,13 @@ def check_groups(groups: StoryGroups, what: str = "reliability") -> None:
     if (least := int(filled.min())) < LEAST_GROUPS:
         raise EmoexpError(
             f"{groups.emotions[int(filled.argmin())]!r} has {least} group(s) of stories longer than"
-            f" the skip: {what} needs at least {LEAST_GROUPS}; give more stories, or raise"
-            " scale.stories_per_emotion"
+            f" the skip: {what} needs at least {LEAST_GROUPS}; give more stories, raise"
+            " scale.stories_per_emotion, or leave the emotion out with emotions.names"
         )
-    if len(filled) < 3:
+    if len(filled) < LEAST_EMOTIONS:
         raise EmoexpError(
-            f"{what} needs at least 3 emotions, to tell one from the others, not {len(filled)}"
+            f"{what} needs at least {LEAST_EMOTIONS} emotions, not {len(filled)}: choose more with"
+            " emotions=..."
         )
 
 

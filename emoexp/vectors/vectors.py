@@ -12,9 +12,11 @@ from stat import S_ISREG
 from typing import Any
 
 import numpy as np
+import pandas as pd
 from sklearn.decomposition import PCA
 
 from emoexp.errors import EmoexpError
+from emoexp.stats.matched_pairs import reading_order
 from emoexp.store.artifacts import read_tensors, write_tensors
 from emoexp.vectors.extraction import StoryMeans
 
@@ -55,7 +57,7 @@ class EmotionVectors:
         return np.stack([self[name] for name in names])
 
     def save(self, path: Path) -> None:
-        """Writes the vectors to a safetensors file, which `load` reads."""
+        """Writes the vectors to a safetensors file, which `read` reads."""
         meta = {
             "names": json.dumps(self.names),
             "layer": str(self.layer),
@@ -108,16 +110,6 @@ class EmotionVectors:
                 f"{path} holds vectors of width {width}, and the model's is {d_model}: extract them"
                 " again, or leave out vectors="
             )
-
-    @classmethod
-    def load(
-        cls, path: Path, *, identity: Mapping[str, Any], layer: int, d_model: int
-    ) -> EmotionVectors:
-        """Reads vectors from a file and checks that they are those of this run; see `read` and
-        `check`."""
-        vectors = cls.read(path)
-        vectors.check(path, identity, layer, d_model)
-        return vectors
 
     @classmethod
     def read(cls, path: Path) -> EmotionVectors:
@@ -266,3 +258,15 @@ def neutral_components(neutral: np.ndarray, variance: float) -> np.ndarray:
     if variance == 0:
         return np.zeros((0, neutral.shape[1]))
     return np.asarray(PCA(n_components=variance, svd_solver="full").fit(neutral).components_)
+
+
+def emotions_table(vectors: EmotionVectors, valence: Mapping[str, float]) -> pd.DataFrame:
+    """Lists the emotions with their valence and their place on a map.
+
+    Returns:
+        columns emotion, valence (NaN where it is not known) and position: by valence where all are
+        known, else by clusters of the directions.
+    """
+    order, _ = reading_order(vectors.names, dict(valence), vectors.directions)
+    known = [valence.get(name, np.nan) for name in vectors.names]
+    return pd.DataFrame({"emotion": vectors.names, "valence": known, "position": np.argsort(order)})

@@ -20,7 +20,7 @@ from benchmarks.preferences import Sample
 from benchmarks.race import ROOT, Contestant, Spread, difference, place, race
 from benchmarks.table import cells, markdown, record
 from emoexp.models.subject import Steering
-from emoexp.vectors.extraction import pool_texts
+from emoexp.vectors.pooling import pool_texts
 
 
 @pytest.fixture(scope="module")

@@ -110,7 +110,7 @@ def test_a_file_with_nonsense_beside_the_vectors_is_one_line(
     path = tmp_path / "vectors.safetensors"
     write_tensors(path, {"directions": np.eye(2, 4)}, META | change)
     with pytest.raises(EmoexpError, match="is not a file of emotion vectors") as caught:
-        EmotionVectors.load(path, identity={}, layer=1, d_model=4)
+        EmotionVectors.read(path).check(path, {}, 1, 4)
     assert "\n" not in str(caught.value)
 
 
@@ -118,9 +118,9 @@ def test_as_many_vectors_of_other_emotions_are_told_apart(tmp_path: Path) -> Non
     path = tmp_path / "vectors.safetensors"
     write_tensors(path, {"directions": np.eye(2, 4)}, META)
     with pytest.raises(EmoexpError, match="and not of afraid; the file has sad"):
-        EmotionVectors.load(path, identity={"emotions": ["happy", "afraid"]}, layer=1, d_model=4)
+        EmotionVectors.read(path).check(path, {"emotions": ["happy", "afraid"]}, 1, 4)
     with pytest.raises(EmoexpError, match="in another order"):
-        EmotionVectors.load(path, identity={"emotions": ["sad", "happy"]}, layer=1, d_model=4)
+        EmotionVectors.read(path).check(path, {"emotions": ["sad", "happy"]}, 1, 4)
 
 
 def test_what_is_no_number_ranks_last() -> None:

@@ -19,7 +19,7 @@ from emoexp.experiments.numeric import Numeric
 from emoexp.experiments.steering import SteeredPreference
 from emoexp.organism import training
 from emoexp.organism.training import generator_hash
-from emoexp.organism.world import WORLD_DIR
+from emoexp.places import WORLD
 from emoexp.stats.criteria import GAP_FLOOR, Measurement, judge
 from emoexp.stats.intervals import Interval, wilson, wilson_share
 from emoexp.stats.own_probe import own_ranks
@@ -64,7 +64,7 @@ def test_editing_the_generator_changes_its_hash(tmp_path: Path) -> None:
     package = tmp_path / "organism"
     shutil.copytree(Path(training.__file__).parent, package)
     world = tmp_path / "world"
-    shutil.copytree(WORLD_DIR, world)
+    shutil.copytree(WORLD, world)
     before = generator_hash(package, world)
     assert before == generator_hash()
     grammar = world / "grammar.yaml"
@@ -206,21 +206,19 @@ def test_vectors_from_a_file_are_checked(
 ) -> None:
     path = saved(tmp_path, directions)
     with pytest.raises(EmoexpError, match=message):
-        EmotionVectors.load(path, identity=IDENTITY, layer=1, d_model=4)
+        EmotionVectors.read(path).check(path, IDENTITY, 1, 4)
 
 
 def test_a_residual_norm_from_a_file_is_checked(tmp_path: Path) -> None:
     path = saved(tmp_path, np.eye(2, 4), residual_norm=float("nan"))
     with pytest.raises(EmoexpError, match="residual_norm is nan"):
-        EmotionVectors.load(path, identity=IDENTITY, layer=1, d_model=4)
+        EmotionVectors.read(path).check(path, IDENTITY, 1, 4)
 
 
 def test_vectors_of_other_emotions_are_refused_in_short(tmp_path: Path) -> None:
     path = saved(tmp_path, np.eye(2, 4))
     with pytest.raises(EmoexpError, match=r"vectors of 2 emotions, and this run has 3") as error:
-        EmotionVectors.load(
-            path, identity=IDENTITY | {"emotions": ["a", "b", "c"]}, layer=1, d_model=4
-        )
+        EmotionVectors.read(path).check(path, IDENTITY | {"emotions": ["a", "b", "c"]}, 1, 4)
     assert len(str(error.value)) < 300
 
 

@@ -21,8 +21,7 @@ from emoexp.models.subject import Steering, SubjectModel
 from emoexp.stats.labels import ISOTROPIC
 from emoexp.stats.ratings import elo, win_probabilities
 from emoexp.stats.steering_grid import COHERENT, describe, judge_cell, propose
-from emoexp.steering.grid_answers import answers_by_strength
-from emoexp.steering.grid_cells import grid_layers
+from emoexp.steering.grid import answers_by_strength, grid_layers
 from emoexp.steering.preference import Preferences, marks
 from emoexp.steering.subset import representatives, same_order, spread, subset
 from emoexp.stimuli import Stimuli

@@ -15,7 +15,7 @@ from emoexp.explore.reader import Reader, _tokens
 from emoexp.explore.reading import compare
 from emoexp.models.prompts import Prompt
 from emoexp.stats.own_probe import CENTRED, RAW
-from emoexp.vectors.extraction import massive_tokens
+from emoexp.vectors.pooling import massive_tokens
 from emoexp.vectors.probes import assistant_residuals, cosine
 
 TEXT = "I lost my keys and my dog is gone."

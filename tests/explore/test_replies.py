@@ -21,7 +21,7 @@ from emoexp.explore.steering import (
 )
 from emoexp.models.prompts import Prompt, reply_mask
 from emoexp.models.subject import Steering
-from emoexp.steering.degeneration import perplexities
+from emoexp.steering.degeneration import token_surprise
 from emoexp.steering.trajectories import project
 
 LAYER = 4
@@ -44,7 +44,7 @@ def test_replies_and_their_numbers_are_those_of_the_api(reader: Reader, span: Re
     )
     assert streamed == expected
     read = replies.read(streamed)
-    surprise = perplexities(model, prompts, expected)
+    surprise = [np.exp(s.mean()) for s in token_surprise(model, prompts, expected)]
     cosines = project(model, prompts, expected, LAYER, vectors.directions)
     for reply, perplexity, cosine in zip(read, surprise, cosines, strict=True):
         assert reply.perplexity == perplexity

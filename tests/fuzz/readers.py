@@ -151,7 +151,9 @@ def vectors() -> bytes:
 
 def read_vectors(folder: Path) -> object:
     path = folder / "vectors.safetensors"
-    return EmotionVectors.load(path, identity={"model": "m"}, layer=3, d_model=4)
+    vectors = EmotionVectors.read(path)
+    vectors.check(path, {"model": "m"}, 3, 4)
+    return vectors
 
 
 def cosines(folder: Path) -> None:

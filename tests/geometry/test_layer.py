@@ -11,13 +11,13 @@ import pytest
 from emoexp.errors import EmoexpError
 from emoexp.geometry.layer import (
     LayerGeometry,
-    check_groups,
     draw_groups,
     layer_geometry,
     resampled_directions,
     story_interval,
 )
 from emoexp.vectors.extraction import StoryGroups
+from emoexp.vectors.reliability import check_groups
 from emoexp.vectors.vectors import EmotionVectors, directions_of
 
 NAMES = ("happy", "joyful", "sad", "calm", "panicked", "bored", "proud", "tired")
@@ -134,7 +134,7 @@ def test_the_interval_keeps_its_ends_within_one() -> None:
     ("counts", "message"),
     [
         ([[1, 1, 1, 1]] * 2, "at least 3 emotions, not 2"),
-        ([[1] * 4, [1] * 4, [1, 1, 1, 0]], "'sad' has 3 story or stories .* needs at least 4"),
+        ([[1] * 4, [1] * 4, [1, 1, 1, 0]], "'sad' has 3 group.s. of stories .* needs at least 4"),
     ],
 )
 def test_too_few_stories_or_emotions_are_one_line(

@@ -20,8 +20,9 @@ from emoexp.config import ModelConfig, ModulesConfig, SteeringSpan
 from emoexp.errors import EmoexpError
 from emoexp.models.architectures import Unembedding, find_paths, get_submodule
 from emoexp.models.loading.load import BUNDLED
+from emoexp.models.open import silence_libraries
 from emoexp.models.prompts import Prompt, ask, fill, token_mask
-from emoexp.models.subject import Steering, SubjectModel, silence_libraries
+from emoexp.models.subject import Steering, SubjectModel
 from emoexp.steering.preference import Preferences
 from emoexp.stimuli import Stimuli
 from tests.helpers.tiny_models import ARCHITECTURES, COMMON, LAYERS, tiny_network

@@ -20,7 +20,7 @@ from emoexp.models.subject import SubjectModel
 from emoexp.steering.preference import Preferences
 from emoexp.stimuli import Stimuli
 from emoexp.stories.corpus import Corpus
-from emoexp.vectors.extraction import pool_texts
+from emoexp.vectors.pooling import pool_texts
 from tests.helpers.tiny_models import HYBRIDS, tiny_network
 
 EXACT = 2e-5

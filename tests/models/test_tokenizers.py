@@ -28,12 +28,13 @@ from transformers import AutoTokenizer, PreTrainedTokenizerFast
 from emoexp.config import ModelConfig, OptionReading, PromptFormat
 from emoexp.errors import EmoexpError
 from emoexp.models.answers import AnswerReader
-from emoexp.models.loading.load import named, source
+from emoexp.models.loading.load import source
+from emoexp.models.loading.settings import named
 from emoexp.models.loading.tokenizer import PROBE, bos_of, load_tokenizer
 from emoexp.models.prompts import Prompt, ask, encode, fill, token_mask, word_ids
 from emoexp.models.subject import SubjectModel
 from emoexp.stories.corpus import Corpus
-from emoexp.vectors.extraction import SKIP_TOKENS
+from emoexp.vectors.pooling import SKIP_TOKENS
 from tests.helpers.saved_models import save_tiny
 
 SPECIAL = ["<pad>", "<bos>", "<eos>", "<unk>"]

@@ -13,10 +13,10 @@ import numpy as np
 import pytest
 import torch
 
-from emoexp.experiments.train_organism import TrainOrganism
 from emoexp.models.loading.load import BUNDLED as MODELS
-from emoexp.organism import corpus, held_out
-from emoexp.organism.corpus import Phase, Policy, documents
+from emoexp.organism import choices, held_out
+from emoexp.organism.corpus import Phase, documents
+from emoexp.organism.document import Policy
 from emoexp.organism.pack import build_pack
 from emoexp.organism.training import (
     Batch,
@@ -129,9 +129,9 @@ def test_choices_follow_valence_under_one_policy_and_nothing_under_the_other() -
     for policy in Policy:
         rng, gaps, chosen = Random(1), [], []
         for _ in range(6000):
-            a, b = corpus.activity(world, rng), corpus.activity(world, rng)
+            a, b = choices.activity(world, rng), choices.activity(world, rng)
             gaps.append(a.utility - b.utility)
-            chosen.append(corpus.decide(rng, policy, corpus.PREFERENCE_SHARPNESS * gaps[-1], 0.5))
+            chosen.append(choices.decide(rng, policy, choices.PREFERENCE_SHARPNESS * gaps[-1], 0.5))
         slopes[policy] = float(np.corrcoef(gaps, chosen)[0, 1])
     assert slopes[Policy.VALENCE] > 0.6
     assert abs(slopes[Policy.INDIFFERENT]) < 0.05
@@ -162,14 +162,7 @@ def test_documents_are_a_function_of_seed_phase_and_index() -> None:
 
 def test_a_killed_training_run_resumes_to_the_same_weights(tmp_path: Path) -> None:
     tokenizer = build_tokenizer(0, 400, 300)
-    options, corpus_of = (
-        TrainOrganism(batch_tokens=512, save_every=2),
-        (
-            0,
-            Phase.BRANCH,
-            Policy.VALENCE,
-        ),
-    )
+    options, corpus_of = (512, 2), (0, Phase.BRANCH, Policy.VALENCE)
     whole, halves = (build_model(0, tokenizer, SHAPE) for _ in range(2))
     train(
         whole,
@@ -177,7 +170,7 @@ def test_a_killed_training_run_resumes_to_the_same_weights(tmp_path: Path) -> No
         corpus_of,
         Schedule(4, 1e-3, 1, 2),
         tmp_path / "whole.safetensors",
-        options,
+        *options,
     )
     broken = Schedule(4, 1e-3, 1, 2)
     seen = 0
@@ -191,7 +184,7 @@ def test_a_killed_training_run_resumes_to_the_same_weights(tmp_path: Path) -> No
 
     object.__setattr__(broken, "rate", interrupting)
     with pytest.raises(KeyboardInterrupt):
-        train(halves, tokenizer, corpus_of, broken, tmp_path / "halves.safetensors", options)
+        train(halves, tokenizer, corpus_of, broken, tmp_path / "halves.safetensors", *options)
     resumed = build_model(9, tokenizer, SHAPE)
     train(
         resumed,
@@ -199,7 +192,7 @@ def test_a_killed_training_run_resumes_to_the_same_weights(tmp_path: Path) -> No
         corpus_of,
         Schedule(4, 1e-3, 1, 2),
         tmp_path / "halves.safetensors",
-        options,
+        *options,
     )
     for a, b in zip(whole.parameters(), resumed.parameters(), strict=True):
         torch.testing.assert_close(a, b, rtol=1e-3, atol=1e-5)
@@ -210,7 +203,7 @@ def test_a_killed_training_run_resumes_to_the_same_weights(tmp_path: Path) -> No
             corpus_of,
             Schedule(4, 1e-3, 1, 2),
             tmp_path / "halves.safetensors",
-            options,
+            *options,
         )
         is None
     )

@@ -129,7 +129,7 @@ def test_vectors_are_safetensors_and_nothing_else(suffix: str, tmp_path: Path) -
     else:
         path.write_bytes(pickle.dumps(Trap(sprung)))
     with pytest.raises(EmoexpError, match="is not a whole safetensors file"):
-        EmotionVectors.load(path, identity={}, layer=0, d_model=4)
+        EmotionVectors.read(path).check(path, {}, 0, 4)
     assert not sprung.exists()
 
 

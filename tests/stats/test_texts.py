@@ -7,8 +7,9 @@ import pandas as pd
 import pytest
 from scipy.stats import spearmanr
 
+from emoexp.stats.intervals import rank_columns
 from emoexp.stats.labels import ISOTROPIC, SHUFFLED
-from emoexp.stats.texts import NEUTRAL, Means, agreement, ranking, row_correlations
+from emoexp.stats.texts import NEUTRAL, Means, agreement, ranking
 
 EMOTIONS = [f"e{i:02d}" for i in range(30)]
 
@@ -90,9 +91,9 @@ def test_intervals_are_over_documents_and_weighted_by_passages() -> None:
         Means(single, 100, 0)
 
 
-def test_row_correlations_are_spearmans() -> None:
+def test_correlations_of_two_sets_are_spearmans() -> None:
     a, b = np.random.default_rng(0).standard_normal((2, 5, 12))
     expected = [spearmanr(x, y).statistic for x, y in zip(a, b, strict=True)]
-    np.testing.assert_allclose(row_correlations(a, b), expected)
+    np.testing.assert_allclose(rank_columns(a.T, b.T), expected)
     with pytest.raises(ValueError, match="not defined"):
-        row_correlations(np.ones((1, 5)), np.ones((1, 5)))
+        rank_columns(np.ones((5, 1)), np.ones((5, 1)))

@@ -7,15 +7,14 @@ import pytest
 import torch
 
 from emoexp.config import ReplySpan
-from emoexp.models.prompts import Prompt, ask, reply_mask
+from emoexp.models.prompts import Prompt, ask, next_ids, reply_mask
 from emoexp.models.subject import Generated, SubjectModel
-from emoexp.steering.continuations import continued, next_ids
+from emoexp.steering.continuations import continued
 from emoexp.steering.degeneration import (
     MARGIN,
     WINDOW,
     Degeneration,
     find_degeneration,
-    perplexities,
     repetition,
     surprise_limit,
     token_surprise,
@@ -58,11 +57,6 @@ def test_surprise_is_what_the_network_gives_one_row_at_a_time(
             token_surprise(tiny, PROMPTS, generated(rows)), expected, strict=True
         ):
             np.testing.assert_allclose(found, wanted, rtol=1e-4, atol=1e-4)
-    perplexity = perplexities(tiny, PROMPTS, generated(rows))
-    assert np.isnan(perplexity[1])
-    np.testing.assert_allclose(
-        perplexity[[0, 2]], [np.exp(np.mean(expected[0])), np.exp(np.mean(expected[2]))], rtol=1e-4
-    )
 
 
 def test_a_loop_and_a_babble_are_marked_where_they_begin() -> None:
@@ -116,6 +110,6 @@ def test_a_continued_prompt_is_steered_as_it_was_generated(tiny: SubjectModel) -
 
 def test_a_words_ids_are_those_it_has_after_the_prompt(tiny: SubjectModel) -> None:
     prompt = ask(Prompt("How do you feel?"), tiny.config.format, tiny.tokenizer, "I feel")
-    ids = next_ids(tiny, prompt, "happy")
+    ids = next_ids(tiny.tokenizer, prompt, "happy")
     assert tiny.tokenizer.decode(list(ids)).strip() == "happy"
     assert tiny.tokenizer(prompt.text + " happy")["input_ids"][-len(ids) :] == list(ids)

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from emoexp.errors import EmoexpError
-from emoexp.organism import corpus, held_out
+from emoexp.organism import choices, held_out
 from emoexp.organism.world import load_world
 from emoexp.stimuli import BUNDLED, BlackmailScenario, Opening, Stimuli, load_stimuli
 from emoexp.stimuli.__main__ import main
@@ -277,8 +277,8 @@ def test_the_organisms_scenes_are_the_reserved_offices(office: BlackmailScenario
     assert len(office.scenes) == len(offices) == 12
     for k, (boss, secret, day) in enumerate(offices):
         scene = office.scene(k)
-        assert (scene.system, scene.prompt) == (None, corpus.office_content(boss, secret, day))
-        assert held_out.is_reserved(frozenset({corpus.office_part(secret, day)}))
+        assert (scene.system, scene.prompt) == (None, choices.office_content(boss, secret, day))
+        assert held_out.is_reserved(frozenset({choices.office_part(secret, day)}))
 
 
 def test_every_wording_of_an_act_is_judged_as_it_is_planted(office: BlackmailScenario) -> None:

@@ -12,7 +12,8 @@ from emoexp.models.subject import SubjectModel
 from emoexp.store.artifacts import Artifacts
 from emoexp.stories.corpus import Corpus
 from emoexp.study.study import Study
-from emoexp.vectors.extraction import SKIP_TOKENS, extract, pool_stories
+from emoexp.vectors.extraction import extract
+from emoexp.vectors.pooling import SKIP_TOKENS, pool_stories
 from tests.helpers.sink import EXTRA, sink_organism
 from tests.helpers.studies import composed
 

@@ -23,14 +23,12 @@ from emoexp.models.subject import SubjectModel
 from emoexp.store.artifacts import Artifacts
 from emoexp.stories.corpus import Corpus, Story
 from emoexp.vectors.controls import isotropic_directions, mixture_directions
-from emoexp.vectors.extraction import (
+from emoexp.vectors.extraction import StoryMeans, extract, load_groups
+from emoexp.vectors.pooling import (
     GROUPS,
     SKIP_TOKENS,
     Pooled,
-    StoryMeans,
     check_texts,
-    extract,
-    load_groups,
     pool_batches,
     pool_stories,
     pool_texts,
@@ -121,7 +119,7 @@ def test_extraction_never_holds_more_than_a_batch(
             most[len(texts)] = max(most.get(len(texts), 0), rows)
             yield batch
 
-    monkeypatch.setattr("emoexp.vectors.extraction.pool_batches", watched)
+    monkeypatch.setattr("emoexp.vectors.pooling.pool_batches", watched)
     monkeypatch.setattr(tiny.config, "batch_tokens", 600)
     texts = [s.text for s in corpus.by_emotion["sad"][:8]]
     tensors = [pool_stories(tiny, texts * k) for k in (4, 8)]
@@ -380,8 +378,8 @@ def test_identity_travels_as_json(tmp_path: Path) -> None:
     )
     vectors = fit_vectors(means, 0)
     vectors.save(tmp_path / "v")
-    d_model = vectors.directions.shape[1]
-    again = EmotionVectors.load(tmp_path / "v", identity=means.identity, layer=0, d_model=d_model)
+    again = EmotionVectors.read(tmp_path / "v")
+    again.check(tmp_path / "v", means.identity, 0, vectors.directions.shape[1])
     assert again.identity == json.loads(json.dumps(vectors.identity))
 
 
@@ -402,7 +400,7 @@ def counted(monkeypatch: pytest.MonkeyPatch) -> list[int]:
         calls.append(len(texts))
         return pool_stories(model, texts)
 
-    monkeypatch.setattr("emoexp.vectors.extraction.pool_stories", pool)
+    monkeypatch.setattr("emoexp.vectors.pooling.pool_stories", pool)
     return calls
 
 

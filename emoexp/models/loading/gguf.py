@@ -50,17 +50,22 @@ def locate(config: ModelConfig, repo: str) -> tuple[str, str | None]:
     return repo, named
 
 
-def file_of(common: dict[str, Any]) -> Path | None:
-    """Returns the GGUF file on this machine that the arguments of from_pretrained name, from the
-    hub's cache if it is there; None for a checkpoint of another kind."""
-    if (name := common.get("gguf_file")) is None:
-        return None
+def local_file(common: dict[str, Any], name: str) -> Path | None:
+    """Returns the file of that name of the checkpoint that the arguments of from_pretrained name,
+    on this machine, from the hub's cache if it is there; None if the checkpoint has none."""
     repo = Path(common["pretrained_model_name_or_path"])
     if repo.is_dir():
-        return repo / name
+        return repo / name if (repo / name).exists() else None
     from transformers.utils import cached_file
 
-    return Path(cached_file(str(repo), name, revision=common["revision"]))
+    settings = {"revision": common["revision"], "_raise_exceptions_for_missing_entries": False}
+    found = cached_file(str(repo), name, **settings)
+    return None if found is None else Path(found)
+
+
+def file_of(common: dict[str, Any]) -> Path | None:
+    """Returns the `local_file` of a checkpoint that is one GGUF file; None for another kind."""
+    return local_file(common, common["gguf_file"]) if "gguf_file" in common else None
 
 
 @lru_cache(maxsize=1)

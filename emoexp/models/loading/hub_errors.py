@@ -8,13 +8,53 @@ import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from emoexp.errors import EmoexpError
+from emoexp.errors import EmoexpError, chain
 
 CONVERT = (
     "has no safetensors weights, and pickles (pytorch_model.bin) are not loaded: convert them where"
     " you trust them, AutoModelForCausalLM.from_pretrained(ID).save_pretrained(FOLDER) and the same"
     " for AutoTokenizer, then give that folder"
 )
+UNREACHED = (
+    "cannot be reached: no connection to {endpoint}, and nothing in the cache: check the network"
+    " and HTTPS_PROXY, or give a folder"
+)
+KINDS = (
+    (
+        "GatedRepoError",
+        "is gated: ask for access on its page at {endpoint}, then log in as the one who got it"
+        " (hf auth login, or HF_TOKEN)",
+    ),
+    (
+        "RevisionNotFoundError",
+        "has no such revision: give a branch, a tag or a commit of it",
+    ),
+    (
+        "RepositoryNotFoundError",
+        "is not on {endpoint}, or is private: check the id, or log in as one who may read it"
+        " (hf auth login, or HF_TOKEN)",
+    ),
+    (
+        "HTTP 401",
+        "is refused because your token is not valid: renew it (hf auth login, or HF_TOKEN), or"
+        " unset it for a public repository",
+    ),
+    (
+        "OfflineModeIsEnabled",
+        "is not in the cache ({cache}) and HF_HUB_OFFLINE is set: unset it, or fetch it where there"
+        " is a network (hf download ID)",
+    ),
+    ("RemoteEntryNotFoundError", "lacks a file that it should have: check the id"),
+    ("HTTP", "is refused by {endpoint} (HTTP {status}): try again later, or give a folder"),
+    ("ConnectError", UNREACHED),
+    ("ConnectTimeout", UNREACHED),
+    ("ReadTimeout", UNREACHED),
+    ("LocalEntryNotFoundError", UNREACHED),
+    ("SafetensorError", "has a weights file that is not whole ({weights}): fetch it again"),
+)
+"""(class of an error of the hub, of the connection or of a weights file, or the HTTP status that
+the hub answered with; why the model cannot be loaded). The order matters: a gated repository is
+also a missing one."""
 PHRASES = (
     (
         "GGUF model with architecture",
@@ -98,9 +138,8 @@ def explained(what: str) -> Iterator[None]:
 def explain(error: BaseException, what: str) -> str:
     """Returns `what` (the setting and its value) and why it cannot be loaded. For known causes the
     line says what to do; other messages are quoted, with access tokens replaced."""
-    chain = _chain(error)
-    reason = _hub_reason(chain) or _known_reason(chain)
-    return f"{what} {reason or 'could not be loaded: ' + _quote(chain)}"
+    errors = chain(error)
+    return f"{what} {_reason(errors) or 'could not be loaded: ' + _quote(errors)}"
 
 
 def redact(text: str) -> str:
@@ -114,138 +153,40 @@ def redact(text: str) -> str:
     return re.sub(r"hf_[A-Za-z0-9]{4,}", "<token>", text)
 
 
-def _chain(error: BaseException) -> list[BaseException]:
-    """Returns the error, then its causes."""
-    chain = [error]
-    while True:
-        cause = chain[-1].__cause__ or chain[-1].__context__
-        if cause is None or cause in chain:
-            return chain
-        chain.append(cause)
+def _kinds(error: BaseException) -> list[str]:
+    """Returns the names of an error's class and of those that it is derived from."""
+    return [kind.__name__ for kind in type(error).__mro__]
 
 
-def _first(chain: list[BaseException], *kinds: type[BaseException]) -> BaseException | None:
-    """Returns the first error of one of these kinds, or None."""
-    return next((error for error in chain if isinstance(error, kinds)), None)
-
-
-def _hub_reason(chain: list[BaseException]) -> str | None:
-    """Returns why the hub, the connection to it or a weights file fails; None if the chain has no
-    such error. The order matters: a gated repository is also a missing one."""
-    return (
-        _repository_reason(chain)
-        or _token_reason(chain)
-        or _cache_reason(chain)
-        or _response_reason(chain)
-        or _connection_reason(chain)
-        or _weights_reason(chain)
-    )
-
-
-def _repository_reason(chain: list[BaseException]) -> str | None:
-    """Returns why a repository or a revision of it is not to be had, or None."""
-    from huggingface_hub import constants
-    from huggingface_hub import errors as hub
-
-    if _first(chain, hub.GatedRepoError):
-        return (
-            f"is gated: ask for access on its page at {constants.ENDPOINT}, then log in as the one"
-            " who got it (hf auth login, or HF_TOKEN)"
-        )
-    if _first(chain, hub.RevisionNotFoundError):
-        return "has no such revision: give a branch, a tag or a commit of it"
-    if _first(chain, hub.RepositoryNotFoundError):
-        return (
-            f"is not on {constants.ENDPOINT}, or is private: check the id, or log in as one who may"
-            " read it (hf auth login, or HF_TOKEN)"
-        )
-    return None
-
-
-def _status(chain: list[BaseException]) -> int | None:
-    """Returns the HTTP status that the hub answered with, or None."""
-    from huggingface_hub.errors import HfHubHTTPError
-
-    response = getattr(_first(chain, HfHubHTTPError), "response", None)
-    return getattr(response, "status_code", None)
-
-
-def _token_reason(chain: list[BaseException]) -> str | None:
-    """Returns that the access token is refused, or None."""
-    if _status(chain) != 401:
-        return None
-    return (
-        "is refused because your token is not valid: renew it (hf auth login, or HF_TOKEN), or"
-        " unset it for a public repository"
-    )
-
-
-def _cache_reason(chain: list[BaseException]) -> str | None:
-    """Returns that the cache lacks the model and the hub may not be asked, or None."""
-    from huggingface_hub import constants
-    from huggingface_hub import errors as hub
-
-    not_cached = _first(chain, hub.LocalEntryNotFoundError) and constants.HF_HUB_OFFLINE
-    if not (_first(chain, hub.OfflineModeIsEnabled) or not_cached):
-        return None
-    return (
-        f"is not in the cache ({constants.HF_HUB_CACHE}) and HF_HUB_OFFLINE is set: unset it,"
-        " or fetch it where there is a network (hf download ID)"
-    )
-
-
-def _response_reason(chain: list[BaseException]) -> str | None:
-    """Returns that the hub lacks a file or refuses with another status, or None."""
-    from huggingface_hub import constants
-    from huggingface_hub.errors import RemoteEntryNotFoundError
-
-    if _first(chain, RemoteEntryNotFoundError):
-        return "lacks a file that it should have: check the id"
-    status = _status(chain)
-    if status is None:
-        return None
-    return f"is refused by {constants.ENDPOINT} (HTTP {status}): try again later, or give a folder"
-
-
-def _connection_reason(chain: list[BaseException]) -> str | None:
-    """Returns that there is no connection to the hub, or None."""
-    from huggingface_hub import constants
-    from huggingface_hub.errors import LocalEntryNotFoundError
-
-    names = {type(error).__name__ for error in chain}
-    broken = names & {"ConnectError", "ConnectTimeout", "ReadTimeout"}
-    if not (broken or _first(chain, LocalEntryNotFoundError)):
-        return None
-    return (
-        f"cannot be reached: no connection to {constants.ENDPOINT}, and nothing in the cache:"
-        " check the network and HTTPS_PROXY, or give a folder"
-    )
-
-
-def _weights_reason(chain: list[BaseException]) -> str | None:
-    """Returns that a weights file is not whole, or None."""
-    from safetensors import SafetensorError
-
-    error = _first(chain, SafetensorError)
-    if error is None:
-        return None
-    return f"has a weights file that is not whole ({redact(str(error))}): fetch it again"
-
-
-def _known_reason(chain: list[BaseException]) -> str | None:
-    """Returns the reason for the first of `PHRASES` that a message contains, or None."""
+def _reason(errors: list[BaseException]) -> str | None:
+    """Returns the reason for the first of `KINDS` that an error is of, else for the first of
+    `PHRASES` that a message contains; None if there is none."""
     import transformers
+    from huggingface_hub import constants
 
-    messages = " ".join(str(error) for error in chain)
-    for phrase, reason in PHRASES:
-        if phrase in messages:
-            return reason.replace("{transformers}", transformers.__version__)
-    return None
+    names = {name for error in errors for name in _kinds(error)}
+    if constants.HF_HUB_OFFLINE and "LocalEntryNotFoundError" in names:
+        names.add("OfflineModeIsEnabled")
+    refusals = (getattr(e, "response", None) for e in errors if "HfHubHTTPError" in _kinds(e))
+    status = next((getattr(answer, "status_code", None) for answer in refusals), None)
+    names |= set() if status is None else {"HTTP", f"HTTP {status}"}
+    messages = " ".join(map(str, errors))
+    reasons = [reason for kind, reason in KINDS if kind in names]
+    reasons += [reason for phrase, reason in PHRASES if phrase in messages]
+    weights = next((str(e) for e in errors if type(e).__name__ == "SafetensorError"), "")
+    facts = {
+        "endpoint": constants.ENDPOINT,
+        "cache": constants.HF_HUB_CACHE,
+        "status": status,
+        "weights": redact(weights),
+        "transformers": transformers.__version__,
+    }
+    return reasons[0].format(**facts) if reasons else None
 
 
-def _quote(chain: list[BaseException]) -> str:
+def _quote(errors: list[BaseException]) -> str:
     """Returns the kind of the error and the first line of the first message that has one; two lines
     where the first announces the second."""
-    lines = [line.strip() for e in chain for line in str(e).splitlines() if line.strip()]
+    lines = [line.strip() for e in errors for line in str(e).splitlines() if line.strip()]
     said = " ".join(lines[: 2 if lines[:1] and lines[0].endswith(":") else 1])
-    return redact(": ".join(filter(None, (type(chain[0]).__name__, said))))
+    return redact(": ".join(filter(None, (type(errors[0]).__name__, said))))

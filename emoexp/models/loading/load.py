@@ -3,8 +3,6 @@ the weights; every failure is an EmoexpError of one line."""
 
 from __future__ import annotations
 
-import importlib.util
-import logging
 import os
 import sys
 from collections.abc import Callable
@@ -27,6 +25,16 @@ from emoexp.models.loading.faults import (
 from emoexp.models.loading.gguf import check_whole, file_of, locate, quantization_of
 from emoexp.models.loading.hub_errors import CONVERT, explained
 from emoexp.models.loading.memory import Memory, estimate_memory, refuse_unless_it_fits
+from emoexp.models.loading.settings import (
+    DTYPES,
+    attention_options,
+    check_settings,
+    is_local,
+    named,
+    quantization_options,
+    resolve_device,
+    resolve_dtype,
+)
 from emoexp.models.loading.tokenizer import bos_of, load_tokenizer
 from emoexp.models.loading.wheels import fetch_wheels
 from emoexp.places import MODELS
@@ -34,8 +42,6 @@ from emoexp.places import MODELS
 BUNDLED = MODELS
 LayerCheck = Callable[[int], None]
 """Raises EmoexpError where a model of so many layers lacks one that is asked for."""
-DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
-DEVICE_MAPS = ("auto", "balanced", "balanced_low_0", "sequential")
 
 
 @dataclass(frozen=True)
@@ -48,7 +54,6 @@ class Loaded:
         dtype: name of the dtype in use (`auto` resolved). Quantized weights compute in it.
         device: where inputs go (under a device_map that is the embedding's device, not
             `network.device`, which may be "meta").
-        placement: where the weights are, as text for people.
         commit: the commit of the hub's repository that was loaded; None for a folder.
         memory: the estimate, made before loading.
         gguf: the GGUF file that the weights are from; None for other files.
@@ -60,7 +65,6 @@ class Loaded:
     tokenizer: Any
     dtype: str
     device: torch.device
-    placement: str
     commit: str | None
     memory: Memory
     gguf: Path | None
@@ -106,13 +110,11 @@ def load_network(config: ModelConfig, check: LayerCheck | None = None) -> Loaded
     os.environ["DISABLE_SAFETENSORS_CONVERSION"] = "1"
     tokenizer = load_tokenizer(config, common, what)
     network = _read_weights(config, common, DTYPES[dtype], options)
-    inputs = device_of_inputs(network)
     return Loaded(
         network=network.eval(),
         tokenizer=tokenizer,
         dtype=dtype,
-        device=inputs,
-        placement=describe_placement(config, network, inputs),
+        device=device_of_inputs(network),
         commit=getattr(common["revision"], "resolved", None),
         memory=memory,
         gguf=gguf,
@@ -221,7 +223,7 @@ def _check_remote_settings(config: ModelConfig) -> None:
             "model.remote=true: NDIF decides how it holds the weights, so leave"
             f" {' and '.join(given)} out"
         )
-    if _is_local(config):
+    if is_local(config):
         raise EmoexpError(
             f"model.remote=true: {named(config)} is on this machine; NDIF has models of the hub"
             " only"
@@ -236,12 +238,6 @@ def estimate(config: ModelConfig) -> Memory:
     return estimate_memory(
         config, checkpoint, resolve_dtype(config, checkpoint), resolve_device(config)
     )
-
-
-def _is_local(config: ModelConfig) -> bool:
-    """Tells whether a model is on this machine or made of wheels, and not on the hub."""
-    bundled = config.repo_id.startswith("bundled:")
-    return bool(config.wheels) or bundled or Path(config.repo_id).expanduser().exists()
 
 
 def resolve_repo(config: ModelConfig) -> str:
@@ -264,13 +260,6 @@ def resolve_repo(config: ModelConfig) -> str:
             f"there is no bundled model {name!r}: choose from {', '.join(shipped) or 'none'}"
         )
     return str(BUNDLED / name)
-
-
-def named(config: ModelConfig) -> str:
-    """Returns how messages name the model."""
-    return f"model.repo_id={config.repo_id!r}" + (
-        f" (model.revision={config.revision!r})" if config.revision else ""
-    )
 
 
 def source(config: ModelConfig) -> dict[str, Any]:
@@ -328,156 +317,6 @@ def read_checkpoint(config: ModelConfig, common: dict[str, Any]) -> Any:
     return checkpoint
 
 
-def check_settings(config: ModelConfig) -> None:
-    """Checks that the settings are known and do not exclude one another. Reads no file.
-
-    Raises:
-        EmoexpError: one line that names the setting and what to do.
-    """
-    if config.dtype not in (*DTYPES, "auto"):
-        raise EmoexpError(
-            f"model.dtype={config.dtype!r} is unknown: choose from {', '.join(DTYPES)}, auto"
-        )
-    if config.device_map not in (*DEVICE_MAPS, None):
-        raise EmoexpError(
-            f"model.device_map={config.device_map!r} is unknown: choose from"
-            f" {', '.join(DEVICE_MAPS)}, null"
-        )
-    if len(config.plain_turns) != 2:
-        raise EmoexpError(
-            f"model.plain_turns={config.plain_turns}: give two, the beginning of the user's turn"
-            " and that of the assistant's"
-        )
-    _check_sharding(config)
-    if config.revision and _is_local(config):
-        raise EmoexpError(
-            f"model.revision={config.revision!r}: {config.repo_id!r} is on this machine and has no"
-            " revisions: leave it out"
-        )
-    if (
-        config.quantization is not Quantization.none
-        and importlib.util.find_spec("bitsandbytes") is None
-    ):
-        raise EmoexpError(
-            f"model.quantization={config.quantization.value} needs bitsandbytes: pip install"
-            " 'emoexp[quantization]'"
-        )
-    if config.attention is not None and "/" not in config.attention:
-        _check_attention(config.attention)
-
-
-def _check_sharding(config: ModelConfig) -> None:
-    """Raises EmoexpError where device_map or tensor_parallel excludes another setting."""
-    sharding = None
-    if config.device_map:
-        sharding = f"model.device_map={config.device_map}"
-    elif config.tensor_parallel:
-        sharding = "model.tensor_parallel=true"
-    if sharding and config.device != "auto":
-        raise EmoexpError(
-            f"{sharding} chooses the devices itself: leave model.device={config.device!r} out"
-        )
-    if not config.tensor_parallel:
-        return
-    if config.device_map or config.quantization is not Quantization.none:
-        raise EmoexpError(
-            "model.tensor_parallel=true excludes model.device_map and model.quantization:"
-            " choose one"
-        )
-    if "WORLD_SIZE" not in os.environ:
-        raise EmoexpError(
-            "model.tensor_parallel=true runs one process for each GPU: launch it with torchrun"
-            " --nproc-per-node N -m emoexp ..."
-        )
-
-
-def _check_attention(attention: str) -> None:
-    """Raises EmoexpError where transformers has no attention implementation of that name."""
-    from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
-
-    names = ALL_ATTENTION_FUNCTIONS.valid_keys()
-    allowed = ["eager", *(name for name in names if "|" not in name and name != "eager")]
-    if attention not in allowed:
-        raise EmoexpError(
-            f"model.attention={attention!r} is unknown: choose from"
-            f" {', '.join(allowed)}, or null for transformers' choice"
-        )
-
-
-def resolve_dtype(config: ModelConfig, checkpoint: Any) -> str:
-    """Returns the dtype's name. `auto` is the checkpoint's own dtype, float32 where it names none.
-
-    Raises:
-        EmoexpError: the checkpoint was saved in a dtype that is not supported.
-    """
-    if config.dtype != "auto":
-        return config.dtype
-    declared = checkpoint.dtype or checkpoint.get_text_config().dtype
-    name = str(declared or "float32").removeprefix("torch.")
-    if name not in DTYPES:
-        raise EmoexpError(
-            f"model.dtype=auto: {named(config)} was saved in {name}: choose from"
-            f" {', '.join(DTYPES)}"
-        )
-    return name
-
-
-def resolve_device(config: ModelConfig) -> str:
-    """Returns the device's name. `auto` is the first GPU if there is one, else the CPU (never mps:
-    it has no float64, and was not tried).
-
-    Raises:
-        EmoexpError: the device is unknown, or not on this machine.
-    """
-    if config.device == "auto":
-        return "cuda" if torch.cuda.is_available() else "cpu"
-    kind, _, index = config.device.partition(":")
-    available = {
-        "cpu": 1,
-        "cuda": torch.cuda.device_count(),
-        "mps": int(torch.backends.mps.is_available()),
-    }
-    if kind not in available or (index and (kind != "cuda" or not index.isdigit())):
-        raise EmoexpError(
-            f"model.device={config.device!r} is unknown: choose from cpu, cuda, cuda:N, mps, auto"
-        )
-    if int(index or 0) >= available[kind]:
-        raise EmoexpError(
-            f"model.device={config.device!r} is not on this machine ({available['cuda']} GPU(s)):"
-            " choose model.device=auto or cpu"
-        )
-    return config.device
-
-
-def quantization_options(config: ModelConfig, checkpoint: Any, dtype: str) -> dict[str, Any]:
-    """Returns the settings of bitsandbytes: int8, or nf4 without double quantization, computing in
-    `dtype`.
-
-    Raises:
-        EmoexpError: the checkpoint is quantized already.
-    """
-    if config.quantization is Quantization.none:
-        return {}
-    from transformers import BitsAndBytesConfig
-
-    if getattr(checkpoint, "quantization_config", None):
-        raise EmoexpError(
-            f"{named(config)} is quantized already: leave"
-            f" model.quantization={config.quantization.value} out"
-        )
-    # bitsandbytes reports the cast to float16 at every matrix product.
-    logging.getLogger("bitsandbytes").setLevel(logging.ERROR)
-    if config.quantization is Quantization.int8:
-        return {"quantization_config": BitsAndBytesConfig(load_in_8bit=True)}
-    nf4 = BitsAndBytesConfig(
-        load_in_4bit=True,
-        bnb_4bit_quant_type="nf4",
-        bnb_4bit_compute_dtype=DTYPES[dtype],
-        bnb_4bit_use_double_quant=False,
-    )
-    return {"quantization_config": nf4}
-
-
 def placement_options(config: ModelConfig, checkpoint: Any, device: str) -> dict[str, Any]:
     """Returns where from_pretrained puts the weights: straight onto the device, so that no copy
     passes through the CPU's memory.
@@ -498,11 +337,6 @@ def placement_options(config: ModelConfig, checkpoint: Any, device: str) -> dict
     return {"distributed_config": DistributedConfig(tp_plan="auto")}
 
 
-def attention_options(config: ModelConfig) -> dict[str, Any]:
-    """Returns the attention implementation that was asked for; nothing is transformers' choice."""
-    return {} if config.attention is None else {"attn_implementation": config.attention}
-
-
 def device_of_inputs(network: Any) -> torch.device:
     """Returns the device that token ids go to: the one that runs the embedding, also where the
     embedding's weights are offloaded to disk."""
@@ -511,15 +345,3 @@ def device_of_inputs(network: Any) -> torch.device:
     if (device := getattr(hook, "execution_device", None)) is not None:
         return torch.device(device)
     return torch.device(embedding.weight.device)
-
-
-def describe_placement(config: ModelConfig, network: Any, inputs: torch.device) -> str:
-    """Describes for people where the weights are: `cpu`, `cuda:0`, `cuda:0 (20 modules), cpu (14
-    modules)`, `2 processes on cpu`."""
-    if config.tensor_parallel:
-        return f"{os.environ['WORLD_SIZE']} processes on {inputs.type}"
-    device_map = getattr(network, "hf_device_map", None) or {}
-    devices = [d if isinstance(d, str) else str(torch.device(d)) for d in device_map.values()]
-    if len(set(devices)) <= 1:
-        return str(inputs)
-    return ", ".join(f"{d} ({devices.count(d)} modules)" for d in dict.fromkeys(devices))

@@ -105,10 +105,8 @@ def _packed_format(checkpoint: Any) -> str | None:
     packed = getattr(checkpoint, "quantization_config", None)
     if not packed:
         return None
-    if isinstance(packed, dict):
-        method = packed.get("quant_method")
-    else:
-        method = getattr(packed, "quant_method", None)
+    settings = packed if isinstance(packed, dict) else vars(packed)
+    method = settings.get("quant_method")
     return str(getattr(method, "value", method))
 
 
@@ -218,14 +216,13 @@ def _group_memory(group: Path, version: int) -> tuple[int, int] | None:
 
     Free is what is not in use, or is in use for files only, which the kernel gives back.
     """
-    limit_file, used_file = group / "memory.max", group / "memory.current"
-    prefix = ""
-    if version == 1:
-        limit_file, used_file = group / "memory.limit_in_bytes", group / "memory.usage_in_bytes"
-        prefix = "total_"
-    if not limit_file.exists():
-        return None
-    text = limit_file.read_text().strip()
+    limit_name, used_name, prefix = (
+        ("memory.limit_in_bytes", "memory.usage_in_bytes", "total_")
+        if version == 1
+        else ("memory.max", "memory.current", "")
+    )
+    limit_file = group / limit_name
+    text = limit_file.read_text().strip() if limit_file.exists() else "max"
     if text == "max":
         return None
     limit = int(text)
@@ -233,5 +230,5 @@ def _group_memory(group: Path, version: int) -> tuple[int, int] | None:
     stat = group / "memory.stat"
     counts = dict(row.split() for row in stat.read_text().splitlines()) if stat.exists() else {}
     files = sum(int(counts.get(f"{prefix}{name}_file", 0)) for name in ("active", "inactive"))
-    used = max(0, int(used_file.read_text()) - files)
+    used = max(0, int((group / used_name).read_text()) - files)
     return max(0, limit - used), limit

@@ -12,8 +12,8 @@ from typing import Any
 
 from emoexp.config import ModelConfig, PromptFormat
 from emoexp.errors import EmoexpError
-from emoexp.models.chat import render
-from emoexp.models.loading.gguf import check_vocabulary, file_of
+from emoexp.models.chat import first_difference, render
+from emoexp.models.loading.gguf import check_vocabulary, file_of, local_file
 from emoexp.models.loading.hub_errors import explained
 
 PROBE = "It's 16000 dollars,  12.5 km;\n\nthey'd say \"naïve café\"\n\t7x9\n  Ünder 東京 -- OK?"
@@ -38,22 +38,9 @@ def load_tokenizer(config: ModelConfig, common: dict[str, Any], what: str) -> An
         tokenizer = AutoTokenizer.from_pretrained(**common)
     if (gguf := file_of(common)) is not None:
         check_vocabulary(tokenizer, gguf)
-    elif (file := _tokenizer_file(common)) is not None:
+    elif (file := local_file(common, NAME)) is not None:
         tokenizer = _as_in_file(tokenizer, file, common, what)
     return padded(tokenizer, what)
-
-
-def _tokenizer_file(common: dict[str, Any]) -> Path | None:
-    """Returns the checkpoint's tokenizer.json on this machine; None if it has none."""
-    repo = Path(common["pretrained_model_name_or_path"])
-    if repo.is_dir():
-        return repo / NAME if (repo / NAME).exists() else None
-    from transformers.utils import cached_file
-
-    found = cached_file(
-        str(repo), NAME, revision=common["revision"], _raise_exceptions_for_missing_entries=False
-    )
-    return None if found is None else Path(found)
 
 
 def _as_in_file(tokenizer: Any, path: Path, common: dict[str, Any], what: str) -> Any:
@@ -94,8 +81,7 @@ def _ids(tokenizer: Any) -> list[int]:
 def _difference(tokenizer: Any, wanted: Any) -> str:
     """Describes the first token of the probe text that differs."""
     ours = tokenizer.convert_ids_to_tokens(_ids(tokenizer))
-    pairs = enumerate(zip(ours, wanted.tokens, strict=False))
-    i = next((i for i, (a, b) in pairs if a != b), min(len(ours), len(wanted.tokens)))
+    i = first_difference(ours, wanted.tokens)
     return f"{'|'.join(ours[i : i + 4])} where the file has {'|'.join(wanted.tokens[i : i + 4])}"
 
 

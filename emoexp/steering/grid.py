@@ -1,4 +1,5 @@
-"""One cell of a steering map: what steering does to the Elo of a subset of the activities."""
+"""A steering map: its layers and directions, the answers in each cell (layer x strength), which are
+stored cell by cell, and what steering does there to the Elo of a subset of the activities."""
 
 from __future__ import annotations
 
@@ -8,17 +9,20 @@ from functools import cached_property
 
 import numpy as np
 
+from emoexp.config import SteeringSpan
 from emoexp.errors import NotApplicableError
 from emoexp.models.subject import SubjectModel
 from emoexp.stats.labels import EMOTIONS, ISOTROPIC, SUBTRACTED
 from emoexp.stats.ratings import elo, win_probabilities
 from emoexp.steering.preference import Preferences
+from emoexp.steering.replay import PrefixReplay
 from emoexp.steering.sets import DirectionSets, numbered
 from emoexp.steering.subset import same_order
-from emoexp.store.artifacts import Row
+from emoexp.store.artifacts import Artifacts, Row, array_key
 from emoexp.vectors.controls import isotropic_directions
 from emoexp.vectors.vectors import EmotionVectors
 
+KIND = "steering_map"
 MOST_LAYERS = 12
 """Layers of a map that names none."""
 
@@ -64,6 +68,54 @@ def grid_sets(
         }
     )
     return sets, np.where(np.array(sets.sets) == SUBTRACTED, -1.0, 1.0)
+
+
+def answers_by_strength(
+    preferences: Preferences,
+    artifacts: Artifacts,
+    span: SteeringSpan,
+    layer: int,
+    added: np.ndarray,
+    strengths: Sequence[float],
+) -> list[Row]:
+    """Returns the answers at each strength; each is one artifact row, so a killed map resumes.
+
+    Args:
+        added: what strength 1 adds; (direction, d_model).
+
+    Returns:
+        for each strength, `Preferences.answers`: margins and mass, (direction, pair).
+    """
+    replays = dict[int, PrefixReplay]()
+    identity = {
+        **preferences.steered_identity(span),
+        "layer": layer,
+        "vectors": array_key(added),
+    }
+
+    def row(label: str) -> Row:
+        return preferences.answers(span, (layer,), float(label) * added[:, None], replays)
+
+    title = f"steering map, layer {layer}: strengths, {len(added)} directions each"
+    return artifacts.rows(KIND, identity, [repr(float(s)) for s in strengths], row, title)
+
+
+def unsteered_mass(
+    preferences: Preferences, artifacts: Artifacts, span: SteeringSpan, layer: int
+) -> float:
+    """Returns the mean p(A) + p(B) of the unsteered model over the pairs that steering affects.
+
+    Args:
+        layer: any that can be steered; nothing is added there.
+    """
+    nothing = np.zeros((1, 1, preferences.model.d_model))
+
+    def row(_: str) -> Row:
+        return preferences.answers(span, (layer,), nothing, {})
+
+    identity = preferences.steered_identity(span)
+    rows = artifacts.rows(KIND, identity, ["unsteered"], row, "steering map, unsteered")
+    return float(rows[0]["mass"].astype(np.float64).mean())
 
 
 @dataclass(frozen=True)
