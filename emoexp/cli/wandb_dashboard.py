@@ -3,14 +3,13 @@ emoexp.cli.wandb_dashboard --entity E [--project P] [--dry-run]`."""
 
 from __future__ import annotations
 
-import argparse
 import json
 import sys
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any
 
 from emoexp.cli.wandb import has_key
-from emoexp.errors import EmoexpError, one_line
+from emoexp.errors import EmoexpError, OneLineParser, one_line, one_line_errors
 from emoexp.stats.criteria import COUNTS, CRITERIA
 
 if TYPE_CHECKING:
@@ -201,11 +200,6 @@ def spec(entity: str, project: str) -> dict[str, Any]:
     }
 
 
-class OneLineParser(argparse.ArgumentParser):
-    def error(self, message: str) -> NoReturn:
-        raise EmoexpError(f"python -m emoexp.cli.wandb_dashboard: {message}")
-
-
 def dashboard(arguments: Sequence[str]) -> str:
     """Saves workspace and report and returns their addresses; with --dry-run, the specification as
     JSON.
@@ -214,7 +208,7 @@ def dashboard(arguments: Sequence[str]) -> str:
         EmoexpError: an argument, the package or the key is missing, or W&B refuses.
     """
     parser = OneLineParser(prog="python -m emoexp.cli.wandb_dashboard", description=__doc__)
-    parser.add_argument("--entity", required=True, help="your W&B user or team")
+    parser.add_argument("--entity", help="your W&B user or team")
     parser.add_argument("--project", default="emoexp")
     parser.add_argument(
         "--dry-run",
@@ -222,6 +216,8 @@ def dashboard(arguments: Sequence[str]) -> str:
         help="print what would be saved; needs no key and no network",
     )
     chosen = parser.parse_args(arguments)
+    if not chosen.entity:  # not `required`, or a word too many would not be told
+        parser.error("give --entity, your W&B user or team")
     try:
         import wandb_workspaces.workspaces  # noqa: F401
     except ImportError as error:
@@ -249,11 +245,9 @@ def dashboard(arguments: Sequence[str]) -> str:
 
 
 def main() -> None:
-    try:
+    """Prints what `dashboard` returns; a user's mistake is one line and exit status 2."""
+    with one_line_errors():
         sys.stdout.write(dashboard(sys.argv[1:]) + "\n")
-    except EmoexpError as error:
-        sys.stderr.write(f"emoexp: {error}\n")
-        sys.exit(2)
 
 
 if __name__ == "__main__":

@@ -20,7 +20,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from emoexp.config import PLAIN_TURNS, ModelConfig, PromptFormat, check_blocks
+from emoexp.config import PLAIN_TURNS, ModelConfig, PromptFormat, Quantization, check_blocks
 from emoexp.errors import EmoexpError, shortened
 from emoexp.models.architectures import (
     Difference,
@@ -210,10 +210,11 @@ class SubjectModel:
         later = "a token's residual depends on the tokens after it"
         before = n - 1  # the last token may be another where the text goes on
         causal = compare(later, together[:, 1:, :before], alone[:, :, :before])
-        return [
-            replace(causal, cure="choose a causal language model"),
-            replace(padded, cure="report the architecture"),
-        ]
+        cures = ["choose a causal language model", "report the architecture"]
+        if self.config.quantization is Quantization.int8:
+            rounds = "int8 rounds the tokens of a batch together"
+            cures = [f"{rounds}: set model.dtype=bfloat16, or model.quantization=nf4"] * 2
+        return [replace(d, cure=cure) for d, cure in zip((causal, padded), cures, strict=True)]
 
     def reference(self, encoding: Encoding) -> tuple[Sequence[Tensor], Tensor]:
         """Returns hidden states and logits as transformers gives them."""

@@ -470,7 +470,8 @@ def _check_has_tokens(
                 if emotion in counts
             )
             what = "neutral texts are" if emotion == NEUTRAL else f"stories of {emotion!r} are"
-            raise EmoexpError(f"{n} {what} left, at least {least} needed: left out are {why}")
+            left_out = f": left out are {why}" if why else ": add some"
+            raise EmoexpError(f"{n} {what} left, at least {least} needed{left_out}")
 
 
 def _neutral_means(

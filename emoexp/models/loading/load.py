@@ -23,6 +23,7 @@ from emoexp.models.loading.faults import (
     refuse_json,
     refuse_missing,
     refuse_not_finite,
+    say_unused,
 )
 from emoexp.models.loading.gguf import check_whole, file_of, locate, quantization_of
 from emoexp.models.loading.hub_errors import CONVERT, explained
@@ -162,6 +163,7 @@ def _read_weights(
             **common, dtype=dtype, use_safetensors=True, output_loading_info=True, **options
         )
     refuse_missing(report, what)
+    say_unused(report, what)
     refuse_not_finite(network, what)
     if "gguf_file" in common:
         # the weights are dequantized, so the network can be saved like any other
@@ -349,11 +351,7 @@ def check_settings(config: ModelConfig) -> None:
             " and that of the assistant's"
         )
     _check_sharding(config)
-    if config.revision and _is_local(config):
-        raise EmoexpError(
-            f"model.revision={config.revision!r}: {config.repo_id!r} is on this machine and has no"
-            " revisions: leave it out"
-        )
+    _check_unread(config)
     if (
         config.quantization is not Quantization.none
         and importlib.util.find_spec("bitsandbytes") is None
@@ -364,6 +362,20 @@ def check_settings(config: ModelConfig) -> None:
         )
     if config.attention is not None and "/" not in config.attention:
         _check_attention(config.attention)
+
+
+def _check_unread(config: ModelConfig) -> None:
+    """Raises EmoexpError for a setting that says which weights are meant, and is not read."""
+    if config.revision and _is_local(config):
+        raise EmoexpError(
+            f"model.revision={config.revision!r}: {config.repo_id!r} is on this machine and has no"
+            " revisions: leave it out"
+        )
+    if config.sha256 and not config.wheels:
+        raise EmoexpError(
+            f"model.sha256={config.sha256!r} is compared with the file of model.wheels, and none"
+            " are given: leave it out"
+        )
 
 
 def _check_sharding(config: ModelConfig) -> None:
