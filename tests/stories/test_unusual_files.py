@@ -222,6 +222,12 @@ def test_a_pipe_is_refused_before_it_is_opened(tmp_path: Path) -> None:
         read(tmp_path / "a.jsonl")
 
 
+def test_stories_are_not_neutral_as_well(tmp_path: Path) -> None:
+    (tmp_path / "a.jsonl").write_text(jsonl())
+    with pytest.raises(EmoexpError, match="12 of its texts are stories of emotions too: give oth"):
+        read(tmp_path / "a.jsonl", neutral=str(tmp_path / "a.jsonl"))
+
+
 def by_folder(root: Path) -> Path:
     for i, row in enumerate(ROWS):
         path = root / row["emotion"] / f"{i}.txt"

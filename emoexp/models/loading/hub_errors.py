@@ -100,7 +100,11 @@ def explain(error: BaseException, what: str) -> str:
     line says what to do; other messages are quoted, with access tokens replaced."""
     chain = _chain(error)
     reason = _hub_reason(chain) or _known_reason(chain)
-    return f"{what} {reason or 'could not be loaded: ' + _quote(chain)}"
+    if reason is not None:
+        return f"{what} {reason}"
+    said = any(isinstance(e, OSError | ImportError) for e in chain)
+    advice = "" if said else ": fetch it again, or mend its config.json"
+    return f"{what} could not be loaded: {_quote(chain)}{advice}"
 
 
 def redact(text: str) -> str:

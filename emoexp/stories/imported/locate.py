@@ -103,6 +103,11 @@ def import_corpus(config: StoriesConfig) -> Corpus:
             f"the corpus {source.name} has no neutral texts: file them under the emotion"
             f" {NEUTRAL!r}, or give them by stories.neutral=<folder, file or id>"
         )
+    if config.neutral is not None and (both := {s.text for s in stories} & set(neutral)):
+        raise EmoexpError(
+            f"stories.neutral={config.neutral}: {len(both)} of its texts are stories of emotions"
+            f" too: give others, or leave it out where {source.name} files some under {NEUTRAL!r}"
+        )
     accepted, rejected = sift(stories)
     if not accepted:
         reasons = {reason for reason, _ in lost} | {r.reason for r in rejected}
