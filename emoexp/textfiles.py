@@ -122,6 +122,8 @@ def open_text(path: Path) -> Iterator[IO[str]]:
     Raises:
         UnreadableError: in the whole context, where the file cannot be read.
     """
+    if kind_of(path) == "device":
+        raise UnreadableError(path, "a pipe or a device, not a file: save it as one")
     with explained(path):
         opener = PACKED.get(path.suffix.lower())
         with opener(path) if opener else path.open("rb") as file:

@@ -75,6 +75,8 @@ class Drift(Validation):
 
     def check(self, study: Study) -> None:
         super().check(study)
+        if not study.stimuli.drift:
+            raise study.stimuli.lacking("drift")
         if self.emotions is not None:
             emotions_to_steer(self.emotions, study.emotions, study.stimuli)
 

@@ -61,6 +61,10 @@ class SelfReport(Validation):
         before = self.steered is not ReplySpan.generated
         require(before, f"experiment.steered=generated: {nothing}")
 
+    def check(self, study: Study) -> None:
+        super().check(study)
+        required_openings(study.stimuli)
+
     def measure(self, study: Study) -> Tables:
         vectors, n_random = study.vectors, study.config.scale.random_directions
         few = f"experiment=self_report: {len(vectors.names)} emotions make no map; at least 3"

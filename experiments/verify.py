@@ -35,6 +35,11 @@ class Verify(Experiment):
     correlation: Correlation = field(default_factory=Correlation)
     steering: SteeredPreference | None = field(default_factory=SteeredPreference)
 
+    def check(self, study: Study) -> None:
+        super().check(study)
+        if self.steering:
+            self.steering.check(study)
+
     def named_layers(self) -> list[int]:
         return self.steering.named_layers() if self.steering else []
 

@@ -3,6 +3,7 @@ composes anything: names, choices of groups, sweeps, and the quoting of texts.""
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
 from collections.abc import Iterable, Sequence
@@ -118,18 +119,21 @@ def _checked(argument: str, known: dict[str, Setting], multirun: bool) -> str:
         _check_choices(override, key)
         _check_sweep(override, multirun)
         return f"{key}={value}"
+    if known[key].is_text and not value.strip("'\" "):
+        raise EmoexpError(f"{key}= is empty: give {known[key].allowed}, or leave it out")
     text = _as_text(key, value, multirun) if known[key].is_text else f"{key}={value}"
-    _check_sweep(_parsed(text, known[key]), multirun)
+    _check_sweep(_parsed(text, known[key]), multirun, known[key])
     return text
 
 
 def _hydras(argument: str, key: str, value: str, multirun: bool) -> str:
-    """Returns a setting of Hydra's, with a folder quoted as a text."""
+    """Returns a setting of Hydra's; a folder is quoted as a text, and its ~ is the home directory,
+    which shells do not see behind a name."""
     top = key.removeprefix("hydra.").partition(".")[0]
     if key.startswith("hydra.") and top not in HydraConf.__dataclass_fields__:
         _refuse_name(key, {})
     is_folder = key in ("hydra.run.dir", "hydra.sweep.dir", "hydra.sweep.subdir")
-    return _as_text(key, value, multirun) if is_folder else argument
+    return _as_text(key, os.path.expanduser(value), multirun) if is_folder else argument
 
 
 def _is_mapping(setting: Setting | None) -> bool:
@@ -229,14 +233,17 @@ def _check_choices(override: Override, group: str) -> None:
         require(shutil.which("srun") is not None, f"{none} take launcher=subprocess")
 
 
-def _check_sweep(override: Override, multirun: bool) -> None:
+def _check_sweep(override: Override, multirun: bool, setting: Setting | None = None) -> None:
     """Raises EmoexpError for a sweep without --multirun, over nothing, or twice over one value."""
     if not override.is_sweep_override():
         return
     line, key = override.input_line, override.key_or_group
     if not multirun:
-        a_list = "," in str(line) and key not in GROUPS
-        as_list = f", or write a list: {key}=[...]" if a_list else ""
+        may_be_list = setting is not None and (
+            setting.type is Any or get_origin(setting.type) is list
+        )
+        is_list = may_be_list and "," in str(line)
+        as_list = f", or write a list: {key}=[...]" if is_list else ""
         raise EmoexpError(f"{line} is a sweep: add --multirun{as_list}")
     if override.is_interval_sweep():
         raise EmoexpError(f"{line}: an interval has no steps: write {key}=range(start,stop,step)")

@@ -206,11 +206,13 @@ def dashboard(arguments: Sequence[str]) -> str:
         EmoexpError: an argument, the package or the key is missing, or W&B refuses.
     """
     parser = OneLineParser(prog="python -m emoexp.cli.wandb_dashboard", description=__doc__)
-    parser.add_argument("--entity", required=True, help="your W&B user or team")
+    parser.add_argument("--entity", help="your W&B user or team")
     parser.add_argument("--project", default="emoexp")
     text = "print what would be saved; needs no key and no network"
     parser.add_argument("--dry-run", action="store_true", help=text)
     chosen = parser.parse_args(arguments)
+    if not chosen.entity:  # not `required`, or a word too many would not be told
+        parser.error("give --entity, your W&B user or team")
     try:
         import wandb_workspaces.workspaces  # noqa: F401
     except ImportError as error:

@@ -64,6 +64,12 @@ def find_paths(network: Any, named: ModulesConfig) -> Paths:
             f"model.modules.layers={paths.layers} is a {type(layers).__name__}, not a ModuleList of"
             " decoder blocks"
         )
+    head = get_submodule(network, paths.unembedding)
+    if getattr(getattr(head, "weight", None), "ndim", 0) != 2:
+        raise EmoexpError(
+            f"model.modules.unembedding={paths.unembedding} is a {type(head).__name__}, not a"
+            " linear map to logits"
+        )
     return paths
 
 
@@ -130,17 +136,19 @@ class Unembedding:
         """
         norm, head = get_submodule(network, paths.norm), get_submodule(network, paths.unembedding)
         weight = whole(head, "weight")
+        bias = None if getattr(head, "bias", None) is None else whole(head, "bias").float()
+        probe = norm_probe(weight.shape[1])
         try:
-            parameter = next(norm.parameters())
             with torch.no_grad():
-                normed = norm(norm_probe(weight.shape[1]).to(parameter))
-            bias = None if getattr(head, "bias", None) is None else whole(head, "bias").float()
-            return cls.from_parts(network.config, weight, bias, normed)
-        except (RuntimeError, StopIteration, NotImplementedError, TypeError) as error:
+                normed = norm(probe.to(next(norm.parameters())))
+            if normed.shape != probe.shape:
+                raise TypeError(f"it gives {tuple(normed.shape)} for {tuple(probe.shape)}")
+        except Exception as error:  # of whatever module it is
             raise EmoexpError(
                 f"{type(network).__name__}: {paths.norm} does not work as a final norm; name it"
                 " with model.modules.norm=<path>"
             ) from error
+        return cls.from_parts(network.config, weight, bias, normed)
 
     @classmethod
     def from_parts(cls, config: Any, weight: Tensor, bias: Tensor | None, normed: Tensor) -> Self:

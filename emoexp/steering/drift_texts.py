@@ -99,13 +99,8 @@ def continue_openings(plan: DriftPlan, artifacts: Artifacts) -> DriftTexts:
     """Continues every opening, unsteered and steered with each direction at each strength.
 
     One artifact row per direction: a killed run resumes where it stopped.
-
-    Raises:
-        EmoexpError: the pack has no openings.
     """
     model, vectors, sets = plan.model, plan.vectors, plan.sets
-    if not plan.stimuli.drift:
-        raise plan.stimuli.lacking("drift")
     prompts = plan.prompts
     seeds = [text_seed(plan.seed, k) for k in range(len(prompts))]
 

@@ -53,10 +53,11 @@ def find_pack(path: str, root: Path | None = None) -> Path:
         folder = (root or artifacts_root()) / "packs" / name
     else:
         folder = Path(path).expanduser()
-    if kind_of(folder) != "folder":
+    if not path.strip() or kind_of(folder) != "folder":
         if kind == "imported":
             raise EmoexpError(f"stimuli={name} is not on this machine; {IMPORT}")
-        raise EmoexpError(f"there is no pack at {shortened(str(folder))}: not a folder")
+        near = f", did you mean bundled:{path}?" if path and (BUNDLED / path).is_dir() else ""
+        raise EmoexpError(f"there is no pack at {shortened(path)!r}: not a folder{near}")
     return folder
 
 

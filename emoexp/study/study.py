@@ -214,7 +214,7 @@ class Study:
         from emoexp.vectors.vectors import EmotionVectors
 
         path = self.config.vectors
-        return None if path is None else EmotionVectors.read(Path(path))
+        return None if path is None else EmotionVectors.read(Path(path).expanduser())
 
     @cached_property
     def vectors(self) -> EmotionVectors:

@@ -27,6 +27,18 @@ with one_line_errors():
     time.sleep(60)
 """
 
+DRAWING = """
+import sys
+from pathlib import Path
+from emoexp.errors import one_line_errors
+from emoexp.figures.process import FigureProcess
+sys.executable = "SLOW"
+with one_line_errors(), FigureProcess() as figures:
+    figures.draw(Path("run"))
+    print("ready", flush=True)
+"""
+"""Waits for the figures of a run, which are never drawn."""
+
 
 def by_default() -> None:
     """Gives a process the handlers of a terminal, also where the tests run in the background."""
@@ -47,17 +59,21 @@ def started(*arguments: str, cwd: Path) -> subprocess.Popen[str]:
 
 
 @pytest.mark.parametrize(
-    ("number", "status", "says"),
+    ("code", "number", "status", "says"),
     [
-        (signal.SIGINT, 130, "interrupted"),
-        (signal.SIGTERM, 143, "interrupted by SIGTERM"),
-        (signal.SIGHUP, 129, "interrupted by SIGHUP"),
+        (CHILD, signal.SIGINT, 130, "interrupted"),
+        (CHILD, signal.SIGTERM, 143, "interrupted by SIGTERM"),
+        (CHILD, signal.SIGHUP, 129, "interrupted by SIGHUP"),
+        (DRAWING, signal.SIGINT, 130, "interrupted"),
     ],
 )
 def test_a_signal_is_one_line_and_leaves_no_child(
-    number: signal.Signals, status: int, says: str, tmp_path: Path
+    code: str, number: signal.Signals, status: int, says: str, tmp_path: Path
 ) -> None:
-    process = started("-c", CHILD, cwd=tmp_path)
+    slow = tmp_path / "slow"
+    slow.write_text("#!/bin/sh\nexec sleep 60\n")
+    slow.chmod(0o755)
+    process = started("-c", code.replace("SLOW", str(slow)), cwd=tmp_path)
     assert process.stdout is not None
     assert process.stdout.readline() == "ready\n"
     (child,) = psutil.Process(process.pid).children()

@@ -88,6 +88,10 @@ def test_an_unknown_name_is_refused_with_the_nearest(prefix: str, name: str, nea
         ("model=null", "unknown model 'null'"),
         ("layer=3,4", "is a sweep: add --multirun, or write a list"),
         ("experiment=implicit,numeric", "is a sweep: add --multirun$"),
+        ("seed=1,2", "is a sweep: add --multirun$"),
+        ("emotions.names=sad,calm", "must be a list of texts|or write a list"),
+        ("vectors=", "vectors= is empty: give a text, or null, or leave it out"),
+        ("stimuli=custom stimuli.path=''", "stimuli.path= is empty: give a text"),
         ("--multirun layer=range(9,3)", "names no value"),
         ("--experiment=implicit", "a setting has no dashes: experiment=implicit"),
         ("experiment==implicit", "one = is enough: experiment=implicit"),
@@ -115,6 +119,12 @@ def test_a_launcher_of_jobs_needs_a_sweep(override: str) -> None:
 )
 def test_a_text_arrives_as_written(text: str) -> None:
     assert compose_config([f"model.revision={text}"]).model.revision == text
+
+
+def test_the_home_directory_is_known_behind_a_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", "/at/home")
+    line = CommandLine.of(["hydra.run.dir=~/a=b", "hydra.sweep.dir=~/c", "--multirun"])
+    assert line.overrides == ["hydra.run.dir='/at/home/a=b'", "hydra.sweep.dir=/at/home/c"]
 
 
 def test_columns_are_given_as_a_mapping() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,7 @@ pytest.importorskip(
     reason="the optional package wandb-workspaces is not installed: pip install 'emoexp[wandb]'",
 )
 
+from emoexp.cli import wandb_dashboard
 from emoexp.cli.wandb import summary
 from emoexp.stats.criteria import CRITERIA
 from tests.cli.test_wandb import python, record_of, verdict
@@ -75,16 +77,22 @@ def test_the_dashboard_needs_no_network_to_be_looked_at(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [
-        ([], "--entity"),
+        ([], "give --entity"),
+        (["foo"], "unrecognized arguments: foo"),
         (["--entity", "me", "--what"], "--what"),
         (["--entity", "me"], "the dashboard needs a W&B key"),
     ],
 )
 def test_a_mistake_with_the_dashboard_is_one_line(
-    arguments: list[str], says: str, tmp_path: Path
+    arguments: list[str],
+    says: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
-    done = python("from emoexp.cli.wandb_dashboard import main; main()", *arguments, home=tmp_path)
-    assert (done.returncode, done.stdout) == (2, "")
-    (said,) = done.stderr.splitlines()
-    assert said.startswith("emoexp: ")
-    assert says in said
+    monkeypatch.setattr(sys, "argv", ["dashboard", *arguments])
+    monkeypatch.setattr(wandb_dashboard, "has_key", lambda: False)
+    with pytest.raises(SystemExit) as end:
+        wandb_dashboard.main()
+    said = capsys.readouterr()
+    assert (end.value.code, said.out, said.err.count("\n")) == (2, "", 1)
+    assert said.err.startswith("emoexp: ") and says in said.err

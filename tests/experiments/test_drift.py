@@ -231,7 +231,7 @@ def test_mistakes_are_one_line(tmp_path: Path) -> None:
     assert trajectories.opened(Opening(None, "A cart"), here.model).spans["turn"] == ((0, 6),)
     here.__dict__["stimuli"] = replace(here.stimuli, drift=())
     with pytest.raises(EmoexpError, match="has no drift: choose"):
-        here.config.experiment.measure(here)
+        here.config.experiment.check(here)
 
 
 def test_a_direction_whose_texts_are_all_empty_is_told() -> None:

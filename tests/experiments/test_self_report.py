@@ -177,7 +177,7 @@ def test_mistakes_are_one_line(store: Path) -> None:
     here = study(store)
     here.__dict__["stimuli"] = replace(here.stimuli, self_report=None)
     with pytest.raises(EmoexpError, match="has no self_report: choose"):
-        here.config.experiment.measure(here)
+        here.config.experiment.check(here)
     with pytest.raises(EmoexpError, match=r"experiment.strength=0"):
         SelfReport(strength=0)
     with pytest.raises(EmoexpError, match="turn or all"):

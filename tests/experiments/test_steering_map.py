@@ -338,6 +338,25 @@ def test_vectors_of_one_layer_are_no_map(tmp_path: Path) -> None:
         here.config.experiment.check(here)
 
 
+@pytest.mark.parametrize(
+    ("experiment", "name"),
+    [
+        ("steering_map", "n_emotions"),
+        ("steering", "n_emotions"),
+        ("verify", "steering.n_emotions"),
+    ],
+)
+def test_more_emotions_than_the_run_has_are_refused(
+    experiment: str, name: str, tmp_path: Path
+) -> None:
+    """The default, of which there may be more than emotions, means all of them."""
+    many = composed(experiment, tmp_path, "emotions=core12", f"experiment.{name}=900")
+    with pytest.raises(EmoexpError, match="n_emotions=900: the run has 12 .*: at most 12"):
+        many.config.experiment.check(many)
+    few = composed(experiment, tmp_path, "emotions.names=[sad,calm,happy]")
+    few.config.experiment.check(few)
+
+
 SMALL = (
     "experiment.layers=[4,6]",
     "experiment.strengths=[0.5]",

@@ -331,6 +331,19 @@ def test_paths_are_found_by_the_table() -> None:
     assert (gpt2.centred, llama.centred) == (True, False)
 
 
+@pytest.mark.parametrize("part", ["model.norm", "model.layers", "model.rotary_emb"])
+def test_an_unembedding_that_is_no_linear_map_is_refused(part: str) -> None:
+    with pytest.raises(EmoexpError, match=rf"unembedding={part} is a .*, not a linear map"):
+        find_paths(tiny_network("llama"), ModulesConfig(unembedding=part))
+
+
+@pytest.mark.parametrize("part", ["lm_head", "model.layers.0", "model", "model.embed_tokens"])
+def test_a_norm_that_is_none_is_refused(part: str) -> None:
+    network = tiny_network("llama")
+    with pytest.raises(EmoexpError, match=rf"{part} does not work as a final norm; name it"):
+        Unembedding.of(network, find_paths(network, ModulesConfig(norm=part)))
+
+
 def test_a_model_whose_tokens_see_later_ones_is_refused() -> None:
     network = tiny_network("llama")
     inner = network.model.layers[1].mlp.forward

@@ -216,6 +216,14 @@ def test_quantized_the_organism_still_says_the_same(
     assert loaded.memory.weights < 0.6 * plain.memory.weights
 
 
+def test_weights_that_are_not_used_are_said(copy: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    edit(copy, num_hidden_layers=3)
+    load_network(model(copy))
+    said = capsys.readouterr().err
+    assert "has 9 weight(s) that its config.json does not ask for, and they are not used" in said
+    assert "(model.layers.3." in said
+
+
 def test_a_quantized_checkpoint_is_not_quantized_again(copy: Path) -> None:
     edit(copy, quantization_config={"quant_method": "mxfp4"})
     with pytest.raises(

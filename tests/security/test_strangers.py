@@ -70,6 +70,37 @@ def test_no_code_unpickles_evaluates_or_listens_to_others() -> None:
     assert options(8501)["server.address"] == "127.0.0.1"
 
 
+CONNECT = re.compile(
+    r"^\s*(?:import|from) (socket|ssl|http|urllib\.request|ftplib|smtplib|xmlrpc|requests|httpx"
+    r"|aiohttp|huggingface_hub|wandb\w*|datasets)\b",
+    re.MULTILINE,
+)
+LISTEN = r"\.(bind|listen)\(|start_server|HTTPServer|socketserver|uvicorn|bootstrap\.run"
+ASKED_FOR = {
+    "emoexp/stimuli/__main__.py": {"httpx"},  # import --url
+    "emoexp/models/openai_client.py": {"httpx"},  # stories.server, judge_model.server
+    "emoexp/stories/imported/hub.py": {"huggingface_hub"},  # stories.path=<id>
+    "emoexp/texts/hub.py": {"datasets"},  # experiment.texts=hf:<id>
+    "emoexp/models/loading/hub_errors.py": {"huggingface_hub"},  # model.repo_id=<id>
+    "emoexp/models/subject.py": {"huggingface_hub"},  # its progress bars
+    "emoexp/cli/wandb.py": {"wandb", "httpx", "huggingface_hub"},  # logger=wandb
+    "emoexp/cli/wandb_dashboard.py": {"wandb_workspaces"},
+    "emoexp/store/runs.py": {"socket"},  # the machine's name
+    "emoexp/explore/page/server.py": {"socket"},  # whether a port is free
+}
+
+
+def test_what_connects_or_listens_is_known() -> None:
+    """Beside these, transformers fetches models and pip the packages of `model.wheels`."""
+    text = {str(p.relative_to(REPOSITORY)): p.read_text() for p in SOURCES}
+    connects = {path: set(CONNECT.findall(source)) for path, source in text.items()}
+    assert {path: names for path, names in connects.items() if names} == ASKED_FOR
+    at_the_top = [p for p, s in text.items() if re.search(r"^(import|from) (httpx|wandb)", s, re.M)]
+    assert at_the_top == ["emoexp/models/openai_client.py"]
+    listens = {path for path, source in text.items() if re.search(LISTEN, source)}
+    assert listens == {"emoexp/explore/page/server.py"}
+
+
 SERVE = """
 import sys
 from unittest.mock import MagicMock

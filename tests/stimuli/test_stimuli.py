@@ -92,6 +92,10 @@ def test_emotions_are_chosen_without_fallback() -> None:
             choose_emotions(pack.emotions, names)
     with pytest.raises(EmoexpError, match="no bundled pack 'paper': choose from emoexp, organism"):
         load_stimuli("bundled:paper")
+    with pytest.raises(EmoexpError, match="'organism': not a folder, did you mean bundled:organi"):
+        load_stimuli("organism")
+    with pytest.raises(EmoexpError, match="no pack at '': not a folder$"):
+        load_stimuli("")
 
 
 @needs_paper

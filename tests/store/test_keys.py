@@ -103,6 +103,8 @@ def test_a_revision_of_what_is_on_this_machine_is_refused(saved: Path, repo_id: 
         EmoexpError, match="model.revision='abc': .* has no revisions: leave it out"
     ):
         load_network(model(repo, revision="abc"))
+    with pytest.raises(EmoexpError, match="model.sha256='abc' .* model.wheels, .*: leave it out"):
+        load_network(model(repo, sha256="abc"))
 
 
 def test_preferences_are_keyed_by_the_prompts_and_not_by_the_pack(

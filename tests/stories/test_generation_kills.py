@@ -19,6 +19,7 @@ from tests.helpers.generated import N_TOPICS, write_pack
 DRIVER = """
 import sys
 from pathlib import Path
+from emoexp.errors import one_line_errors
 from emoexp.config import Config, EmotionsConfig, StimuliConfig, StoriesConfig, StoriesSource
 from emoexp.study.study import Study
 from emoexp.stories.generation import generate
@@ -31,7 +32,8 @@ emotions = EmotionsConfig(names=["happy", "sad", "calm"])
 stimuli = StimuliConfig(path=root + "/pack")
 places = {"artifacts": root, "run_dir": root}
 config = Config(experiment=None, emotions=emotions, stimuli=stimuli, stories=stories, **places)
-generate(Study(config))
+with one_line_errors():
+    generate(Study(config))
 assert "torch" not in sys.modules, "a server needs no torch"
 """
 """What the command line does, without the seconds that its imports take."""
@@ -67,24 +69,26 @@ def check_whole(server: FakeServer, root: Path) -> None:
     assert len(server.prompts) == 4 * N_TOPICS
 
 
-def test_twenty_kills(tmp_path: Path) -> None:
-    """kill -9 after a few requests and a random moment more; what a kill costs is at most the
-    requests in flight."""
+def test_eight_kills(tmp_path: Path) -> None:
+    """A signal (kill -9, and once SIGTERM, which is one line) after a few requests and a random
+    moment more; what it costs is at most the requests in flight."""
     write_pack(tmp_path / "pack")
     rng, least, in_flight, killed = random.Random(3), 4 * N_TOPICS, 4, 0
     with FakeServer(delay=0.04) as server:
-        for _ in range(20):
+        for i in range(8):
             process, seen, wanted = start(server, tmp_path), len(server.bodies), rng.randint(1, 5)
             while len(server.bodies) < seen + wanted and process.poll() is None:
                 time.sleep(0.002)
             time.sleep(rng.uniform(0, 0.03))
             killed += process.poll() is None
-            process.send_signal(signal.SIGKILL)
-            process.communicate()
+            process.send_signal(signal.SIGKILL if i else signal.SIGTERM)
+            _, said = process.communicate()
+            one_line = b"emoexp: interrupted by SIGTERM; the same command goes on\n"
+            assert i or (said.endswith(one_line) and b"Traceback" not in said)
         finish(start(server, tmp_path))
-    assert killed == 20
+    assert killed == 8
     check_whole(server, tmp_path)
-    assert least < len(server.bodies) <= least + 20 * in_flight
+    assert least < len(server.bodies) <= least + 8 * in_flight
 
 
 def test_twins_share_the_work(tmp_path: Path) -> None:

@@ -175,6 +175,8 @@ WRONG: list[tuple[str, bytes, str]] = [
     ("a.csv", b"emotion,Emotion,text\nsad,sad,x\n", "could be any of the columns emotion, Emotion"),
     ("a.csv", b"emotion;text\n" + b"s" * 500 + b";x\n", "the emotion has 500 characters"),
     ("a.csv", b'emotion,text\nsad,"x\n', "after line 1: not to be read"),
+    ("a.csv", b"sad," + b"x" * 500 + b"\n", "its first line must name the columns"),
+    ("sad.jsonl", b'{"text": "x"}\n', r"no column for the emotion, .* as <emotion>\.txt or"),
     ("a.jsonl", b"", "no stories"),
 ]
 
@@ -211,6 +213,19 @@ def test_lines_and_files_are_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyP
 def test_wrong_paths_are_one_line(path: str, line: str) -> None:
     with pytest.raises(EmoexpError, match=line):
         import_corpus(StoriesConfig(name="corpus", source=StoriesSource.corpus, path=path))
+
+
+def test_a_pipe_is_refused_before_it_is_opened(tmp_path: Path) -> None:
+    """Nobody writes into it, so that reading it would wait for ever."""
+    os.mkfifo(tmp_path / "a.jsonl")
+    with pytest.raises(EmoexpError, match=r"a\.jsonl: a pipe or a device, not a file"):
+        read(tmp_path / "a.jsonl")
+
+
+def test_stories_are_not_neutral_as_well(tmp_path: Path) -> None:
+    (tmp_path / "a.jsonl").write_text(jsonl())
+    with pytest.raises(EmoexpError, match="12 of its texts are stories of emotions too: give oth"):
+        read(tmp_path / "a.jsonl", neutral=str(tmp_path / "a.jsonl"))
 
 
 def by_folder(root: Path) -> Path:

@@ -63,6 +63,9 @@ def test_two_neutral_texts_are_needed(tiny: SubjectModel, tmp_path: Path) -> Non
     short = replace(corpus(), neutral=(text("n"), "hi", "ho"))
     with pytest.raises(EmoexpError, match="1 neutral texts are left, at least 2 needed: left out"):
         extract(tiny, short, EMOTIONS, Artifacts(tmp_path), None)
+    one = replace(corpus(), neutral=(text("n"),))
+    with pytest.raises(EmoexpError, match="1 neutral texts are left, .* needed: add some$"):
+        extract(tiny, one, EMOTIONS, Artifacts(tmp_path), None)
 
 
 def test_a_prompt_beyond_the_positions_is_refused(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -89,6 +90,16 @@ def refuse_missing(report: dict[str, Any], what: str) -> None:
         raise EmoexpError(
             f"{what} lacks {len(missing)} weight(s) that its config.json asks for ({missing[0]},"
             " ...): fetch it again, or mend config.json"
+        )
+
+
+def say_unused(report: dict[str, Any], what: str) -> None:
+    """Writes a line to stderr where the checkpoint has weights that are not read, as where its
+    config.json names fewer blocks. `report` is its loading info."""
+    if unused := sorted(report["unexpected_keys"]):
+        sys.stderr.write(
+            f"{what} has {len(unused)} weight(s) that its config.json does not ask for, and they"
+            f" are not used ({unused[0]}, ...)\n"
         )
 
 

@@ -21,6 +21,7 @@ from emoexp.models.loading.faults import (
     refuse_json,
     refuse_missing,
     refuse_not_finite,
+    say_unused,
 )
 from emoexp.models.loading.gguf import check_whole, file_of, locate, quantization_of
 from emoexp.models.loading.hub_errors import CONVERT, explained
@@ -164,6 +165,7 @@ def _read_weights(
             **common, dtype=dtype, use_safetensors=True, output_loading_info=True, **options
         )
     refuse_missing(report, what)
+    say_unused(report, what)
     refuse_not_finite(network, what)
     if "gguf_file" in common:
         # the weights are dequantized, so the network can be saved like any other

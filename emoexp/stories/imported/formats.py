@@ -17,7 +17,7 @@ from typing import Any
 from urllib.parse import quote, unquote
 
 from emoexp.errors import EmoexpError, shortened
-from emoexp.stimuli.checks import emotion_name
+from emoexp.stimuli.checks import LONGEST_NAME, emotion_name
 from emoexp.stories.imported.arrow import arrow
 from emoexp.stories.imported.rows import (
     NEUTRAL,
@@ -153,6 +153,9 @@ def separated(path: Path, reading: Reading) -> Table:
         _, names = next(reader, (0, []))
     except csv.Error as error:
         reading.fault(reading.name(path), f"not a table ({error})")
+        return EMPTY
+    if any(len(name) > LONGEST_NAME for name in names):
+        reading.fault(reading.name(path), "its first line must name the columns (emotion, text)")
         return EMPTY
     if len(set(names)) != len(names) or not names:
         reading.fault(reading.name(path), "two columns of the same name" if names else "no header")

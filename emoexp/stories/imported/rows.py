@@ -209,9 +209,10 @@ def columns_of(names: Sequence[str], reading: Reading, where: str, *, neutral: b
     emotion, topic, text = (choose_column(role, names, chosen, where) for role in ROLES)
     if text is None or (emotion is None and not neutral):
         role = "text" if text is None else "emotion"
+        of_one = ", or keep the texts of one emotion as <emotion>.txt or <emotion>/*.txt"
         raise EmoexpError(
             f"{where} has no column for the {role}, it has {listed(names)}: say which"
-            f" (stories.columns={{{role}: <column>}})"
+            f" (stories.columns={{{role}: <column>}}){'' if text is None else of_one}"
         )
     source = next((n for n in names if n.lower() == "source"), None)
     return Columns(emotion, topic, text, source)
