@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
+from emoexp.config import Quantization
 from emoexp.errors import EmoexpError
 from emoexp.models.loading.settings import DTYPES
 from emoexp.models.prompts import Encoding, Prompt
@@ -108,7 +109,8 @@ def _batch_differences(model: SubjectModel, encoding: Encoding, alone: Tensor) -
     later = "a token's residual depends on the tokens after it"
     before = n - 1  # the last token may be another where the text goes on
     causal = compare(later, together[:, 1:, :before], alone[:, :, :before])
-    return [
-        replace(causal, cure="choose a causal language model"),
-        replace(padded, cure="report the architecture"),
-    ]
+    cures = ["choose a causal language model", "report the architecture"]
+    if model.config.quantization is Quantization.int8:
+        rounds = "int8 rounds the tokens of a batch together"
+        cures = [f"{rounds}: set model.dtype=bfloat16, or model.quantization=nf4"] * 2
+    return [replace(d, cure=cure) for d, cure in zip((causal, padded), cures, strict=True)]

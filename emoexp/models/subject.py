@@ -20,7 +20,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from emoexp.config import PLAIN_TURNS, ModelConfig, PromptFormat, Quantization, check_blocks
+from emoexp.config import PLAIN_TURNS, ModelConfig, PromptFormat, check_blocks
 from emoexp.errors import EmoexpError, shortened
 from emoexp.models.architectures import Unembedding, find_paths, get_submodule
 from emoexp.models.chat import DATE, Exchanges, template_hash

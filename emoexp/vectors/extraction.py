@@ -268,7 +268,8 @@ def _dropped(
         left = {DROPPED[reason]: counts.get(emotion) for reason, counts in dropped.items()}
         why = ", ".join(f"{count} {reason}" for reason, count in left.items() if count)
         what = "neutral texts are" if emotion == NEUTRAL else f"stories of {emotion!r} are"
-        require(n >= least, f"{n} {what} left, at least {least} needed: left out are {why}")
+        left_out = f"left out are {why}" if why else "add some"
+        require(n >= least, f"{n} {what} left, at least {least} needed: {left_out}")
     return dropped
 
 

@@ -139,7 +139,11 @@ def explain(error: BaseException, what: str) -> str:
     """Returns `what` (the setting and its value) and why it cannot be loaded. For known causes the
     line says what to do; other messages are quoted, with access tokens replaced."""
     errors = chain(error)
-    return f"{what} {_reason(errors) or 'could not be loaded: ' + _quote(errors)}"
+    if (reason := _reason(errors)) is not None:
+        return f"{what} {reason}"
+    said = any(isinstance(e, OSError | ImportError) for e in errors)
+    advice = "" if said else ": fetch it again, or mend its config.json"
+    return f"{what} could not be loaded: {_quote(errors)}{advice}"
 
 
 def redact(text: str) -> str:

@@ -51,11 +51,7 @@ def check_settings(config: ModelConfig) -> None:
             " and that of the assistant's"
         )
     _check_sharding(config)
-    if config.revision and is_local(config):
-        raise EmoexpError(
-            f"model.revision={config.revision!r}: {config.repo_id!r} is on this machine and has no"
-            " revisions: leave it out"
-        )
+    _check_unread(config)
     if (
         config.quantization is not Quantization.none
         and importlib.util.find_spec("bitsandbytes") is None
@@ -66,6 +62,20 @@ def check_settings(config: ModelConfig) -> None:
         )
     if config.attention is not None and "/" not in config.attention:
         _check_attention(config.attention)
+
+
+def _check_unread(config: ModelConfig) -> None:
+    """Raises EmoexpError for a setting that says which weights are meant, and is not read."""
+    if config.revision and is_local(config):
+        raise EmoexpError(
+            f"model.revision={config.revision!r}: {config.repo_id!r} is on this machine and has no"
+            " revisions: leave it out"
+        )
+    if config.sha256 and not config.wheels:
+        raise EmoexpError(
+            f"model.sha256={config.sha256!r} is compared with the file of model.wheels, and none"
+            " are given: leave it out"
+        )
 
 
 def _check_sharding(config: ModelConfig) -> None:

@@ -89,6 +89,12 @@ def import_corpus(config: StoriesConfig) -> Corpus:
     require(bool(stories or lost), f"{where} stories, only {len(neutral)} neutral texts")
     how = f"file them under the emotion {NEUTRAL!r}, or give them by stories.neutral="
     require(bool(neutral), f"{where} neutral texts: {how}<folder, file or id>")
+    both = {s.text for s in stories} & set(neutral)
+    require(
+        config.neutral is None or not both,
+        f"stories.neutral={config.neutral}: {len(both)} of its texts are stories of emotions too:"
+        f" give others, or leave it out where {source.name} files some under {NEUTRAL!r}",
+    )
     accepted, rejected = sift(stories)
     if not accepted:
         reasons = {reason for reason, _ in lost} | {r.reason for r in rejected}
