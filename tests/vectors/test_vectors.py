@@ -400,7 +400,7 @@ def counted(monkeypatch: pytest.MonkeyPatch) -> list[int]:
         calls.append(len(texts))
         return pool_stories(model, texts)
 
-    monkeypatch.setattr("emoexp.vectors.pooling.pool_stories", pool)
+    monkeypatch.setattr("emoexp.vectors.extraction.pool_stories", pool)
     return calls
 
 
