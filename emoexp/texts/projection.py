@@ -126,9 +126,7 @@ class Projector:
         require(n >= 3, f"a ranking needs at least 3 emotions, not {n}: see emotions.names")
         limit = self.model.positions
         least = self.cutter.tokens + len(self.cutter.prefix())
-        many = (
-            f"experiment.tokens={self.cutter.tokens} is too many: the model has {limit} positions"
-        )
+        many = f"is too many: the model has {limit} positions"
         require(not limit or least <= limit, f"experiment.tokens={self.cutter.tokens} {many}")
 
     def batches(
