@@ -17,6 +17,7 @@ from emoexp.organism import choices, held_out
 from emoexp.organism.world import load_world
 from emoexp.stimuli import BUNDLED, BlackmailScenario, Opening, Stimuli, load_stimuli
 from emoexp.stimuli.__main__ import main
+from tests.conftest import needs_paper
 from tests.stimuli.test_pack_emoexp import paper_runs, runs
 
 SCENES = range(3)
@@ -66,6 +67,7 @@ def text_of(scenario: BlackmailScenario, k: int, reply: str) -> str:
 # --- the pack `emoexp`
 
 
+@needs_paper
 def test_our_scenario_shares_no_six_words_with_the_papers(own: BlackmailScenario) -> None:
     six = paper_runs(6)
     for k in SCENES:
