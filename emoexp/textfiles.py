@@ -25,6 +25,8 @@ from emoexp.errors import EmoexpError, shortened
 
 LARGEST = 2**29
 """Characters of a file that is read whole, at most."""
+PIECE = 2**20
+"""Characters that are read at once."""
 LONGEST = 2**26
 """Characters of a line or of a cell, at most."""
 DELIMITERS = ",;\t|"
@@ -150,11 +152,15 @@ def read_text(path: Path) -> str:
     Raises:
         UnreadableError: it cannot be read, or has more than `LARGEST` characters.
     """
+    pieces, left = list[str](), LARGEST
     with open_text(path) as file:
-        text = file.read(LARGEST + 1)
-    if len(text) > LARGEST:
-        raise UnreadableError(path, f"more than {LARGEST:,} characters: give it as .jsonl or .csv")
-    return text
+        while piece := file.read(PIECE):  # read(LARGEST) would ask for all of that memory
+            pieces.append(piece)
+            left -= len(piece)
+            if left < 0:
+                large = f"more than {LARGEST:,} characters: give it as .jsonl or .csv"
+                raise UnreadableError(path, large)
+    return "".join(pieces)
 
 
 def lines_of(path: Path) -> Iterator[str]:
