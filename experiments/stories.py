@@ -45,7 +45,9 @@ class Stories(Experiment):
             "neutral": len(corpus.neutral),
             **{f"rejected_{reason}": reasons[reason] for reason in REASONS},
         }
-        notes = [f"the corpus lies in {plan.folder}", f"to use it: {command(study, 'verify')}"]
+        notes = [f"the corpus lies in {plan.folder}"]
+        if corpus.stories:
+            notes.append(f"to use it: {command(study, 'verify')}")
         if fewer:
             tries = f"fewer texts than asked for, after {plan.stories.attempts} attempts each"
             notes.insert(0, f"{fewer} of {len(plan.units)} answers have {tries}")

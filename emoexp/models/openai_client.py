@@ -34,6 +34,8 @@ FEW = 2
 mostly there again, or costs long."""
 FIRST_WAIT_S = 1.0
 LONGEST_WAIT_S = 60.0
+TOLD_S = 5.0
+"""Time without a word while a server fails, and between two lines about it."""
 
 
 @dataclass(frozen=True)
@@ -114,6 +116,7 @@ class Server:
         self.group = group
         self.pace = RateLimiter(settings.requests_per_minute)
         self.repeated = 0
+        self.told = time.monotonic()
         self.url = f"{settings.server}".rstrip("/") + "/chat/completions"
         self.key = os.environ.get(settings.api_key_variable, "")
 
@@ -178,10 +181,17 @@ class Server:
                 break
             self.repeated += 1
             backoff = min(self.waits[1], self.waits[0] * 2**n) * (1 - rng.random() / 2)
+            self._tell(reason, max(failed.wait, backoff))
             await asyncio.sleep(max(failed.wait, backoff))
         raise UnansweredError(
             f"the server failed {n + 1} times in a row on one request, last: {reason}"
         )
+
+    def _tell(self, reason: str, seconds: float) -> None:
+        """Writes why the server is asked again, once in `TOLD_S` seconds at most."""
+        if time.monotonic() - self.told > TOLD_S:
+            self.told = time.monotonic()
+            sys.stderr.write(f"{self.group}.server: {reason}; asked again in {seconds:.0f} s\n")
 
     def read(self, response: httpx.Response) -> Answer:
         """Reads the answer from a response.

@@ -82,7 +82,7 @@ ASKED_FOR = {
     "emoexp/stories/imported/hub.py": {"huggingface_hub"},  # stories.path=<id>
     "emoexp/texts/hub.py": {"datasets"},  # experiment.texts=hf:<id>
     "emoexp/models/loading/hub_errors.py": {"huggingface_hub"},  # model.repo_id=<id>
-    "emoexp/models/subject.py": {"huggingface_hub"},  # its progress bars
+    "emoexp/models/open.py": {"huggingface_hub"},  # its progress bars
     "emoexp/cli/wandb.py": {"wandb", "httpx", "huggingface_hub"},  # logger=wandb
     "emoexp/cli/wandb_dashboard.py": {"wandb_workspaces"},
     "emoexp/store/runs.py": {"socket"},  # the machine's name

@@ -107,8 +107,15 @@ def test_a_corpus_grows_and_keeps_what_it_has(make: Make) -> None:
         "stalls",
     ],
 )
-def test_what_may_pass_is_tried_again(make: Make, bad: Reply) -> None:
-    """The first request of every prompt fails; nothing is lost or doubled for that."""
+def test_what_may_pass_is_tried_again(
+    make: Make,
+    bad: Reply,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """The first request of every prompt fails; nothing is lost or doubled for that, and a line
+    says why it takes longer."""
+    monkeypatch.setattr("emoexp.models.openai_client.TOLD_S", -1)
     asked: Counter[str] = Counter()
 
     def script(_n: int, prompt: str) -> Reply | None:
@@ -118,6 +125,7 @@ def test_what_may_pass_is_tried_again(make: Make, bad: Reply) -> None:
     with FakeServer(script) as server:
         study = make(server, topics=1, timeout_s=0.3 if bad.delay else 10.0)
         generate(study)
+    assert "stories.server: " in capsys.readouterr().err
     assert set(server.prompts.values()) == {2}
     assert [len(generated_corpus(study).stories), len(generated_corpus(study).neutral)] == [20, 2]
 
