@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 import torch
 from nnsight import CONFIG
+from safetensors.torch import load_file, save_file
 
 from emoexp.errors import EmoexpError
 from emoexp.models.loading.hub_errors import explain, redact
@@ -65,6 +66,12 @@ def index(content: dict[str, object]) -> Callable[[Path], None]:
     return change
 
 
+def of_bytes(folder: Path) -> None:
+    path = folder / "model.safetensors"
+    tensors = {k: t.to(torch.int8) if t.ndim == 2 else t for k, t in load_file(path).items()}
+    save_file(tensors, path, {"format": "pt"})
+
+
 FOLDERS: list[tuple[Callable[[Path], None], str]] = [
     (without("config.json"), r"has no config.json: give the folder that save_pretrained wrote"),
     *(
@@ -103,6 +110,10 @@ FOLDERS: list[tuple[Callable[[Path], None], str]] = [
     (
         lambda f: edit(f, dtype="float64"),
         r"model.dtype=auto: .* was saved in float64: choose from float32",
+    ),
+    (
+        of_bytes,
+        r"has weights of type I8 \(.*\.weight\), .* has no quantization_config",
     ),
     (without("tokenizer*"), r"has no tokenizer that can be built"),
     (

@@ -7,8 +7,12 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from safetensors import safe_open
+
 from emoexp.errors import EmoexpError
 
+FLOATS = ("F64", "F32", "F16", "BF16")
+"""The types of weights that are not quantized, as safetensors names them."""
 SETTINGS = (
     "config.json",
     "generation_config.json",
@@ -55,6 +59,21 @@ def refuse_index(folder: Path, what: str) -> None:
             f"{what} lacks {len(lacking)} of the {len(names)} files of its {index.name}"
             f" ({', '.join(lacking[:1])}): fetch it again"
         )
+
+
+def refuse_integers(folder: Path, checkpoint: Any, what: str) -> None:
+    """Raises EmoexpError where weights in a checkpoint's folder are integers or 8-bit floats, and
+    its config.json does not say how they are quantized: they would be read without scales."""
+    if getattr(checkpoint, "quantization_config", None) is not None:
+        return
+    for path in sorted(folder.glob("*.safetensors")):
+        with safe_open(path, "pt") as file:
+            for name in (name for name in file.keys() if name.endswith(".weight")):  # noqa: SIM118
+                if (kind := file.get_slice(name).get_dtype()) not in FLOATS:
+                    raise EmoexpError(
+                        f"{what} has weights of type {kind} ({name}), and its config.json has no"
+                        " quantization_config that says how they are read: fetch it again"
+                    )
 
 
 def refuse_encoder(checkpoint: Any, what: str) -> None:

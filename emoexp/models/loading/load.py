@@ -18,6 +18,7 @@ from emoexp.models.loading.faults import (
     merge_advice,
     refuse_encoder,
     refuse_index,
+    refuse_integers,
     refuse_json,
     refuse_missing,
     refuse_not_finite,
@@ -315,6 +316,8 @@ def read_checkpoint(config: ModelConfig, common: dict[str, Any]) -> Any:
         check_whole(gguf)
     with explained(what):
         checkpoint = AutoConfig.from_pretrained(**common)
+        if folder.is_dir() and "gguf_file" not in common:
+            refuse_integers(folder, checkpoint, what)
     refuse_encoder(checkpoint, what)
     return checkpoint
 
