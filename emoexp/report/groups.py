@@ -3,6 +3,7 @@ runs by criteria."""
 
 from __future__ import annotations
 
+import shlex
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -51,6 +52,14 @@ def load_runs(directories: Sequence[Path]) -> list[Run]:
     return runs
 
 
+OVERRIDES = Path(".hydra/overrides.yaml")
+NOT_OF_A_RUN = (
+    *(OSError, ValueError, TypeError, LookupError, AttributeError),
+    *(YAMLError, RecursionError),
+)
+"""What reading the files of a run raises where they are of something else."""
+
+
 def _load(run: runs_on_disk.Run) -> Run:
     """Returns the content of a run; what cannot be read has the state UNREADABLE and the error."""
     # A job with a list of layers has one config.yaml for all of them, in the folder above.
@@ -63,11 +72,25 @@ def _load(run: runs_on_disk.Run) -> Run:
         for file in [file for file in files if file.exists()][:1]:
             read["config"] = yaml.safe_load(file.read_text(encoding="utf-8"))
         facts(read)
-    except (OSError, ValueError, TypeError, LookupError, AttributeError, YAMLError) as error:
-        why = f"{run.directory}: config.yaml or result.json is not that of a run"
+        command(read)
+    except NOT_OF_A_RUN as error:
+        why = f"{run.directory}: config.yaml, overrides.yaml or result.json is not that of a run"
         said = f"{why} ({type(error).__name__}: {one_line(error)})"
         return {"state": UNREADABLE, "path": read["path"], "config": {}, "error": said}
     return read
+
+
+def command(run: Run) -> str:
+    """Returns the command line of a run, to be pasted into a shell."""
+    folder = Path(run["path"])
+    given: Any = run["provenance"].get("command")
+    # a job of a sweep was started by its launcher; its own settings are in Hydra's file
+    for file in (folder / OVERRIDES, folder.parent / OVERRIDES):
+        if file.is_file():
+            given = yaml.safe_load(file.read_text(encoding="utf-8"))
+            break
+    words = map(str, given) if isinstance(given, list) else ()
+    return shlex.join(["python", "-m", "emoexp", *words])
 
 
 def _judged(run: Run) -> bool:

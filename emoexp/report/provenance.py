@@ -3,30 +3,11 @@ links to its folder and figures."""
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
-
-import yaml
 
 from emoexp.report.blocks import Block, Cell, Code, Heading, TableBlock, Text
-from emoexp.report.groups import UNREADABLE, Run, apart, facts, name_of
-
-OVERRIDES = Path(".hydra/overrides.yaml")
-
-
-def command(run: Run) -> str:
-    """Returns the command line of a run, to be pasted into a shell."""
-    folder = Path(run["path"])
-    given: Any = run["provenance"].get("command")
-    # a job of a sweep was started by its launcher; its own settings are in Hydra's file
-    for file in (folder / OVERRIDES, folder.parent / OVERRIDES):
-        if file.is_file():
-            given = yaml.safe_load(file.read_text(encoding="utf-8"))
-            break
-    words = map(str, given) if isinstance(given, list) else ()
-    return shlex.join(["python", "-m", "emoexp", *words])
+from emoexp.report.groups import UNREADABLE, Run, apart, command, facts, name_of
 
 
 def _row(run: Run, differing: Sequence[str]) -> tuple[Cell, ...]:

@@ -87,20 +87,23 @@ def test_what_is_no_result_is_named_and_left_out(
         raw = content if isinstance(content, bytes) else content.encode()
         (tmp_path / name / "result.json").write_bytes(raw)
     (tmp_path / "a folder" / "result.json").mkdir(parents=True)
-    for k, config in enumerate(("- 1", "a: [", "experiment: 3", "")):
+    for k, config in enumerate(("- 1", "a: [", "experiment: 3", "", "[" * 5000)):
         (write_run(tmp_path / f"config {k}") / "config.yaml").write_text(config)
     (tmp_path / "config 0" / "sweep.json").write_text('{"exp')
+    overrides = write_run(tmp_path / "overrides") / ".hydra" / "overrides.yaml"
+    overrides.parent.mkdir(exist_ok=True)
+    overrides.write_text("- [")
     main([str(tmp_path)])
     lines = capsys.readouterr().err.splitlines()
     assert all(line.startswith("emoexp: left out: ") for line in lines)
-    for name in (*contents, "a folder", *(f"config {k}" for k in range(4))):
+    for name in (*contents, "a folder", "overrides", *(f"config {k}" for k in range(5))):
         assert sum(f"/{name}" in line and "sweep.json" not in line for line in lines) == 1, name
-    assert len(lines) == len(contents) + 6
-    assert f"1 of {len(contents) + 6} runs finished" in (tmp_path / "report.md").read_text()
+    assert len(lines) == len(contents) + 8
+    assert f"1 of {len(contents) + 8} runs finished" in (tmp_path / "report.md").read_text()
     with pytest.raises(SystemExit) as stopped:
         status([str(tmp_path)])
     assert stopped.value.code == 0
-    assert "5 success" in capsys.readouterr().out
+    assert "7 success" in capsys.readouterr().out
     states = [run.state for run in list_runs(str(tmp_path))]
     assert states.count("success") == 1
 
