@@ -31,6 +31,8 @@ from emoexp.store.record import RESULT, RunRecord, RunStatus
 
 LOCK = ".run.lock"
 SWEEP = "sweep.json"
+LONGEST_NAME = 255
+"""Bytes of a file's name, at most, on the common file systems."""
 NOT_HASHED = tuple(
     f"emoexp/{name}"
     for name in (
@@ -135,15 +137,22 @@ def _read_sweep(sweep: Path) -> dict[str, Any] | None:
     path = sweep / SWEEP
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
-        if all(isinstance(name, str) for name in content["expected"]):
+        if all(isinstance(name, str) and _is_place(name) for name in content["expected"]):
             return dict(content)
-        raise TypeError("expected is not a list of names")
+        raise TypeError("expected is not a list of folders")
     except FileNotFoundError:
         return None
     except (OSError, ValueError, TypeError, KeyError, RecursionError) as error:
         raise EmoexpError(
             f"{path} is not the list of a sweep's jobs ({one_line(error)}): delete it"
         ) from error
+
+
+def _is_place(name: str) -> bool:
+    """Tells whether a folder below another may have this name."""
+    path = Path(name)
+    short = all(len(os.fsencode(part)) <= LONGEST_NAME for part in path.parts)
+    return short and not path.is_absolute() and ".." not in path.parts and "\0" not in name
 
 
 def expected_places(sweep: Path) -> list[Path]:

@@ -187,3 +187,12 @@ def test_each_layer_of_a_job_with_several_is_expected(tmp_path: Path) -> None:
     ]
     assert look([tmp_path], runs).summary() == "2 of 5 runs finished, 3 never started"
     assert [run["config"]["scale"] for run in runs] == [{"permutations": 1000}] * 2
+
+
+@pytest.mark.parametrize("name", ["x" * 300, "../elsewhere", "/elsewhere", "a\0b"])
+def test_a_list_of_jobs_that_names_no_folders_is_left_out(
+    name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "sweep.json").write_text(json.dumps({"expected": [name]}))
+    assert expected_places(tmp_path) == []
+    assert "is not the list of a sweep's jobs" in capsys.readouterr().err
