@@ -3,6 +3,7 @@ runs by criteria."""
 
 from __future__ import annotations
 
+import re
 import shlex
 from collections import defaultdict
 from collections.abc import Sequence
@@ -52,6 +53,8 @@ def load_runs(directories: Sequence[Path]) -> list[Run]:
     return runs
 
 
+MOST_BRACKETS = 1000
+"""Brackets and braces of a YAML file of a run, at most."""
 OVERRIDES = Path(".hydra/overrides.yaml")
 NOT_OF_A_RUN = (
     *(OSError, ValueError, TypeError, LookupError, AttributeError),
@@ -70,7 +73,7 @@ def _load(run: runs_on_disk.Run) -> Run:
     read = run.record.as_dict() | read
     try:
         for file in [file for file in files if file.exists()][:1]:
-            read["config"] = yaml.safe_load(file.read_text(encoding="utf-8"))
+            read["config"] = _read_yaml(file)
         facts(read)
         command(read)
     except NOT_OF_A_RUN as error:
@@ -80,6 +83,15 @@ def _load(run: runs_on_disk.Run) -> Run:
     return read
 
 
+def _read_yaml(path: Path) -> Any:
+    """Reads a YAML file. Raises ValueError for one with so many brackets as no run writes, since
+    PyYAML takes a second to refuse them."""
+    text = path.read_text(encoding="utf-8")
+    if len(re.findall(r"[\[{]", text)) > MOST_BRACKETS:
+        raise ValueError(f"more than {MOST_BRACKETS} brackets")
+    return yaml.safe_load(text)
+
+
 def command(run: Run) -> str:
     """Returns the command line of a run, to be pasted into a shell."""
     folder = Path(run["path"])
@@ -87,7 +99,7 @@ def command(run: Run) -> str:
     # a job of a sweep was started by its launcher; its own settings are in Hydra's file
     for file in (folder / OVERRIDES, folder.parent / OVERRIDES):
         if file.is_file():
-            given = yaml.safe_load(file.read_text(encoding="utf-8"))
+            given = _read_yaml(file)
             break
     words = map(str, given) if isinstance(given, list) else ()
     return shlex.join(["python", "-m", "emoexp", *words])
