@@ -20,7 +20,7 @@ from omegaconf import DictConfig, OmegaConf
 from emoexp.cli.schema import Setting, nearest, settings
 from emoexp.cli.sweep import each, swept
 from emoexp.cli.usage import defaults, options
-from emoexp.errors import EmoexpError, one_line, require
+from emoexp.errors import EmoexpError, one_line, require, shortened
 
 GROUPS = (
     *("experiment", "model", "preset", "emotions", "stimuli"),
@@ -202,6 +202,8 @@ def _parsed(text: str, setting: Setting | None = None) -> Override:
     """Parses one override. Raises EmoexpError where Hydra's grammar does not allow it."""
     try:
         return OverridesParser.create().parse_override(text)
+    except ValueError:  # Python's, of a number of more than 4,300 digits
+        raise EmoexpError(f"{shortened(text)}: a number of that many digits is not read") from None
     except HydraException:
         key, _, value = text.partition("=")
         if value.startswith("="):

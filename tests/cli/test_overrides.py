@@ -79,6 +79,7 @@ def test_an_unknown_name_is_refused_with_the_nearest(prefix: str, name: str, nea
         ("emotions.names=happy", "must be a list of texts"),
         ("emotions.names=[happy,null,sad]", "must be a list of texts"),
         ("seed=abc", "seed=abc: must be a whole number"),
+        ("seed=" + "9" * 5000, "a number of that many digits is not read"),
         ("span.kind=foo", "must be one of steered_activity"),
         ("model.quantization=nf5", "must be one of none, int8, nf4"),
         ("force=maybe", "must be true or false"),
