@@ -62,9 +62,14 @@ class FigureProcess:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, *_: object) -> None:
-        self.wait()
-        if self.process is not None and self.process.stdin is not None:
-            self.process.stdin.close()
-            self.process.terminate()  # it may be importing still
-            self.process.wait()
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        try:
+            if kind is None or issubclass(
+                kind, Exception
+            ):  # Ctrl-C does not wait
+                self.wait()
+        finally:
+            if self.process is not None and self.process.stdin is not None:
+                self.process.stdin.close()
+                self.process.terminate()  # it may be importing still
+                self.process.wait()

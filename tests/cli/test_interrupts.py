@@ -38,6 +38,14 @@ with one_line_errors(), FigureProcess() as figures:
     print("ready", flush=True)
 """
 """Waits for the figures of a run, which are never drawn."""
+AT_WORK = (
+    DRAWING
+    + """\
+    import time
+    time.sleep(60)
+"""
+)
+"""Computes while the figures of a run are drawn."""
 
 
 def by_default() -> None:
@@ -65,6 +73,7 @@ def started(*arguments: str, cwd: Path) -> subprocess.Popen[str]:
         (CHILD, signal.SIGTERM, 143, "interrupted by SIGTERM"),
         (CHILD, signal.SIGHUP, 129, "interrupted by SIGHUP"),
         (DRAWING, signal.SIGINT, 130, "interrupted"),
+        (AT_WORK, signal.SIGINT, 130, "interrupted"),
     ],
 )
 def test_a_signal_is_one_line_and_leaves_no_child(
