@@ -64,9 +64,7 @@ class FigureProcess:
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         try:
-            if kind is None or issubclass(
-                kind, Exception
-            ):  # Ctrl-C does not wait
+            if kind is None or issubclass(kind, Exception):  # Ctrl-C does not wait
                 self.wait()
         finally:
             if self.process is not None and self.process.stdin is not None:
