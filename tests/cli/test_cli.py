@@ -128,47 +128,83 @@ def pack_with(tmp_path: Path, change: str) -> str:
     return str(pack)
 
 
-@pytest.mark.parametrize(
-    ("arguments", "says"),
-    [
-        (["model=claude"], "unknown model 'claude': choose from"),
-        (["experiment=magic"], "unknown experiment 'magic': choose from"),
-        (["span=everything"], "unknown span 'everything': choose from"),
-        (["emotions.names=[happy,glad,sad]"], "unknown emotion(s) glad"),
-        (
-            ["layer=8", "experiment=implicit"],
-            "layer=8 is out of range: the model has 8 blocks, 0 to 7",
-        ),
-        (["layer=-1"], "layer=-1 is negative"),
-        (["layer=middle"], "layer='middle' is not a layer"),
-        (["experiment.steering.strenght=1"], "strenght"),
-        (["experiment=steering", "experiment.strength=0"], "experiment.strength=0.0"),
-        (
-            ["experiment=steering", "layer=7"],
-            "added at layer 7 on an activity's tokens cannot reach the answer",
-        ),
-        (["nonsense=1"], "nonsense"),
-        (["scale.null_draws=3"], "scale.null_draws=3: must be at least 100"),
-        (["model=custom"], "model.repo_id is not set"),
-        (["model=llama8b,organism"], "model=llama8b,organism"),
-        (["stories=screen"], "the pack 'organism' has no template for story and dialogue"),
-        (["stories.top_p=0"], "stories.top_p=0.0: must be above 0"),
-        (
-            ["model=custom", "model.repo_id=/nowhere/at/all"],
-            "model.repo_id='/nowhere/at/all' is not a folder, nor an id of the hub",
-        ),
-    ],
-)
-def test_a_mistake_is_one_line_and_a_status(
-    arguments: list[str], says: str, tmp_path: Path
-) -> None:
-    done = emoexp(*arguments, cwd=tmp_path)
-    ours = [line for line in done.stderr.splitlines() if line.startswith("emoexp: ")]
-    assert done.returncode == 2, done.stderr[-2000:]
+MISTAKES: list[tuple[list[str], str]] = [
+    (["model=claude"], "unknown model 'claude': choose from"),
+    (["experiment=magic"], "unknown experiment 'magic': choose from"),
+    (["span=everything"], "unknown span 'everything': choose from"),
+    (["emotions.names=[happy,glad,sad]"], "unknown emotion(s) glad"),
+    (
+        ["layer=8", "experiment=implicit"],
+        "layer=8 is out of range: the model has 8 blocks, 0 to 7",
+    ),
+    (["layer=-1"], "layer=-1 is negative"),
+    (["layer=middle"], "layer='middle' is not a layer"),
+    (["experiment.steering.strenght=1"], "strenght"),
+    (["experiment=steering", "experiment.strength=0"], "experiment.strength=0.0"),
+    (
+        ["experiment=steering", "layer=7"],
+        "added at layer 7 on an activity's tokens cannot reach the answer",
+    ),
+    (["nonsense=1"], "nonsense"),
+    (["scale.null_draws=3"], "scale.null_draws=3: must be at least 100"),
+    (["model=custom"], "model.repo_id is not set"),
+    (["model=llama8b,organism"], "model=llama8b,organism"),
+    (["stories=screen"], "the pack 'organism' has no template for story and dialogue"),
+    (["stories.top_p=0"], "stories.top_p=0.0: must be above 0"),
+    (
+        ["model=custom", "model.repo_id=/nowhere/at/all"],
+        "model.repo_id='/nowhere/at/all' is not a folder, nor an id of the hub",
+    ),
+]
+FORKS = """
+import json, os, runpy, sys
+import transformers
+import emoexp.cli.main, emoexp.cli.run, emoexp.models.subject
+
+for k, arguments in enumerate(json.load(sys.stdin)):
+    if (child := os.fork()) == 0:
+        os.mkdir(str(k))
+        os.chdir(str(k))
+        os.dup2(os.open("stderr", os.O_CREAT | os.O_WRONLY), 2)
+        sys.argv[1:] = arguments
+        status = 0
+        try:
+            runpy.run_module("emoexp", run_name="__main__")
+        except SystemExit as stopped:
+            status = stopped.code
+        sys.stderr.flush()
+        os._exit(status)
+    print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), flush=True)
+"""
+"""Runs command lines one after the other, each in a fork of a process that has imported all."""
+
+
+@pytest.fixture(scope="module")
+def mistaken(tmp_path_factory: pytest.TempPathFactory) -> list[tuple[int, str]]:
+    """Exit status and standard error of each of MISTAKES."""
+    root = tmp_path_factory.mktemp("mistakes")
+    done = subprocess.run(
+        (sys.executable, "-c", FORKS),
+        input=json.dumps([arguments for arguments, _ in MISTAKES]),
+        cwd=root,
+        capture_output=True,
+        text=True,
+        env=os.environ | {"EMOEXP_ARTIFACTS": str(root / "artifacts"), "HF_HUB_OFFLINE": "1"},
+        timeout=900,
+    )
+    statuses = map(int, done.stdout.split())
+    return [(status, (root / f"{k}/stderr").read_text()) for k, status in enumerate(statuses)]
+
+
+@pytest.mark.parametrize("k", range(len(MISTAKES)), ids=[" ".join(a) for a, _ in MISTAKES])
+def test_a_mistake_is_one_line_and_a_status(k: int, mistaken: list[tuple[int, str]]) -> None:
+    status, stderr = mistaken[k]
+    ours = [line for line in stderr.splitlines() if line.startswith("emoexp: ")]
+    assert status == 2, stderr[-2000:]
     assert len(ours) == 1
-    assert says in ours[0]
-    assert "Traceback" not in done.stderr
-    assert "Error executing job" not in done.stderr
+    assert MISTAKES[k][1] in ours[0]
+    assert "Traceback" not in stderr
+    assert "Error executing job" not in stderr
 
 
 def test_a_small_set_leaves_out_what_it_cannot_measure_and_says_so(tmp_path: Path) -> None:
