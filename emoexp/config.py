@@ -356,12 +356,15 @@ def check_layer(layer: Any) -> None:
     """Raises EmoexpError unless `layer` is an int >= 0, a fraction in (0, 1), or "auto"."""
     if layer == "auto":
         return
-    number = isinstance(layer, int | float) and not isinstance(layer, bool)
-    give = "give a 0-based block (int), a fraction of the depth, or auto"
-    require(number, f"layer={layer!r} is not a layer: {give}")
-    inside = not isinstance(layer, float) or 0 < layer < 1
-    fraction = "is not a fraction of the depth: it must lie between 0 and 1"
-    require(inside, f"layer={layer} {fraction}")
+    require(
+        isinstance(layer, int | float) and not isinstance(layer, bool),
+        f"layer={layer!r} is not a layer: give a 0-based block (int), a fraction of the depth, or"
+        " auto",
+    )
+    require(
+        not isinstance(layer, float) or 0 < layer < 1,
+        f"layer={layer} is not a fraction of the depth: it must lie between 0 and 1",
+    )
     require(layer >= 0, f"layer={layer} is negative: layers are 0-based blocks")
 
 

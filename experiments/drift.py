@@ -65,8 +65,7 @@ class Drift(Validation):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        few = "experiment.emotions=[]: name at least 2, or null for the scenarios'"
-        require(self.emotions != [], few)
+        require(self.emotions != [], "experiment.emotions=[]: name at least 2, or give null")
         t, n = self.temperature, self.samples
         same = f"experiment.temperature=0 says the same each time: experiment.samples=1, not {n}"
         require(t > 0 or n == 1, same)
@@ -88,8 +87,7 @@ class Drift(Validation):
         parts = {EMOTIONS: (chosen, vectors.only(tuple(chosen))[:, None])}
         parts[ISOTROPIC] = (numbered(ISOTROPIC, n_random), random[:, None])
         limits, sets = (self.max_new_tokens, self.temperature, self.top_p), DirectionSets.of(parts)
-        sampling = TextSampling(*limits, self.steered)
-        drawn = self.strengths, sampling, self.samples, seed
+        drawn = self.strengths, TextSampling(*limits, self.steered), self.samples, seed
         plan = DriftPlan(model, study.stimuli, vectors, sets, *drawn)
         texts = continue_openings(plan, study.artifacts)
         return {
@@ -105,12 +103,12 @@ class Drift(Validation):
         maps, unbroken = tables["drift_maps"], tables["drift_maps_unbroken"]
         rows = rows_by_strength(maps, unbroken, bootstrap.draws, bootstrap.seed)
         own, texts = rows[rows["strength"] == self.strength].iloc[0], tables["drift_transcripts"]
-        unsteered = texts[texts["set"] == UNSTEERED]
+        unsteered = texts.loc[texts["set"] == UNSTEERED, "degenerates_at"]
         metrics = {
             "drift_own": float(own["own"]),
             "drift_own_rank": float(own["rank"]),
             "drift_surprise_limit": float(tables["drift_limit"]["surprise"].iloc[0]),
-            "drift_false_alarms": float((unsteered["degenerates_at"] >= 0).mean()),
+            "drift_false_alarms": float((unsteered >= 0).mean()),
         }
         tables = {"drift_rows": rows, "drift_broken": degenerate_shares(texts)}
         return Result(metrics=metrics, tables=tables)

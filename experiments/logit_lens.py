@@ -47,9 +47,11 @@ class LogitLens(Validation):
     def measure(self, study: Study) -> Tables:
         model, vectors, scale = study.model, study.vectors, study.config.scale
         lens = model.unembed(vectors.directions)
-        every = f"the vocabulary has {lens.shape[1]} tokens, so every word would count"
-        small = self.top < lens.shape[1]
-        require(small, f"experiment.top={self.top}: {every}; V1's is {LENS_TOP}")
+        require(
+            self.top < lens.shape[1],
+            f"experiment.top={self.top}: the vocabulary has {lens.shape[1]} tokens, so every word"
+            f" would count; V1's is {LENS_TOP}",
+        )
         rng = study.control_rng()
         noise = model.unembed(isotropic_directions(scale.null_draws, model.d_model, rng))
         own = {e: word_ids(model.tokenizer, e) for e in vectors.names}
@@ -94,8 +96,10 @@ class LogitLens(Validation):
         result.judge(v1, other)
         pairs = tables["opposite_pairs"]
         if len(pairs) < 2:
-            needs = "V2, which needs at least 2 of the pack's opposite pairs; emotions.names leaves"
-            result.notes.append(f"not measured: {needs} {len(pairs)}")
+            result.notes.append(
+                "not measured: V2, which needs at least 2 of the pack's opposite pairs;"
+                f" emotions.names leaves {len(pairs)}"
+            )
             return result
         raw, centred = (int((pairs[name] < 0).sum()) for name in ("raw", "centred"))
         chance = tables["opposite_pairs_null"]["centred"].to_numpy() < 0

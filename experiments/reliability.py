@@ -83,11 +83,17 @@ def notes(stable: pd.DataFrame, needed: pd.DataFrame) -> list[str]:
     """Says which targets are not reached, and whether the extrapolation fits the measured curve."""
     found = []
     if lacking := [f"{t:g}" for t in needed["cosine"][needed["how"] == NOT_ESTIMABLE]]:
-        takes = "how many stories it takes is not estimable from these"
-        found.append(f"a cosine of {', '.join(lacking)} is not reached, and {takes}")
+        found.append(
+            f"a cosine of {', '.join(lacking)} is not reached, and how many stories it takes is"
+            " not estimable from these"
+        )
     if (needed["how"] == EXTRAPOLATED).any():
         off = float((stable["cosine"] - stable["spearman_brown"]).abs().max())
-        rough = "does not hold: take what is extrapolated as rough"
-        so = f"on the measured curve, so it {'holds' if off <= OFF_THE_MODEL else rough}"
-        found.append(f"Spearman-Brown, which extrapolates, is off by at most {off:.2g} {so}")
+        verdict = "holds"
+        if off > OFF_THE_MODEL:
+            verdict = "does not hold: take what is extrapolated as rough"
+        found.append(
+            f"Spearman-Brown, which extrapolates, is off by at most {off:.2g} on the measured"
+            f" curve, so it {verdict}"
+        )
     return found

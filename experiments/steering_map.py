@@ -25,13 +25,7 @@ from emoexp.errors import NotApplicableError, require
 from emoexp.stats.intervals import correlate_columns
 from emoexp.stats.labels import ISOTROPIC
 from emoexp.stats.steering_grid import PROPOSED, RULE, describe, judge_cells, propose, unmoved
-from emoexp.steering.grid import (
-    SubsetElo,
-    answers_by_strength,
-    grid_layers,
-    grid_sets,
-    unsteered_mass,
-)
+from emoexp.steering import grid
 from emoexp.steering.sets import ablation_note
 from emoexp.steering.settings import UNIT, a_strength, some_layers
 from emoexp.steering.subset import representatives, spread, subset
@@ -73,8 +67,8 @@ class SteeringMap(Validation):
         require(self.activities <= n, f"experiment.activities={self.activities}: {most}")
 
     def measure(self, study: Study) -> Tables:
-        model, store, base = study.model, study.artifacts, study.baseline_elo
-        layers, seed, span = grid_layers(model, self.layers), study.config.seed, study.config.span
+        model, store, base, config = study.model, study.artifacts, study.baseline_elo, study.config
+        layers, seed, span = grid.grid_layers(model, self.layers), config.seed, config.span
         at = {k: study.vectors_at(k) for k in layers}
         residuals = {k: activity_residuals(model, store, study.stimuli, k) for k in layers}
         r_by_layer = [correlate_columns(residuals[k] @ at[k].directions.T, base) for k in layers]
@@ -83,13 +77,13 @@ class SteeringMap(Validation):
         emotions = spread(mean_r, study.emotions, self.n_emotions, exemplars)
         chosen = representatives(base, study.preferences.steered, self.activities, seed)
         some, baseline = subset(study.preferences, chosen), study.baseline[np.ix_(chosen, chosen)]
-        mass, parts = unsteered_mass(some, store, span.kind, layers[0]), []
-        ratings = SubsetElo(some, baseline, mass, seed)
+        mass, parts = grid.unsteered_mass(some, store, span.kind, layers[0]), []
+        ratings = grid.SubsetElo(some, baseline, mass, seed)
         for k in layers:
-            sets, signs = grid_sets(at[k], emotions, exemplars, study.control_rng(k))
+            sets, signs = grid.grid_sets(at[k], emotions, exemplars, study.control_rng(k))
             directions = sets.directions[:, 0]
             added = (signs * at[k].residual_norm)[:, None] * directions
-            answers = answers_by_strength(some, store, span.kind, k, added, self.strengths)
+            answers = grid.answers_by_strength(some, store, span.kind, k, added, self.strengths)
             r = correlate_columns(residuals[k] @ directions.T, base)
             for strength, answer in zip(self.strengths, answers, strict=True):
                 cell = {"layer": k, "strength": signs * strength, "set": sets.sets}
@@ -105,8 +99,8 @@ class SteeringMap(Validation):
         cells = judge_cells(directions, bootstrap.draws, bootstrap.seed)
         proposal, n = propose(cells), int((directions["set"] == ISOTROPIC).sum()) // len(cells)
         metrics = {"cells": len(cells), "cells_that_work": cells["works"].sum()}
-        metrics |= {"n_emotions": n, "n_isotropic": n}
-        metrics |= {"unsteered_mass": directions["unsteered_mass"].iloc[0]}
+        mass = directions["unsteered_mass"].iloc[0]
+        metrics |= {"n_emotions": n, "n_isotropic": n, "unsteered_mass": mass}
         if proposal is not None:
             named = [name for name in cells.columns if name.startswith(PROPOSED)]
             metrics |= {f"proposed_{name}": proposal.cell[name] for name in named}

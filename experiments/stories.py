@@ -49,11 +49,17 @@ class Stories(Experiment):
         if corpus.stories:
             notes.append(f"to use it: {command(study, 'verify')}")
         if fewer:
-            tries = f"fewer texts than asked for, after {plan.stories.attempts} attempts each"
-            notes.insert(0, f"{fewer} of {len(plan.units)} answers have {tries}")
+            notes.insert(
+                0,
+                f"{fewer} of {len(plan.units)} answers have fewer texts than asked for, after"
+                f" {plan.stories.attempts} attempts each",
+            )
         if lacking := [emotion for emotion in plan.emotions if emotion not in corpus.by_emotion]:
-            of = f"{len(lacking)} of {len(plan.emotions)} emotions: {', '.join(lacking)}"
-            notes.insert(0, f"no story counts for {of}")
+            notes.insert(
+                0,
+                f"no story counts for {len(lacking)} of {len(plan.emotions)} emotions:"
+                f" {', '.join(lacking)}",
+            )
         return Result(
             metrics={name: float(value) for name, value in metrics.items()},
             tables={

@@ -107,8 +107,7 @@ class TrainOrganism(Experiment):
         folder = study.artifacts.root / "training" / key_of(recipe)
         write_json(folder / "recipe.json", recipe)
         tokenizer = build_tokenizer(seed, self.vocab_size, self.tokenizer_documents)
-        model = build_model(seed, tokenizer, self.sizes())
-        losses: dict[str, float] = {}
+        model, losses = build_model(seed, tokenizer, self.sizes()), dict[str, float]()
         for phase, schedule, name in self.phases() if self.policy != "untrained" else ():
             stage, checkpoint = (seed, phase, Policy(self.policy)), folder / f"{name}.safetensors"
             pace = self.batch_tokens, self.save_every

@@ -109,8 +109,11 @@ def _checked(argument: str, known: dict[str, Setting], multirun: bool) -> str:
     in_mapping = any(_is_mapping(known.get(name)) for name in above)
     if key not in (*GROUPS, "local") and key not in known and not in_mapping:
         _refuse_name(key, known)
-    out = f"{argument}: a setting is not taken out; leave it out of the command, or give"
-    require(sign != "~", f"{out} {key}=another value")
+    require(
+        sign != "~",
+        f"{argument}: a setting is not taken out; leave it out of the command, or give {key}="
+        "another value",
+    )
     if in_mapping or _is_mapping(known.get(key)):
         _parsed(f"{key}={value}", known.get(key))
         return f"++{key}={value}"
@@ -231,8 +234,11 @@ def _check_choices(override: Override, group: str) -> None:
             hint = f"did you mean {near}? Or " if near else ""
             raise EmoexpError(f"unknown {group} {shown!r}: {hint}choose from {', '.join(allowed)}")
     if group == "launcher" and str(value).startswith(("slurm", "site_")):
-        none = f"launcher={value}: there is no srun here: start it on a cluster's login node, or"
-        require(shutil.which("srun") is not None, f"{none} take launcher=subprocess")
+        require(
+            shutil.which("srun") is not None,
+            f"launcher={value}: there is no srun here: start it on a cluster's login node, or take"
+            " launcher=subprocess",
+        )
 
 
 def _check_sweep(override: Override, multirun: bool, setting: Setting | None = None) -> None:
@@ -260,8 +266,11 @@ def refuse_launcher(overrides: Iterable[str]) -> None:
     for override in overrides:
         key, _, value = override.partition("=")
         here = {"launcher": "local", "hydra/launcher": "basic"}.get(key, value)
-        jobs = f"{override} starts the jobs of a sweep, without --multirun the run would go on"
-        require(value == here, f"{jobs} here: python -m emoexp --multirun {override} ...")
+        require(
+            value == here,
+            f"{override} starts the jobs of a sweep, without --multirun the run would go on here:"
+            f" python -m emoexp --multirun {override} ...",
+        )
 
 
 def group_layers(overrides: list[str], multirun: bool) -> list[str]:

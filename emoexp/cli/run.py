@@ -226,12 +226,16 @@ def run_once(
         if record is None or record.status is not RunStatus.success:
             run(config, name, directory, make(), figures, group)
             return
-        other = "has the result of another run: give another hydra.run.dir or hydra.sweep.dir, or"
-        same = record.identity == runs.identity_of(name, config)
-        require(same, f"{directory} {other} force=true")
-        other = "was computed with other code: force=true computes it again, allow_code_change=true"
-        kept = config.allow_code_change or record.code == runs.code_hash()
-        require(kept, f"{directory} {other} keeps it")
+        require(
+            record.identity == runs.identity_of(name, config),
+            f"{directory} has the result of another run: give another hydra.run.dir or"
+            " hydra.sweep.dir, or force=true",
+        )
+        require(
+            config.allow_code_change or record.code == runs.code_hash(),
+            f"{directory} was computed with other code: force=true computes it again,"
+            " allow_code_change=true keeps it",
+        )
         sys.stderr.write(f"done already: {directory}\n")
 
 

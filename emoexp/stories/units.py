@@ -215,9 +215,11 @@ def plan_of(inputs: CorpusInputs) -> Plan:
             topics.
     """
     pack, stories = inputs.stimuli, inputs.config.stories
-    counted = min(stories.topics, stories.per_topic, stories.dialogues_per_topic) >= 1
-    counts = f"stories={stories.name} does not say how many stories to generate: choose smoke,"
-    require(counted, f"{counts} screen, medium or paper")
+    require(
+        min(stories.topics, stories.per_topic, stories.dialogues_per_topic) >= 1,
+        f"stories={stories.name} does not say how many stories to generate: choose smoke, screen,"
+        " medium or paper",
+    )
     templates = _templates_of(pack)
     markers = {name: marker(template, name) for name, template in templates.items()}
     _check_plan(inputs.config, pack)
@@ -237,11 +239,15 @@ def plan_of(inputs: CorpusInputs) -> Plan:
 def _check_plan(config: Config, pack: Stimuli) -> None:
     """Raises EmoexpError where there are too few topics, or the subject cannot write stories."""
     stories, n = config.stories, len(pack.topics)
-    few = f"stories.topics={stories.topics}, but the pack {pack.name!r} has {n} topics"
-    require(stories.topics <= n, few)
-    elsewhere = "stories are not generated in process with model.remote or model.tensor_parallel:"
-    here = stories.server or not (config.model.remote or config.model.tensor_parallel)
-    require(bool(here), f"{elsewhere} serve the model and give stories.server")
+    require(
+        stories.topics <= n,
+        f"stories.topics={stories.topics}, but the pack {pack.name!r} has {n} topics",
+    )
+    require(
+        stories.server is not None or not (config.model.remote or config.model.tensor_parallel),
+        "stories are not generated in process with model.remote or model.tensor_parallel: serve the"
+        " model and give stories.server",
+    )
 
 
 def _templates_of(pack: Stimuli) -> dict[str, str]:
@@ -280,8 +286,11 @@ def emotions_of(inputs: CorpusInputs) -> tuple[str, ...]:
         EmoexpError: the config asks for the emotions of a corpus that is there already.
     """
     chosen, known = inputs.config.emotions, inputs.stimuli.emotions
-    there = "emotions=corpus takes the emotions of stories that are there: to generate some, name"
-    require(not chosen.from_corpus, f"{there} them (emotions=screen30, say)")
+    require(
+        not chosen.from_corpus,
+        "emotions=corpus takes the emotions of stories that are there: to generate some, name them"
+        " (emotions=screen30, say)",
+    )
     return choose_emotions(tuple(dict.fromkeys((*known, *(chosen.names or ())))), chosen.names)
 
 
