@@ -44,7 +44,7 @@ class Bounds:
         above = value > self.least if self.open_least else value >= self.least
         below = value < self.most if self.open_most else value <= self.most
         return (
-            math.isfinite(value)
+            (isinstance(value, int) or math.isfinite(value))
             and above
             and below
             and not (self.even and value % 2)
