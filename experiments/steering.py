@@ -24,6 +24,7 @@ from emoexp.stats.intervals import central, correlate_columns, wilson
 from emoexp.stats.labels import EMOTIONS, ISOTROPIC, SHUFFLED
 from emoexp.stats.ratings import bradley_terry, elo, win_probabilities
 from emoexp.stats.steering_effects import (
+    UNMOVED,
     correlation_interval,
     metrics_of,
     ratio_over,
@@ -33,13 +34,11 @@ from emoexp.stats.steering_effects import (
 )
 from emoexp.steering import sets as direction_sets
 from emoexp.steering.settings import a_strength, some_layers
-from emoexp.steering.subset import spread, steered_layers
+from emoexp.steering.subset import check_number, spread, steered_layers
 from emoexp.study.experiment import Bootstrap, Tables, Validation
 from emoexp.study.result import Result
 from emoexp.study.study import Study
 from emoexp.vectors.probes import activity_residuals
-
-UNMOVED = "not defined, since steering changes no preference, or all alike, with these directions"
 
 
 @dataclass(kw_only=True)
@@ -58,6 +57,10 @@ class SteeredPreference(Validation):
     n_emotions: int = number(35, 3, why="for a correlation")
     band: list[int] | None = some_layers()
 
+    def check(self, study: Study) -> None:
+        super().check(study)
+        check_number(self.n_emotions, type(self).n_emotions, len(study.emotions))
+
     def measure(self, study: Study) -> Tables:
         layers = direction_sets.reaching_layers(study.model, self.band, study.layer)
         vectors, stimuli, base = study.vectors, study.stimuli, study.baseline_elo
@@ -66,10 +69,9 @@ class SteeredPreference(Validation):
         exemplars = [e for e in stimuli.exemplars if e in vectors.names]
         chosen = spread(r, vectors.names, self.n_emotions, exemplars)
         by_layer = [vectors if k == study.layer else study.vectors_at(k) for k in layers]
-        n_random, rng = study.config.scale.random_directions, study.control_rng()
-        sets = direction_sets.emotions_and_controls(
-            by_layer, chosen, vectors, n_random, rng, study.shuffled_by_layer(layers)
-        )
+        drawn = study.config.scale.random_directions, study.control_rng()
+        shuffled = study.shuffled_by_layer(layers)
+        sets = direction_sets.emotions_and_controls(by_layer, chosen, vectors, *drawn, shuffled)
         added = sets.added(self.strength, [v.residual_norm for v in by_layer])
         span, preferences = study.config.span.kind, study.preferences
         margins = preferences.steer(study.artifacts, study.baseline, span, layers, added)

@@ -28,7 +28,7 @@ from emoexp.stats.steering_grid import PROPOSED, RULE, describe, judge_cells, pr
 from emoexp.steering import grid
 from emoexp.steering.sets import ablation_note
 from emoexp.steering.settings import UNIT, a_strength, some_layers
-from emoexp.steering.subset import representatives, spread, subset
+from emoexp.steering.subset import check_number, representatives, spread, subset
 from emoexp.study.experiment import Bootstrap, Tables, Validation
 from emoexp.study.result import Result
 from emoexp.study.study import Study
@@ -62,6 +62,7 @@ class SteeringMap(Validation):
 
     def check(self, study: Study) -> None:
         super().check(study)
+        check_number(self.n_emotions, type(self).n_emotions, len(study.emotions))
         n = len(study.stimuli.activities)
         most = f"the pack has {n} (scale.activities_per_category=...): at most {n}"
         require(self.activities <= n, f"experiment.activities={self.activities}: {most}")

@@ -77,6 +77,9 @@ def ratio_over(control: pd.DataFrame, part: pd.DataFrame, draws: int, seed: int)
     return Estimate(value, ratio_interval(above, below, draws, seed), len(above))
 
 
+UNMOVED = "not defined, since steering changes no preference, or all alike, with these directions"
+
+
 def unmoved(sets: Mapping[str, pd.DataFrame]) -> str:
     """Names the first set of directions that changes too little for V10 or the effect ratio to be
     defined: all its delta Elo are equal, or half of the isotropic ones are 0. Empty if none is."""

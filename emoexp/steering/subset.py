@@ -8,7 +8,7 @@ from dataclasses import replace
 import numpy as np
 from scipy.stats import rankdata
 
-from emoexp.errors import EmoexpError
+from emoexp.errors import EmoexpError, require
 from emoexp.stats.intervals import correlate_columns
 from emoexp.steering.preference import Preferences
 
@@ -16,6 +16,15 @@ from emoexp.steering.preference import Preferences
 def steered_layers(band: Sequence[int] | None, layer: int) -> tuple[int, ...]:
     """Returns the layers of a band, ascending, or the one `layer` if there is no band."""
     return (layer,) if band is None else tuple(sorted(band))
+
+
+def check_number(n: int, default: int, known: int) -> None:
+    """Raises EmoexpError where `n` emotions are asked for and fewer are `known`; the default number
+    means all of them there."""
+    require(
+        n <= known or n == default,
+        f"experiment.n_emotions={n}: the run has {known} (emotions=...): at most {known}",
+    )
 
 
 def spread(

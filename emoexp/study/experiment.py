@@ -76,10 +76,6 @@ class Experiment(Bounded, ABC):
         require(not unread, one)
         if "stories" in self.reads:
             study.read_inputs()
-        if n := getattr(self, "n_emotions", None):
-            known, default = len(study.emotions), type(self).n_emotions  # type: ignore[attr-defined]
-            most = f"the run has {known} (emotions=...): at most {known}"
-            require(n <= max(known, default), f"experiment.n_emotions={n}: {most}")
 
     def named_layers(self) -> list[int]:
         """Returns the layers that its settings name."""

@@ -350,9 +350,10 @@ def test_more_emotions_than_the_run_has_are_refused(
     experiment: str, name: str, tmp_path: Path
 ) -> None:
     """The default, of which there may be more than emotions, means all of them."""
-    many = composed(experiment, tmp_path, "emotions=core12", f"experiment.{name}=900")
-    with pytest.raises(EmoexpError, match="n_emotions=900: the run has 12 .*: at most 12"):
-        many.config.experiment.check(many)
+    for n in (13, 900):
+        many = composed(experiment, tmp_path, "emotions=core12", f"experiment.{name}={n}")
+        with pytest.raises(EmoexpError, match=f"n_emotions={n}: the run has 12 .*: at most 12"):
+            many.config.experiment.check(many)
     few = composed(experiment, tmp_path, "emotions.names=[sad,calm,happy]")
     few.config.experiment.check(few)
 
