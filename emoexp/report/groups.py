@@ -30,6 +30,13 @@ SUCCESS = RunState.success.value
 UNREADABLE = RunState.unreadable.value
 OVER_SHUFFLED = ("over_shuffled", "over_shuffled_low", "over_shuffled_high")
 SIZES = ("effect_ratio", "effect_ratio_low", "effect_ratio_high", "mean_abs_delta_elo")
+MOST_BRACKETS = 1000
+"""Brackets and braces of a YAML file of a run, at most."""
+OVERRIDES = Path(".hydra/overrides.yaml")
+NOT_OF_A_RUN = (
+    OSError, ValueError, TypeError, LookupError, AttributeError, RecursionError, YAMLError,
+)  # fmt: skip
+"""What reading the files of a run raises where they are of something else."""
 
 
 def load_runs(directories: Sequence[Path]) -> list[Run]:
@@ -53,16 +60,6 @@ def load_runs(directories: Sequence[Path]) -> list[Run]:
     return runs
 
 
-MOST_BRACKETS = 1000
-"""Brackets and braces of a YAML file of a run, at most."""
-OVERRIDES = Path(".hydra/overrides.yaml")
-NOT_OF_A_RUN = (
-    *(OSError, ValueError, TypeError, LookupError, AttributeError),
-    *(YAMLError, RecursionError),
-)
-"""What reading the files of a run raises where they are of something else."""
-
-
 def _load(run: runs_on_disk.Run) -> Run:
     """Returns the content of a run; what cannot be read has the state UNREADABLE and the error."""
     # A job with a list of layers has one config.yaml for all of them, in the folder above.
@@ -75,7 +72,7 @@ def _load(run: runs_on_disk.Run) -> Run:
         for file in [file for file in files if file.exists()][:1]:
             read["config"] = _read_yaml(file)
         facts(read)
-        command(read)
+        read["command"] = _command(read)
     except NOT_OF_A_RUN as error:
         why = f"{run.directory}: config.yaml, overrides.yaml or result.json is not that of a run"
         said = f"{why} ({type(error).__name__}: {one_line(error)})"
@@ -92,7 +89,7 @@ def _read_yaml(path: Path) -> Any:
     return yaml.safe_load(text)
 
 
-def command(run: Run) -> str:
+def _command(run: Run) -> str:
     """Returns the command line of a run, to be pasted into a shell."""
     folder = Path(run["path"])
     given: Any = run["provenance"].get("command")

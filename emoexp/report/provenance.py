@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from emoexp.report.blocks import Block, Cell, Code, Heading, TableBlock, Text
-from emoexp.report.groups import UNREADABLE, Run, apart, command, facts, name_of
+from emoexp.report.groups import UNREADABLE, Run, apart, facts, name_of
 
 
 def _row(run: Run, differing: Sequence[str]) -> tuple[Cell, ...]:
@@ -37,7 +37,7 @@ def run_blocks(runs: Sequence[Run]) -> list[Block]:
         blocks.append(Text(f"Settings of all runs: {'; '.join(same)}."))
     by_command: dict[str, list[Run]] = {}
     for run in known:
-        by_command.setdefault(command(run), []).append(run)
+        by_command.setdefault(run["command"], []).append(run)
     columns = ("run", "state", "started (UTC)", "settings that differ", "folder", "figures")
     for line, of in by_command.items():
         rows = [_row(run, differing) for run in of]
