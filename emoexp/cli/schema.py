@@ -21,7 +21,7 @@ from emoexp.config import Config
 from emoexp.experiments import EXPERIMENTS
 from emoexp.places import CONF
 
-LONGEST_NAME = 100
+COMPARED = 100
 """Characters of a name that are compared with others."""
 NEAR = 0.7
 """Least similarity of a name that is suggested (difflib's ratio)."""
@@ -140,7 +140,7 @@ def docs_of(node: type) -> dict[str, str]:
 
 def nearest(name: str, known: Iterable[str]) -> str | None:
     """Returns the known name most like `name`, as a whole or in its last part; None if none is."""
-    name = name[:LONGEST_NAME]
+    name = name[:COMPARED]
     last = name.rpartition(".")[2]
 
     def likeness(other: str) -> float:

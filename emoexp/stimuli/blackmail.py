@@ -185,7 +185,7 @@ def _faults(raw: dict[str, Any]) -> Iterator[str]:
     """Yields what is wrong with the parts, and with the fields that they use."""
     if unknown := sorted(set(raw) - KEYS):
         yield f"unknown {', '.join(unknown)}; it has {', '.join(sorted(KEYS))}"
-    given = {"system": 0} | raw  # which may be null, and must be there
+    given = {"system": 0} | raw  # 0 is no text: the key must be there, though its value may be null
     wrong = [fault for key, (kind, fault) in PARTS.items() if not is_a(kind, given.get(key))]
     yield from wrong
     scenes: Any = raw.get("scenes")

@@ -31,7 +31,7 @@ from emoexp.store.record import RESULT, RunRecord, RunStatus
 
 LOCK = ".run.lock"
 SWEEP = "sweep.json"
-LONGEST_NAME = 255
+MOST_BYTES = 255
 """Bytes of a file's name, at most, on the common file systems."""
 NOT_HASHED = tuple(
     f"emoexp/{name}"
@@ -151,7 +151,7 @@ def _read_sweep(sweep: Path) -> dict[str, Any] | None:
 def _is_place(name: str) -> bool:
     """Tells whether a folder below another may have this name."""
     path = Path(name)
-    short = all(len(os.fsencode(part)) <= LONGEST_NAME for part in path.parts)
+    short = all(len(os.fsencode(part)) <= MOST_BYTES for part in path.parts)
     return short and not path.is_absolute() and ".." not in path.parts and "\0" not in name
 
 

@@ -126,8 +126,10 @@ class Projector:
         require(n >= 3, f"a ranking needs at least 3 emotions, not {n}: see emotions.names")
         limit = self.model.positions
         least = self.cutter.tokens + len(self.cutter.prefix())
-        many = f"is too many: the model has {limit} positions"
-        require(not limit or least <= limit, f"experiment.tokens={self.cutter.tokens} {many}")
+        require(
+            not limit or least <= limit,
+            f"experiment.tokens={self.cutter.tokens} is too many: the model has {limit} positions",
+        )
 
     def batches(
         self, texts: TextSet, limit: int | None, counts: Counts, sums: Sums

@@ -160,17 +160,24 @@ def _named(items: Iterable[T], file: Path) -> Iterator[T]:
 
 def files_of(path: Path) -> list[Path]:
     """Returns the files of a set. Raises EmoexpError where there are none, or of another kind."""
-    give = "give a file or folder, hf:<owner>/<name>, or one of the presets"
-    require(textfiles.kind_of(path) is not None, f"experiment.texts: {path} does not exist: {give}")
+    require(
+        textfiles.kind_of(path) is not None,
+        f"experiment.texts: {path} does not exist: give a file or folder, hf:<owner>/<name>, or one"
+        " of the presets",
+    )
     if path.is_dir():
         textfiles.check_folders(path)
         files = [f for f in visible(path, "**/*") if _is_read(f)]
-        none = f"experiment.texts: {path} has no file that ends in {ALLOWED} (or .gz, ...)"
-        require(bool(files), none)
+        require(
+            bool(files),
+            f"experiment.texts: {path} has no file that ends in {ALLOWED} (or .gz, ...)",
+        )
         return files
-    packed = f"each also with {', '.join(textfiles.PACKED)} but for parquet"
-    other = f"experiment.texts: {path} is not read: a file must end in {ALLOWED}, {packed}"
-    require(_is_read(path), other)
+    require(
+        _is_read(path),
+        f"experiment.texts: {path} is not read: a file must end in {ALLOWED}, each also with"
+        f" {', '.join(textfiles.PACKED)} but for parquet",
+    )
     return [path]
 
 

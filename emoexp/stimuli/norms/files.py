@@ -196,9 +196,11 @@ def _nrc(
     cells = [float(cell) for _, row in rows for cell in row[1:] if _is_number(cell)]
     # A few negative values in v1 are mistakes: they are faults there, and do not make it a v2.
     negative = sum(cell < 0 for cell in cells) > 0.01 * len(cells)
-    whole = "give the whole lexicon, or v1 under its header `Word`"
-    told = f"{path}: NRC-VAD v2 is on -1 to 1, but no value is negative: {whole}"
-    require(negative or header not in ("term", "emotion"), told)
+    require(
+        negative or header not in ("term", "emotion"),
+        f"{path}: NRC-VAD v2 is on -1 to 1, but no value is negative: give the whole lexicon, or v1"
+        " under its header `Word`",
+    )
     version = "NRC-VAD v2" if negative else "NRC-VAD v1"
     name = version if source is None else f"{version} (extract)"
     return Layout(name, word, *columns, -1 if negative else 0, 1, source)

@@ -63,9 +63,11 @@ def _joined(paths: list[Path]) -> tuple[Layout, Rows]:
     valence, arousal = (read_rows(path) for path in paths)
     numbers = {row[0]: row[-1] for _, row in arousal}
     words = [row[0] for _, row in valence]
-    once = len(words) == len(set(words)) == len(arousal) and set(words) == set(numbers)
-    differ = f"{paths[0]} and {paths[1].name} do not rate the same words once each:"
-    require(once, f"{differ} install the package again ({INSTALL})")
+    require(
+        len(words) == len(set(words)) == len(arousal) and set(words) == set(numbers),
+        f"{paths[0]} and {paths[1].name} do not rate the same words once each: install the package"
+        f" again ({INSTALL})",
+    )
     rows = [(line, [*row, numbers[row[0]]]) for line, row in valence]
     return Layout("NRC-VAD v1", 0, 1, 2, 0, 1), rows
 
@@ -110,6 +112,8 @@ def _path(name: str, installed: Distribution, file: str) -> Path:
         EmoexpError: this version has no such file.
     """
     path = Path(str(installed.locate_file(file)))
-    none = f"emotions.norms={name}: {installed.name} {installed.version} has no {file}: {INSTALL}"
-    require(path.is_file(), none)
+    require(
+        path.is_file(),
+        f"emotions.norms={name}: {installed.name} {installed.version} has no {file}: {INSTALL}",
+    )
     return path

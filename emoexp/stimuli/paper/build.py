@@ -88,8 +88,10 @@ def gather(sources: Sequence[ListSource], *, numeric: bool) -> Proven:
     for name, prompt in (prompt_fingerprints() | optional).items():
         if not _find_prompt(name, prompt, sources, proven) and name not in optional:
             faults.append(f"{name}: 0 items found, 1 wanted")
-    all_lists = "nothing is imported, for not all lists are proven verbatim:"
-    require(not faults, f"{all_lists} {'; '.join(faults)}")
+    require(
+        not faults,
+        f"nothing is imported, for not all lists are proven verbatim: {'; '.join(faults)}",
+    )
     return proven
 
 
@@ -137,9 +139,11 @@ def read_split(path: Path, activities: Sequence[str]) -> tuple[int, ...]:
     )
     index = {item: i for i, item in enumerate(activities)}
     steered = sorted({index[key] for item in wanted if (key := normalise_item(item)) in index})
-    half = len(steered) == len(wanted) and 2 * len(steered) == len(activities)
-    found = f"{path}: {len(steered)} of the {len(wanted)} activities are the paper's"
-    require(half, f"{found}; must be {len(activities) // 2} different ones of it")
+    require(
+        len(steered) == len(wanted) and 2 * len(steered) == len(activities),
+        f"{path}: {len(steered)} of the {len(wanted)} activities are the paper's; must be"
+        f" {len(activities) // 2} different ones of it",
+    )
     return tuple(steered)
 
 

@@ -73,6 +73,9 @@ def fetch(repo_id: str, revision: str | None) -> tuple[Path, str]:
         wanted: dict[str, Any] = {"allow_patterns": list(corpus.files)}
         wanted |= {"repo_type": corpus.repo_type, "revision": revision}
         folder = Path(huggingface_hub.snapshot_download(repo_id, **wanted))
-    none = f"{repo_id} on the hub has none of the files that a corpus could be in:"
-    require(folder.is_dir(), f"{none} {', '.join(corpus.files)}")
+    require(
+        folder.is_dir(),
+        f"{repo_id} on the hub has none of the files that a corpus could be in:"
+        f" {', '.join(corpus.files)}",
+    )
     return folder, folder.name if re.fullmatch(r"[0-9a-f]{40}", folder.name) else revision or "main"

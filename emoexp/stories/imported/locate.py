@@ -85,10 +85,15 @@ def import_corpus(config: StoriesConfig) -> Corpus:
     stories = [story for story in reading.sample.stories() if story.emotion != NEUTRAL]
     neutral = [s.text for s in readings[-1].sample.stories() if s.emotion == NEUTRAL]
     lost = sum((Counter(r.sample.lost) for r in readings), Counter[tuple[str, str]]())
-    where = f"the corpus {source.name} has no"
-    require(bool(stories or lost), f"{where} stories, only {len(neutral)} neutral texts")
-    how = f"file them under the emotion {NEUTRAL!r}, or give them by stories.neutral="
-    require(bool(neutral), f"{where} neutral texts: {how}<folder, file or id>")
+    require(
+        bool(stories or lost),
+        f"the corpus {source.name} has no stories, only {len(neutral)} neutral texts",
+    )
+    require(
+        bool(neutral),
+        f"the corpus {source.name} has no neutral texts: file them under the emotion {NEUTRAL!r},"
+        " or give them by stories.neutral=<folder, file or id>",
+    )
     both = {s.text for s in stories} & set(neutral)
     require(
         config.neutral is None or not both,
@@ -110,20 +115,27 @@ def import_corpus(config: StoriesConfig) -> Corpus:
 def _checked_path(config: StoriesConfig) -> str:
     """Returns `stories.path`, after the check that it is given and that `stories.columns` has no
     unknown roles."""
-    given = bool((config.path or "").strip() and (config.neutral or "-").strip())
-    what = "stories=corpus needs stories.path=<folder, file, or id of a Hugging Face dataset>"
-    require(given, what)
+    require(
+        bool((config.path or "").strip() and (config.neutral or "-").strip()),
+        "stories=corpus needs stories.path=<folder, file, or id of a Hugging Face dataset>",
+    )
     unknown = ", ".join(sorted(set(config.columns) - set(ROLES)))
-    roles = f"it says what {', '.join(ROLES)} are called, as {{text: body}}"
-    require(not unknown, f"stories.columns has {unknown}: {roles}")
+    require(
+        not unknown,
+        f"stories.columns has {unknown}: it says what {', '.join(ROLES)} are called, as"
+        " {text: body}",
+    )
     return str(config.path)
 
 
 def _author_of(source: LocatedCorpus, reading: Reading, config: StoriesConfig) -> str:
     """Returns the author as the config names it, else as the source, else as the files do."""
     author = (config.author or "").strip() or source.author or " + ".join(sorted(reading.authors))
-    nobody = f"the corpus {source.name} does not say who wrote it, which is part of every result:"
-    require(bool(author), f"{nobody} give stories.author=<model or people>")
+    require(
+        bool(author),
+        f"the corpus {source.name} does not say who wrote it, which is part of every result: give"
+        " stories.author=<model or people>",
+    )
     return author
 
 
@@ -138,11 +150,16 @@ def locate(path: str, revision: str | None) -> LocatedCorpus:
         place, part = path.rsplit(":", 1)
     local = Path(place).expanduser()
     if kind_of(local) is not None:
-        here = f"is for a dataset on the hub; {place} is on this machine: leave it out"
-        require(revision is None, f"stories.revision={revision} {here}")
+        require(
+            revision is None,
+            f"stories.revision={revision} is for a dataset on the hub; {place} is on this machine:"
+            " leave it out",
+        )
         return LocatedCorpus(local, path, _written_by(local), part)
-    nothing = "does not exist here, and is not the id (owner/name) of a Hugging Face dataset"
-    require(hub.is_repo_id(place), f"{path} {nothing}")
+    require(
+        hub.is_repo_id(place),
+        f"{path} does not exist here, and is not the id (owner/name) of a Hugging Face dataset",
+    )
     folder, commit = hub.fetch(place, revision)
     known = hub.KNOWN.get(place, hub.HubCorpus())
     name = f"{place}@{commit}" + (f":{part}" if part else "")
