@@ -20,17 +20,17 @@ import numpy as np
 from emoexp.bounds import number
 from emoexp.config import INTERVAL, MOST_DRAWS
 from emoexp.geometry.arrangement import (
-    Space,
+    SHUFFLES,
     arrangement_metrics,
     arrangement_notes,
     arrangement_tables,
 )
 from emoexp.geometry.axes import rated_axes
-from emoexp.geometry.cosines import FILE
+from emoexp.geometry.cosines import FILE, Cosines, save_cosines
 from emoexp.geometry.embedding import umap_notes, with_umap, without_umap
 from emoexp.geometry.findings import metrics, notes
-from emoexp.geometry.held_out import held_out, held_out_tables
-from emoexp.geometry.layer import LayerGeometry, chosen_layers, layer_geometry
+from emoexp.geometry.held_out import held_out
+from emoexp.geometry.layer import layer_geometry
 from emoexp.geometry.tables import joined, layer_tables
 from emoexp.geometry.words import word_groups, word_notes, word_tables
 from emoexp.steering.settings import some_layers
@@ -38,7 +38,7 @@ from emoexp.store.progress import track
 from emoexp.study.experiment import Bootstrap, Tables, Validation
 from emoexp.study.result import Result
 from emoexp.study.study import Study
-from emoexp.vectors.extraction import StoryGroups, load_groups
+from emoexp.vectors.extraction import load_groups
 from emoexp.vectors.vectors import NEUTRAL_VARIANCE, components_at
 
 
@@ -65,27 +65,35 @@ class Geometry(Validation):
     def measure(self, study: Study) -> Tables:
         scale, seed, norms = study.config.scale, study.config.seed, study.norms
         axes = rated_axes(norms, study.emotions, study.stimuli.valence)
-        layers = chosen_layers(self.layers, study.layer, study.model.n_layers)
+        own, n_layers = study.layer, study.model.n_layers
+        layers = sorted({own, *(range(n_layers) if self.layers is None else self.layers)})
+        study.model.check_layers(layers)
         draws, permutations = scale.bootstrap_draws, scale.permutations
         repeats = (self.splits, scale.shuffled_draws, draws)
         means = study.means  # the stories have their own progress
-        space, tables, told = Space(study.emotions, study.layer), [], []
+        cosines, shuffled, tables, told = [], [], [], []
         for layer in track(layers, "geometry, by layer"):
+            vectors = study.vectors if layer == own else study.vectors_at(layer)
             groups = load_groups(means, study.artifacts, layer)
-            components = components_at(means, layer, NEUTRAL_VARIANCE)
-            here = self.at(study, layer, groups, components)
-            space.add(here)
-            of_run = layer == study.layer
+            components = components_at(means, layer)
+            rngs = np.random.default_rng(seed), study.shuffle_rng()  # alike at every layer
+            controls = (*rngs, (self.resamples, scale.shuffled_draws))
+            here = layer_geometry(vectors, n_layers, groups, components, *controls)
+            cosines.append(here.cosines)
+            shuffled.append(here.shuffled[:SHUFFLES].astype(np.float32))
+            of_run = layer == own
             tables.append(layer_tables(here, axes, of_run, self.pairs, draws, permutations, seed))
             told.append(held_out(groups, components, *repeats, seed))
-        file = Path(study.config.run_dir) / FILE
-        space.save(file, study.model.n_layers, study.config.model.name, means.identity)
-        found = joined(tables) | held_out_tables(told)
-        found |= arrangement_tables(
-            space, study.valence, study.stimuli.clusters, norms, permutations, seed
-        )
+        kept = {name: means.identity[name] for name in ("model", "corpus", "stories")}
+        kept["neutral_variance"] = NEUTRAL_VARIANCE
+        run = n_layers, study.config.model.name, kept
+        space = Cosines(study.emotions, tuple(layers), np.stack(cosines), *run)
+        save_cosines(Path(study.config.run_dir) / FILE, space)
+        found = joined(tables) | joined(told)
+        known = study.valence, study.stimuli.clusters, norms
+        found |= arrangement_tables(space, own, shuffled, *known, permutations, seed)
         words = word_groups(study.corpus, study.emotions, scale.stories_per_emotion)
-        found |= word_tables(words, space.layers, np.stack(space.cosines), repeats, seed)
+        found |= word_tables(words, layers, space.matrices, repeats, seed)
         if self.umap:
             found["coordinates"] = with_umap(found["coordinates"], study.vectors.directions, seed)
         return found
@@ -97,18 +105,4 @@ class Geometry(Validation):
         return Result(
             metrics=metrics(own) | arrangement_metrics(tables),
             notes=[*notes(own), *arrangement_notes(tables), *word_notes(tables), *drawn],
-        )
-
-    def at(
-        self, study: Study, layer: int, groups: StoryGroups, components: np.ndarray
-    ) -> LayerGeometry:
-        """Fits the vectors of a layer, and draws their controls, alike at every layer."""
-        return layer_geometry(
-            study.vectors if layer == study.layer else study.vectors_at(layer),
-            study.model.n_layers,
-            groups,
-            components,
-            np.random.default_rng(study.config.seed),
-            study.shuffle_rng(),
-            (self.resamples, study.config.scale.shuffled_draws),
         )

@@ -26,7 +26,7 @@ from emoexp.study.result import Result
 from emoexp.study.study import Study
 from emoexp.vectors.extraction import load_groups
 from emoexp.vectors.reliability import curve, split
-from emoexp.vectors.vectors import NEUTRAL_VARIANCE, components_at
+from emoexp.vectors.vectors import components_at
 
 OFF_THE_MODEL = 0.05
 """Largest difference of measured and predicted cosine at which Spearman-Brown is said to hold."""
@@ -49,7 +49,7 @@ class Reliability(Validation):
     def measure(self, study: Study) -> Tables:
         means, seed = study.means, study.config.seed
         groups = load_groups(means, study.artifacts, study.layer)
-        components = components_at(means, study.layer, NEUTRAL_VARIANCE)
+        components = components_at(means, study.layer)
         points = curve(groups, components, self.splits, seed)
         halves = split(groups, components, None, self.splits, seed)
         draws = study.config.scale.bootstrap_draws

@@ -3,68 +3,26 @@ people's ratings, and what of these and of held-out stories is said in words."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
 from itertools import pairwise
-from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from emoexp.geometry.clusters import cluster_agreement, cluster_notes, cluster_table
-from emoexp.geometry.cosines import Cosines, save_cosines
+from emoexp.geometry.cosines import Cosines
 from emoexp.geometry.findings import at_layer, run_layer
-from emoexp.geometry.layer import LayerGeometry
 from emoexp.geometry.similarity import FEWEST_COMMON, layer_similarity, norm_similarity
 from emoexp.stimuli.norms import Norms
-from emoexp.vectors.vectors import NEUTRAL_VARIANCE
 
 SHUFFLES = 40
 """Draws of shuffled labels that are clustered and compared at each layer, at most."""
 
 
-@dataclass
-class Space:
-    """Cosines of all layers, as they are computed.
-
-    Attributes:
-        names: the emotions.
-        own: the run's own layer.
-        layers: 0-based blocks, ascending.
-        cosines: of the vectors, for each layer (emotion, emotion).
-        shuffled: of vectors from shuffled labels, for each layer (draw, emotion, emotion), the same
-            shuffles at each.
-    """
-
-    names: tuple[str, ...]
-    own: int
-    layers: list[int] = field(default_factory=list)
-    cosines: list[np.ndarray] = field(default_factory=list)
-    shuffled: list[np.ndarray] = field(default_factory=list)
-
-    def add(self, geometry: LayerGeometry) -> None:
-        """Adds a layer, with its first SHUFFLES draws of shuffled labels."""
-        self.layers.append(geometry.layer)
-        self.cosines.append(geometry.cosines)
-        self.shuffled.append(geometry.shuffled[:SHUFFLES].astype(np.float32))
-
-    def save(self, path: Path, n_layers: int, model: str, identity: Mapping[str, Any]) -> None:
-        """Writes the cosines of all layers to a file (emoexp/geometry/cosines.py).
-
-        Args:
-            n_layers, model: blocks of the model, and its name.
-            identity: of the means that the vectors were fitted to.
-        """
-        kept = {name: identity[name] for name in ("model", "corpus", "stories")}
-        kept["neutral_variance"] = NEUTRAL_VARIANCE
-        matrices = np.stack(self.cosines)
-        found = Cosines(self.names, tuple(self.layers), matrices, n_layers, model, kept)
-        save_cosines(path, found)
-
-
 def arrangement_tables(
-    space: Space,
+    space: Cosines,
+    own: int,
+    shuffled: Sequence[np.ndarray],
     valence: Mapping[str, float],
     pack_clusters: Mapping[str, str],
     norms: Norms | None,
@@ -75,19 +33,22 @@ def arrangement_tables(
     `layer_similarity` and `norm_similarity`; a similarity with too few emotions is left out.
 
     Args:
+        own: the run's own layer, one of those of `space`.
+        shuffled: cosines of vectors from shuffled labels, for each layer (draw, emotion, emotion),
+            the same shuffles at each.
         norms: human norms; None where the user names none.
         draws: permutations, and resamples of the emotions.
     """
-    names, layers, matrices = space.names, space.layers, np.stack(space.cosines)
-    own = matrices[layers.index(space.own)]
+    names, layers, matrices = space.names, space.layers, space.matrices
+    here = matrices[layers.index(own)]
     tables = {
-        "clusters": cluster_table(names, own, valence, pack_clusters, seed),
+        "clusters": cluster_table(names, here, valence, pack_clusters, seed),
         "cluster_agreement": cluster_agreement(
-            matrices, layers, names, pack_clusters, draws=draws, seed=seed, shuffled=space.shuffled
+            matrices, layers, names, pack_clusters, draws=draws, seed=seed, shuffled=shuffled
         ),
     }
     if len(names) >= FEWEST_COMMON:
-        tables["layer_similarity"] = layer_similarity(matrices, layers, space.shuffled)
+        tables["layer_similarity"] = layer_similarity(matrices, layers, shuffled)
     if norms is not None and len(norms.valence) >= FEWEST_COMMON:
         tables["norm_similarity"] = norm_similarity(matrices, layers, names, norms, draws, seed)
     return tables

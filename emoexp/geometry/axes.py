@@ -119,8 +119,9 @@ def axis_rows(
         (AXIS_COMPONENTS).
     """
     best, every = [], []
+    searched = found.scores[:, :SEARCHED][:, found.shares[:SEARCHED] > 1e-9]  # with any variance
     for axis in axes:
-        scores, ratings = _searched(found)[axis.known], axis.ratings[axis.known]
+        scores, ratings = searched[axis.known], axis.ratings[axis.known]
         r = correlate_columns(scores, ratings)
         every += [(layer, axis.name, i + 1, float(value)) for i, value in enumerate(r)]
         i = int(np.abs(r).argmax())
@@ -147,8 +148,3 @@ def searched_null(
     rng = np.random.default_rng(seed)
     permuted = np.stack([rng.permutation(ratings) for _ in range(permutations)], axis=1)
     return np.asarray(np.abs(correlate_columns(scores, permuted)).max(0))
-
-
-def _searched(found: PrincipalComponents) -> np.ndarray:
-    """Scores of the leading components that have any variance; (emotion, component)."""
-    return found.scores[:, :SEARCHED][:, found.shares[:SEARCHED] > 1e-9]

@@ -156,7 +156,7 @@ def cluster_agreement(
     *,
     draws: int,
     seed: int,
-    shuffled: Sequence[np.ndarray] | None = None,
+    shuffled: Sequence[np.ndarray],
 ) -> pd.DataFrame:
     """Compares the clusters of each layer with the pack's.
 
@@ -168,9 +168,8 @@ def cluster_agreement(
     Returns:
         one row per layer and method: layer, method, k, silhouette, and for `ari` and `nmi` the
         value, the permuted null (_low, _high, _p) and the range of shuffled labels
-        (shuffled_<name>_low, _high); n is the emotions that have a cluster in the pack. What is not
-        measured is NaN: agreement where the pack has too few clusters, shuffled ranges without
-        draws.
+        (shuffled_<name>_low, _high); n is the emotions that have a cluster in the pack. Where the
+        pack has too few clusters, agreement is not measured and NaN.
     """
     known = np.array([i for i, name in enumerate(names) if name in pack_clusters], dtype=int)
     wanted = np.unique([pack_clusters[names[i]] for i in known], return_inverse=True)[1]
@@ -184,8 +183,7 @@ def cluster_agreement(
             row |= dict.fromkeys(_AGREEMENT, np.nan)
             if measured:
                 row |= _against_null(found.labels[known], orders)
-                if shuffled is not None:
-                    row |= _of_shuffled(shuffled[i], method, found.k, known, wanted, seed)
+                row |= _of_shuffled(shuffled[i], method, found.k, known, wanted, seed)
             rows.append(row | {"n": len(known)})
     return pd.DataFrame(rows)
 

@@ -32,7 +32,7 @@ class Cosines:
     Attributes:
         names: the emotions, in the order of rows and columns.
         layers: 0-based blocks, ascending.
-        matrices: (layer, emotion, emotion), float32.
+        matrices: (layer, emotion, emotion); float32 in the file.
         n_layers: blocks of the model, for depths.
         model: the model's name, for people.
         identity: what the vectors depend on: `model` (the model's identity), `corpus` (its

@@ -16,9 +16,7 @@ Everything is computed from inner products of the groups, so a layer's width cos
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -242,13 +240,6 @@ def shuffled(products: Products, draws: int, seed: int) -> list[Scores]:
     return found
 
 
-class HeldOut(NamedTuple):
-    """The held-out accuracy at one layer: one row per emotion, and one of all emotions."""
-
-    by_emotion: pd.DataFrame
-    layer: dict[str, float]
-
-
 def held_out(
     groups: StoryGroups,
     components: np.ndarray,
@@ -256,8 +247,9 @@ def held_out(
     shuffles: int,
     draws: int,
     seed: int,
-) -> HeldOut:
-    """Computes the held-out accuracy of the vectors of one layer.
+) -> dict[str, pd.DataFrame]:
+    """Computes the held-out accuracy of the vectors of one layer: the tables `held_out`, one row
+    per emotion, and `held_out_by_layer`, one row of all emotions (COLUMNS).
 
     Args:
         components: neutral components, which are projected out; (component, d_model).
@@ -283,12 +275,4 @@ def held_out(
         row |= {name: columns[name].mean()} | interval.columns(name)
         row |= nothing.columns(f"shuffled_{name}")
     row |= {"chance_top1": 1 / len(by_emotion), "chance_top5": min(1.0, TOP / len(by_emotion))}
-    return HeldOut(by_emotion, {name: row[name] for name in COLUMNS})
-
-
-def held_out_tables(layers: Sequence[HeldOut]) -> dict[str, pd.DataFrame]:
-    """Returns the tables `held_out` (layers and emotions) and `held_out_by_layer`."""
-    return {
-        "held_out": pd.concat([part.by_emotion for part in layers], ignore_index=True),
-        "held_out_by_layer": pd.DataFrame([part.layer for part in layers]),
-    }
+    return {"held_out": by_emotion, "held_out_by_layer": pd.DataFrame([row])[list(COLUMNS)]}

@@ -9,12 +9,12 @@ done to its interval and to its null too.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
 
-from emoexp.errors import EmoexpError, require
+from emoexp.errors import EmoexpError
 from emoexp.stats.intervals import LEVEL
 from emoexp.vectors.controls import each_shuffle
 from emoexp.vectors.extraction import StoryGroups
@@ -45,22 +45,6 @@ class LayerGeometry:
     cosines: np.ndarray
     resampled: np.ndarray
     shuffled: np.ndarray
-
-
-def chosen_layers(asked: Sequence[int] | None, own: int, n_layers: int) -> list[int]:
-    """Returns the layers to compare, ascending, with the run's own among them.
-
-    Args:
-        asked: blocks; None is every block.
-
-    Raises:
-        EmoexpError: the model has no such block.
-    """
-    layers = range(n_layers) if asked is None else asked
-    wrong = [layer for layer in layers if not 0 <= layer < n_layers]
-    blocks = f"the model has {n_layers} blocks, 0 to {n_layers - 1}"
-    require(not wrong, f"experiment.layers={asked}: {wrong} out of range; {blocks}")
-    return sorted({*layers, own})
 
 
 def layer_geometry(

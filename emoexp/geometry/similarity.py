@@ -86,12 +86,13 @@ def bootstrapped(first: np.ndarray, second: np.ndarray, draws: int, seed: int) -
     Ranks are taken anew on each resample.
     """
     n = first.shape[-1]
-    ordered = [Ordered(pair_values(np.asarray(m, np.float64))) for m in (*first, *second)]
+    pairs = pair_values(np.array([*first, *second], np.float64))
+    places = [np.unique(values, return_inverse=True)[1] for values in pairs]
     values = []
     for drawn in resample(n, 2 * draws, seed):
         counts = np.bincount(drawn, minlength=n).astype(np.float64)
         weights = pair_values(np.outer(counts, counts))
-        ranks = np.array([pairs.ranks(weights) for pairs in ordered])
+        ranks = np.array([weighted_ranks(place, weights) for place in places])
         values.append(_weighted_pearson(ranks[: len(first)], ranks[len(first) :], weights))
         if np.isnan(values[-1]).any():  # fewer than three different emotions
             values.pop()
@@ -100,16 +101,14 @@ def bootstrapped(first: np.ndarray, second: np.ndarray, draws: int, seed: int) -
     raise EmoexpError(f"{n} emotions are too few for an interval: rho is not defined on resamples")
 
 
-class Ordered:
-    """The pairs of a matrix in the order of their values, so that ranks of resamples are sums."""
+def weighted_ranks(place: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    """Returns the ranks where pair i stands `weights[i]` times, a tie as its mean; (pair,).
 
-    def __init__(self, values: np.ndarray) -> None:
-        _, self.place = np.unique(values, return_inverse=True)
-
-    def ranks(self, weights: np.ndarray) -> np.ndarray:
-        """Returns the ranks where pair i stands `weights[i]` times, a tie as its mean; (pair,)."""
-        times = np.bincount(self.place, weights)
-        return np.asarray((np.cumsum(times) - (times - 1) / 2)[self.place])
+    Args:
+        place: of each pair's value among the different values, ascending from 0; (pair,).
+    """
+    times = np.bincount(place, weights)
+    return np.asarray((np.cumsum(times) - (times - 1) / 2)[place])
 
 
 def _weighted_pearson(x: np.ndarray, y: np.ndarray, weights: np.ndarray) -> np.ndarray:
@@ -121,7 +120,7 @@ def _weighted_pearson(x: np.ndarray, y: np.ndarray, weights: np.ndarray) -> np.n
 
 
 def layer_similarity(
-    matrices: np.ndarray, layers: Sequence[int], shuffled: Sequence[np.ndarray] | None = None
+    matrices: np.ndarray, layers: Sequence[int], shuffled: Sequence[np.ndarray]
 ) -> pd.DataFrame:
     """Compares every layer of a run with every other.
 
@@ -135,15 +134,13 @@ def layer_similarity(
 
     Returns:
         one row per ordered pair of layers: layer_a, layer_b, rho, and the range of rho of shuffled
-        labels (shuffled_low, shuffled_high; NaN without draws).
+        labels (shuffled_low, shuffled_high).
     """
     rho = np.clip(correlate(matrices, matrices), -1, 1)
     first, second = np.meshgrid(layers, layers, indexing="ij")
     table = pd.DataFrame({"layer_a": first.ravel(), "layer_b": second.ravel(), "rho": rho.ravel()})
-    ends = np.full((2, rho.size), np.nan)
-    if shuffled is not None:
-        drawn = np.array([correlate(draw, draw) for draw in np.stack(shuffled, 1)])
-        ends = np.quantile(drawn, [(1 - LEVEL) / 2, (1 + LEVEL) / 2], axis=0).reshape(2, -1)
+    drawn = np.array([correlate(draw, draw) for draw in np.stack(shuffled, 1)])
+    ends = np.quantile(drawn, [(1 - LEVEL) / 2, (1 + LEVEL) / 2], axis=0).reshape(2, -1)
     return table.assign(shuffled_low=ends[0], shuffled_high=ends[1])
 
 

@@ -72,8 +72,8 @@ def word_tables(
         emotions.
     """
     none = np.zeros((0, groups.means.shape[2]))
-    told = held_out(groups, none, *repeats, seed).layer
-    tables = {"words": pd.DataFrame([told]).drop(columns="layer")}
+    told = held_out(groups, none, *repeats, seed)["held_out_by_layer"]
+    tables = {"words": told.drop(columns="layer")}
     if len(groups.emotions) >= FEWEST_COMMON:
         weights = groups.counts / groups.counts.sum(1, keepdims=True)
         means = np.matmul(weights[:, None], groups.means.astype(np.float64))[:, 0]

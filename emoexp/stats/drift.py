@@ -30,46 +30,25 @@ def rows_by_strength(
         read by a random probe.
     """
     probes = [name for name in maps.columns if name not in ("set", "direction", "strength")]
+    ends, intact = (dict(list(table.groupby(["set", "strength"]))) for table in (maps, unbroken))
     lines = []
     for strength in dict.fromkeys(maps["strength"]):
-        ends, intact = (_rows_of_sets(table, strength) for table in (maps, unbroken))
-        columns = np.array([probes.index(name) for name in ends[EMOTIONS]["direction"]])
+        emotions, isotropic = (EMOTIONS, strength), (ISOTROPIC, strength)
+        columns = np.array([probes.index(name) for name in ends[emotions]["direction"]])
+        own = cells(_values(ends[emotions], probes)).at(columns)
+        null = cells(_values(ends[isotropic], probes))
+        values, random = _values(intact[emotions], probes), _values(intact[isotropic], probes)
+        finite = np.isfinite(values).all(1)
+        statistics = {
+            "own": (own.value, null.value),
+            "rank": (own.rank, null.rank),
+            "unbroken": (values[finite, columns[finite]], random[np.isfinite(random).all(1)]),
+        }
         line: dict[str, float] = {"strength": strength, "n": len(columns)}
-        for name, (values, null) in _own_and_null(ends, intact, probes, columns).items():
-            line |= _summary(name, values, null, draws, seed)
+        for name, (of_emotions, of_random) in statistics.items():
+            line |= _summary(name, of_emotions, of_random, draws, seed)
         lines.append(line)
     return pd.DataFrame(lines)
-
-
-def _rows_of_sets(table: pd.DataFrame, strength: float) -> dict[str, pd.DataFrame]:
-    """The rows of one strength, by the label of their set."""
-    return {
-        label: table[(table["set"] == label) & (table["strength"] == strength)]
-        for label in (EMOTIONS, ISOTROPIC)
-    }
-
-
-def _own_and_null(
-    ends: dict[str, pd.DataFrame],
-    intact: dict[str, pd.DataFrame],
-    probes: list[str],
-    columns: np.ndarray,
-) -> dict[str, tuple[np.ndarray, np.ndarray]]:
-    """The emotions' values (emotion,) and the null's (direction, probe), by the statistic's name.
-
-    Args:
-        ends, intact: drift at the end of the text, and over what has not degenerated.
-        columns: index of each emotion's own probe; (emotion,).
-    """
-    own = cells(_values(ends[EMOTIONS], probes)).at(columns)
-    null = cells(_values(ends[ISOTROPIC], probes))
-    values, random = (_values(intact[label], probes) for label in (EMOTIONS, ISOTROPIC))
-    finite = np.isfinite(values).all(1)
-    return {
-        "own": (own.value, null.value),
-        "rank": (own.rank, null.rank),
-        "unbroken": (values[finite, columns[finite]], random[np.isfinite(random).all(1)]),
-    }
 
 
 def _values(table: pd.DataFrame, probes: list[str]) -> np.ndarray:

@@ -64,12 +64,6 @@ class Estimate(NamedTuple):
         `<ends>_high` (`name` in place of no `ends`)."""
         return {name: self.value} | self.interval.columns(ends or name)
 
-    @property
-    def text(self) -> str:
-        """Returns the interval as text: two decimals, or three if both ends are below 1 in size."""
-        digits = 2 if max(map(abs, self.interval)) >= 1 else 3
-        return f"{self.interval.low:.{digits}f} .. {self.interval.high:.{digits}f}"
-
 
 def mean_of(values: np.ndarray, draws: int, seed: int) -> Estimate:
     """Returns the mean over rows with its bootstrap interval over rows."""
@@ -98,14 +92,10 @@ def random_pairs(values: np.ndarray, n: int, draws: int, seed: int) -> Estimate:
 
 def reading_order(
     names: Sequence[str], valence: dict[str, float], directions: np.ndarray
-) -> tuple[np.ndarray, str]:
-    """Returns the order in which a map shows its emotions, as indices, and the order's name.
-
-    It is by valence where all are known ("valence"), else by clusters of the directions
-    ("cluster").
-    """
+) -> np.ndarray:
+    """Returns the order in which a map shows its emotions, as indices: by valence where all are
+    known, else by clusters of the directions."""
     known = [valence[name] for name in names if name in valence]
     if len(known) == len(names):
-        return np.argsort(known, kind="stable"), "valence"
-    tree = linkage(directions, "average", metric="cosine", optimal_ordering=True)
-    return leaves_list(tree), "cluster"
+        return np.argsort(known, kind="stable")
+    return leaves_list(linkage(directions, "average", metric="cosine", optimal_ordering=True))

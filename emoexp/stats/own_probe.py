@@ -40,8 +40,10 @@ def probe_ranks(matrix: np.ndarray) -> np.ndarray:
 
 
 def own_ranks(matrix: np.ndarray) -> np.ndarray:
-    """Ranks each scenario's own probe among the probes; square (scenario, probe) -> (scenario,)."""
-    return np.diag(probe_ranks(matrix))
+    """Ranks each scenario's own probe among the probes, as `probe_ranks` does; square
+    (..., scenario, probe) -> (..., scenario)."""
+    own = np.diagonal(matrix, axis1=-2, axis2=-1)
+    return np.asarray((~(matrix < own[..., None])).sum(-1))
 
 
 def count_highest(ranks: np.ndarray) -> np.ndarray:

@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 
 from emoexp.stats.intervals import bootstrap, central
+from emoexp.stats.own_probe import own_ranks
 
 FURTHEST = 16
 """Extrapolation stops at this multiple of the stories in the largest part measured."""
@@ -73,16 +74,9 @@ def spearman_brown(r: float, factor: float) -> float:
 
 
 def own_half_ranks(cosines: np.ndarray) -> np.ndarray:
-    """Ranks an emotion's own other part among all emotions' other parts, from either part.
-
-    Rank 1 is the nearest; a tie takes the worst rank that it allows.
-
-    Returns:
-        (2 x split, emotion).
-    """
-    both = np.concatenate([cosines, cosines.transpose(0, 2, 1)])
-    own = np.diagonal(both, axis1=1, axis2=2)
-    return np.asarray((~(both < own[:, :, None])).sum(2))
+    """Ranks an emotion's own other part among all emotions' other parts, from either part; 1 is the
+    nearest; (2 x split, emotion)."""
+    return own_ranks(np.concatenate([cosines, cosines.transpose(0, 2, 1)]))
 
 
 def by_emotion(halves: Splits, names: Sequence[str], counts: np.ndarray) -> pd.DataFrame:
@@ -199,18 +193,12 @@ def stories_needed(
     per_emotion = np.array([p.own.mean(0) for p in points])
     rows = []
     for target in targets:
-        row: dict[str, Any] = {
-            "cosine": target,
-            "cosine_to_limit": float(np.sqrt(target)),
-            "stories": np.nan,
-            "low": np.nan,
-            "high": np.nan,
-            "how": NOT_ESTIMABLE,
-        }
+        row: dict[str, Any] = {"cosine": target, "cosine_to_limit": float(np.sqrt(target))}
+        row |= {"stories": np.nan, "low": np.nan, "high": np.nan, "how": NOT_ESTIMABLE}
         try:
             if points[-1].above_chance():
                 needed = stories_for(stories, per_emotion.mean(1), target)
-                row |= {"stories": needed.stories, "how": needed.how}
+                row |= needed._asdict()
                 if needed.how != AT_MOST:
                     row |= _interval(stories, per_emotion, target, draws, seed)
         except ValueError:

@@ -45,10 +45,8 @@ class Result:
             "measurement": other_setting,
             "value": measurement.value,
             "n": measurement.n,
-            "ci_low": measurement.interval.low,
-            "ci_high": measurement.interval.high,
-            "null_low": measurement.null.low,
-            "null_high": measurement.null.high,
+            **measurement.interval.columns("ci"),
+            **measurement.null.columns("null"),
         }
         self._append(OTHER_SETTINGS, pd.DataFrame([row]))
         self.notes.append(
@@ -83,8 +81,7 @@ def null_rows(measurement: Measurement) -> pd.DataFrame:
             "criterion": measurement.id,
             "value": measurement.value,
             "null": label,
-            "null_low": null.low,
-            "null_high": null.high,
+            **null.columns("null"),
             "beyond": measurement.beyond(label),
         }
         for label, null in measurement.nulls.items()

@@ -244,10 +244,10 @@ class Study:
         emotion, d_model)."""
         from emoexp.vectors.controls import shuffled_directions
         from emoexp.vectors.extraction import load_groups
-        from emoexp.vectors.vectors import NEUTRAL_VARIANCE, components_at
+        from emoexp.vectors.vectors import components_at
 
         groups = load_groups(self.means, self.artifacts, layer)
-        components = components_at(self.means, layer, NEUTRAL_VARIANCE)
+        components = components_at(self.means, layer)
         draws = self.config.scale.shuffled_draws
         return shuffled_directions(groups, components, draws, self.shuffle_rng())
 

@@ -189,18 +189,13 @@ def difference_of(names: tuple[str, ...], wanted: tuple[str, ...]) -> str:
     return f"other emotions, and not of {lacks}; the file has {other}"
 
 
-def fit_vectors(
-    means: StoryMeans, layer: int, *, neutral_variance: float = NEUTRAL_VARIANCE
-) -> EmotionVectors:
+def fit_vectors(means: StoryMeans, layer: int) -> EmotionVectors:
     """Fits the emotion vectors of `layer` to the means.
-
-    Args:
-        neutral_variance: share of the neutral texts' variance that is projected out.
 
     Raises:
         EmoexpError: an emotion's vector is zero, so that it has no direction.
     """
-    components = components_at(means, layer, neutral_variance)
+    components = components_at(means, layer)
     return EmotionVectors(
         names=means.emotions,
         directions=directions_of(means.by_emotion[:, layer], components, means.emotions),
@@ -210,7 +205,7 @@ def fit_vectors(
         identity={
             **means.identity,
             "emotions": list(means.emotions),
-            "neutral_variance": neutral_variance,
+            "neutral_variance": NEUTRAL_VARIANCE,
         },
     )
 
@@ -240,10 +235,10 @@ def directions_of(means: np.ndarray, components: np.ndarray, names: Sequence[str
 
 
 @lru_cache(maxsize=4)
-def components_at(means: StoryMeans, layer: int, variance: float) -> np.ndarray:
+def components_at(means: StoryMeans, layer: int) -> np.ndarray:
     """Returns the neutral components of a layer, computed once for all vectors of the layer;
     (component, d_model)."""
-    return neutral_components(means.neutral[:, layer], variance)
+    return neutral_components(means.neutral[:, layer], NEUTRAL_VARIANCE)
 
 
 def neutral_components(neutral: np.ndarray, variance: float) -> np.ndarray:
@@ -255,8 +250,6 @@ def neutral_components(neutral: np.ndarray, variance: float) -> np.ndarray:
     Returns:
         (component, d_model).
     """
-    if variance == 0:
-        return np.zeros((0, neutral.shape[1]))
     return np.asarray(PCA(n_components=variance, svd_solver="full").fit(neutral).components_)
 
 
@@ -267,6 +260,6 @@ def emotions_table(vectors: EmotionVectors, valence: Mapping[str, float]) -> pd.
         columns emotion, valence (NaN where it is not known) and position: by valence where all are
         known, else by clusters of the directions.
     """
-    order, _ = reading_order(vectors.names, dict(valence), vectors.directions)
+    order = reading_order(vectors.names, dict(valence), vectors.directions)
     known = [valence.get(name, np.nan) for name in vectors.names]
     return pd.DataFrame({"emotion": vectors.names, "valence": known, "position": np.argsort(order)})

@@ -113,10 +113,9 @@ def test_cells_of_a_small_matrix_by_hand() -> None:
 def test_the_order_is_valence_where_all_is_known_else_clusters() -> None:
     directions = np.array([[1.0, 0, 0], [0, 1, 0], [0.9, 0.1, 0], [0, 0.9, 0.1]])
     names = ["a", "b", "c", "d"]
-    order, by = reading_order(names, {"a": 0.5, "b": -1, "c": 0, "d": 1}, directions)
-    assert (order.tolist(), by) == ([1, 2, 0, 3], "valence")
-    order, by = reading_order(names, {"a": 0.5}, directions)
-    assert by == "cluster"
+    order = reading_order(names, {"a": 0.5, "b": -1, "c": 0, "d": 1}, directions)
+    assert order.tolist() == [1, 2, 0, 3]
+    order = reading_order(names, {"a": 0.5}, directions)
     assert sorted(order.tolist()) == [0, 1, 2, 3]
     assert abs(list(order).index(0) - list(order).index(2)) == 1
 

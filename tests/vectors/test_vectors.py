@@ -35,7 +35,12 @@ from emoexp.vectors.pooling import (
     summing_device,
 )
 from emoexp.vectors.trends import trend_sizes
-from emoexp.vectors.vectors import EmotionVectors, fit_vectors, neutral_components
+from emoexp.vectors.vectors import (
+    EmotionVectors,
+    directions_of,
+    fit_vectors,
+    neutral_components,
+)
 
 EMOTIONS = ("happy", "sad", "afraid")
 
@@ -242,14 +247,15 @@ def planted(seed: int = 0) -> tuple[StoryMeans, np.ndarray, np.ndarray]:
 
 def test_planted_directions_are_recovered() -> None:
     means, directions, nuisance = planted()
-    vectors = fit_vectors(means, 0, neutral_variance=0.99)
+    components = neutral_components(means.neutral[:, 0], 0.99)
+    found = directions_of(means.by_emotion[:, 0], components, means.emotions)
     basis = np.linalg.qr(nuisance.T)[0]
     wanted = directions - directions.mean(0)
     wanted -= wanted @ basis @ basis.T
-    cosines = (vectors.directions * wanted).sum(1) / np.linalg.norm(wanted, axis=1)
+    cosines = (found * wanted).sum(1) / np.linalg.norm(wanted, axis=1)
     assert cosines.min() > 0.99
-    raw = fit_vectors(means, 0, neutral_variance=0)
-    assert ((raw.directions * wanted).sum(1) / np.linalg.norm(wanted, axis=1)).max() < 0.9, (
+    raw = directions_of(means.by_emotion[:, 0], np.zeros((0, 24)), means.emotions)
+    assert ((raw * wanted).sum(1) / np.linalg.norm(wanted, axis=1)).max() < 0.9, (
         "without denoising the nuisance wins: the test can fail"
     )
 
