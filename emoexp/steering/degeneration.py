@@ -33,26 +33,23 @@ class Degeneration(NamedTuple):
     why: str
 
 
-def repeats(ids: Sequence[int], n: int = 3) -> np.ndarray:
-    """Tells for each n-gram of `ids` whether it has occurred before.
-
-    Returns:
-        (len(ids) - n + 1,), bool; empty for a text shorter than n.
-    """
+def repeats(ids: Sequence[int]) -> np.ndarray:
+    """Tells for each 3-gram of `ids` whether it has occurred before; (len(ids) - 2,), bool, empty
+    for a shorter text."""
     seen = set[tuple[int, ...]]()
     repeated = []
-    for gram in zip(*(ids[k:] for k in range(n)), strict=False):
+    for gram in zip(ids, ids[1:], ids[2:], strict=False):
         repeated.append(gram in seen)
         seen.add(gram)
     return np.array(repeated, dtype=bool)
 
 
-def repetition(ids: Sequence[int], n: int = 3) -> float:
-    """Returns the share of the n-grams of `ids` that have occurred in it before.
+def repetition(ids: Sequence[int]) -> float:
+    """Returns the share of the 3-grams of `ids` that have occurred in it before.
 
-    It is 0 for a text without a repetition or shorter than n, and near 1 for a loop.
+    It is 0 for a text without a repetition or of fewer than 3 tokens, and near 1 for a loop.
     """
-    repeated = repeats(ids, n)
+    repeated = repeats(ids)
     return float(repeated.mean()) if len(repeated) else 0.0
 
 
@@ -76,19 +73,19 @@ def token_surprise(
     return surprise
 
 
-def window_means(values: np.ndarray, window: int = WINDOW) -> np.ndarray:
+def window_means(values: np.ndarray) -> np.ndarray:
     """Returns the means of all windows, by their first token.
 
     A text shorter than a window is one window; an empty one has none.
     """
     if len(values) == 0:
         return np.zeros(0)
-    width = min(window, len(values))
+    width = min(WINDOW, len(values))
     windows = np.lib.stride_tricks.sliding_window_view(np.asarray(values, np.float64), width)
     return np.asarray(windows.mean(1))
 
 
-def surprise_limit(unsteered: Sequence[np.ndarray], window: int = WINDOW) -> float:
+def surprise_limit(unsteered: Sequence[np.ndarray]) -> float:
     """Returns the mean surprise (nats) above which a window is degenerate.
 
     Args:
@@ -97,8 +94,7 @@ def surprise_limit(unsteered: Sequence[np.ndarray], window: int = WINDOW) -> flo
     Raises:
         ValueError: all of them are empty, or there are none.
     """
-    by_text = [window_means(s, window) for s in unsteered]
-    means = np.concatenate(by_text) if by_text else np.zeros(0)
+    means = np.concatenate([np.zeros(0), *map(window_means, unsteered)])
     if len(means) == 0:
         raise ValueError("no unsteered text has a token to be measured by")
     return limit_above(means)
@@ -111,7 +107,7 @@ def limit_above(surprise: np.ndarray) -> float:
 
 
 def find_degeneration(
-    ids: Sequence[int], surprise: np.ndarray, limit: float, window: int = WINDOW
+    ids: Sequence[int], surprise: np.ndarray, limit: float
 ) -> Degeneration | None:
     """Finds where a text degenerates by the rule above; None if it does not.
 
@@ -120,8 +116,8 @@ def find_degeneration(
         limit: that of `surprise_limit`.
     """
     windows = {
-        "repetition": np.flatnonzero(window_means(repeats(ids), window) >= REPEATED),
-        "surprise": np.flatnonzero(window_means(surprise, window) > limit),
+        "repetition": np.flatnonzero(window_means(repeats(ids)) >= REPEATED),
+        "surprise": np.flatnonzero(window_means(surprise) > limit),
     }
     degenerations = [
         Degeneration(int(tokens[0]), why) for why, tokens in windows.items() if len(tokens)

@@ -131,7 +131,8 @@ class DriftTexts:
         mean, low, high = confidence_band(smoothed(change[..., k], smooth), draws, seed)
         random = [smoothed(changes[iso][..., k], smooth) for iso in self.names[ISOTROPIC]]
         random_means = np.stack([confidence_band(values, 1, seed)[0] for values in random])
-        null = _range_over_directions(mean, random_means)
+        null = np.quantile(random_means, [0.025, 0.975], axis=0)  # NaN where one of them is
+        null = np.where(np.isfinite(mean), null, np.nan)
         return {
             "token": np.arange(len(mean)),
             "n": np.isfinite(change[..., k]).sum(0),
@@ -186,14 +187,3 @@ class DriftTexts:
             "why": end.why if end else "",
             "marked": before + (f" | {after}" if end else ""),
         }
-
-
-def _range_over_directions(mean: np.ndarray, random: np.ndarray) -> np.ndarray:
-    """Central 95 % of the random directions' means, NaN where one of them or `mean` is NaN.
-
-    Shapes: (token,), (direction, token) -> (2, token).
-    """
-    finite = np.isfinite(mean) & np.isfinite(random).all(0)
-    null = np.full((2, len(mean)), np.nan)
-    null[:, finite] = np.quantile(random[:, finite], [0.025, 0.975], axis=0)
-    return null

@@ -21,6 +21,7 @@ from emoexp.config import SteeringSpan
 from emoexp.models.answers import AnswerReader
 from emoexp.models.prompts import Encoding, Prompt, fill, prompts_key, token_mask
 from emoexp.models.subject import LOGITS_AT_ONCE, Steering, SubjectModel
+from emoexp.steering.continuations import batches
 from emoexp.steering.replay import Band, PrefixReplay, replay_fault
 from emoexp.stimuli import Stimuli
 from emoexp.store.artifacts import Artifacts, Row, array_key
@@ -154,16 +155,10 @@ class Preferences:
         (other, d_model)."""
         _, encoding = self.encoded(i, others)
         if self.replays(()):
-            return PrefixReplay(self.model, encoding, self.options).unsteered_finals()
-        parts = self._chunks(encoding, 1)
+            return PrefixReplay(self.model, encoding).unsteered_finals()
+        rows, width = encoding.ids.shape
+        parts = batches(rows, width, self.model.config.batch_tokens)
         return torch.cat([self.model.final_residuals(encoding.rows(part)) for part in parts])
-
-    def _chunks(self, encoding: Encoding, directions: int) -> list[list[int]]:
-        """Rows in parts that make a batch of `batch_tokens` when each is steered with that many
-        directions."""
-        n, width = encoding.ids.shape
-        size = max(1, self.model.config.batch_tokens // (width * directions))
-        return [list(range(n))[start : start + size] for start in range(0, n, size)]
 
     def baseline(self, artifacts: Artifacts) -> np.ndarray:
         """Returns the unsteered margins logit(A) - logit(B); (i, j), the diagonal 0.
@@ -264,10 +259,7 @@ class Preferences:
         encoding, mask = self._marked(i, span)
         if not mask.any():
             return np.repeat(self._unsteered(i, self._affected(i))[None], len(vectors), 0)
-        if self.replays(band):
-            replay = PrefixReplay(self.model, encoding, self.options, band)
-            return self._replayed(replay, encoding, mask, vectors, self._margin).numpy()
-        return self._in_full(encoding, mask, band, vectors, self._margin).numpy()
+        return self._read(i, encoding, mask, band, vectors, self._margin, {}).numpy()
 
     @property
     def affected_pairs(self) -> tuple[np.ndarray, np.ndarray]:
@@ -292,17 +284,11 @@ class Preferences:
         Returns:
             `margins` and `mass`, (direction, pair) over `affected_pairs`.
         """
-        tensor = torch.as_tensor(vectors, dtype=torch.float32)
-        read = self._margin_and_mass
+        tensor, read = torch.as_tensor(vectors, dtype=torch.float32), self._margin_and_mass
         parts = []
         for i in range(self.n):
             encoding, mask = self._marked(i, span)
-            if self.replays(band):
-                if i not in kept:
-                    kept[i] = PrefixReplay(self.model, encoding, self.options, band)
-                parts.append(self._replayed(kept[i], encoding, mask, tensor, read))
-            else:
-                parts.append(self._in_full(encoding, mask, band, tensor, read))
+            parts.append(self._read(i, encoding, mask, band, tensor, read, kept))
         margins, mass = torch.cat(parts, -1).numpy()
         return {"margins": margins, "mass": mass}
 
@@ -325,10 +311,23 @@ class Preferences:
         both = torch.stack([self._margin(flat), self._mass(flat)])
         return both.unflatten(1, finals.shape[:2])
 
-    def _replayed(
-        self, replay: PrefixReplay, encoding: Encoding, mask: Tensor, vectors: Tensor, read: Read
+    def _read(
+        self,
+        i: int,
+        encoding: Encoding,
+        mask: Tensor,
+        band: Band,
+        vectors: Tensor,
+        read: Read,
+        kept: dict[int, PrefixReplay],
     ) -> Tensor:
-        """`read` of the last tokens' residuals, by the replay; (..., direction, row)."""
+        """`read` of the steered pairs' last tokens, by the replay of activity i as (A) in `kept`,
+        or by full forwards where no replay is exact; (..., direction, row)."""
+        if not self.replays(band):
+            return self._in_full(encoding, mask, band, vectors, read)
+        if i not in kept:
+            kept[i] = PrefixReplay(self.model, encoding, band)
+        replay = kept[i]
         prefix_masks = torch.stack(
             [m[real][: replay.n_prefix] for m, real in zip(mask, encoding.mask, strict=True)]
         )
@@ -341,7 +340,8 @@ class Preferences:
     ) -> Tensor:
         """`read` of the last tokens' residuals, by full forwards; (..., direction, row)."""
         k, parts = len(vectors), []
-        for rows in self._chunks(encoding, k):
+        n_rows, width = encoding.ids.shape
+        for rows in batches(n_rows, width * k, self.model.config.batch_tokens):
             n = len(rows)
             added = {layer: vectors[:, b].repeat_interleave(n, 0) for b, layer in enumerate(band)}
             steering = Steering(added, mask[rows].repeat(k, 1))

@@ -157,13 +157,11 @@ class PrefixReplay:
     """Rows with a shared prefix, run once unsteered and then replayed under steering.
 
     Rows are left-padded and differ after the prefix. The first run computes the prefix, and the
-    suffixes below the band. Margins are logit(A) - logit(B) after the last token, in float32.
+    suffixes below the band.
     """
 
-    def __init__(
-        self, model: SubjectModel, encoding: Encoding, options: tuple[int, int], band: Band = ()
-    ) -> None:
-        self.model, self.band, self.options = model, band, options
+    def __init__(self, model: SubjectModel, encoding: Encoding, band: Band = ()) -> None:
+        self.model, self.band = model, band
         model.check_layers(band)
         self.first = min(band[0] + 1, model.n_layers - 1) if band else 0
         rows = [ids[keep].tolist() for ids, keep in zip(encoding.ids, encoding.mask, strict=True)]
@@ -206,10 +204,6 @@ class PrefixReplay:
                 residual = self.model.read(self.first - 1).save()
                 tracer.stop()
             group.residual = residual
-
-    def unsteered(self) -> Tensor:
-        """Returns the margins of the unsteered model; (row,)."""
-        return self.model.margin(self.unsteered_finals(), self.options)
 
     @torch.no_grad()
     def unsteered_finals(self) -> Tensor:
@@ -286,14 +280,6 @@ class PrefixReplay:
             saved["normed"] = get_submodule(traced, self.model.paths.norm).output.save()
             tracer.stop()
         return saved["normed"][:, -1]
-
-    def margins(self, prefix_mask: Tensor, suffix_mask: Tensor, vectors: Tensor) -> Tensor:
-        """Returns the margins under each direction, with the arguments of `finals`.
-
-        Returns:
-            (direction, row), float32.
-        """
-        return self.model.margin(self.finals(prefix_mask, suffix_mask, vectors), self.options)
 
     @torch.no_grad()
     def finals(self, prefix_mask: Tensor, suffix_mask: Tensor, vectors: Tensor) -> Tensor:
@@ -401,11 +387,12 @@ def replay_fault(
         return "the model runs elsewhere"
     if (fault := _cache_fault(model, encoding)) is not None:
         return fault
-    replay = PrefixReplay(model, encoding, options, band)
+    replay = PrefixReplay(model, encoding, band)
     if band:
         pairs = _steered_margins(model, encoding, options, replay)
     else:
-        pairs = [(replay.unsteered(), model.margins(encoding, options))]
+        fast = model.margin(replay.unsteered_finals(), options)
+        pairs = [(fast, model.margins(encoding, options))]
     off = max(
         float((fast - slow).abs().max() / slow.abs().max().clamp(min=1)) for fast, slow in pairs
     )
@@ -443,7 +430,8 @@ def _steered_margins(
     mask = encoding.mask.clone()
     mask[:, -1] = False
     prefix_mask = torch.ones(replay.n_prefix, dtype=torch.bool)
-    fast = replay.margins(prefix_mask, mask[:, -replay.width :] & replay.mask, vectors)
+    finals = replay.finals(prefix_mask, mask[:, -replay.width :] & replay.mask, vectors)
+    fast = model.margin(finals, options)
     steerings = [
         Steering({layer: v[None, b] for b, layer in enumerate(band)}, mask) for v in vectors
     ]

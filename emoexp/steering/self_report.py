@@ -69,15 +69,9 @@ def word_log_probs(
     title = f"self-report, steered with {len(sets.names)} directions"
     rows = artifacts.rows("self_report", identity, [UNSTEERED, *sets.names], row, title)
     log_probs = np.stack([r["log_probs"] for r in rows])
-    by_who = {who: log_probs[:, [w == who for w in whose]].mean(1) for who in (SELF, OTHER)}
-    parts = [_table(values, who, words, sets) for who, values in by_who.items()]
-    return pd.concat(parts, ignore_index=True)
-
-
-def _table(
-    log_probs: np.ndarray, who: str, words: Sequence[str], sets: DirectionSets
-) -> pd.DataFrame:
-    """One opening's log-probabilities with their labels; the unsteered row is the first."""
-    table = pd.DataFrame(log_probs, columns=list(words))
     labels = {"set": [UNSTEERED, *sets.sets], "direction": [UNSTEERED, *sets.names]}
-    return table.assign(**labels, asked=who)[["set", "direction", "asked", *words]]
+    parts = []
+    for who in (SELF, OTHER):
+        values = log_probs[:, [w == who for w in whose]].mean(1)
+        parts.append(pd.DataFrame(values, columns=list(words)).assign(**labels, asked=who))
+    return pd.concat(parts, ignore_index=True)[["set", "direction", "asked", *words]]

@@ -79,9 +79,10 @@ def emotions_and_controls(
         shuffled: vectors of shuffled labels of each layer; (draw, emotion, d_model). Draw k gives
             the vector of emotion k modulo their number; draws are used again if there are too few.
     """
-    isotropic = isotropic_directions(n_random, reference.directions.shape[1], rng)
-    mixtures = mixture_directions(n_random, reference.directions, rng)
-    alike = {ISOTROPIC: isotropic, MIXTURES: mixtures}
+    alike = {
+        ISOTROPIC: isotropic_directions(n_random, reference.directions.shape[1], rng),
+        MIXTURES: mixture_directions(n_random, reference.directions, rng),
+    }
     sets: dict[str, tuple[Sequence[str], np.ndarray]] = {
         EMOTIONS: (chosen, np.stack([v.only(chosen) for v in by_layer], 1)),
     }

@@ -171,9 +171,8 @@ def mean_tokens(values: np.ndarray, tokens: np.ndarray) -> np.ndarray:
     Shapes: (trial, token, probe), (trial, token) -> (trial, probe).
     """
     chosen = tokens[..., None] & np.isfinite(values)
-    totals, counts = np.where(chosen, values, 0.0).sum(1), chosen.sum(1)
-    empty = np.full(counts.shape, np.nan)
-    return np.asarray(np.divide(totals, counts, out=empty, where=counts > 0))
+    with np.errstate(invalid="ignore"):
+        return np.asarray(np.where(chosen, values, 0.0).sum(1) / chosen.sum(1))
 
 
 def last_quarter(values: np.ndarray) -> np.ndarray:

@@ -35,7 +35,7 @@ def test_repetition_is_the_share_of_ngrams_seen_before() -> None:
     assert repetition(range(20)) == 0
     assert repetition([1, 2, 3, 1, 2, 3]) == pytest.approx(1 / 4)
     assert repetition([7] * 12) == pytest.approx(9 / 10)
-    assert repetition([1, 2, 1, 2], n=2) == pytest.approx(1 / 3)
+    assert repetition([1, 2, 1, 2, 1]) == pytest.approx(1 / 3)
     assert repetition([]) == repetition([1, 2]) == 0
 
 
