@@ -45,21 +45,20 @@ class Stories(Experiment):
             "neutral": len(corpus.neutral),
             **{f"rejected_{reason}": reasons[reason] for reason in REASONS},
         }
-        notes = [f"the corpus lies in {plan.folder}"]
+        notes = []
+        if lacking := [emotion for emotion in plan.emotions if emotion not in corpus.by_emotion]:
+            notes.append(
+                f"no story counts for {len(lacking)} of {len(plan.emotions)} emotions:"
+                f" {', '.join(lacking)}"
+            )
+        if fewer:
+            notes.append(
+                f"{fewer} of {len(plan.units)} answers have fewer texts than asked for, after"
+                f" {plan.stories.attempts} attempts each"
+            )
+        notes.append(f"the corpus lies in {plan.folder}")
         if corpus.stories:
             notes.append(f"to use it: {command(study, 'verify')}")
-        if fewer:
-            notes.insert(
-                0,
-                f"{fewer} of {len(plan.units)} answers have fewer texts than asked for, after"
-                f" {plan.stories.attempts} attempts each",
-            )
-        if lacking := [emotion for emotion in plan.emotions if emotion not in corpus.by_emotion]:
-            notes.insert(
-                0,
-                f"no story counts for {len(lacking)} of {len(plan.emotions)} emotions:"
-                f" {', '.join(lacking)}",
-            )
         return Result(
             metrics={name: float(value) for name, value in metrics.items()},
             tables={

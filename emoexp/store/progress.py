@@ -45,21 +45,22 @@ class Meter:
     def advance(self, note: str = "", by: int = 1) -> None:
         """Counts `by` steps as done, and shows the progress with `note` beside it."""
         self.done += by
-        if self.display is not None and self.task is not None:
-            self.display.update(self.task, advance=by, note=note)
-            if self.done == self.total:
-                log.info("%s: %d/%d %s", self.title, self.done, self.total, note)
-        elif rank() == 0 and (
-            time.monotonic() - self.printed > LINE_SECONDS or self.done == self.total
-        ):
-            self._print_line(note)
+        over = self.done == self.total
+        self._show(note, by, over)
+        if over and self.display is not None:
+            log.info("%s: %d/%d %s", self.title, self.done, self.total, note)
 
     def say(self, note: str) -> None:
         """Shows `note` beside the count, while a step is under way."""
+        self._show(note, 0, over=False)
+
+    def _show(self, note: str, by: int, over: bool) -> None:
         if self.display is not None and self.task is not None:
-            self.display.update(self.task, note=note)
-        elif rank() == 0 and time.monotonic() - self.printed > LINE_SECONDS:
-            self._print_line(note)
+            self.display.update(self.task, advance=by, note=note)
+        elif rank() == 0 and (over or time.monotonic() - self.printed > LINE_SECONDS):
+            self.printed = time.monotonic()
+            sys.stderr.write(f"{self.line()} {note}".rstrip() + "\n")
+            sys.stderr.flush()
 
     def line(self) -> str:
         """Returns the count, the time spent and, after a step, the time that is left."""
@@ -69,11 +70,6 @@ class Meter:
             left = spent / (self.done - self.first) * (self.total - self.done)
             times += f", {timedelta(seconds=round(left))} left"
         return f"{self.title}: {self.done}/{self.total}, {times}"
-
-    def _print_line(self, note: str) -> None:
-        self.printed = time.monotonic()
-        sys.stderr.write(f"{self.line()} {note}".rstrip() + "\n")
-        sys.stderr.flush()
 
 
 _open = list[Meter]()

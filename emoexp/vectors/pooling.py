@@ -13,6 +13,7 @@ above `MASSIVE` times the median norm of its own text is left out of both, and c
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from functools import partial
 from typing import NamedTuple
 
 import numpy as np
@@ -83,11 +84,7 @@ def pool_batches(
         late = (encoding.is_text & (encoding.text_positions >= SKIP_TOKENS)).to(device)
         normed = (encoding.is_text & (encoding.positions > 0)).to(device)
 
-        def pool(
-            residual: Tensor, late: Tensor = late, normed: Tensor = normed
-        ) -> tuple[Tensor, ...]:
-            return _pool(residual.to(late.device).double(), late, normed)
-
+        pool = partial(_pool, late=late, normed=normed)
         layers = model.each_residual(encoding, range(model.n_layers), pool)
         mean, count, norm_sum, massive = (
             torch.stack(part, 1).cpu().numpy() for part in zip(*layers, strict=True)
@@ -134,13 +131,15 @@ def massive_tokens(norms: Tensor, normed: Tensor) -> Tensor:
     return normed & (norms > MASSIVE * medians)
 
 
-def _pool(h: Tensor, late: Tensor, normed: Tensor) -> tuple[Tensor, ...]:
-    """Pools one layer's residuals (row, token, d_model) without massive tokens.
+def _pool(residual: Tensor, late: Tensor, normed: Tensor) -> tuple[Tensor, ...]:
+    """Pools one layer's residuals (row, token, d_model) without massive tokens, in float64 on the
+    device of `late`.
 
     Returns:
         By row: the mean over tokens that are `late`, how many they are, the sum of norms over
         tokens that are `normed`, and how many of those are massive.
     """
+    h = residual.to(late.device).double()
     norms = h.norm(dim=-1)
     massive = massive_tokens(norms, normed)
     used = (late & ~massive).double()
