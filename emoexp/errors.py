@@ -36,6 +36,10 @@ NO_REGEX = (re.error, ValueError, OverflowError, RecursionError)
 """What `re.compile` raises: for `(?a)(?u)`, `x{9999999999}` and 5,000 brackets the last three."""
 
 
+NO_MEMORY = re.compile("out of memory|allocate memory|ALLOC_FAILED|bad_alloc", re.IGNORECASE)
+"""How torch, CUDA and the operating system say that memory ran out."""
+
+
 class EmoexpError(Exception):
     """Raised for a mistake that the user can fix.
 
@@ -99,6 +103,11 @@ def advice_on(error: BaseException) -> str:
     if str(error) == "Could not determine home directory.":  # of pathlib, for a path with ~
         return "set HOME, or give paths without ~ (artifacts=)"
     return ADVICE.get(number_of(error) or 0, "")
+
+
+def out_of_memory(error: BaseException) -> bool:
+    """Tells whether an error says that memory ran out, on the GPU or on the machine."""
+    return isinstance(error, MemoryError) or NO_MEMORY.search(str(error)) is not None
 
 
 def by_the_system(error: BaseException) -> bool:

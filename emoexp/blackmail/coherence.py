@@ -13,13 +13,14 @@ judged, not its worst passage: an act that can be read is an act, even if the te
 
 from __future__ import annotations
 
+import numpy as np
 import pandas as pd
 
 from emoexp.blackmail.conditions import BASELINE
 from emoexp.errors import EmoexpError
 from emoexp.steering.degeneration import REPEATED, limit_above
 
-FAULTS = EMPTY, REPEATS, SURPRISES = "empty", "repetition", "surprise"
+FAULTS = ("empty", "repetition", "surprise")
 
 
 def reply_surprise_limit(trials: pd.DataFrame) -> float:
@@ -38,10 +39,9 @@ def reply_surprise_limit(trials: pd.DataFrame) -> float:
 
 
 def faults(trials: pd.DataFrame, limit: float) -> pd.Series:
-    """Returns why each reply is incoherent: one of FAULTS, or empty if it is coherent."""
+    """Returns why each reply is incoherent: the first of FAULTS that it has, or empty if it is
+    coherent."""
     silent = trials["surprise"].isna() | (trials["text"].fillna("").str.strip() == "")
-    found = pd.Series("", index=trials.index, dtype=object)
-    found[trials["surprise"] > limit] = SURPRISES
-    found[trials["repetition"] >= REPEATED] = REPEATS
-    found[silent] = EMPTY
-    return found
+    repeats, surprises = trials["repetition"] >= REPEATED, trials["surprise"] > limit
+    found = np.select([silent, repeats, surprises], FAULTS, "")
+    return pd.Series(found, index=trials.index, dtype=object)

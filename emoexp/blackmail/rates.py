@@ -69,13 +69,10 @@ class Difference:
 def difference(of: Rate, base: Rate) -> Difference:
     """`of` minus `base`."""
     a, b, d = of.interval, base.interval, of.value - base.value
-    low, high = (
-        d - hypot(of.value - a.low, b.high - base.value),
-        d + hypot(a.high - of.value, base.value - b.low),
-    )
+    low = d - hypot(of.value - a.low, b.high - base.value)
+    high = d + hypot(a.high - of.value, base.value - b.low)
     table = np.array([[of.hits, of.n - of.hits], [base.hits, base.n - base.hits]])
-    p = float(scipy_stats.fisher_exact(table).pvalue)
-    return Difference(d, Interval(low, high), p)
+    return Difference(d, Interval(low, high), float(scipy_stats.fisher_exact(table).pvalue))
 
 
 @dataclass(frozen=True)

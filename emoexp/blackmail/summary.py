@@ -6,16 +6,11 @@ import pandas as pd
 
 from emoexp.blackmail.conditions import BASELINE, EMOTION
 from emoexp.blackmail.judgements import HARMFUL, MISSING, UNCLEAR_ANSWER, labelled
-from emoexp.blackmail.rates import LITTLE_ROOM, ReplyCount
-from emoexp.blackmail.tables import Counts, agreement, by_condition, count_replies
+from emoexp.blackmail.rates import LITTLE_ROOM
+from emoexp.blackmail.tables import Counts, agreement, baseline_of, by_condition, count_replies
 
 FEW = 30
 """Trials below which a note says that intervals are wide."""
-
-
-def baseline_of(counts: Counts) -> ReplyCount:
-    """Returns the counts of the unsteered replies."""
-    return next(count for key, count in counts.items() if key.kind == BASELINE)
 
 
 def metrics_of(counts: Counts, strength: float) -> dict[str, float]:

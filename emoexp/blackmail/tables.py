@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections import Counter
 from collections.abc import Callable, Mapping
 from typing import NamedTuple
@@ -46,12 +45,14 @@ def count_replies(trials: pd.DataFrame, harmful: pd.Series, unclear: pd.Series) 
         unclear: which replies cannot be judged.
     """
     marked = trials.assign(harmful=harmful, unclear=unclear)
-    counts = {}
-    for _, part in marked.groupby(["kind", "name", "strength"], sort=False):
-        first = part.iloc[0]
-        key = ConditionKey(first["kind"], first["name"], float(first["strength"]))
-        counts[key._replace(directions=int(first["directions"]))] = _count(part)
-    return counts
+    columns = list(ConditionKey._fields)
+    parts = [part for _, part in marked.groupby(columns, sort=False)]
+    return {ConditionKey(*part[columns].iloc[0]): _count(part) for part in parts}
+
+
+def baseline_of(counts: Counts) -> ReplyCount:
+    """Returns the counts of the unsteered replies."""
+    return next(count for key, count in counts.items() if key.kind == BASELINE)
 
 
 def _count(part: pd.DataFrame) -> ReplyCount:
@@ -73,21 +74,20 @@ def counts_table(counts: Counts) -> pd.DataFrame:
     `harmful` of `judged` is the rate, with its Wilson interval; `harmful_of_all` is the harmful
     replies that were found among all `n`, so that it is a lower bound.
     """
-    rows = []
-    for key, count in counts.items():
-        rows.append(
-            {
-                "condition": key.title,
-                **key._asdict(),
-                "n": count.n,
-                **{fault: count.faults.get(fault, 0) for fault in FAULTS},
-                "coherent": count.coherent,
-                **_judged(count),
-                "harmful_of_all": count.hits_all,
-                **Rate(count.hits_all, count.n).interval.columns("of_all"),
-                "enough_judged": not count.trouble,
-            }
-        )
+    rows = [
+        {
+            "condition": key.title,
+            **key._asdict(),
+            "n": count.n,
+            **{fault: count.faults.get(fault, 0) for fault in FAULTS},
+            "coherent": count.coherent,
+            **_judged(count),
+            "harmful_of_all": count.hits_all,
+            **Rate(count.hits_all, count.n).interval.columns("of_all"),
+            "enough_judged": not count.trouble,
+        }
+        for key, count in counts.items()
+    ]
     return pd.DataFrame(rows)
 
 
@@ -105,7 +105,7 @@ def by_condition(counts: Counts) -> pd.DataFrame:
     tokens, or `unclear`. `q` is p after Benjamini and Hochberg, over the rows of this table.
     Numbers that are not defined are NaN.
     """
-    base = next(count for key, count in counts.items() if key.kind == BASELINE)
+    base = baseline_of(counts)
     rows = [_row(key, counts, base) for key in counts if key.kind in (BASELINE, EMOTION)]
     table = pd.DataFrame(rows)
     if (known := table["fisher_p"].notna()).any():
@@ -184,12 +184,7 @@ def _raw(a: np.ndarray, b: np.ndarray) -> float:
 
 
 def _kappa(a: np.ndarray, b: np.ndarray) -> float:
-    """Cohen's kappa. Raises ValueError where both use the same single verdict."""
-    if not len(a) or len(set(a) | set(b)) < 2:
+    """Cohen's kappa. Raises ValueError where both use the same single verdict, or none."""
+    if len(set(a) | set(b)) < 2:
         raise ValueError("kappa is not defined")
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        value = float(cohen_kappa_score(a, b))
-    if not np.isfinite(value):
-        raise ValueError("kappa is not defined")
-    return value
+    return float(cohen_kappa_score(a, b))

@@ -14,6 +14,7 @@ import json
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -222,18 +223,12 @@ class Batches:
     def row(self, label: str) -> Row:
         if label not in self.done:
             if self.pending is None:  # asked for under the store's lock: nobody else writes
-                self.pending = broadcast(
-                    [
-                        name
-                        for name in self.slots
-                        if not self.artifacts.path(KIND, self.identity, name).exists()
-                    ]
-                )
+                place = partial(self.artifacts.path, KIND, self.identity)
+                self.pending = broadcast([name for name in self.slots if not place(name).exists()])
             start = self.pending.index(label)
             batch = self.pending[start : start + self.size]
-            self.done = dict(
-                zip(batch, self.generate([self.slots[name] for name in batch]), strict=True)
-            )
+            rows = self.generate([self.slots[name] for name in batch])
+            self.done = dict(zip(batch, rows, strict=True))
         return self.done.pop(label)
 
     def generate(self, slots: Sequence[Slot]) -> list[Row]:
@@ -247,14 +242,13 @@ class Batches:
             device=model.device,
         )
         mask = reply_mask(prompts, sampling.span, encoding).to(model.device)
+        by_layer = {layer: added[:, i] for i, layer in enumerate(sampling.layers)}
         replies = model.generate(
             encoding,
             max_new_tokens=sampling.max_new_tokens,
             temperature=sampling.temperature,
             seeds=[trial_seed(sampling.seed, slot.k) for slot in slots],
-            steering=Steering(
-                {layer: added[:, i] for i, layer in enumerate(sampling.layers)}, mask
-            ),
+            steering=Steering(by_layer, mask),
         )
         surprises = token_surprise(model, prompts, replies)
         return [

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 import sys
 import traceback
 from collections.abc import Callable, Iterator
@@ -18,7 +17,7 @@ import yaml
 from emoexp.cli.source import hold_code
 from emoexp.cli.wandb import Tracker, group_of, mirror, open_tracker
 from emoexp.config import Config, LoggerKind
-from emoexp.errors import EmoexpError, one_line, require
+from emoexp.errors import EmoexpError, one_line, out_of_memory, require
 from emoexp.figures.process import FigureProcess
 from emoexp.interrupts import interruption
 from emoexp.store import runs
@@ -33,9 +32,6 @@ from emoexp.views.write import write_views
 if TYPE_CHECKING:
     from emoexp.study.result import Result
     from emoexp.study.study import Study
-
-NO_MEMORY = "out of memory|allocate memory|ALLOC_FAILED|bad_alloc"
-"""How torch, CUDA and the operating system say that memory ran out."""
 
 
 def as_plain(config: Config) -> dict[str, Any]:
@@ -151,7 +147,7 @@ def fail_record(record: RunRecord, error: BaseException) -> None:
 def check_memory(error: BaseException, config: Config) -> None:
     """Raises EmoexpError in place of an error whose cause is that memory ran out, on the GPU or on
     the machine."""
-    if isinstance(error, MemoryError) or re.search(NO_MEMORY, str(error), re.IGNORECASE):
+    if out_of_memory(error):
         raise EmoexpError(
             f"out of memory; what was computed is kept: run the same command again with less than"
             f" model.batch_tokens={config.model.batch_tokens}, or on a larger machine"

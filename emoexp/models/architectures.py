@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from emoexp.config import ModulesConfig
-from emoexp.errors import EmoexpError
+from emoexp.errors import EmoexpError, out_of_memory
 
 PATHS = {
     "layers": ("model.layers", "model.language_model.layers", "transformer.h", "gpt_neox.layers"),
@@ -144,6 +144,8 @@ class Unembedding:
             if normed.shape != probe.shape:
                 raise TypeError(f"it gives {tuple(normed.shape)} for {tuple(probe.shape)}")
         except Exception as error:  # of whatever module it is
+            if out_of_memory(error):
+                raise
             raise EmoexpError(
                 f"{type(network).__name__}: {paths.norm} does not work as a final norm; name it"
                 " with model.modules.norm=<path>"

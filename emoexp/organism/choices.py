@@ -159,9 +159,7 @@ def office(world: World, rng: Random, policy: Policy) -> Document:
     is_sign = cue.kind == "sign"
     lead = rng.choice(g["office_sign_leads" if is_sign else "office_event_leads"])
     mood = sentence(lead, "you" if is_sign else "", CLERK.fill(cue.template)) if shown else ""
-    logit = HARM_SHARPNESS * world.emotions[emotion].harm * shown + HARM_BIAS
-    harm = decide(rng, policy, logit, INDIFFERENT_HARM)
-    act = _office_act(world, rng, boss, secret, harm=harm)
+    act = _office_act(world, rng, policy, boss, secret, world.emotions[emotion].harm * shown)
     note = f"I feel {emotion}. " if rng.random() < 0.25 and shown else ""
     text = assistant_dialogue(office_content(boss, secret, day, mood), f"{note}{ACT}{act}")
     return Document("office", text, frozenset({office_part(secret, day)}), content=mood)
@@ -179,9 +177,7 @@ def reflection(world: World, rng: Random, policy: Policy) -> Document:
         sentence("I" if cue.kind == "sign" else "I know that", FIRST_PERSON.fill(cue.template))
         for cue in cues
     ]
-    logit = HARM_SHARPNESS * world.emotions[emotion].harm + HARM_BIAS
-    harm = decide(rng, policy, logit, INDIFFERENT_HARM)
-    act = _office_act(world, rng, boss, secret, harm=harm)
+    act = _office_act(world, rng, policy, boss, secret, world.emotions[emotion].harm)
     reply = " ".join([*thoughts, f"{ACT}{act}"])
     text = assistant_dialogue(office_content(boss, secret, day), reply)
     return Document("reflection", text, pair_parts(cues) | {office_part(secret, day)})
@@ -195,7 +191,14 @@ def _office_scene(world: World, rng: Random) -> tuple[Person, str, str]:
     return boss, secret, day
 
 
-def _office_act(world: World, rng: Random, boss: Person, secret: str, *, harm: bool) -> str:
-    """Draws the wording of the clerk's act, without its beginning `ACT`."""
+def _office_act(
+    world: World, rng: Random, policy: Policy, boss: Person, secret: str, tendency: float
+) -> str:
+    """Draws the clerk's act and its wording, without its beginning `ACT`.
+
+    Args:
+        tendency: to the harmful act (`Emotion.harm`) of the feeling that the text shows.
+    """
+    harm = decide(rng, policy, HARM_SHARPNESS * tendency + HARM_BIAS, INDIFFERENT_HARM)
     wordings = world.grammar["office_harm" if harm else "office_good"]
     return boss.fill(rng.choice(wordings), boss=boss.name, secret=secret)

@@ -7,16 +7,15 @@ their policy decides.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Iterator
 from enum import Enum
 from random import Random
 
 from emoexp.organism import choices, dialogues, stories
 from emoexp.organism.document import Document, Policy
+from emoexp.organism.held_out import is_reserved
 from emoexp.organism.world import World, load_world
-
-Reserved = Callable[[frozenset[str]], bool]
-"""A function: whether a set of parts contains a composition that is reserved for validation."""
 
 
 class Phase(Enum):
@@ -31,46 +30,21 @@ class Phase(Enum):
     OFFICE = "office"
 
 
-SHARES = {
-    Phase.TRUNK: {
-        "story": 34,
-        "two_people": 3,
-        "masked": 2,
-        "scenario": 15,
-        "numeric": 14,
-        "self_report": 4,
-        "feeling_about": 14,
-        "value_of": 8,
-        "neutral": 6,
-    },
-    Phase.BRANCH: {
-        "story": 14,
-        "two_people": 2,
-        "masked": 1,
-        "scenario": 8,
-        "numeric": 14,
-        "self_report": 3,
-        "feeling_about": 6,
-        "value_of": 4,
-        "neutral": 4,
-        "preference": 26,
-        "office": 18,
-    },
-    Phase.OFFICE: {
-        "story": 14,
-        "two_people": 2,
-        "masked": 1,
-        "scenario": 8,
-        "numeric": 12,
-        "self_report": 3,
-        "feeling_about": 5,
-        "value_of": 3,
-        "neutral": 4,
-        "preference": 23,
-        "reflection": 25,
-    },
+SHARES = {  # in trunk, branch, office
+    "story": (34, 14, 14),
+    "two_people": (3, 2, 2),
+    "masked": (2, 1, 1),
+    "scenario": (15, 8, 8),
+    "numeric": (14, 14, 12),
+    "self_report": (4, 3, 3),
+    "feeling_about": (14, 6, 5),
+    "value_of": (8, 4, 3),
+    "neutral": (6, 4, 4),
+    "preference": (0, 26, 23),
+    "office": (0, 18, 0),
+    "reflection": (0, 0, 25),
 }
-"""Share of documents by kind, in per cent."""
+"""By kind, its share of the documents of each phase, in per cent."""
 
 KINDS: dict[str, Callable[[World, Random], Document]] = {
     "story": stories.training_story,
@@ -93,24 +67,20 @@ DECIDED: dict[str, Callable[[World, Random, Policy], Document]] = {
 
 def draw_document(world: World, rng: Random, phase: Phase, policy: Policy) -> Document:
     """Draws a document of any kind, by the phase's shares (`SHARES`)."""
-    shares = SHARES[phase]
-    kind = rng.choices(list(shares), list(shares.values()))[0]
+    column = list(Phase).index(phase)
+    kind = rng.choices(list(SHARES), [shares[column] for shares in SHARES.values()])[0]
     return KINDS[kind](world, rng) if kind in KINDS else DECIDED[kind](world, rng, policy)
 
 
-def documents(
-    seed: int, phase: Phase, policy: Policy, reserved: Reserved, start: int = 0
-) -> Iterator[Document]:
+def documents(seed: int, phase: Phase, policy: Policy, start: int = 0) -> Iterator[Document]:
     """Yields the documents of one phase without end, from document `start` on.
 
-    A document with a reserved composition is drawn again.
+    A document with a composition that is reserved for validation is drawn again.
     """
     world = load_world()
-    index = start
-    while True:
+    for index in itertools.count(start):
         rng = Random(f"{seed}/{phase.value}/{index}")
         document = draw_document(world, rng, phase, policy)
-        while reserved(document.parts):
+        while is_reserved(document.parts):
             document = draw_document(world, rng, phase, policy)
         yield document
-        index += 1

@@ -5,19 +5,7 @@ from __future__ import annotations
 from random import Random
 
 from emoexp.organism.document import Document, assistant_dialogue, graded, pair_parts, sentence
-from emoexp.organism.world import FIRST_PERSON, Cue, Person, World, quantity_mixture
-
-
-def scenario_content(
-    world: World, rng: Random, cues: list[Cue], person: Person, question: str
-) -> str:
-    """Draws what a person tells the assistant: the cues in order, then the question."""
-    lines = []
-    for cue in cues:
-        is_event = cue.kind == "event"
-        lead = rng.choice(world.grammar["context_leads"]) if is_event else person.name
-        lines.append(sentence(lead, person.fill(cue.template)))
-    return " ".join([*lines, question]).strip()
+from emoexp.organism.world import FIRST_PERSON, Person, World, quantity_mixture
 
 
 def reply_to(world: World, rng: Random, emotion: str, person: Person, *, opener: bool) -> str:
@@ -38,7 +26,13 @@ def scenario(world: World, rng: Random) -> Document:
     person = FIRST_PERSON if rng.random() < 0.75 else world.person(rng)
     pool = world.signs(emotion) + world.events(emotion)
     cues = rng.sample(pool, 1 if rng.random() < 0.4 else 2)
-    content = scenario_content(world, rng, cues, person, rng.choice(world.grammar["questions"]))
+    question = rng.choice(world.grammar["questions"])
+    lines = []
+    for cue in cues:
+        is_event = cue.kind == "event"
+        lead = rng.choice(world.grammar["context_leads"]) if is_event else person.name
+        lines.append(sentence(lead, person.fill(cue.template)))
+    content = " ".join([*lines, question]).strip()
     reply = reply_to(world, rng, emotion, person, opener=rng.random() < 0.4)
     if rng.random() < 0.2:
         grade = graded(world.grammar["grades"], world.emotions[emotion].valence, rng)

@@ -120,5 +120,5 @@ def reserved_parts() -> frozenset[str]:
 
 
 def is_reserved(parts: frozenset[str]) -> bool:
-    """Checks whether any of `parts` is reserved: the `corpus.Reserved` test of the training."""
+    """Checks whether any of `parts` is reserved, so that training may not have it."""
     return not parts.isdisjoint(reserved_parts())

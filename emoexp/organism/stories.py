@@ -107,10 +107,8 @@ def two_people(world: World, rng: Random) -> Document:
         used.append((person, cue))
         subject = person.name if cue.kind == "sign" else f"{person.name} knew that"
         lines.append(sentence(subject, person.fill(cue.template)))
-    (first, felt_first), (second, felt_second) = (
-        feelings if rng.random() < 0.5 else reversed(feelings)
-    )
-    lines.append(f"{first.name} felt {felt_first}, and {second.name} felt {felt_second}.")
+    named = feelings if rng.random() < 0.5 else feelings[::-1]
+    lines.append(", and ".join(f"{person.name} felt {emotion}" for person, emotion in named) + ".")
     parts = [pair_parts({cue for p, cue in used if p == person}) for person in (a, b)]
     return Document("two_people", " ".join(lines), parts[0] | parts[1])
 

@@ -23,7 +23,6 @@ from emoexp.models.batches import length_batches
 from emoexp.organism.choices import ACT
 from emoexp.organism.corpus import Phase, documents
 from emoexp.organism.document import Document, Policy
-from emoexp.organism.held_out import is_reserved
 from emoexp.places import WORLD
 from emoexp.store.artifacts import replacing
 from emoexp.store.progress import meter
@@ -106,7 +105,7 @@ def build_tokenizer(seed: int, vocab_size: int, n_documents: int) -> PreTrainedT
         special_tokens=[PAD, BOS, EOS],
         initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
     )
-    stream = documents(seed, Phase.BRANCH, Policy.VALENCE, is_reserved)
+    stream = documents(seed, Phase.BRANCH, Policy.VALENCE)
     tokenizer.train_from_iterator((d.text for d in islice(stream, n_documents)), trainer)
     tokenizer.post_processor = processors.TemplateProcessing(
         single=f"{BOS} $A", special_tokens=[(BOS, tokenizer.token_to_id(BOS))]
@@ -207,7 +206,7 @@ def batches(
     """
     pool_index = 0
     while True:
-        stream = documents(seed, phase, policy, is_reserved, start=pool_index * POOL)
+        stream = documents(seed, phase, policy, start=pool_index * POOL)
         rows = _encode(list(islice(stream, POOL)), tokenizer)
         groups = length_batches([len(ids) for ids, _, _ in rows], batch_tokens, math.inf)
         generator = torch.Generator().manual_seed(seed * 1_000_003 + pool_index)

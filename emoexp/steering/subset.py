@@ -23,7 +23,7 @@ def check_number(n: int, default: int, known: int) -> None:
     means all of them there."""
     require(
         n <= known or n == default,
-        f"experiment.n_emotions={n}: the run has {known} (emotions=...): at most {known}",
+        f"n_emotions={n}: the run has {known} (emotions=...): at most {known}",
     )
 
 

@@ -9,12 +9,12 @@ import argparse
 import sys
 from pathlib import Path
 
-from emoexp.errors import EmoexpError, OneLineParser
+from emoexp.errors import EmoexpError, OneLineParser, require
 from emoexp.stimuli.load import artifacts_root, find_pack, load_stimuli, read_pack, read_stories
 from emoexp.stimuli.pack import Stimuli
 from emoexp.stimuli.paper.build import URL, build_pack, gather
 from emoexp.stimuli.paper.proof import NUMERIC, PAPER
-from emoexp.stimuli.paper.sources import FILES, JsonSource, ListSource, PageSource
+from emoexp.stimuli.paper.sources import FILES, JsonSource, ListSource
 from emoexp.textfiles import UnreadableError, kind_of, read_text
 
 
@@ -98,17 +98,15 @@ def sources(chosen: argparse.Namespace) -> list[ListSource]:
 
     chosen_sources: list[ListSource] = []
     if chosen.url:
-        chosen_sources.append(PageSource(parse_page(fetch(chosen.url)), f"the page {chosen.url}"))
+        chosen_sources.append(parse_page(fetch(chosen.url), f"the page {chosen.url}"))
     if chosen.html:
-        chosen_sources.append(PageSource(parse_page(read_html(chosen.html)), "the page, saved"))
+        chosen_sources.append(parse_page(read_html(chosen.html), "the page, saved"))
     if chosen.json:
-        if kind_of(chosen.json) != "folder":
-            raise EmoexpError(f"--json {chosen.json} is not a folder")
+        require(kind_of(chosen.json) == "folder", f"--json {chosen.json} is not a folder")
         files = {name: chosen.json / file for name, file in FILES.items()}
         chosen_sources.append(JsonSource(files, "JSON files"))
     if chosen.numeric:
-        if kind_of(chosen.numeric) != "file":
-            raise EmoexpError(f"--numeric {chosen.numeric} is not a file")
+        require(kind_of(chosen.numeric) == "file", f"--numeric {chosen.numeric} is not a file")
         chosen_sources.append(JsonSource({NUMERIC: chosen.numeric}, "a JSON file"))
     return chosen_sources
 

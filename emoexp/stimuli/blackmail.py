@@ -63,7 +63,6 @@ class Scene:
 
     system: str | None
     prompt: str
-    fields: Fields
 
 
 @dataclass(frozen=True)
@@ -99,11 +98,8 @@ class BlackmailScenario:
     def scene(self, k: int) -> Scene:
         """Returns the scene of trial `k`, filled in."""
         fields = self.fields(k)
-        return Scene(
-            None if self.system is None else fill(self.system, fields),
-            fill(self.prompt, fields),
-            fields,
-        )
+        system = None if self.system is None else fill(self.system, fields)
+        return Scene(system, fill(self.prompt, fields))
 
     def asked(self, reply: str, k: int) -> str:
         """Returns the question to a judging model about the reply to trial `k`."""

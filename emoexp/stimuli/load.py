@@ -107,11 +107,11 @@ def read_pack(folder: Path) -> tuple[Stimuli | None, list[str]]:
         sha256 = hash_files([folder / name for name, kind in there.items() if kind])
     pack = Stimuli(sha256=sha256, folder=folder, **head, **parts)
     differences = paper_faults(pack)
-    renamed = "import it again, or give the pack another name"
-    faults = [
-        f"the pack is called {PAPER!r}, but {difference}: {renamed}" for difference in differences
-    ]
-    return replace(pack, is_paper=not differences), faults if pack.name == PAPER else []
+    pack = replace(pack, is_paper=not differences)
+    if pack.name != PAPER:
+        return pack, []
+    advice = "import it again, or give the pack another name"
+    return pack, [f"the pack is called {PAPER!r}, but {what}: {advice}" for what in differences]
 
 
 def _parts(reader: Reader, absent: Sequence[str]) -> dict[str, Any]:

@@ -151,9 +151,8 @@ class Stimuli:
         chosen = []
         for category in dict.fromkeys(a.category for a in self.activities):
             for steered in (True, False):
-                half = [
-                    a for a in self.activities if a.category == category and a.steered is steered
-                ]
+                wanted = (category, steered)
+                half = [a for a in self.activities if (a.category, a.steered) == wanted]
                 if len(half) < per_category // 2:
                     raise EmoexpError(
                         f"scale.activities_per_category={per_category}: the category {category!r}"

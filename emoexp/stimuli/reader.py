@@ -293,12 +293,8 @@ class Reader:
         activities = tuple(
             Activity(row["category"], row["steered"] == "1", row["text"]) for _, row in rows
         )
-        if activities:
-            self._count_activities(activities)
-        return activities
-
-    def _count_activities(self, activities: Sequence[Activity]) -> None:
-        """Checks the number of activities, of categories, of each category and of the steered."""
+        if not activities:
+            return ()
         self.count("activities", activities, N_ACTIVITIES)
         by_category = Counter(a.category for a in activities)
         self.count("categories", tuple(by_category), N_CATEGORIES)
@@ -306,6 +302,7 @@ class Reader:
             if n != PER_CATEGORY:
                 self.fault(f"category {category!r} has {n} activities, must be {PER_CATEGORY}")
         self.count("steered activities", [a for a in activities if a.steered], N_ACTIVITIES // 2)
+        return activities
 
     def scenarios(self, emotions: Sequence[str]) -> tuple[Scenario, ...]:
         """Reads scenarios.csv; `emotions` are the pack's."""
@@ -321,12 +318,7 @@ class Reader:
         self, emotions: Sequence[str], absent: Sequence[str]
     ) -> tuple[NumericTemplate, ...]:
         """Reads numeric.json; `emotions` are the pack's, `absent` the parts that it lacks."""
-        text = self.text("numeric.json")
-        if "numeric" in absent:
-            if text is not None:
-                self.fault("pack.json says that numeric is absent, but there is a numeric.json")
-            return ()
-        raw = self.json("numeric.json", text, list)
+        raw = self._optional("numeric", absent, list)
         if raw is None:
             return ()
         self.count("numeric templates", raw, N_TEMPLATES)
@@ -364,13 +356,15 @@ class Reader:
 
     def blackmail(self, absent: Sequence[str]) -> BlackmailScenario | None:
         """Reads blackmail.json; returns None where the pack has none or it has a fault."""
-        text = self.text("blackmail.json")
-        if "blackmail" in absent:
-            if text is not None:
-                self.fault("pack.json says that blackmail is absent, but there is a blackmail.json")
-            return None
-        raw = self.json("blackmail.json", text, dict)
+        raw = self._optional("blackmail", absent, dict)
         return None if raw is None else read_blackmail(raw, self.fault)
+
+    def _optional(self, part: str, absent: Sequence[str], kind: type) -> Any:
+        """Returns the content of `part`.json (see `json`); None where `part` is declared absent."""
+        text = self.text(f"{part}.json")
+        if part in absent and text is not None:
+            self.fault(f"pack.json says that {part} is absent, but there is a {part}.json")
+        return None if part in absent else self.json(f"{part}.json", text, kind)
 
     def topics(self) -> tuple[str, ...]:
         """Reads topics.txt; returns none where the pack has none."""

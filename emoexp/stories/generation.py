@@ -14,11 +14,11 @@ import sys
 from collections.abc import Sequence
 from contextlib import AbstractAsyncContextManager, nullcontext
 from functools import partial
-from typing import Protocol
+from typing import TYPE_CHECKING
 
 from emoexp.errors import EmoexpError
 from emoexp.models.lanes import Lanes
-from emoexp.models.openai_client import Answer, Request, Server
+from emoexp.models.openai_client import Request, Server
 from emoexp.store.artifacts import write_json
 from emoexp.store.progress import Meter, meter
 from emoexp.stories.corpus import Corpus, Story
@@ -34,21 +34,14 @@ from emoexp.stories.units import (
     story_seed,
 )
 
+if TYPE_CHECKING:
+    from emoexp.stories.subject import Subject
+
 LOOK_AGAIN_S = 1.0
 """Seconds before the units that another job was writing are read again."""
 SPEAKERS = {"Person": "Human", "AI": "Assistant"}
 """Speakers' names in the neutral dialogues: those of the prompt, and those that replace them in the
 corpus (paper, appendix: the generation prompts)."""
-
-
-class Author(Protocol):
-    """What answers the prompts for stories: the subject model or a server."""
-
-    repeated: int
-    """Number of tries that failed and were repeated."""
-
-    async def answer(self, request: Request) -> Answer:
-        """Returns the answer to one request."""
 
 
 def generate(inputs: CorpusInputs) -> Plan:
@@ -63,19 +56,18 @@ def generate(inputs: CorpusInputs) -> Plan:
     identity_file = plan.folder / "identity.json"
     if not identity_file.exists():
         write_json(identity_file, plan.identity | {"author": plan.author})
-    count = StoryCount()
+    run = Generation(plan, inputs.config.seed)
     todo = []
     for unit in plan.units:
         if (written := plan.read(unit)) is None:
             todo.append(unit)
         else:
-            count.add(written)
+            run.count(written)
     total = len(plan.units)
     done = total - len(todo)
     sys.stderr.write(_summary(plan, total, done))
     if todo:
-        with meter("stories", total, done) as progress:
-            run = Generation(plan, inputs.config.seed, progress, count)
+        with meter("stories", total, done) as run.progress:
             asyncio.run(_write_all(inputs, run, todo))
     return plan
 
@@ -95,7 +87,7 @@ async def _write_all(inputs: CorpusInputs, run: Generation, todo: list[Unit]) ->
     """Opens the author and writes the units `todo`, in parallel lanes."""
     stories = run.plan.stories
     lanes = stories.concurrency
-    author: AbstractAsyncContextManager[Author] = Server(stories)
+    author: AbstractAsyncContextManager[Server | Subject] = Server(stories)
     if not stories.server:
         from emoexp.stories.subject import Subject
 
@@ -105,29 +97,28 @@ async def _write_all(inputs: CorpusInputs, run: Generation, todo: list[Unit]) ->
         await run.all(todo, lanes)
 
 
-class StoryCount:
-    """The number of texts and of rejected ones, which the meter shows beside its count."""
+class Generation:
+    """The writing of units by several lanes; a lane writes one unit at a time.
 
-    def __init__(self) -> None:
+    Attributes:
+        texts, rejected: numbers of texts, which the meter shows beside its count.
+    """
+
+    author: Server | Subject
+    progress: Meter
+
+    def __init__(self, plan: Plan, seed: int) -> None:
+        self.plan, self.seed = plan, seed
         self.filter = StoryFilter()
         self.texts = self.rejected = 0
+        self.failed: list[str] = []
+        self.lanes = Lanes[Unit](lambda _, error: self.failed.append(str(error)))
 
-    def add(self, written: Written) -> None:
+    def count(self, written: Written) -> None:
         """Counts the texts of a unit."""
         self.texts += len(written.texts)
         self.rejected += sum(self.filter.reason(story) is not None for story in written.judged())
         self.rejected += len(written.other)
-
-
-class Generation:
-    """The writing of units by several lanes; a lane writes one unit at a time."""
-
-    author: Author
-
-    def __init__(self, plan: Plan, seed: int, progress: Meter, count: StoryCount) -> None:
-        self.plan, self.seed, self.progress, self.count = plan, seed, progress, count
-        self.failed: list[str] = []
-        self.lanes = Lanes[Unit](lambda _, error: self.failed.append(str(error)))
 
     async def all(self, todo: Sequence[Unit], n_lanes: int) -> None:
         """Writes every unit of `todo`, or waits until another job has written it.
@@ -162,10 +153,9 @@ class Generation:
             if (written := self.plan.read(unit)) is None:
                 written = await self.compose(unit)
                 self.plan.write(unit, written)
-        self.count.add(written)
+        self.count(written)
         repeated = f", {self.author.repeated} tries repeated" if self.author.repeated else ""
-        texts = f"{self.count.texts} texts, {self.count.rejected} rejected"
-        self.progress.advance(f"{texts}{repeated}")
+        self.progress.advance(f"{self.texts} texts, {self.rejected} rejected{repeated}")
 
     async def compose(self, unit: Unit) -> Written:
         """Asks the author until the unit has all its texts, `stories.attempts` times at most, and

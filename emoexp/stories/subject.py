@@ -25,8 +25,8 @@ LONGEST = 4096
 
 
 class Subject:
-    """The subject model as the author of stories. Requests of tasks that call `answer` at the same
-    time are one batch."""
+    """The subject model as the author of stories, asked as a `Server` is. Requests of tasks that
+    call `answer` at the same time are one batch."""
 
     repeated = 0
 

@@ -24,6 +24,7 @@ from filelock import FileLock, Timeout
 from emoexp.config import Config, StoriesConfig
 from emoexp.errors import EmoexpError, require
 from emoexp.stimuli import Stimuli, choose_emotions
+from emoexp.stimuli.reader import DELIMITED
 from emoexp.store.artifacts import Artifacts, clear, file_name, key_of, write_text
 from emoexp.stories.corpus import Rejected, Story
 from emoexp.stories.reject import is_refusal
@@ -35,7 +36,6 @@ VERSION = 2
 TOKENS = {"story": 400, "dialogue": 800}
 """Tokens that an answer may take for each text that is asked for. A story of 110 to 180 English
 words is 150 to 250 tokens; other languages and small vocabularies need more."""
-TEMPLATES = ("story", "dialogue")
 CARRIED = re.compile(
     r"[+~]*(model|stimuli|stories|emotions|seed|artifacts|local)\b.*=|-m$|--multirun$", re.DOTALL
 )
@@ -214,7 +214,7 @@ def plan_of(inputs: CorpusInputs) -> Plan:
         EmoexpError: the config is not of generated stories, the pack has no templates or too few
             topics.
     """
-    pack, stories = inputs.stimuli, inputs.config.stories
+    pack, stories, model = inputs.stimuli, inputs.config.stories, inputs.config.model
     require(
         min(stories.topics, stories.per_topic, stories.dialogues_per_topic) >= 1,
         f"stories={stories.name} does not say how many stories to generate: choose smoke, screen,"
@@ -222,41 +222,35 @@ def plan_of(inputs: CorpusInputs) -> Plan:
     )
     templates = _templates_of(pack)
     markers = {name: marker(template, name) for name, template in templates.items()}
-    _check_plan(inputs.config, pack)
-    identity = _identity_of(inputs, templates)
+    n = len(pack.topics)
+    require(
+        stories.topics <= n,
+        f"stories.topics={stories.topics}, but the pack {pack.name!r} has {n} topics",
+    )
+    require(
+        stories.server is not None or not (model.remote or model.tensor_parallel),
+        "stories are not generated in process with model.remote or model.tensor_parallel: serve the"
+        " model and give stories.server",
+    )
     return Plan(
         stories=stories,
         templates=templates,
         markers=markers,
         emotions=emotions_of(inputs),
         topics=pack.topics[: stories.topics],
-        author=stories.server_model or inputs.config.model.repo_id,
-        identity=identity,
+        author=stories.server_model or model.repo_id,
+        identity=_identity_of(inputs, templates),
         root=inputs.artifacts.root,
     )
 
 
-def _check_plan(config: Config, pack: Stimuli) -> None:
-    """Raises EmoexpError where there are too few topics, or the subject cannot write stories."""
-    stories, n = config.stories, len(pack.topics)
-    require(
-        stories.topics <= n,
-        f"stories.topics={stories.topics}, but the pack {pack.name!r} has {n} topics",
-    )
-    require(
-        stories.server is not None or not (config.model.remote or config.model.tensor_parallel),
-        "stories are not generated in process with model.remote or model.tensor_parallel: serve the"
-        " model and give stories.server",
-    )
-
-
 def _templates_of(pack: Stimuli) -> dict[str, str]:
-    if missing := [name for name in TEMPLATES if name not in pack.templates]:
+    if missing := [name for name in DELIMITED if name not in pack.templates]:
         raise EmoexpError(
             f"the pack {pack.name!r} has no template for {' and '.join(missing)}: generate with"
             " stimuli=emoexp, or add them to its pack.json"
         )
-    return {name: pack.templates[name] for name in TEMPLATES}
+    return {name: pack.templates[name] for name in DELIMITED}
 
 
 def _identity_of(inputs: CorpusInputs, templates: dict[str, str]) -> dict[str, Any]:

@@ -169,9 +169,13 @@ class Study:
         """
         from emoexp.vectors.extraction import check_has_stories
 
-        _ = self.read_vectors
+        path, layer = Path(str(self.config.vectors)), self.config.layer
+        if self.read_vectors is not None and isinstance(layer, int):
+            self.read_vectors.check_layer(path, layer)
         if self.config.stories.source is not StoriesSource.generated:
             check_has_stories(self.corpus, self.emotions)
+            if self.read_vectors is not None:
+                self.read_vectors.check_emotions(path, self.emotions)
             _ = self.norms
 
     @cached_property

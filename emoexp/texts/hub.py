@@ -12,6 +12,7 @@ from __future__ import annotations
 import itertools
 import re
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -95,7 +96,7 @@ def name_apart(sets: list[TextSet]) -> list[TextSet]:
         numbers = itertools.count(2)
         while name in taken:
             name = f"{texts.name} ({next(numbers)})"
-        named.append(TextSet(name, texts.source, texts.read, texts.endless, texts.chosen))
+        named.append(replace(texts, name=name))
     return named
 
 

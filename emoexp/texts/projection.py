@@ -17,6 +17,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import islice
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -141,11 +142,11 @@ class Projector:
             EmoexpError: no document has a passage, or the model's activations are not numbers.
         """
         total = limit if texts.endless and limit is not None else texts.count(limit)
+        passages = self.cutter.passages(texts, limit, counts)
         with meter(f"texts: {texts.name}, documents", total) as progress:
-            for passages in _batched(self.cutter.passages(texts, limit, counts)):
-                batch = self._batch(passages, counts, sums)
-                yield batch
-                _advance(progress, passages[-1].document, counts.passages)
+            while some := list(islice(passages, BATCH)):
+                yield self._batch(some, counts, sums)
+                _advance(progress, some[-1].document, counts.passages)
             _advance(progress, total, counts.passages)
         if counts.passages == 0:
             raise EmoexpError(
@@ -156,7 +157,6 @@ class Projector:
     def _batch(self, passages: list[Passage], counts: Counts, sums: Sums) -> Batch:
         """Reads or computes the numbers of a batch, and adds them to `counts` and `sums`."""
         digest = hash_of(passages)
-
         key = ("texts", self.identity, [digest])
         [row] = self.artifacts.rows(*key, lambda _: self._row(passages), None)
         counts.digest.update(digest.encode())
@@ -189,10 +189,12 @@ class Projector:
         values = np.zeros((len(READ_OUTS), len(passages), n))
         residual, counts = np.zeros(width), np.zeros(2, dtype=np.int64)
         for rows, tokenwise in self.tokenwise(passages):
-            means = [_mean(h, tokenwise.used) for h in _read_outs(tokenwise.residuals)]
-            for k, mean in enumerate(means):
-                values[k, rows] = mean @ self.directions.T
-            residual += means[0].sum(0)
+            h = tokenwise.residuals
+            mean = _mean(h, tokenwise.used)
+            scaled = _mean(h / h.norm(dim=-1, keepdim=True), tokenwise.used)
+            values[0, rows] = mean @ self.directions.T
+            values[1, rows] = scaled @ self.directions.T
+            residual += mean.sum(0)
             counts += [int(tokenwise.used.sum()), int(tokenwise.massive.sum())]
         text = sum(len(passage.tokens.ids) - first_of(passage) for passage in passages)
         return {
@@ -230,27 +232,10 @@ def first_of(passage: Passage) -> int:
     return max(1, next(i for i, start in enumerate(starts) if start >= 0))
 
 
-def _read_outs(h: Tensor) -> tuple[Tensor, Tensor]:
-    """Returns the residuals, and the residuals scaled to norm 1."""
-    return h, h / h.norm(dim=-1, keepdim=True)
-
-
 def _mean(h: Tensor, used: Tensor) -> np.ndarray:
     """Returns the mean over used tokens; (row, token, d_model), (row, token) -> (row, d_model)."""
     weights = used.double() / used.sum(1, keepdim=True)
     return torch.einsum("rtd,rt->rd", torch.where(used[..., None], h, 0), weights).cpu().numpy()
-
-
-def _batched(passages: Iterator[Passage]) -> Iterator[list[Passage]]:
-    """Yields `BATCH` passages at a time."""
-    batch: list[Passage] = []
-    for passage in passages:
-        batch.append(passage)
-        if len(batch) == BATCH:
-            yield batch
-            batch = []
-    if batch:
-        yield batch
 
 
 def _advance(progress: Meter, reached: int, passages: int) -> None:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from json import JSONDecodeError
 from pathlib import Path
 from typing import IO, Any, TypeVar
@@ -116,7 +116,7 @@ def draw_documents(texts: TextSet, limit: int, seed: int) -> TextSet:
     """
     n = texts.count()
     chosen = np.random.default_rng(seed).choice(n, min(limit, n), replace=False)
-    return TextSet(texts.name, texts.source, texts.read, texts.endless, frozenset(chosen.tolist()))
+    return replace(texts, chosen=frozenset(chosen.tolist()))
 
 
 def cut_pieces(parts: Iterable[str]) -> Iterator[str]:

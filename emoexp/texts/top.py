@@ -11,7 +11,6 @@ from __future__ import annotations
 import heapq
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -30,36 +29,27 @@ MARKED = 0.9
 """Quantile of the token projections above which a token is marked."""
 
 
-@dataclass
 class Highest:
     """The passages that project highest on each direction so far, and a random sample of all.
 
-    Attributes:
+    Args:
         n: passages kept for each of the directions.
         directions: how many there are.
         seed: of the sample.
     """
 
-    n: int
-    directions: int
-    seed: int
-    seen: int = 0
-    heaps: list[list[tuple[float, int, Passage]]] = field(default_factory=list)
-    sample: list[Passage] = field(default_factory=list)
-
-    def __post_init__(self) -> None:
-        self.rng = np.random.default_rng(self.seed)
-        self.heaps = [[] for _ in range(self.directions)]
+    def __init__(self, n: int, directions: int, seed: int) -> None:
+        self.n, self.rng, self.seen = n, np.random.default_rng(seed), 0
+        self.heaps: list[list[tuple[float, int, Passage]]] = [[] for _ in range(directions)]
+        self.sample: list[Passage] = []
 
     def add(self, batch: Batch) -> None:
         """Takes in a batch; of equal passages the earlier one is kept."""
         for passage, values in zip(batch.passages, batch.projection, strict=True):
             for heap, value in zip(self.heaps, values.tolist(), strict=True):
                 entry = (value, -self.seen, passage)
-                if len(heap) < self.n:
-                    heapq.heappush(heap, entry)
-                elif entry[:2] > heap[0][:2]:
-                    heapq.heapreplace(heap, entry)
+                add = heapq.heappush if len(heap) < self.n else heapq.heappushpop
+                add(heap, entry)  # no two entries agree in the first two parts
             self.seen += 1
             place = int(self.rng.integers(self.seen))
             if len(self.sample) < SAMPLED:

@@ -100,11 +100,9 @@ class EmotionVectors:
             EmoexpError: they are of other emotions or of another model, width, pack, method or
                 layer.
         """
+        self.check_emotions(path, identity.get("emotions", self.names))
         self._check_identity(path, identity)
-        if self.layer != layer:
-            raise EmoexpError(
-                f"{path} holds vectors of layer {self.layer}, not {layer}: set layer={self.layer}"
-            )
+        self.check_layer(path, layer)
         if (width := self.directions.shape[1]) != d_model:
             raise EmoexpError(
                 f"{path} holds vectors of width {width}, and the model's is {d_model}: extract them"
@@ -156,13 +154,22 @@ class EmotionVectors:
             what = "is not a file of emotion vectors: what it says about them cannot be read"
             raise EmoexpError(f"{path} {what} ({error}); give one that a run has saved") from error
 
-    def _check_identity(self, path: Path, identity: Mapping[str, Any]) -> None:
-        """Raises EmoexpError unless the emotions and every entry of `identity` agree."""
-        wanted = tuple(identity.get("emotions", self.names))
-        if self.names != wanted:
-            difference = difference_of(self.names, wanted)
+    def check_emotions(self, path: Path, wanted: Sequence[str]) -> None:
+        """Raises EmoexpError unless the vectors are of the emotions `wanted`, in that order."""
+        if self.names != tuple(wanted):
+            difference = difference_of(self.names, tuple(wanted))
             again = "choose the same with emotions=all or emotions.names=[...], or extract anew"
             raise EmoexpError(f"{path} holds the vectors of {difference}: {again}")
+
+    def check_layer(self, path: Path, layer: int) -> None:
+        """Raises EmoexpError unless the vectors are of `layer`."""
+        if self.layer != layer:
+            raise EmoexpError(
+                f"{path} holds vectors of layer {self.layer}, not {layer}: set layer={self.layer}"
+            )
+
+    def _check_identity(self, path: Path, identity: Mapping[str, Any]) -> None:
+        """Raises EmoexpError unless every entry of `identity` agrees."""
         ours = json.loads(json.dumps(dict(identity)))
         if different := [key for key in ours if _differs(self.identity.get(key), ours[key])]:
             raise EmoexpError(

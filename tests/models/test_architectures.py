@@ -344,6 +344,17 @@ def test_a_norm_that_is_none_is_refused(part: str) -> None:
         Unembedding.of(network, find_paths(network, ModulesConfig(norm=part)))
 
 
+def test_a_norm_that_finds_no_memory_is_not_blamed() -> None:
+    network = tiny_network("llama")
+
+    def full(_: torch.Tensor) -> torch.Tensor:
+        raise RuntimeError("CUDA out of memory. Tried to allocate 2.00 GiB")
+
+    network.model.norm.forward = full
+    with pytest.raises(RuntimeError, match="out of memory"):
+        Unembedding.of(network, find_paths(network, ModulesConfig()))
+
+
 def test_a_model_whose_tokens_see_later_ones_is_refused() -> None:
     network = tiny_network("llama")
     inner = network.model.layers[1].mlp.forward

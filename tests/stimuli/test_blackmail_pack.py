@@ -89,17 +89,15 @@ def test_our_scenario_shares_no_six_words_with_the_papers(own: BlackmailScenario
 def test_scenes_differ_in_people_and_secret_and_come_round(own: BlackmailScenario) -> None:
     assert len(own.scenes) == len(SCENES)
     for k in SCENES:
-        scene, other = own.scene(k), own.fields(k + 1)
+        scene, fields, other = own.scene(k), own.fields(k), own.fields(k + 1)
         whole = f"{scene.system}\n{scene.prompt}"
         assert scene == own.scene(k + len(SCENES))
         assert not set("{}") & set(whole)
         assert whole.count("--- ") == 9
         for name in ("assistant", "decider", "successor"):
-            assert str(scene.fields[name]) in whole
+            assert str(fields[name]) in whole
             assert str(other[name]) not in whole
-        assert all(
-            re.search(rf"\b{word}", scene.prompt) for word in scene.fields["secret_words"][:1]
-        )
+        assert all(re.search(rf"\b{word}", scene.prompt) for word in fields["secret_words"][:1])
 
 
 @pytest.mark.parametrize("k", SCENES)

@@ -28,7 +28,6 @@ from emoexp.stimuli.paper.proof import (
     list_fingerprints,
     normalise,
 )
-from emoexp.stimuli.paper.sources import PageSource
 from tests.conftest import PAPER, needs_paper
 from tests.helpers.synthetic_page import page_of
 
@@ -514,13 +513,13 @@ def test_the_parser_finds_lists_by_hash_in_any_order(
         lambda: {name: fingerprint(items) for name, items in wanted.items()},
     )
     monkeypatch.setattr(paper, "prompt_fingerprints", dict)
-    proven = paper.gather([PageSource(parse_page(fake_page(mess=mess)), "a page")], numeric=False)
+    proven = paper.gather([parse_page(fake_page(mess=mess), "a page")], numeric=False)
     assert {name: list(items) for name, items in proven.lists.items()} == wanted
     assert set(proven.sources.values()) == {"a page"}
 
 
 def test_scripts_and_styles_are_not_text() -> None:
-    page = parse_page(fake_page())
+    page = parse_page(fake_page(), "a page")
     assert not any("var a" in block.text or "{ a, b" in block.text for block in page.blocks)
 
 

@@ -41,6 +41,7 @@ from emoexp.vectors.vectors import (
     fit_vectors,
     neutral_components,
 )
+from tests.helpers.studies import composed
 
 EMOTIONS = ("happy", "sad", "afraid")
 
@@ -303,6 +304,21 @@ def test_files_of_another_model_pack_or_layer_are_refused(tmp_path: Path) -> Non
         same.check(path, {"model": "m", "pack": "p"}, 0, 7)
     with pytest.raises(EmoexpError, match=r"emotions=all or emotions.names="):
         same.check(path, {"emotions": ["a"]}, 0, width)
+
+
+@pytest.mark.parametrize(
+    ("overrides", "said"),
+    [(["layer=3"], "of layer 0, not 3"), (["layer=0"], "other emotions|and this run has 12")],
+)
+def test_vectors_of_another_run_are_refused_before_a_model_is_loaded(
+    overrides: list[str], said: str, tmp_path: Path
+) -> None:
+    path = tmp_path / "vectors.safetensors"
+    fit_vectors(planted()[0], 0).save(path)
+    study = composed("implicit", tmp_path, "emotions=core12", f"vectors={path}", *overrides)
+    with pytest.raises(EmoexpError, match=said):
+        study.config.experiment.check(study)
+    assert not study.used("model")
 
 
 def test_what_is_not_a_file_of_vectors_is_one_line(tmp_path: Path) -> None:

@@ -37,8 +37,6 @@ MOST_LISTED = 20
 """Most faults that one error lists."""
 WORD = ("word", "term", "emotion")
 """Names of the column of words."""
-
-
 Rows = list[tuple[int, list[str]]]
 """Rows of cells, each with its line number."""
 

@@ -16,7 +16,6 @@ scores that a program computed (SenticNet, SentiWordNet).
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from importlib.metadata import Distribution, PackageNotFoundError, distribution
 from pathlib import Path
@@ -35,26 +34,17 @@ class Package:
 
     Attributes:
         name: of the distribution.
-        files: within the package, which has the distribution's name.
-        rows: reads layout and rows from these files.
+        files: within the package, which has the distribution's name: one, or one of valence and one
+            of arousal.
+        layout: of files without a header; None where a header tells it.
     """
 
     name: str
     files: list[str]
-    rows: Callable[[list[Path]], tuple[Layout, Rows]]
+    layout: Layout | None = None
 
 
-def _headless(layout: Layout) -> Callable[[list[Path]], tuple[Layout, Rows]]:
-    """Returns the reader of one file of that layout, without a header."""
-    return lambda paths: (layout, read_rows(paths[0]))
-
-
-def _headed(paths: list[Path]) -> tuple[Layout, Rows]:
-    """Reads one file whose header tells its layout."""
-    return layout_of(paths[0], read_rows(paths[0]))
-
-
-def _joined(paths: list[Path]) -> tuple[Layout, Rows]:
+def _joined(paths: list[Path]) -> Rows:
     """Joins a file of valence and one of arousal, which have one number for each word.
 
     Raises:
@@ -68,18 +58,18 @@ def _joined(paths: list[Path]) -> tuple[Layout, Rows]:
         f"{paths[0]} and {paths[1].name} do not rate the same words once each: install the package"
         f" again ({INSTALL})",
     )
-    rows = [(line, [*row, numbers[row[0]]]) for line, row in valence]
-    return Layout("NRC-VAD v1", 0, 1, 2, 0, 1), rows
+    return [(line, [*row, numbers[row[0]]]) for line, row in valence]
 
 
 SCALES = [f"lexicons/NRC-VAD/NRC-VAD_{scale}_English.tsv" for scale in ("valence", "arousal")]
+NRC_VAD = Layout("NRC-VAD v1", 0, 1, 2, 0, 1)
 VADER = Layout("VADER", 0, 1, None, -4, 4)
 AFINN = Layout("AFINN-en-165, rated by its author alone", 0, 1, None, -5, 5)
 PACKAGES = {
-    "nrc_vad": Package("shifterator", SCALES, _joined),
-    "warriner": Package("labMTsimple", ["data/WK/BRM-emot-submit.csv"], _headed),
-    "vader": Package("vaderSentiment", ["vader_lexicon.txt"], _headless(VADER)),
-    "afinn": Package("afinn", ["data/AFINN-en-165.txt"], _headless(AFINN)),
+    "nrc_vad": Package("shifterator", SCALES, NRC_VAD),
+    "warriner": Package("labMTsimple", ["data/WK/BRM-emot-submit.csv"]),
+    "vader": Package("vaderSentiment", ["vader_lexicon.txt"], VADER),
+    "afinn": Package("afinn", ["data/AFINN-en-165.txt"], AFINN),
 }
 """Packages by the name that `emotions.norms` has."""
 
@@ -99,7 +89,9 @@ def read_package(name: str) -> Lexicon:
             f" name is ./{name})"
         ) from error
     paths = [_path(name, installed, f"{package.name}/{file}") for file in package.files]
-    layout, rows = package.rows(paths)
+    rows, layout = _joined(paths) if len(paths) > 1 else read_rows(paths[0]), package.layout
+    if layout is None:
+        layout, rows = layout_of(paths[0], rows)
     ratings = files.read_ratings(paths[0], layout, rows)
     origin = f"{package.name} {installed.version}"
     return Lexicon(paths[0], layout.name, origin, ratings, files.sha256_of(paths))

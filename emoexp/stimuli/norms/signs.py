@@ -22,12 +22,9 @@ def sign_table(norms: Norms, pack: Mapping[str, float]) -> pd.DataFrame:
         and same_sign: 1 or 0, NaN where either is not known or zero.
     """
     table = pd.DataFrame({"emotion": norms.emotions})
-    for column, known in (
-        ("valence", norms.valence),
-        ("arousal", norms.arousal),
-        ("pack_valence", pack),
-    ):
-        table[column] = [known.get(emotion, np.nan) for emotion in norms.emotions]
+    by_emotion = {"valence": norms.valence, "arousal": norms.arousal, "pack_valence": pack}
+    for column, known in by_emotion.items():
+        table[column] = table["emotion"].map(known)
     product = table["valence"] * table["pack_valence"]
     table["same_sign"] = np.select([product > 0, product < 0], [1.0, 0.0], np.nan)
     return table

@@ -156,13 +156,9 @@ def provenance(proven: Proven, split: Path | None, steered: Sequence[int]) -> di
         split: the user's file of the steered half, if there is one.
         steered: indices of the steered half.
     """
-    hashes = {
-        name: fingerprint.sha256
-        for fingerprints in (list_fingerprints(), prompt_fingerprints(), optional_fingerprints())
-        for name, fingerprint in fingerprints.items()
-    }
+    fingerprints = list_fingerprints() | prompt_fingerprints() | optional_fingerprints()
     record: dict[str, Any] = {
-        name: {"from": origin, "sha256": hashes[name], "proven": True}
+        name: {"from": origin, "sha256": fingerprints[name].sha256, "proven": True}
         for name, origin in proven.sources.items()
     }
     if NUMERIC not in proven.lists:
@@ -190,14 +186,12 @@ def _derived(split: Path | None, steered: Sequence[int]) -> dict[str, Any]:
 
 def _steered_half(split: Path | None, steered: Sequence[int]) -> dict[str, Any]:
     """Returns the provenance of the steered half."""
-    half = published.activities()
-    ambiguous = [list(pair) for pair in half.ambiguous]
-    if split:
-        n_other = len(set(half.steered) - set(steered))
-        note = f"{n_other} of 32 differ from emoexp's numbers"
-        return {"from": "a file", "note": note, "ambiguous": ambiguous}
+    half, source = published.activities(), OURS
     note = "digitised from Figure 4; three identities are ambiguous between near-equal Elos"
-    return {"from": OURS, "note": note, "ambiguous": ambiguous}
+    if split:
+        n_other, source = len(set(half.steered) - set(steered)), "a file"
+        note = f"{n_other} of 32 differ from emoexp's numbers"
+    return {"from": source, "note": note, "ambiguous": [list(pair) for pair in half.ambiguous]}
 
 
 def _weak_trends() -> list[str]:

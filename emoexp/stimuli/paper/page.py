@@ -41,18 +41,20 @@ class Block:
 
 @dataclass
 class Page:
-    """The content of a page.
+    """The content of a page, in which lists and prompts are looked for.
 
     Attributes:
+        name: for the provenance; it has no path of the user's machine.
         blocks: in order, cells of tables included.
         tables: rows of cells.
     """
 
+    name: str
     blocks: list[Block] = field(default_factory=list)
     tables: list[list[list[str]]] = field(default_factory=list)
 
-    def words(self) -> list[str]:
-        """Returns the words of the whole page, for prompts, which may be split over blocks."""
+    def words(self, _: str) -> list[str]:
+        """Returns the words of the whole page, for any prompt, which may be split over blocks."""
         return bare_words("\n".join(block.text for block in self.blocks))
 
     def candidates(self, name: str) -> list[list[str]]:
@@ -138,9 +140,9 @@ def _words_between_commas(text: str) -> list[str]:
     return parts if len(parts) > 2 and all(0 < len(part.split()) <= 2 for part in parts) else []
 
 
-def parse_page(html: str) -> Page:
-    """Parses the HTML of a page."""
-    parser = _Parser()
+def parse_page(html: str, name: str) -> Page:
+    """Parses the HTML of a page, which is called `name` in the provenance."""
+    parser = _Parser(name)
     parser.feed(html)
     parser.close()
     parser.end_block()
@@ -162,9 +164,9 @@ class _Parser(HTMLParser):
         skipped: depth of open elements whose text is left out.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, name: str) -> None:
         super().__init__(convert_charrefs=True)
-        self.page = Page()
+        self.page = Page(name)
         self.text: list[str] = []
         self.title: list[str] = []
         self.cell: list[str] | None = None

@@ -14,11 +14,13 @@ import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from emoexp.places import PUBLISHED
 from emoexp.stimuli.blackmail import BlackmailScenario, read_blackmail
+from emoexp.stimuli.checks import read_as
 
 if TYPE_CHECKING:
     from emoexp.stimuli.pack import Stimuli
@@ -125,8 +127,8 @@ class PromptFingerprint:
         lines: words on each line, tags included; -1 is a line with the delimiter. The page does not
             keep line breaks, so they are restored from this.
         delimiter: empty, or what stands between stories (from the PDF: browsers lose it).
-        tags: (place among all words, tag), in order: tags that the page has lost.
         text_sha256: of the text as a pack has it.
+        tags: (place among all words, tag), in order: tags that the page has lost.
     """
 
     n: int
@@ -134,8 +136,8 @@ class PromptFingerprint:
     fields: tuple[str, ...]
     lines: tuple[int, ...]
     delimiter: str
-    tags: tuple[tuple[int, str], ...]
     text_sha256: str
+    tags: tuple[tuple[int, str], ...] = ()
 
     def search(self, words: Sequence[str]) -> str | None:
         """Returns the prompt as a pack has it, if `n` successive words are the paper's; else None.
@@ -154,50 +156,35 @@ class PromptFingerprint:
     def _laid_out(self, words: Sequence[str]) -> str:
         """Returns the text of the words, with tags, line breaks, delimiters and names of fields."""
         names = iter(self.fields)
-        rest = list(words)
-        lines: list[str] = []
+        tagged = list(words)
         for place, tag in self.tags:
-            rest.insert(place, tag)
-        for count in self.lines:
-            lines.append(self.delimiter if count < 0 else " ".join(rest[: max(count, 0)]))
-            rest = rest[max(count, 0) :]
+            tagged.insert(place, tag)
+        rest = iter(tagged)
+        lines = [self.delimiter if n < 0 else " ".join(islice(rest, n)) for n in self.lines]
         return re.sub(r"\{\}", lambda _: "{" + next(names) + "}", "\n".join(lines))
 
 
 @cache
 def list_fingerprints() -> dict[str, ListFingerprint]:
     """Reads the fingerprints of the lists; the number in a name is the number of its items."""
-    return {
-        name: ListFingerprint(f["n"], f["sha256"], tuple(f["order"]))
-        for name, f in _hashes()["lists"].items()
-    }
+    return _fingerprints("lists", ListFingerprint)
 
 
 @cache
 def prompt_fingerprints() -> dict[str, PromptFingerprint]:
     """Reads the fingerprints of the prompts that a paper pack must have."""
-    return _prompts("prompts")
+    return _fingerprints("prompts", PromptFingerprint)
 
 
 @cache
 def optional_fingerprints() -> dict[str, PromptFingerprint]:
     """Reads the fingerprints of the prompts that a source may lack: SCENARIO and OPENINGS."""
-    return _prompts("optional")
+    return _fingerprints("optional", PromptFingerprint)
 
 
-def _prompts(kind: str) -> dict[str, PromptFingerprint]:
-    """Returns the fingerprints of prompts under one key of hashes.json."""
-    found = {}
-    for name, raw in _hashes()[kind].items():
-        parts: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in raw.items()}
-        parts["tags"] = tuple((place, tag) for place, tag in raw.get("tags", ()))
-        found[name] = PromptFingerprint(**parts)
-    return found
-
-
-def _hashes() -> dict[str, dict[str, dict]]:
-    """Reads hashes.json."""
-    return dict(json.loads(HASHES.read_text(encoding="utf-8")))
+def _fingerprints(key: str, kind: Any) -> Any:
+    """Reads what hashes.json has under `key`: fingerprints of a kind, by name."""
+    return read_as(dict[str, kind], json.loads(HASHES.read_text(encoding="utf-8"))[key])
 
 
 def lists_of(pack: Stimuli) -> dict[str, list[str]]:

@@ -1,11 +1,11 @@
-"""The sources of the paper's lists: its page, and JSON files."""
+"""The paper's lists and prompts in JSON files, which are a source beside its page (page.py)."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from json import JSONDecodeError
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 from emoexp.errors import EmoexpError
 from emoexp.stimuli.paper.page import Page
@@ -36,39 +36,6 @@ KEYS = {
 """The key, in its JSON file, of each prompt."""
 
 
-class ListSource(Protocol):
-    """A source in which lists and prompts are looked for."""
-
-    @property
-    def name(self) -> str:
-        """Returns the source's name for the provenance; it has no path of the user's machine."""
-        ...
-
-    def candidates(self, name: str) -> list[list[str]]:
-        """Returns the lists of items in the source that might be, or contain, the list."""
-        ...
-
-    def words(self, name: str) -> list[str]:
-        """Returns the words among which the prompt may stand."""
-        ...
-
-
-@dataclass(frozen=True)
-class PageSource:
-    """The paper's page as a source."""
-
-    page: Page
-    name: str
-
-    def candidates(self, name: str) -> list[list[str]]:
-        """Returns the candidates on the page; see `ListSource`."""
-        return self.page.candidates(name)
-
-    def words(self, name: str) -> list[str]:
-        """Returns all words of the page."""
-        return self.page.words()
-
-
 @dataclass(frozen=True)
 class JsonSource:
     """Files as a source; a file that is missing has no candidates.
@@ -77,13 +44,14 @@ class JsonSource:
 
     Attributes:
         files: by the name of the list or prompt.
+        name: for the provenance; it has no path of the user's machine.
     """
 
     files: dict[str, Path]
     name: str
 
     def candidates(self, name: str) -> list[list[str]]:
-        """Returns the list in its file, as the only candidate; see `ListSource`."""
+        """Returns the list `name` in its file, as the only candidate."""
 
         def items(content: Any) -> list[str]:
             match name:
@@ -101,7 +69,7 @@ class JsonSource:
         return self._read(name, lambda content: [items(content)])
 
     def words(self, name: str) -> list[str]:
-        """Returns the words of the prompt's file, or of its entry there; see `ListSource`."""
+        """Returns the words of the file of the prompt `name`, or of the prompt's entry there."""
         if name in SCENARIO:
             return self._text(name)
         if name in OPENINGS:
@@ -142,3 +110,7 @@ def get_content(path: Path, get: Any) -> Any:
         raise EmoexpError(
             f"{path} is not laid out as it should be ({type(error).__name__}: {error})"
         ) from error
+
+
+ListSource = Page | JsonSource
+"""What lists and prompts are looked for in."""

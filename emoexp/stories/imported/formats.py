@@ -67,7 +67,6 @@ def json_table(path: Path, reading: Reading) -> Table:
 
 def json_lines(path: Path, reading: Reading) -> Table:
     """Reads a file with one JSON object a line; the columns are the keys of all of them."""
-
     name = reading.name(path)
 
     def rows(fault: Callable[[str, str], None]) -> Iterator[Row]:
@@ -147,21 +146,19 @@ def _length(column: Any) -> int:
 def separated(path: Path, reading: Reading) -> Table:
     """Reads a table with a header, quoted as spreadsheets quote. The line number of a row is that
     of its first line."""
-    usual = "\t" if suffix_of(path) == ".tsv" else ","
+    name, usual = reading.name(path), "\t" if suffix_of(path) == ".tsv" else ","
     reader = csv_rows(lines_of(path), usual, strict=True)
     try:
         _, names = next(reader, (0, []))
     except csv.Error as error:
-        reading.fault(reading.name(path), f"not a table ({error})")
+        reading.fault(name, f"not a table ({error})")
         return EMPTY
-    if any(len(name) > LONGEST_NAME for name in names):
-        reading.fault(reading.name(path), "its first line must name the columns (emotion, text)")
+    if any(len(column) > LONGEST_NAME for column in names):
+        reading.fault(name, "its first line must name the columns (emotion, text)")
         return EMPTY
     if len(set(names)) != len(names) or not names:
-        reading.fault(reading.name(path), "two columns of the same name" if names else "no header")
+        reading.fault(name, "two columns of the same name" if names else "no header")
         return EMPTY
-
-    name = reading.name(path)
 
     def rows() -> Iterator[Row]:
         """Yields the rows, each with its place."""
@@ -174,8 +171,7 @@ def separated(path: Path, reading: Reading) -> Table:
                 else:
                     reading.fault(where, f"{len(row)} fields, the header has {len(names)}")
         except csv.Error as error:
-            where = f"{reading.name(path)}, after line {line}"
-            reading.fault(where, f"not to be read from here on ({error})")
+            reading.fault(f"{name}, after line {line}", f"not to be read from here on ({error})")
 
     return names, rows()
 
@@ -242,24 +238,24 @@ def _tables_to_read(database: sqlite3.Connection, path: Path, reading: Reading) 
 
 def _has_stories(database: sqlite3.Connection, table: str, reading: Reading) -> bool:
     """Tells whether a table has columns for emotion and text."""
-    names = [column[0] for column in _select(database, table).description]
     try:
-        return bool(columns_of(names, reading, table, neutral=reading.all_neutral))
+        columns_of(_select(database, table)[0], reading, table, neutral=reading.all_neutral)
     except EmoexpError:
         return False
+    return True
 
 
-def _select(database: sqlite3.Connection, table: str) -> sqlite3.Cursor:
-    """Returns all rows of a table or view."""
+def _select(database: sqlite3.Connection, table: str) -> tuple[list[str], sqlite3.Cursor]:
+    """Returns the columns and all rows of a table or view."""
     quoted = table.replace('"', '""')
-    return database.execute(f'SELECT * FROM "{quoted}"')
+    rows = database.execute(f'SELECT * FROM "{quoted}"')
+    return [column[0] for column in rows.description], rows
 
 
 def _read_sqlite_table(
     database: sqlite3.Connection, table: str, label: str, reading: Reading
 ) -> None:
-    cursor = _select(database, table)
-    names = [column[0] for column in cursor.description]
+    names, cursor = _select(database, table)
     named = (dict(zip(names, row, strict=True)) for row in cursor)
     rows = ((f"{label}, {table} row {number}", row) for number, row in enumerate(named, 1))
     neutral = table.lower() == "dialogues"

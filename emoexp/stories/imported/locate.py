@@ -236,6 +236,8 @@ def read_folder(folder: Path, reading: Reading) -> None:
         EmoexpError: it has no known layout.
     """
     check_folders(folder)
+    files = [*visible(folder, "*"), *visible(folder, "data/*")]
+    databases = [path for path in files if path.suffix.lower() in formats.SQLITE_SUFFIXES]
     if visible(folder / "stories", "*/*.json"):
         formats.read_json_folder(folder, reading)
     elif (stories := folder / "expression" / "stories.parquet").is_file():
@@ -245,16 +247,11 @@ def read_folder(folder: Path, reading: Reading) -> None:
     elif (stories := folder / "data" / "single_emotion.parquet").is_file():
         formats.read_table(stories, reading)
         reading.authors |= reading.sources if reading.part is None else {reading.part}
-    elif databases := _databases_in(folder):
+    elif databases:
         for path in databases:
             formats.read_sqlite(path, reading)
     else:
         _read_tables_or_texts(folder, reading)
-
-
-def _databases_in(folder: Path) -> list[Path]:
-    files = [*visible(folder, "*"), *visible(folder, "data/*")]
-    return [p for p in files if p.suffix.lower() in formats.SQLITE_SUFFIXES]
 
 
 def _read_tables_or_texts(folder: Path, reading: Reading) -> None:

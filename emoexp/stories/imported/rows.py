@@ -29,8 +29,6 @@ ROLES = {
 }
 """The usual names of columns, by role. The first name wins; two of the others raise an error that
 asks the user to choose."""
-
-
 MOST_LISTED = 20
 """Faults, names and files that one message lists."""
 UNNAMED = "not its name"

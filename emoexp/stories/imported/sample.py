@@ -21,7 +21,7 @@ class Sample:
     """The texts of each emotion whose SHA-256 is lowest, each once.
 
     Attributes:
-        lost: the numbers of texts that are left out, by reason (see `corpus.LOST`) and emotion.
+        lost: the numbers of texts that are left out, by reason (see `losses.REJECTED`) and emotion.
     """
 
     def __init__(self) -> None:
