@@ -141,7 +141,7 @@ class Reply:
     cosines: np.ndarray
     band: np.ndarray
     random: np.ndarray
-    degeneration: Degeneration | None
+    degeneration: Degeneration | None = None
 
     @property
     def perplexity(self) -> float:
