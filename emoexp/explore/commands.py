@@ -23,7 +23,7 @@ def read_command(
 ) -> str:
     """Returns the command line that prints a text's table of tokens as CSV."""
     options = [f"--read={text}", f"--layer={layer}", f"--read-out={read_out}"]
-    return _line([*options, *([] if as_turn else ["--text-alone"])], overrides)
+    return explore_command(overrides, [*options, *([] if as_turn else ["--text-alone"])])
 
 
 def read_python(
@@ -78,7 +78,7 @@ def steer_command(overrides: Sequence[str], settings: Settings) -> str:
         f"--seed={settings.seed}",
         *(["--random"] if settings.random else []),
     ]
-    return _line(options, overrides)
+    return explore_command(overrides, options)
 
 
 def steer_python(overrides: Sequence[str], settings: Settings) -> str:
@@ -103,14 +103,10 @@ def report_command(directory: Path) -> str:
     return f"{PROGRAM}.report {shlex.quote(str(directory))} --figures"
 
 
-def explore_command(overrides: Sequence[str]) -> str:
-    """Returns the command line that opens the page itself."""
-    return _line([], overrides)
+def explore_command(overrides: Sequence[str], options: Sequence[str] = ()) -> str:
+    """Returns the command line that opens the page itself, or prints what `options` ask for."""
+    return " ".join([PROGRAM, "explore", *map(shlex.quote, [*options, *overrides])])
 
 
 def _opened(overrides: Sequence[str]) -> str:
     return OPENING.format(overrides=list(overrides))
-
-
-def _line(options: Sequence[str], overrides: Sequence[str]) -> str:
-    return " ".join([PROGRAM, "explore", *map(shlex.quote, [*options, *overrides])])

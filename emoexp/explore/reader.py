@@ -110,16 +110,11 @@ class Reader:
         prompt = prompt_of(self.study.model, text, as_turn)
         reference, random_reference = (_for(as_turn, means) for means in self.reference)
         tokens, emotions, random = self._project(prompt)
-        counted = tokens.counted
-        raw = [at[used].ravel() for at, used in zip(random.tokens, counted, strict=True)]
-        centred = [
-            (at[used] - mean).ravel()
-            for at, used, mean in zip(random.tokens, counted, random_reference["text"], strict=True)
-        ]
-        bands = {
-            name: np.stack([bands_of(values[None])[0] for values in by_layer])
-            for name, by_layer in ((RAW, raw), (CENTRED, centred))
-        }
+        bands: dict[str, list[np.ndarray]] = {RAW: [], CENTRED: []}
+        layers = zip(random.tokens, tokens.counted, random_reference["text"], strict=True)
+        for cosines, counted, mean in layers:
+            bands[RAW].append(bands_of(cosines[counted]))
+            bands[CENTRED].append(bands_of(cosines[counted] - mean))
         return Reading(
             text=text,
             as_turn=as_turn,
@@ -127,7 +122,7 @@ class Reader:
             tokens=tokens,
             cosines=emotions,
             random_parts=random.parts,
-            bands=bands,
+            bands={name: np.stack(by_layer) for name, by_layer in bands.items()},
             reference=reference,
             random_reference=random_reference,
         )

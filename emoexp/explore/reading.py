@@ -120,7 +120,7 @@ class Reading:
 
     def summary_band(self, part: Part = "text", read_out: str = RAW) -> np.ndarray:
         """Returns the null band of `summary`, the central 95 %; (layer, 2)."""
-        return bands_of(self.random_summary(part, read_out))
+        return bands_of(self.random_summary(part, read_out), axis=1)
 
     def top(self, layer: int, n: int, part: Part = "text", read_out: str = RAW) -> list[str]:
         """Returns the `n` emotions with the highest cosine of a part at a layer."""
@@ -152,9 +152,9 @@ class Reading:
         return pd.concat([pd.DataFrame(columns), cosines], axis=1)
 
 
-def bands_of(values: np.ndarray) -> np.ndarray:
-    """Returns the central 95 % of each row; (row, draw) -> (row, 2)."""
-    return np.quantile(values, [0.025, 0.975], axis=1).T
+def bands_of(values: np.ndarray, axis: int | None = None) -> np.ndarray:
+    """Returns the central 95 % of all values, (2,); with `axis=1` that of each row, (row, 2)."""
+    return np.quantile(values, [0.025, 0.975], axis=axis).T
 
 
 def cosines_of(
@@ -200,7 +200,7 @@ def compare(
         for r, layer, part in sides
     ]
     random = [r.random_summary(part, read_out)[layer] for r, layer, part in sides]
-    low, high = bands_of((random[1] - random[0])[None])[0]
+    low, high = bands_of(random[1] - random[0])
     difference = ours[1] - ours[0]
     table = pd.DataFrame(
         {

@@ -9,8 +9,8 @@ from pathlib import Path
 import pandas as pd
 from matplotlib.figure import Figure
 
-from emoexp.errors import EmoexpError, one_line
-from emoexp.figures.draw import figures_of
+from emoexp.errors import EmoexpError
+from emoexp.figures.draw import draw_figures
 from emoexp.figures.files import png
 from emoexp.figures.style import styled
 from emoexp.figures.validation import layer_curves
@@ -19,7 +19,7 @@ from emoexp.report.groups import UNREADABLE, grouped, load_runs, measured, parts
 from emoexp.stimuli import Stimuli
 from emoexp.store.record import SavedRun
 from emoexp.study.study import Study
-from emoexp.views.terminal import COLUMNS, headline, tables_of, verdict_cells
+from emoexp.views.terminal import COLUMNS, verdict_cells
 
 LISTED = 500
 """Runs of one folder that are listed."""
@@ -72,30 +72,14 @@ def verdict_frame(run: SavedRun) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=["id", *COLUMNS[1:]])
 
 
-def tables(run: SavedRun) -> list[tuple[str, pd.DataFrame]]:
-    """Returns the tables that the terminal shows, by their titles."""
-    return tables_of(run)
-
-
-def title(run: SavedRun) -> str:
-    """Returns the title of a run: experiment, model, layer and span."""
-    return headline(run.record)
-
-
 def figures(run: SavedRun) -> tuple[list[tuple[str, bytes]], list[str]]:
     """Draws every figure of a run.
 
     Returns:
         name and PNG of each; and a line for each that could not be drawn.
     """
-    drawn, failed = [], []
-    for name, draw in figures_of(run):
-        try:
-            figure = draw()
-            if figure is not None:
-                drawn.append((name, png(figure)))
-        except Exception as error:  # a figure that fails leaves the others alone
-            failed.append(f"{name} was not drawn ({type(error).__name__}: {one_line(error)})")
+    drawn: list[tuple[str, bytes]] = []
+    failed = draw_figures(run, lambda name, figure: drawn.append((name, png(figure))))
     return drawn, failed
 
 

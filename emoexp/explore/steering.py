@@ -128,7 +128,8 @@ class Reply:
         band: the central 95 % of the cosines of its tokens with isotropic directions; (2,), NaN
             for an empty reply.
         random: the mean cosine over its tokens with each isotropic direction; (draw,).
-        degeneration: where it degenerates, if it does.
+        degeneration: where it degenerates, if it does. The limit of surprise is that of the
+            unsteered reply's own windows, so none is judged where that reply is empty.
     """
 
     name: str
@@ -244,7 +245,12 @@ class Replies:
         read = project(self.model, self.prompts, replies, layer, probes)
         cosines = [row.astype(np.float64) for row in read]
         decode = self.model.tokenizer.decode
-        found = [
+        limit = surprise_limit(surprise[:1]) if replies.ids[0] else None
+        ends = [
+            None if limit is None else find_degeneration(ids, surprises, limit)
+            for ids, surprises in zip(replies.ids, surprise, strict=True)
+        ]
+        return [
             Reply(
                 name=name,
                 text=replies.texts[r],
@@ -255,10 +261,10 @@ class Replies:
                 cosines=cosines[r][:, :n],
                 band=_band(cosines[r][:, n:]),
                 random=_mean(cosines[r][:, n:]),
+                degeneration=ends[r],
             )
             for r, name in enumerate(self.names)
         ]
-        return _judged(found)
 
     def all(self) -> list[Reply]:
         """Writes the replies to their end, and reads them."""
@@ -280,7 +286,7 @@ class Replies:
 
 def _band(cosines: np.ndarray) -> np.ndarray:
     """Returns the central 95 % of (token, draw) cosines; NaN of none."""
-    return bands_of(cosines.reshape(1, -1))[0] if len(cosines) else np.full(2, np.nan)
+    return bands_of(cosines) if len(cosines) else np.full(2, np.nan)
 
 
 def _mean(cosines: np.ndarray) -> np.ndarray:
@@ -308,7 +314,7 @@ def drift_table(
     means = [reply.cosines.mean(0, dtype=np.float64) for reply in replies]
     table = pd.DataFrame({"emotion": list(emotions), "unsteered": means[0]})
     for reply, mean in zip(replies[1:], means[1:], strict=True):
-        low, high = bands_of((reply.random - replies[0].random)[None])[0]
+        low, high = bands_of(reply.random - replies[0].random)
         table[reply.name] = mean
         table[f"{reply.name}: drift"] = drift = mean - means[0]
         table[f"{reply.name}: null"] = f"{low:+.4f} .. {high:+.4f}"
@@ -316,18 +322,6 @@ def drift_table(
     size = np.abs(means[1] - means[0])
     order = sorted(range(len(table)), key=lambda i: (emotions[i] not in first, -size[i]))
     return table.iloc[order].reset_index(drop=True)
-
-
-def _judged(replies: list[Reply]) -> list[Reply]:
-    """Says where replies degenerate. The limit of surprise is that of the unsteered reply's own
-    windows, so none is judged where that reply is empty."""
-    if not len(replies[0].ids):
-        return replies
-    limit = surprise_limit([replies[0].surprise])
-    return [
-        replace(reply, degeneration=find_degeneration(reply.ids, reply.surprise, limit))
-        for reply in replies
-    ]
 
 
 def breaking_strength(

@@ -23,12 +23,18 @@ WHO = {"self": (style.CATEGORIES[0], "of itself"), "other": (style.CATEGORIES[1]
 """Mark and name of each question: whom the model is asked about."""
 FEW = 24
 """Emotions that are named in a scatter: of more, those of the smallest and the largest change."""
+TRIALS: dict[str, Any] = {"alpha": 0.25, "linewidth": 0}
+"""How the interval over trials is filled, in the colour of its line."""
 OTHER_PROBES: dict[str, Any] = {"color": style.INK, "linewidth": 0.9, "linestyle": ":"}
 
 
-def _dots(mark: style.Mark) -> dict[str, Any]:
-    """Returns how single points of a question are drawn."""
-    return {"s": 16, "facecolors": style.HOLLOW, "edgecolors": mark.colour, "marker": mark.shape}
+def _changes(axes: Axes, x: np.ndarray | pd.Series, table: pd.DataFrame, what: str = "") -> None:
+    """Draws the change of each emotion's own word at `x`, of each question, and the line at 0."""
+    for who, ((colour, shape), asked) in WHO.items():
+        how: dict[str, Any] = {"s": 16, "facecolors": style.HOLLOW, "edgecolors": colour}
+        label = f"{what}asked {asked}"
+        axes.scatter(x, table[f"value_{who}"], label=label, marker=shape, **how)
+    axes.axhline(0, **style.AXIS_LINE)
 
 
 def _map(axes: Axes, matrix: np.ndarray, label: str) -> None:
@@ -73,23 +79,17 @@ def self_report(words: pd.DataFrame, rows: pd.DataFrame, title: str) -> Figure:
     by_valence, known = figure.add_subplot(grid[1, 1]), table[table["valence"].notna()]
     _changes_by_valence(by_valence, known, len(table))
     style.head(figure, "Self-report under steering", title)
-    places = {who: known[["valence", f"value_{who}"]].to_numpy(dtype=float) for who in WHO}
-    few = np.arange(len(known))  # in the order of their change
-    if len(known) > FEW:
-        few = np.concatenate([few[: FEW // 2], few[-FEW // 2 :]])
-    others = np.vstack([places["self"], places["other"]])
-    name_points(by_valence, places["self"][few], list(known["emotion"].iloc[few]), avoid=others)
+    points = [known[["valence", f"value_{who}"]].to_numpy(dtype=float) for who in WHO]
+    few = known if len(known) <= FEW else pd.concat([known[: FEW // 2], known[-FEW // 2 :]])
+    own = few[["valence", "value_self"]].to_numpy(dtype=float)
+    name_points(by_valence, own, list(few["emotion"]), avoid=np.vstack(points))
     return figure
 
 
 def _own_changes(axes: Axes, table: pd.DataFrame, null: dict[Any, Any]) -> None:
     label = "mean of random pairs, 95 %"
     axes.axhspan(null["isotropic_low"], null["isotropic_high"], label=label, **style.NULL_BAND)
-    places = np.arange(len(table))
-    for who, (mark, asked) in WHO.items():
-        label = f"own word, asked {asked}"
-        axes.scatter(places, table[f"value_{who}"], label=label, **_dots(mark))
-    axes.axhline(0, **style.AXIS_LINE)
+    _changes(axes, np.arange(len(table)), table, "own word, ")
     style.name_ticks(axes, table["emotion"])
     axes.set_xlim(-1, len(table))
     axes.set_ylabel("change of log-probability (nats)")
@@ -112,10 +112,7 @@ def _own_ranks(axes: Axes, table: pd.DataFrame, null: dict[Any, Any]) -> None:
 
 
 def _changes_by_valence(axes: Axes, known: pd.DataFrame, n: int) -> None:
-    for who, (mark, asked) in WHO.items():
-        label = f"asked {asked}"
-        axes.scatter(known["valence"], known[f"value_{who}"], label=label, **_dots(mark))
-    axes.axhline(0, **style.AXIS_LINE)
+    _changes(axes, known["valence"], known)
     axes.set(xlabel="valence of the emotion", ylabel="change of the own word (nats)")
     partial = "" if len(known) == n else f", known for {len(known)} of {n}"
     axes.set_title(f"by valence{partial}", loc="left")
@@ -128,12 +125,15 @@ def drift_curves(curves: pd.DataFrame, strength: float, smooth: int, title: str)
     emotions = list(dict.fromkeys(curves["emotion"]))
     strengths = sorted(set(curves["strength"]))
     shades = colormaps[f"{style.SEQUENTIAL}_r"](np.linspace(0.15, 1, len(strengths)))
-    colours = dict(zip(strengths, shades, strict=True))
+    lines: dict[float, dict[str, Any]] = {
+        s: {"color": shade, "linewidth": style.THICK if s == strength else style.THIN}
+        for s, shade in zip(strengths, shades, strict=True)
+    }
     figure, panels = style.panel_grid(len(emotions), (3.2, 2.3), 1, shared=True)
     for axes, emotion in zip(panels, emotions, strict=True):
-        _drift_panel(axes, curves[curves["emotion"] == emotion], colours, strength)
+        _drift_panel(axes, curves[curves["emotion"] == emotion], lines, strength)
         axes.set_title(emotion)
-    handles = _drift_handles(colours, strength)
+    handles = _drift_handles(lines, strength)
     figure.legend(handles=handles, loc="outside lower center", ncols=3)
     figure.supylabel("cosine minus the unsteered text's", fontsize=style.MEDIUM)
     for axes in panels[-4:]:
@@ -144,36 +144,30 @@ def drift_curves(curves: pd.DataFrame, strength: float, smooth: int, title: str)
 
 
 def _drift_panel(
-    axes: Axes, curves: pd.DataFrame, colours: dict[float, Any], strength: float
+    axes: Axes, curves: pd.DataFrame, lines: dict[float, dict[str, Any]], strength: float
 ) -> None:
-    for s, colour in colours.items():
+    for s, line in lines.items():
         part = curves[curves["strength"] == s]
         token = part["token"]
         if s == strength:
             axes.fill_between(token, part["null_low"], part["null_high"], **style.NULL_BAND)
             axes.plot(token, part["others"], **OTHER_PROBES)
-            spread = {"color": colour, "alpha": 0.25, "linewidth": 0}
-            axes.fill_between(token, part["low"], part["high"], **spread)
-        width = style.THICK if s == strength else style.THIN
-        axes.plot(token, part["own"], color=colour, linewidth=width)
+            axes.fill_between(token, part["low"], part["high"], color=line["color"], **TRIALS)
+        axes.plot(token, part["own"], **line)
     axes.axhline(0, **style.AXIS_LINE)
     axes.tick_params(labelsize=style.SMALL)
 
 
-def _drift_handles(colours: dict[float, Any], strength: float) -> list[Line2D | Patch]:
+def _drift_handles(lines: dict[float, dict[str, Any]], strength: float) -> list[Line2D | Patch]:
     """Returns the marks of the legend and their labels."""
-    handles: list[Line2D | Patch] = []
-    for s, colour in colours.items():
-        width = style.THICK if s == strength else style.THIN
-        label = f"own probe, strength {s:g}"
-        handles.append(Line2D([], [], color=colour, linewidth=width, label=label))
-    spread = {"color": colours[strength], "alpha": 0.25, "linewidth": 0}
-    handles.append(Patch(label=f"own probe, strength {strength:g}, 95 % over trials", **spread))
-    label = f"other probes, mean, strength {strength:g}"
-    handles.append(Line2D([], [], label=label, **OTHER_PROBES))
-    label = f"isotropic directions on this probe, strength {strength:g}, 95 %"
-    handles.append(Patch(label=label, **style.NULL_BAND))
-    return handles
+    at, colour = f"strength {strength:g}", lines[strength]["color"]
+    null = f"isotropic directions on this probe, {at}, 95 %"
+    return [
+        *(Line2D([], [], label=f"own probe, strength {s:g}", **lines[s]) for s in lines),
+        Patch(label=f"own probe, {at}, 95 % over trials", color=colour, **TRIALS),
+        Line2D([], [], label=f"other probes, mean, {at}", **OTHER_PROBES),
+        Patch(label=null, **style.NULL_BAND),
+    ]
 
 
 def drift_map(
@@ -202,14 +196,12 @@ def degeneration_strip(transcripts: pd.DataFrame, max_new_tokens: int, title: st
     strengths = [s for s in sorted(set(transcripts["strength"])) if s != 0]
     emotions = list(dict.fromkeys(transcripts[transcripts["set"] == EMOTIONS]["direction"]))
     lines = [UNSTEERED, "isotropic", *emotions[::-1]]
+    line_of = transcripts["direction"].mask(transcripts["set"] == ISOTROPIC, "isotropic")
     figure = style.new_figure(3.3 * len(strengths) + 1.2, 0.26 * len(lines) + 1.9)
     panels = figure.subplots(1, len(strengths), squeeze=False, sharey=True)[0]
     for axes, strength in zip(panels, strengths, strict=True):
         for y, name in enumerate(lines):
-            of_line = transcripts["direction"] == name
-            if name == "isotropic":
-                of_line = transcripts["set"] == ISOTROPIC
-            texts = transcripts[of_line & transcripts["strength"].isin([0.0, strength])]
+            texts = transcripts[(line_of == name) & transcripts["strength"].isin([0.0, strength])]
             _degeneration_line(axes, texts, y, 1.02 * max_new_tokens)
         axes.set_xlim(-2, 1.22 * max_new_tokens)
         axes.set_xticks(np.linspace(0, max_new_tokens, 5).astype(int))

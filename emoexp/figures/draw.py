@@ -5,9 +5,10 @@ A figure is a function of a saved run: no model is loaded. `draw_run` draws all 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -35,13 +36,8 @@ from emoexp.stats.steering_grid import propose
 from emoexp.stimuli.paper import published
 from emoexp.store.record import SavedRun
 
-
-class View(NamedTuple):
-    """A figure: the table without which there is none, and the function that draws it; that returns
-    None where there is nothing to draw."""
-
-    table: str
-    draw: Callable[[SavedRun], Figure | None]
+View = Callable[[SavedRun], Figure | None]
+"""Draws a figure of a run; None where there is nothing to draw."""
 
 
 def implicit(run: SavedRun) -> Figure:
@@ -62,25 +58,17 @@ def _expected(run: SavedRun) -> dict[tuple[str, str], float]:
     return dict(zip(keys, cells["expected"].astype(float), strict=True))
 
 
-def numeric(run: SavedRun) -> Figure:
-    """Draws each probe against the numbers of each template."""
+def numeric(run: SavedRun, *, centred: bool = False) -> Figure:
+    """Draws each probe against the numbers of each template; `centred`, each curve less its mean
+    over the values, so that slopes can be compared."""
     curves = run.table("numeric_curves")
     probes = [name for name in curves.columns if name not in ("template", "value")]
     claude = published.numeric() if run.is_paper else None
+    if centred:
+        curves[probes] -= curves.groupby("template")[probes].transform("mean")
+        claude = claude and {key: curve.centred() for key, curve in claude.items()}
     more: dict[str, Any] = {"expected": _expected(run), "found": found(run, "V5", "V6")}
-    return validation.numeric_panels(curves, probes, title_of(run), claude, **more)
-
-
-def numeric_centred(run: SavedRun) -> Figure:
-    """Draws the same curves, each less its mean over the values, so that slopes can be compared."""
-    curves = run.table("numeric_curves")
-    probes = [name for name in curves.columns if name not in ("template", "value")]
-    curves[probes] -= curves.groupby("template")[probes].transform("mean")
-    claude = None
-    if run.is_paper:
-        claude = {key: curve.centred() for key, curve in published.numeric().items()}
-    more: dict[str, Any] = {"expected": _expected(run), "found": found(run, "V5", "V6")}
-    return validation.numeric_panels(curves, probes, title_of(run), claude, centred=True, **more)
+    return validation.numeric_panels(curves, probes, title_of(run), claude, centred=centred, **more)
 
 
 def elo(run: SavedRun) -> Figure:
@@ -125,8 +113,9 @@ def steering(run: SavedRun) -> Figure:
     return preferences.steering_scatter(emotions, table[table["set"] != EMOTIONS], title, **more)
 
 
-def _map_title(run: SavedRun, directions: pd.DataFrame, cells: int) -> str:
-    n = int((directions["set"] == ISOTROPIC).sum()) // cells
+def _map_title(run: SavedRun) -> str:
+    cells, directions = run.table("steering_map"), run.table("steering_map_directions")
+    n = int((directions["set"] == ISOTROPIC).sum()) // len(cells)
     counts = f"{n} emotions, {n} isotropic directions"
     more = (f"{run.record.n_layers} blocks", f"span {run.record.span}", counts)
     return title_of(run, *more, layer=False)
@@ -134,19 +123,17 @@ def _map_title(run: SavedRun, directions: pd.DataFrame, cells: int) -> str:
 
 def steering_cells(run: SavedRun) -> Figure:
     """Draws the map of layers by strengths."""
-    cells, directions = run.table("steering_map"), run.table("steering_map_directions")
-    title = _map_title(run, directions, len(cells))
-    return steering_map.steering_map(cells, propose(cells), title)
+    cells = run.table("steering_map")
+    return steering_map.steering_map(cells, propose(cells), _map_title(run))
 
 
 def steering_dose(run: SavedRun) -> Figure | None:
     """Draws delta Elo by strength of the exemplars; None where none was subtracted."""
-    cells, directions = run.table("steering_map"), run.table("steering_map_directions")
+    directions = run.table("steering_map_directions")
     if SUBTRACTED not in set(directions["set"]):
         return None
     isotropic = directions["set"] == ISOTROPIC
-    title = _map_title(run, directions, len(cells))
-    return steering_map.dose_curves(directions[~isotropic], directions[isotropic], title)
+    return steering_map.dose_curves(directions[~isotropic], directions[isotropic], _map_title(run))
 
 
 def stability(run: SavedRun) -> Figure:
@@ -177,18 +164,13 @@ def _self_report_title(run: SavedRun) -> str:
     return title_of(run, f"strength {settings['strength']:g}", f"steered: {settings['steered']}")
 
 
-def self_report_map(who: str) -> Callable[[SavedRun], Figure]:
-    """Returns the view that maps steered emotions by words, of `self` or of `other`."""
-
-    def draw(run: SavedRun) -> Figure:
-        names, ordered_by = _reading_order(run)
-        table = run.table(f"self_report_{who}")
-        change = table[table["set"] == EMOTIONS].set_index("direction").loc[names, names]
-        asked, title = behaviour.WHO[who][1], _self_report_title(run)
-        cells = change.to_numpy(dtype=float)
-        return behaviour.word_map(cells, names, asked, title, ordered_by)
-
-    return draw
+def self_report_map(run: SavedRun, *, who: str) -> Figure:
+    """Draws the map of steered emotions by words, asked of `self` or of `other`."""
+    names, ordered_by = _reading_order(run)
+    table = run.table(f"self_report_{who}")
+    change = table[table["set"] == EMOTIONS].set_index("direction").loc[names, names]
+    asked, title = behaviour.WHO[who][1], _self_report_title(run)
+    return behaviour.word_map(change.to_numpy(dtype=float), names, asked, title, ordered_by)
 
 
 def _drift_title(run: SavedRun) -> str:
@@ -249,73 +231,67 @@ def text_ranking(run: SavedRun) -> Figure:
     return texts.ranking_dots(run.table("ranking"), title_of(run))
 
 
-VIEWS: dict[str, View] = {
-    "implicit": View("implicit", implicit),
-    "numeric": View("numeric_curves", numeric),
-    "numeric_centred": View("numeric_curves", numeric_centred),
-    "elo": View("elo", elo),
-    "correlations": View("correlations", correlations),
-    "steering": View("steering_rows", steering),
-    "steering_map": View("steering_map", steering_cells),
-    "steering_dose": View("steering_map", steering_dose),
-    "stability": View("stability", stability),
-    "reliability": View("reliability", reliability_dots),
-    "self_report": View("self_report_rows", self_report),
-    "self_report_map_self": View("self_report_self", self_report_map("self")),
-    "self_report_map_other": View("self_report_other", self_report_map("other")),
-    "drift": View("drift_rows", drift),
-    "drift_map": View("drift_rows", drift_map),
-    "drift_degeneration": View("drift_rows", degeneration),
-    "blackmail_dose": View("blackmail_counts", blackmail_dose),
-    "text_ranking": View("ranking", text_ranking),
-    "cosines": View("cosines", geometry.cosines),
-    "components": View("components", geometry.components),
-    "axes": View("axes", geometry.axes),
-    "emotion_map": View("coordinates", geometry.emotion_map),
-    "layer_similarity": View("layer_similarity", geometry.layer_similarity),
-    "pairs": View("pairs", geometry.pairs),
-    "held_out": View("held_out_by_layer", geometry.held_out),
-    "story_lengths": View("story_lengths", story_lengths),
+VIEWS: dict[str, tuple[str, View]] = {
+    "implicit": ("implicit", implicit),
+    "numeric": ("numeric_curves", numeric),
+    "numeric_centred": ("numeric_curves", partial(numeric, centred=True)),
+    "elo": ("elo", elo),
+    "correlations": ("correlations", correlations),
+    "steering": ("steering_rows", steering),
+    "steering_map": ("steering_map", steering_cells),
+    "steering_dose": ("steering_map", steering_dose),
+    "stability": ("stability", stability),
+    "reliability": ("reliability", reliability_dots),
+    "self_report": ("self_report_rows", self_report),
+    "self_report_map_self": ("self_report_self", partial(self_report_map, who="self")),
+    "self_report_map_other": ("self_report_other", partial(self_report_map, who="other")),
+    "drift": ("drift_rows", drift),
+    "drift_map": ("drift_rows", drift_map),
+    "drift_degeneration": ("drift_rows", degeneration),
+    "blackmail_dose": ("blackmail_counts", blackmail_dose),
+    "text_ranking": ("ranking", text_ranking),
+    "cosines": ("cosines", geometry.cosines),
+    "components": ("components", geometry.components),
+    "axes": ("axes", geometry.axes),
+    "emotion_map": ("coordinates", geometry.emotion_map),
+    "layer_similarity": ("layer_similarity", geometry.layer_similarity),
+    "pairs": ("pairs", geometry.pairs),
+    "held_out": ("held_out_by_layer", geometry.held_out),
+    "story_lengths": ("story_lengths", story_lengths),
 }
-"""Figures by the name of their file."""
+"""By the name of its file: the table without which there is no figure, and how it is drawn."""
 
 
-def figures_of(run: SavedRun) -> Iterable[tuple[str, Callable[[], Figure | None]]]:
-    """Yields the name of each figure that the run has, and a function that draws it in the
-    project's style."""
-
-    def drawing(view: View) -> Callable[[], Figure | None]:
-        def draw() -> Figure | None:
-            with styled():
-                return view.draw(run)
-
-        return draw
-
-    for name, view in VIEWS.items():
-        if view.table in run.names:
-            yield name, drawing(view)
-
-
-def draw_run(directory: Path) -> list[str]:
-    """Draws every figure of a run beside its tables, as PNG and PDF.
-
-    A figure that fails leaves the others alone.
+def draw_figures(run: SavedRun, use: Callable[[str, Figure], object]) -> list[str]:
+    """Draws every figure of a run in the project's style, and calls `use` with the name and the
+    figure of each. One that fails leaves the others alone.
 
     Returns:
         One line for each figure that could not be drawn.
-
-    Raises:
-        EmoexpError: the directory has no run, or one that cannot be read.
     """
-    run, failed = SavedRun.load(directory), []
-    for name, draw in figures_of(run):
+    failed = []
+    for name, (table, draw) in VIEWS.items():
+        if table not in run.names:
+            continue
         try:
-            figure = draw()
+            with styled():
+                figure = draw(run)
             if figure is not None:
-                files.save(figure, directory, name)
+                use(name, figure)
         except Exception as error:
             why = f"{type(error).__name__}: {one_line(error)}"
             if isinstance(error, KeyError):
                 why = f"the run was saved by another version of emoexp, without {one_line(error)}"
             failed.append(f"figure {name} was not drawn ({why}); the tables are whole")
     return failed
+
+
+def draw_run(directory: Path) -> list[str]:
+    """Draws every figure of a run beside its tables, as PNG and PDF; returns the lines of
+    `draw_figures`.
+
+    Raises:
+        EmoexpError: the directory has no run, or one that cannot be read.
+    """
+    run = SavedRun.load(directory)
+    return draw_figures(run, lambda name, figure: files.save(figure, directory, name))

@@ -27,16 +27,14 @@ class Curve:
         x: layers, or fractions of the depth.
         rows: for each x: value, ci_low, ci_high, threshold, informative and, if it is drawn,
             null_low and null_high.
-        colours: the colour of each mark and of its interval.
+        marks: the mark of each value; its colour is that of the interval too.
         line: the colour and line style of the line through the values.
-        shapes: the shape of each mark; None: all are round.
     """
 
     x: np.ndarray
     rows: pd.DataFrame
-    colours: Sequence[str]
+    marks: Sequence[style.Mark]
     line: dict[str, Any]
-    shapes: Sequence[str] | None = None
 
 
 def criterion_panels(n: int) -> tuple[Figure, list[Axes], Axes]:
@@ -56,11 +54,10 @@ def draw_curves(axes: Axes, curves: Sequence[Curve], *, with_null: bool) -> None
         if with_null:
             null_bars(axes, x, rows["null_low"], rows["null_high"])
         axes.plot(x, rows["value"], linewidth=style.THIN, zorder=1, **curve.line)
-        colours = list(curve.colours)
-        axes.vlines(
-            x, rows["ci_low"], rows["ci_high"], colors=colours, linewidth=style.THIN, zorder=2
-        )
-        draw_marks(axes, x, rows["value"], colours, rows["informative"], curve.shapes)
+        how: dict[str, Any] = {"linewidth": style.THIN, "zorder": 2}
+        colours = [mark.colour for mark in curve.marks]
+        axes.vlines(x, rows["ci_low"], rows["ci_high"], colors=colours, **how)
+        draw_marks(axes, x, rows["value"], curve.marks, rows["informative"])
     _thresholds(axes, curves)
 
 
@@ -90,17 +87,15 @@ def draw_marks(
     axes: Axes,
     x: np.ndarray | pd.Series,
     y: pd.Series,
-    colours: Sequence[str],
+    marks: Sequence[style.Mark],
     filled: pd.Series,
-    shapes: Sequence[str] | None = None,
 ) -> None:
     """Draws marks in their colours and shapes, hollow where not `filled`."""
-    edges = np.array(colours)
+    edges, shapes = np.array(marks).reshape(-1, 2).T
     faces = np.where(np.asarray(filled, dtype=bool), edges, style.HOLLOW)
-    given = np.array(shapes if shapes is not None else ["o"] * len(edges))
     how: dict[str, Any] = {"s": 24, "linewidths": style.THIN, "zorder": 3}
-    for shape in dict.fromkeys(given):
-        of = given == shape
+    for shape in dict.fromkeys(shapes):
+        of = shapes == shape
         place = np.asarray(x)[of], np.asarray(y)[of]
         axes.scatter(*place, c=faces[of], edgecolors=edges[of], marker=shape, **how)
 

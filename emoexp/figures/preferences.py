@@ -5,7 +5,6 @@ Published numbers, where they are given, stand beside the model's own as hollow 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -24,15 +23,11 @@ LONGEST = 40
 """Characters of an activity's name beyond which it is cut."""
 
 
-def _published(
-    axes: Axes,
-    x: Sequence[float] | np.ndarray,
-    y: Sequence[float] | np.ndarray,
-    label: str | None = published.MODEL,
-) -> None:
+def _published(axes: Axes, x: np.ndarray | pd.Index, y: np.ndarray | pd.Series) -> None:
+    """Draws published numbers."""
+    colour, shape = style.PUBLISHED
     how: dict[str, Any] = {"s": 20, "facecolors": "none", "linewidths": 1.1, "zorder": 3}
-    edge = style.PUBLISHED.colour
-    axes.scatter(x, y, edgecolors=edge, marker=style.PUBLISHED.shape, label=label, **how)
+    axes.scatter(x, y, edgecolors=colour, marker=shape, label=published.MODEL, **how)
 
 
 def correlation_bars(
@@ -59,10 +54,9 @@ def correlation_bars(
     for mask, label, mark in style.valence_marks(rows["valence"].to_numpy(dtype=float)):
         axes.bar(x[mask], rows["r"][mask], color=mark.colour, label=label)
     axes.vlines(x, rows["ci_low"], rows["ci_high"], color=style.INK, linewidth=0.6)
-    known = claude or {}
-    pairs = [(k, known[e]) for k, e in enumerate(rows["emotion"]) if e in known]
-    if pairs:
-        _published(axes, [k for k, _ in pairs], [r for _, r in pairs])
+    theirs = rows["emotion"].map(claude or {}).dropna().astype(float)
+    if len(theirs):
+        _published(axes, theirs.index, theirs)
     axes.axhline(0, **style.AXIS_LINE)
     for sign in (-1, 1):
         label = f"|r| = {least:g}, from which V9 counts" if sign > 0 else ""
@@ -91,21 +85,23 @@ def elo_by_category(
         means: category, elo (the mean, the highest first) and its interval ci_low, ci_high.
         found: what the criteria say, in the title.
     """
-    place = {category: k for k, category in enumerate(means["category"])}
     figure = style.new_figure(max(9, 1.2 * len(means)), 5.4)
     axes = figure.add_subplot()
+    centre = np.arange(len(means)) - (0 if claude is None else 0.2)
     x = np.zeros(len(table))
-    for category, k in place.items():
+    for category, place in zip(means["category"], centre, strict=True):
         members = (table["category"] == category).to_numpy()
-        x[members] = k + np.linspace(-0.18, 0.18, members.sum()) - (0 if claude is None else 0.2)
-        if claude is not None:
-            _published_category(axes, x[members] + 0.42, claude[members], first=k == 0)
+        x[members] = place + np.linspace(-0.18, 0.18, members.sum())
+    if claude is not None:
+        _published(axes, x + 0.42, claude)
+        theirs = pd.Series(claude).groupby(table["category"]).mean()[means["category"]]
+        line: dict[str, Any] = {"color": style.PUBLISHED.colour, "linewidth": style.THICK}
+        axes.hlines(theirs, centre + 0.2, centre + 0.64, **line)
     steered = table["steered"].astype(bool).to_numpy()
     halves = ((steered, style.MODEL, "steered half"), (~steered, style.HOLLOW, "control half"))
     for half, face, label in halves:
         dots: dict[str, Any] = {"s": 22, "facecolors": face, "edgecolors": style.MODEL, "zorder": 3}
         axes.scatter(x[half], table["elo"][half], label=f"{label} of the activities", **dots)
-    centre = np.arange(len(means)) - (0 if claude is None else 0.2)
     ends = centre - 0.28, centre + 0.28
     label = f"category mean{', 95 %' if means['ci_low'].notna().all() else ''}"
     axes.hlines(means["elo"], *ends, color=style.INK, linewidth=style.THICK, label=label)
@@ -118,14 +114,6 @@ def elo_by_category(
     style.head(figure, "Preference by category", title, found)
     _name_extremes(axes, x, table)
     return figure
-
-
-def _published_category(axes: Axes, x: np.ndarray, elo: np.ndarray, *, first: bool) -> None:
-    """Draws the published Elos of a category and their mean; only the first has a label."""
-    _published(axes, x, elo, published.MODEL if first else None)
-    axes.hlines(
-        elo.mean(), x[0] - 0.04, x[-1] + 0.04, color=style.PUBLISHED.colour, linewidth=style.THICK
-    )
 
 
 def _name_extremes(axes: Axes, x: np.ndarray, table: pd.DataFrame) -> None:

@@ -37,34 +37,26 @@ class Quantity(NamedTuple):
     digits: str
 
 
-class Grid(NamedTuple):
-    """The rows and the columns of a map."""
-
-    layers: list[int]
-    strengths: list[float]
-
-
 def steering_map(cells: pd.DataFrame, proposal: Proposal | None, title: str) -> Figure:
     """Draws effect ratio, mean |delta Elo|, coherence and the order that is kept, by layer and
     strength; the proposal is marked in all four."""
-    grid = Grid(sorted(cells["layer"].unique()), sorted(cells["strength"].unique()))
-    width, height = 1.3 + 0.55 * len(grid.strengths), 2.6 + 0.36 * len(grid.layers)
+    layers, strengths = (sorted(cells[name].unique()) for name in ("layer", "strength"))
+    width, height = 1.3 + 0.55 * len(strengths), 2.6 + 0.36 * len(layers)
     figure = style.new_figure(max(13, 4 * width), height)
     panels = figure.subplots(1, 4, sharey=True)
     for axes, quantity in zip(panels, _quantities(cells), strict=True):
-        _panel(axes, cells, grid, quantity)
+        _panel(axes, cells, quantity)
         for row in cells[cells["works"]].itertuples():
-            level = grid.layers.index(row.layer)  # type: ignore[arg-type]
-            column = grid.strengths.index(row.strength)  # type: ignore[arg-type]
+            level, column = layers.index(row.layer), strengths.index(row.strength)
             axes.add_patch(frame(level, level, column, style.INK, 1.6))
         if proposal is not None:
-            _mark_proposal(axes, proposal, grid)
+            _mark_proposal(axes, proposal, layers, strengths)
     panels[0].set_ylabel("layer that is steered")
     legend = "no cell works, so nothing is proposed"
     if proposal is not None:
         legend = "pink: proposed (star) and the measured layers next to it that work"
     frames = f"framed: beyond the null, coherent, order kept, V10 passes; {legend}"
-    if gaps(grid.layers):
+    if gaps(layers):
         frames += "; white lines: layers between are not measured"
     style.head(figure, "Where steering works", title, frames)
     return figure
@@ -76,31 +68,28 @@ def _quantities(cells: pd.DataFrame) -> tuple[Quantity, ...]:
     most = max(5.0, ratios.max(), 1 / ratios.min())
     ratio = LogNorm(1 / most, most)
     size = LogNorm(max(sizes.min(), 0.1), max(sizes.max(), 100))
+    over, moved = "effect ratio, emotions over isotropic", "mean |delta Elo| of emotions"
     coherence = "coherence: p(A) + p(B), steered / unsteered"
     order = "order kept among the steered (Spearman)"
     return (
-        Quantity(
-            "effect_ratio", "effect ratio, emotions over isotropic", style.DIVERGING, ratio, ".2g"
-        ),
-        Quantity(
-            "mean_abs_delta_elo", "mean |delta Elo| of emotions", style.SEQUENTIAL, size, ".3g"
-        ),
+        Quantity("effect_ratio", over, style.DIVERGING, ratio, ".2g"),
+        Quantity("mean_abs_delta_elo", moved, style.SEQUENTIAL, size, ".3g"),
         Quantity("coherence", coherence, style.SHARES, Normalize(0, 1), ".2f"),
         Quantity("order_kept", order, style.SHARES, Normalize(0, 1), ".2f"),
     )
 
 
-def _panel(axes: Axes, cells: pd.DataFrame, grid: Grid, quantity: Quantity) -> None:
+def _panel(axes: Axes, cells: pd.DataFrame, quantity: Quantity) -> None:
     """Draws the map of one quantity, with its colour bar."""
     column, label, colours, norm, digits = quantity
     table = cells.pivot(index="layer", columns="strength", values=column)
-    values = table.loc[grid.layers, grid.strengths].to_numpy()
+    values = table.to_numpy()
     image = axes.imshow(values, origin="lower", aspect="auto", cmap=colours, norm=norm)
     if values.size <= MOST_WRITTEN:
         written(axes, values, norm, colours, digits)
-    axes.set_xticks(range(len(grid.strengths)), [f"{s:g}" for s in grid.strengths])
-    axes.set_yticks(range(len(grid.layers)), [str(layer) for layer in grid.layers])
-    for height in gaps(grid.layers):
+    axes.set_xticks(range(len(table.columns)), [f"{s:g}" for s in table.columns])
+    axes.set_yticks(range(len(table)), [str(layer) for layer in table.index])
+    for height in gaps(list(table.index)):
         axes.axhline(height, color=style.LIGHT, linewidth=4)
     axes.set_xlabel("strength (of the mean residual norm)")
     axes.set_title(label)
@@ -118,12 +107,13 @@ def _colour_bar(axes: Axes, image: ScalarMappable) -> None:
         bar.minorticks_off()
 
 
-def _mark_proposal(axes: Axes, proposal: Proposal, grid: Grid) -> None:
+def _mark_proposal(
+    axes: Axes, proposal: Proposal, layers: list[int], strengths: list[float]
+) -> None:
     """Frames the proposed layers, and draws a star in the proposed cell."""
-    low, high = (grid.layers.index(proposal.layers[end]) for end in (0, -1))
-    column = grid.strengths.index(proposal.cell["strength"])
-    row = grid.layers.index(proposal.cell["layer"])
-    edges = [low - 1, *[int(gap) for gap in gaps(grid.layers) if low < gap < high], high]
+    low, high = (layers.index(proposal.layers[end]) for end in (0, -1))
+    row, column = layers.index(proposal.cell["layer"]), strengths.index(proposal.cell["strength"])
+    edges = [low - 1, *[int(gap) for gap in gaps(layers) if low < gap < high], high]
     for below, above in pairwise(edges):
         axes.add_patch(frame(below + 1, above, column, style.PROPOSED, 3.2))
     how: dict[str, Any] = {"markersize": 11, "markeredgecolor": style.LIGHT, "clip_on": False}
@@ -168,8 +158,7 @@ def dose_curves(emotions: pd.DataFrame, isotropic: pd.DataFrame, title: str) -> 
     figure.supxlabel(
         "strength (of the mean residual norm; below 0: subtracted)", fontsize=style.TITLE
     )
-    handles, labels = panels[0].get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside right center")
+    figure.legend(*panels[0].get_legend_handles_labels(), loc="outside right center")
     style.head(figure, "Dose: what adding and subtracting a vector does to preferences", title)
     return figure
 
@@ -179,10 +168,8 @@ def _dose_lines(axes: Axes, emotions: pd.DataFrame, exemplar: str) -> None:
     layers = sorted(emotions["layer"].unique())
     colours = matplotlib.colormaps[style.SEQUENTIAL](np.linspace(0, 0.95, len(layers)))
     how: dict[str, Any] = {"markersize": 3.5, "linewidth": 1.2}
-    of_exemplar = emotions[emotions["direction"] == exemplar].sort_values("strength")
+    of_exemplar = emotions[emotions["direction"] == exemplar]
     for layer, colour in zip(layers, colours, strict=True):
-        part = of_exemplar[of_exemplar["layer"] == layer]
-        below, above = part[part["strength"] < 0], part[part["strength"] >= 0]
-        x = [*below["strength"], 0.0, *above["strength"]]
-        y = [*below["delta_elo"], 0.0, *above["delta_elo"]]
-        axes.plot(x, y, "o-", color=colour, label=f"layer {layer}", **how)
+        curve = of_exemplar[of_exemplar["layer"] == layer].set_index("strength")["delta_elo"]
+        curve = pd.concat([curve, pd.Series({0.0: 0.0})]).sort_index()
+        axes.plot(curve.index, curve, "o-", color=colour, label=f"layer {layer}", **how)

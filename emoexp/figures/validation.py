@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from itertools import cycle
 from typing import Any
 
 import numpy as np
@@ -54,15 +55,15 @@ def heat_map(
     Args:
         found: what the criteria say, in the title.
     """
-    figure = style.new_figure(8.4 if claude is None else 15.5, 7.2)
-    panels = figure.subplots(1, 1 if claude is None else 2, squeeze=False)[0]
     what = "Implicit scenarios: cosine at the assistant's first token"
-    if claude is None:
-        _cells(panels[0], matrix, names, "")
-    else:
-        _cells(panels[0], matrix, names, "this model")
-        _cells(panels[1], claude, names, published.MODEL)
+    maps = [(matrix, "")]
+    if claude is not None:
+        maps = [(matrix, "this model"), (claude, published.MODEL)]
         what += " (each panel has its own range of colours)"
+    figure = style.new_figure(8.4 if claude is None else 15.5, 7.2)
+    panels = figure.subplots(1, len(maps), squeeze=False)[0]
+    for axes, (cosines, whose) in zip(panels, maps, strict=True):
+        _cells(axes, cosines, names, whose)
     style.head(figure, what, title, found)
     return figure
 
@@ -109,8 +110,8 @@ def numeric_panels(
     panels = figure.subplots(2, columns, squeeze=False, sharey=centred).ravel()
     for axes, key in zip(panels, templates, strict=False):
         part = curves[curves["template"] == key]
-        _numeric_curves(axes, part, probes, None if claude is None else claude[key])
-        _expected_trends(axes, part, probes, expected or {}, key)
+        signs = {probe: (expected or {}).get((key, probe), 0.0) for probe in probes}
+        _numeric_curves(axes, part, signs, None if claude is None else claude[key])
         axes.set_ylabel(unit)
         axes.set_title(key)
     for empty in panels[len(templates) :]:
@@ -127,46 +128,28 @@ def numeric_panels(
 
 
 def _numeric_curves(
-    axes: Axes, part: pd.DataFrame, probes: Sequence[str], claude: published.NumericCurves | None
+    axes: Axes,
+    part: pd.DataFrame,
+    signs: Mapping[str, float],
+    claude: published.NumericCurves | None,
 ) -> None:
+    """Draws the curve of each probe and, right of it, an arrow in the direction in which its trend
+    is expected (a sign of 0: in neither)."""
     x = range(len(part))
     hollow: dict[str, Any] = {"markersize": 4, "markerfacecolor": style.HOLLOW}
-    for k, probe in enumerate(probes):
-        mark = style.CATEGORIES[k % len(style.CATEGORIES)]
-        line: dict[str, Any] = {"color": mark.colour, "marker": mark.shape, "markersize": 4}
-        axes.plot(x, part[probe], label=probe, **line)
+    marks = dict(zip(signs, cycle(style.CATEGORIES), strict=False))
+    for probe, (colour, shape) in marks.items():
+        axes.plot(x, part[probe], label=probe, color=colour, marker=shape, markersize=4)
         if claude is not None:
-            axes.plot(x, claude.curves[probe], "D:", color=mark.colour, **hollow)
+            axes.plot(x, claude.curves[probe], "D:", color=colour, **hollow)
     if claude is not None:
         axes.plot([], [], "D:", color=style.INK, label=published.MODEL, **hollow)
     axes.axhline(0, color=style.NOISE, linewidth=0.8)
+    for probe in (probe for probe, sign in signs.items() if sign):
+        end, arrow = part[probe].iloc[-1], "^" if signs[probe] > 0 else "v"
+        axes.plot(len(part) - 0.6, end, arrow, color=marks[probe].colour, markersize=5)
     axes.set_xticks(x, part["value"].astype(str))
     axes.set_xlabel("X, the number in the template")
-
-
-def _expected_trends(
-    axes: Axes,
-    part: pd.DataFrame,
-    probes: Sequence[str],
-    expected: Mapping[tuple[str, str], float],
-    template: str,
-) -> None:
-    """Draws an arrow right of each curve, in the direction in which its trend is expected."""
-    for k, probe in enumerate(probes):
-        sign = expected.get((template, probe), 0.0)
-        if sign:
-            at, mark = (len(part) - 0.6, part[probe].iloc[-1]), "^" if sign > 0 else "v"
-            axes.plot(
-                *at, mark, color=style.CATEGORIES[k % len(style.CATEGORIES)].colour, markersize=5
-            )
-
-
-def _whole_layers(axes: Axes, layers: Sequence[int], two_thirds: int | None) -> None:
-    """Puts at most nine ticks at layers, and a line at two thirds of the depth if it is among
-    them."""
-    layer_ticks(axes, layers)
-    if two_thirds is not None and layers[0] <= two_thirds <= layers[-1]:
-        axes.axvline(two_thirds, zorder=0, **style.TWO_THIRDS_LINE)
 
 
 def layer_curves(table: pd.DataFrame, title: str, two_thirds: int | None = None) -> Figure:
@@ -183,15 +166,16 @@ def layer_curves(table: pd.DataFrame, title: str, two_thirds: int | None = None)
         rows = table[table["id"] == identifier].sort_values("layer")
         layers = [int(layer) for layer in rows["layer"]]
         marks = [style.PASSED if passed else style.FAILED for passed in rows["passed"]]
-        colours, shapes = [m.colour for m in marks], [m.shape for m in marks]
-        curve = Curve(np.array(layers), rows, colours, {"color": style.CONNECTION}, shapes)
+        curve = Curve(np.array(layers), rows, marks, {"color": style.CONNECTION})
         draw_curves(axes, [curve], with_null=True)
         lower_is_better = rows["comparison"].iloc[0] == "<="
         finish_panel(axes, _panel_title(identifier, rows), lower_is_better=lower_is_better)
         axes.set_xlabel("layer")
         if identifier in WHOLE:
             axes.yaxis.set_major_locator(MaxNLocator(5, integer=True))
-        _whole_layers(axes, layers, two_thirds)
+        layer_ticks(axes, layers)
+        if two_thirds is not None and layers[0] <= two_thirds <= layers[-1]:
+            axes.axvline(two_thirds, zorder=0, **style.TWO_THIRDS_LINE)
     sized = [SIZE_DECIDES] if {"V10", "V11"} & set(criteria) else []
     known = two_thirds is not None
     explain(legend, VERDICT_MARKS, with_null=True, with_two_thirds=known, notes=sized)

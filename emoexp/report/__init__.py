@@ -4,10 +4,8 @@ curves, comparison, provenance."""
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
 
@@ -49,48 +47,36 @@ def report(
     table = grouping.verdict_rows(groups) if groups else None
     all_parts = [] if table is None else grouping.parts(groups, table)
     older = [] if table is None else grouping.replaced(table)
-    apart = {"partial": grouping.partial(runs), "without": grouping.without_layer(runs)}
     models = ", ".join(dict.fromkeys(part.model for part in all_parts))
     title = f"emoexp: {models or 'no finished run'}"
-    blocks = document(jobs, all_parts, older, mixed=len(groups) > 1, runs=runs, **apart)
+    blocks = document(jobs, all_parts, older, runs)
     page = html_file or directories[0] / "report.html"
     text = markdown_file or directories[0] / "report.md"
     values = csv_file or directories[0] / "report.csv"
-    with _writing():
+    try:
         page.write_text(html(title, blocks, page.parent), encoding="utf-8")
         text.write_text(markdown(title, blocks, text.parent), encoding="utf-8")
         if table is not None:
             with_choice(table, all_parts).to_csv(values, index=False)
-    written = [page, text] if table is None else [page, text, values]
-    console = open_console()  # may be closed: files first
-    show(console, jobs, all_parts, len(older), **apart)
-    console.print(f"report: {', '.join(map(str, written))}", soft_wrap=True, markup=False)
-    return jobs.finished
-
-
-@contextmanager
-def _writing() -> Iterator[None]:
-    """Turns an error of writing a file into one that says what to do."""
-    try:
-        yield
     except OSError as error:
         raise EmoexpError(
             f"the report cannot be written: {error}; give --html, --markdown and --csv files in a"
             " folder that can be written to"
         ) from error
+    written = [page, text] if table is None else [page, text, values]
+    console = open_console()  # may be closed: files first
+    show(console, jobs, all_parts, len(older), runs)
+    console.print(f"report: {', '.join(map(str, written))}", soft_wrap=True, markup=False)
+    return jobs.finished
 
 
 def with_choice(table: pd.DataFrame, all_parts: Sequence[Part]) -> pd.DataFrame:
     """Adds n_layers, is_best_layer and is_two_thirds to the table of verdicts."""
-    chosen = {(p.group, p.model): (p.n_layers, p.best, p.two_thirds) for p in all_parts}
-    keys = zip(table["group"], table["model"], table["layer"], strict=True)
-    rows = [(*chosen[group, model], layer) for group, model, layer in keys]
-    columns: dict[str, list[Any]] = {
-        "n_layers": [n_layers for n_layers, *_ in rows],
-        "is_best_layer": [layer == best for _, best, _, layer in rows],
-        "is_two_thirds": [layer == fixed for *_, fixed, layer in rows],
-    }
-    return table.assign(**columns)
+    rows = [(p.group, p.model, p.n_layers, p.best, p.two_thirds) for p in all_parts]
+    chosen = pd.DataFrame(rows, columns=["group", "model", "n_layers", "best", "two_thirds"])
+    table = table.merge(chosen, on=["group", "model"], how="left", validate="many_to_one")
+    best, fixed = table.pop("best"), table.pop("two_thirds")
+    return table.assign(is_best_layer=table["layer"] == best, is_two_thirds=table["layer"] == fixed)
 
 
 def report_sweep(directory: Path) -> None:

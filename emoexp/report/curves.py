@@ -40,9 +40,8 @@ MARKS = (
 
 def measured_with(parts: Sequence[Part]) -> str:
     """Returns the models, the packs and the corpora of a figure, for its title."""
-    packs = [pack for part in parts for pack in part.packs]
-    corpora = [corpus for part in parts for corpus in part.corpora]
-    return where([part.label for part in parts], packs, corpora)
+    rows = pd.concat([part.rows[["pack", "corpus"]] for part in parts])
+    return where([part.label for part in parts], rows["pack"].dropna(), rows["corpus"].dropna())
 
 
 def model_line(k: int) -> dict[str, Any]:
@@ -90,7 +89,7 @@ def common_third(parts: Sequence[Part], by_depth: bool) -> float | None:
 def _curve(parts: Sequence[Part], k: int, rows: pd.DataFrame, by_depth: bool) -> Curve:
     """Returns the curve of model `k`, in its colour."""
     x = places(parts[k], rows["layer"], by_depth) + aside(k, parts, by_depth)
-    return Curve(x, rows, [model_line(k)["color"]] * len(rows), model_line(k))
+    return Curve(x, rows, [style.Mark(model_line(k)["color"], "o")] * len(rows), model_line(k))
 
 
 def draw(axes: Axes, parts: Sequence[Part], identifier: str, by_depth: bool) -> None:
@@ -238,8 +237,8 @@ def _ratio_against(axes: Axes, parts: Sequence[Part], identifier: str, label: st
         bars: dict[str, Any] = {"color": colour, "linewidth": 0.7, "alpha": 0.6, "zorder": 1}
         axes.vlines(points["value"], points["ci_low"], points["ci_high"], **bars)
         axes.hlines(points["effect_ratio"], points["left"], points["right"], **bars)
-        colours = [colour] * len(points)
-        draw_marks(axes, points["value"], points["effect_ratio"], colours, points["informative"])
+        marks = [style.Mark(colour, "o")] * len(points)
+        draw_marks(axes, points["value"], points["effect_ratio"], marks, points["informative"])
         below = k % 2 == 1  # of two models at one point, one is named above and one below
         place: dict[str, Any] = {"xytext": (4, -10 if below else 4), "textcoords": "offset points"}
         for point, layers in named(points):

@@ -20,7 +20,7 @@ from emoexp.report.blocks import (
 )
 from emoexp.report.by_layer import layer_blocks
 from emoexp.report.expected import expected_blocks
-from emoexp.report.groups import Part, Run, code_version, name_of
+from emoexp.report.groups import Part, Run, code_version, name_of, partial, without_layer
 from emoexp.report.jobs import Jobs
 from emoexp.report.provenance import run_blocks
 from emoexp.stats.criteria import CRITERIA, EFFECT_FLOOR, GAP_FLOOR, MEASURES
@@ -56,7 +56,7 @@ MIXED = (
 )
 
 
-def job_blocks(jobs: Jobs, partial: Sequence[Run]) -> list[Block]:
+def job_blocks(jobs: Jobs, failed: Sequence[Run]) -> list[Block]:
     """Returns which jobs failed, and what the runs that failed had found before."""
     blocks: list[Block] = [
         Heading("Jobs"),
@@ -65,9 +65,9 @@ def job_blocks(jobs: Jobs, partial: Sequence[Run]) -> list[Block]:
     if jobs.troubles:
         said = [(Cell(t.state, "bad"), *map(Cell, (t.job, t.why, t.path))) for t in jobs.troubles]
         blocks.append(TableBlock(("state", "job", "last line", "folder"), said, left=4))
-    if partial:
+    if failed:
         blocks += [Heading("Partial: found before the run failed", 3), Text(PARTIAL, "weak")]
-        blocks += found_blocks(partial)
+        blocks += found_blocks(failed)
     return blocks
 
 
@@ -256,32 +256,22 @@ def replaced_blocks(older: Sequence[tuple[str, str]]) -> list[Block]:
 
 
 def document(
-    jobs: Jobs,
-    all_parts: Sequence[Part],
-    older: Sequence[tuple[str, str]],
-    *,
-    mixed: bool,
-    partial: Sequence[Run] = (),
-    without: Sequence[Run] = (),
-    runs: Sequence[Run] = (),
+    jobs: Jobs, all_parts: Sequence[Part], older: Sequence[tuple[str, str]], runs: Sequence[Run]
 ) -> list[Block]:
     """Returns all blocks, in the order in which they should be read.
 
     Args:
         older: the (older, newer) folders of runs that measured the same thing.
-        mixed: there is more than one group.
-        partial: runs that failed with something found.
-        without: finished runs that have no layer.
-        runs: all runs that are to be listed.
+        runs: all runs, those that failed and those that have no layer included.
     """
-    blocks = job_blocks(jobs, partial)
-    if without:
+    blocks = job_blocks(jobs, partial(runs))
+    if without := without_layer(runs):
         text = "Finished runs of an experiment that reads no layer; not in the tables by layer."
         blocks += [Heading("At no layer"), Text(text), *found_blocks(without)]
     if not all_parts:
         text = "No finished run has verdicts at a layer: there is nothing to compare."
         return [*blocks, Text(text, "bad"), *run_blocks(runs)]
-    if mixed:
+    if any(part.group for part in all_parts):
         blocks.append(Text(MIXED, "bad"))
     blocks += [Heading("Verification"), Text(RULE), Text(CAVEAT), Text(MARKS), Text(INFORMATIVE)]
     for part in all_parts:

@@ -203,7 +203,6 @@ def grouped(runs: Sequence[Run], mix: bool) -> dict[str, list[Run]]:
     Raises:
         EmoexpError: they differ and `mix` is not given.
     """
-    all_facts = [facts(run) for run in runs]
     differing = apart(runs)
     if differing and not mix:
         differences = "; ".join(
@@ -215,8 +214,9 @@ def grouped(runs: Sequence[Run], mix: bool) -> dict[str, list[Run]]:
             " directories, or --mix to show them as separate groups"
         )
     groups: dict[str, list[Run]] = defaultdict(list)
-    for run, own_facts in zip(runs, all_facts, strict=True):
-        label = ", ".join(f"{name} {own_facts.get(name, 'not used')}" for name in differing)
+    for run in runs:
+        own = facts(run)
+        label = ", ".join(f"{name} {own.get(name, 'not used')}" for name in differing)
         groups[label].append(run)
     return dict(groups)
 
@@ -245,16 +245,6 @@ class Part:
     def label(self) -> str:
         """The model and, if there are several groups, the group."""
         return self.model + (f" [{self.group}]" if self.group else "")
-
-    @property
-    def packs(self) -> list[str]:
-        """The packs that were measured with."""
-        return [str(name) for name in self.rows["pack"].dropna().unique()]
-
-    @property
-    def corpora(self) -> list[str]:
-        """The corpora whose vectors were measured."""
-        return [str(name) for name in self.rows["corpus"].dropna().unique()]
 
     @property
     def layers(self) -> list[int]:
@@ -335,17 +325,17 @@ def parts(groups: dict[str, list[Run]], rows: pd.DataFrame) -> list[Part]:
 def _sizes(runs: Sequence[Run]) -> pd.DataFrame:
     """Returns SIZES and OVER_SHUFFLED (NaN where that was not measured) by layer, of the last run
     at each layer that has SIZES."""
-    by_layer = {
-        run["layer"]: {
+    rows = [
+        {
             "layer": run["layer"],
             **{k: run["metrics"][k] for k in SIZES},
             **{k: run["metrics"].get(f"effect_ratio_{k}", np.nan) for k in OVER_SHUFFLED},
         }
         for run in runs
         if all(k in run["metrics"] for k in SIZES)
-    }
-    rows = [by_layer[layer] for layer in sorted(by_layer)]
-    return pd.DataFrame(rows, columns=["layer", *SIZES, *OVER_SHUFFLED])
+    ]
+    table = pd.DataFrame(rows, columns=["layer", *SIZES, *OVER_SHUFFLED])
+    return table.drop_duplicates("layer", keep="last").sort_values("layer", ignore_index=True)
 
 
 def replaced(rows: pd.DataFrame) -> list[tuple[str, str]]:

@@ -11,13 +11,8 @@ from pathlib import Path
 from urllib.parse import quote
 
 from emoexp.figures import files
-from emoexp.report.blocks import Block, Cell, Code, FigureBlock, Heading, TableBlock, Text
+from emoexp.report.blocks import Block, Cell, Code, Heading, TableBlock, Text
 from emoexp.views.pages import environment
-
-
-def png(block: FigureBlock) -> str:
-    """Returns the figure as a PNG in base64."""
-    return base64.b64encode(files.png(block.figure)).decode()
 
 
 def address(target: Path, folder: Path) -> str:
@@ -35,7 +30,10 @@ def html(title: str, blocks: Sequence[Block], folder: Path) -> str:
     pages.tests["code"] = lambda block: isinstance(block, Code)
     pages.tests["cells"] = lambda block: isinstance(block, TableBlock)
     return pages.get_template("report.html.j2").render(
-        title=title, blocks=blocks, png=png, address=lambda target: address(target, folder)
+        title=title,
+        blocks=blocks,
+        png=lambda block: base64.b64encode(files.png(block.figure)).decode(),
+        address=lambda target: address(target, folder),
     )
 
 

@@ -14,7 +14,7 @@ from emoexp.figures.validation import SIZE_DECIDES
 from emoexp.report.blocks import in_order, marked
 from emoexp.report.document import layer_words
 from emoexp.report.expected import summary
-from emoexp.report.groups import Part, Run, name_of
+from emoexp.report.groups import Part, Run, name_of, partial, without_layer
 from emoexp.report.jobs import Jobs
 
 COLOURS = {"good": "green", "weak": "yellow"}
@@ -66,29 +66,22 @@ def found_line(run: Run) -> str:
 
 
 def show(
-    console: Console,
-    jobs: Jobs,
-    all_parts: Sequence[Part],
-    older: int,
-    *,
-    partial: Sequence[Run] = (),
-    without: Sequence[Run] = (),
+    console: Console, jobs: Jobs, all_parts: Sequence[Part], older: int, runs: Sequence[Run]
 ) -> None:
     """Prints failed, killed and missing jobs first, and what they found; then one table per model
     and group.
 
     Args:
         older: how many pairs of runs measured the same thing.
-        partial: runs that failed with something found.
-        without: finished runs that have no layer.
+        runs: all runs, those that failed and those that have no layer included.
     """
     for trouble in jobs.troubles:
         said = escape(f"{trouble.job}: {trouble.why} ({trouble.path})")
         console.print(f"[red]{trouble.state}[/] {said}", soft_wrap=True)
-    for run in partial:
+    for run in partial(runs):
         print_line(console, f"[yellow]partial[/] {escape(found_line(run))}")
     print_line(console, escape(jobs.summary()))
-    for run in without:
+    for run in without_layer(runs):
         print_line(console, f"at no layer: {escape(found_line(run))}")
     for part in all_parts:
         print_table(console, layer_table(part))

@@ -7,7 +7,7 @@ errors that emoexp/stimuli/paper/published.py states.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -30,7 +30,6 @@ from emoexp.study.result import Result
 
 EXEMPLARS = ("blissful", "hostile")
 Row = dict[str, Any]
-Statistic = Callable[[np.ndarray], float]
 WEAK = 0.5
 """A published trend with a smaller |Spearman| has no sign worth agreeing with."""
 
@@ -106,25 +105,20 @@ def implicit(matrix: np.ndarray, names: Sequence[str], draws: Bootstrap) -> Resu
         matrix: (scenario, probe), both in the order of `names`.
     """
     theirs, n = published.implicit().only(tuple(names)), len(names)
-    rng, off = draws.rng(), ~np.eye(n, dtype=bool)
+    rng, every = draws.rng(), np.ones((n, n), dtype=bool)
+    off = ~np.eye(n, dtype=bool)
     orders = [rng.permutation(n) for _ in range(draws.permutations)]
 
-    def without_diagonal(i: np.ndarray) -> float:
-        return pearson(matrix[i][off[i]], theirs[i][off[i]])
+    def row(what: str, used: np.ndarray, null: list[float]) -> Row:
+        def r(i: np.ndarray) -> float:
+            return pearson(matrix[i][used[i]], theirs[i][used[i]])
 
-    def with_diagonal(i: np.ndarray) -> float:
-        return pearson(matrix[i].ravel(), theirs[i].ravel())
-
-    def row(what: str, statistic: Statistic, n_cells: int, null: list[float]) -> Row:
-        interval = bootstrap(n, statistic, draws.draws, draws.seed)
-        return _row(what, statistic(np.arange(n)), interval, central(np.array(null)), n_cells)
+        interval = bootstrap(n, r, draws.draws, draws.seed)
+        return _row(what, r(np.arange(n)), interval, central(np.array(null)), int(used.sum()))
 
     renamed = [pearson(matrix[np.ix_(p, p)][off], theirs[off]) for p in orders]
     moved = [pearson(matrix[p].ravel(), theirs.ravel()) for p in orders]
-    rows = [
-        row("off the diagonal", without_diagonal, int(off.sum()), renamed),
-        row("all cells", with_diagonal, off.size, moved),
-    ]
+    rows = [row("off the diagonal", off, renamed), row("all cells", every, moved)]
     names = ("agreement_implicit_off_diagonal", "agreement_implicit")
     metrics = {name: row["r"] for name, row in zip(names, rows, strict=True)}
     return Result(metrics=metrics, tables={"agreement_implicit": pd.DataFrame(rows)})
@@ -176,13 +170,13 @@ def _trends(
 ) -> pd.DataFrame:
     """Our Spearman of each curve beside the published one."""
     trends = published.numeric_trends()
-    rows = []
-    for key, curve in zip(keys, curves, strict=True):
-        for probe, column in zip(probes, curve.T, strict=True):
-            ours, theirs = spearman(np.arange(len(curve)), column), float(trends[key][probe])
-            rows.append((key, probe, ours, theirs, abs(theirs) < WEAK))
-    columns = ["template", "probe", "spearman", "published_spearman", "published_is_weak"]
-    return pd.DataFrame(rows, columns=columns)
+    rows = [
+        (key, probe, spearman(np.arange(len(curve)), column), float(trends[key][probe]))
+        for key, curve in zip(keys, curves, strict=True)
+        for probe, column in zip(probes, curve.T, strict=True)
+    ]
+    table = pd.DataFrame(rows, columns=["template", "probe", "spearman", "published_spearman"])
+    return table.assign(published_is_weak=table["published_spearman"].abs() < WEAK)
 
 
 def correlation(

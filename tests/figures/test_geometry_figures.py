@@ -93,7 +93,7 @@ def test_a_run_without_clusters_has_the_map_by_valence_only(tmp_path: Path) -> N
 def test_more_clusters_than_marks_are_refused() -> None:
     n = len(CATEGORIES)
     names = pd.Series(names_of(n + 1))
-    assert len({group.mark for group in cluster_groups(names[:n], np.arange(n))}) == n
+    assert len({mark for _, _, mark in cluster_groups(names[:n], np.arange(n))}) == n
     with pytest.raises(ValueError, match="16 clusters cannot be told apart"):
         cluster_groups(names, np.arange(n + 1))
 

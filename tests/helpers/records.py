@@ -8,7 +8,7 @@ from typing import Any
 import pandas as pd
 from matplotlib.figure import Figure
 
-from emoexp.figures.draw import figures_of
+from emoexp.figures.draw import draw_figures
 from emoexp.store.record import RunRecord, RunStatus, SavedRun, save_tables
 
 
@@ -40,5 +40,6 @@ def saved(folder: Path, tables: dict[str, pd.DataFrame], **changes: Any) -> Save
 
 def drawn(run: SavedRun) -> dict[str, Figure]:
     """Every figure of a saved run, by name."""
-    figures = {name: draw() for name, draw in figures_of(run)}
-    return {name: figure for name, figure in figures.items() if figure is not None}
+    figures: dict[str, Figure] = {}
+    assert draw_figures(run, figures.__setitem__) == []
+    return figures

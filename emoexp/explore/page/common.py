@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import altair as alt
 import pandas as pd
 import streamlit as st
-from streamlit.delta_generator import DeltaGenerator
 
 from emoexp.errors import EmoexpError
+from emoexp.explore.page import markup
 from emoexp.explore.page.engine import Engine, models
 from emoexp.explore.reading import READ_OUTS, Part, Reading
 
@@ -85,7 +87,7 @@ def choose_model(engine: Engine) -> None:
     own = engine.reader.study.config.model.name
     name = st.selectbox("Model", names, names.index(own) if own in names else 0, key="model")
     if st.button("Free this model and open the chosen one", key="model open"):
-        engine.open_model(str(name), waiting().info)
+        engine.open_model(str(name), st.empty().info)
         st.rerun()
 
 
@@ -126,6 +128,19 @@ def layer_chart(
     st.altair_chart(band + curves + rule.encode(x="layer:Q"), alt=alt_text)
 
 
+def show_tokens(reading: Reading, emotion: str, layer: int, read_out: str, label: str) -> None:
+    """Shows the tokens of a reading, each on the colour of its cosine with an emotion.
+
+    Args:
+        label: what a screen reader says of the whole.
+    """
+    values = reading.at_tokens(layer, read_out)[:, reading.emotions.index(emotion)]
+    left_out = reading.tokens.first | reading.tokens.massive[layer]
+    notes = [f"{emotion} {value:+.4f}" for value in values]
+    band, tokens = reading.bands[read_out][layer], reading.tokens.shown
+    st.html(markup.token_map(tokens, values, band, notes, left_out.tolist(), label))
+
+
 def download(label: str, table: pd.DataFrame, name: str, key: str) -> None:
     """Shows a button that saves a table as CSV, with all digits."""
     content = table.to_csv(index=False)
@@ -142,6 +157,9 @@ def on_screen(tab: str) -> dict[str, Any] | None:
     return st.session_state.get(f"on screen: {tab}")
 
 
-def waiting() -> DeltaGenerator:
-    """Returns the place for the message of a page that waits."""
-    return st.empty()
+@contextmanager
+def waiting() -> Iterator[Callable[[str], object]]:
+    """Yields the function that shows a message while a page waits; it is gone after the block."""
+    place = st.empty()
+    yield place.info
+    place.empty()

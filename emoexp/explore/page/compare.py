@@ -17,6 +17,7 @@ from emoexp.explore.page.common import (
     choose_text,
     download,
     put_on_screen,
+    show_tokens,
     waiting,
 )
 from emoexp.explore.page.engine import Engine
@@ -93,13 +94,8 @@ def _side(engine: Engine, name: str, start: str, read_out: str) -> tuple[Read, i
     words = {PART_WORDS[part]: part for part in reversed(PARTS)}
     part = words[str(st.radio(f"Where in {name}", list(words), key=f"{key} part"))]
     emotion = reading.top(layer, 1, part, read_out)[0]
-    values = reading.at_tokens(layer, read_out)[:, reading.emotions.index(emotion)]
-    left_out = reading.tokens.first | reading.tokens.massive[layer]
-    notes = [f"{emotion} {value:+.4f}" for value in values]
     st.caption(f"Its highest emotion there, {emotion}, token by token; grey is the null band.")
-    band = reading.bands[read_out][layer]
-    tokens = reading.tokens.shown
-    st.html(markup.token_map(tokens, values, band, notes, left_out.tolist(), f"tokens of {name}"))
+    show_tokens(reading, emotion, layer, read_out, f"tokens of {name}")
     return read, layer, part
 
 
@@ -120,8 +116,7 @@ def _kept(name: str) -> Read | None:
 
 def _now(engine: Engine, key: str, start: str) -> Read:
     text, as_turn = choose_text(engine, key, start)
-    place = waiting()
-    reading = engine.read(text, as_turn, place.info)
-    place.empty()
+    with waiting() as say:
+        reading = engine.read(text, as_turn, say)
     study = engine.reader.study
     return Read(reading, study.config.model.name, tuple(engine.overrides), study.layer)

@@ -29,9 +29,8 @@ def show(engine: Engine) -> None:
     first = engine.reader.study.stimuli.scenarios
     start = f"scenario: {first[0].emotion}" if first else ""
     text, as_turn = choose_text(engine, "read", start, upload=True)
-    place = waiting()
-    reading = engine.read(text, as_turn, place.info)
-    place.empty()
+    with waiting() as say:
+        reading = engine.read(text, as_turn, say)
     left, right = st.columns(2)
     with left:
         layer = choose_layer(reading.n_layers, engine.reader.study.layer, "read")
@@ -140,10 +139,8 @@ def _numeric(engine: Engine, layer: int) -> None:
     values = list(template.values)
     x = st.select_slider("X", values, values[0], key=f"numeric {template.key}")
     st.text(template.template.format(X=x))
-    place = waiting()
-    with engine.turn(place.info):
+    with waiting() as say, engine.turn(say):
         curves = engine.reader.numeric(template, layer, probes)
-    place.empty()
     row = curves[curves["value"] == x][probes]
     shown = pd.DataFrame({"probe": probes, "cosine": row.iloc[0].to_numpy(dtype=float)})
     shown["expected as X grows"] = ["up" if template.signs[p] > 0 else "down" for p in probes]

@@ -9,12 +9,14 @@ import streamlit as st
 from emoexp.errors import EmoexpError
 from emoexp.explore import runs
 from emoexp.explore.page import markup
-from emoexp.explore.page.common import download, put_on_screen, waiting
+from emoexp.explore.page.common import download, put_on_screen, show_tokens, waiting
 from emoexp.explore.page.engine import Engine
 from emoexp.explore.reading import Reading
 from emoexp.figures.files import png
+from emoexp.stats.own_probe import RAW
 from emoexp.store.record import RESULT, SavedRun
 from emoexp.study.study import Study
+from emoexp.views.terminal import headline, tables_of
 
 MOST_ROWS = 200
 
@@ -37,7 +39,7 @@ def show(engine: Engine) -> None:
         raise EmoexpError(f"{item.directory}: its state is {item.state}, so there is no result yet")
     run = SavedRun.load(item.directory)
     put_on_screen("Results", directory=item.directory)
-    st.text(runs.title(run))
+    st.text(headline(run.record))
     if run.record.verdicts:
         st.html(markup.table(runs.verdict_frame(run), caption="Verdicts"))
     _scenarios(engine, run)
@@ -71,9 +73,8 @@ def _scenarios(engine: Engine, run: SavedRun) -> None:
     if probe not in names:
         probe = scenario
     text = runs.scenario_text(run, engine.reader.study.stimuli, scenario)
-    place = waiting()
-    reading = engine.read(text, True, place.info)
-    place.empty()
+    with waiting() as say:
+        reading = engine.read(text, True, say)
     _scenario(run, reading, scenario, probe)
 
 
@@ -84,16 +85,11 @@ def _scenario(run: SavedRun, reading: Reading, scenario: str, probe: str) -> Non
             f"layer {layer} or the probe {probe!r} is not of the open model: start the explorer"
             " with the run's model and emotions"
         )
-    values = reading.at_tokens(layer)[:, reading.emotions.index(probe)]
-    left_out = reading.tokens.first | reading.tokens.massive[layer]
-    notes = [f"{probe} {value:+.4f}" for value in values]
     st.text(f"scenario: {scenario}, probe: {probe}, layer {layer}, raw, read by the open model")
     st.caption(
         "The cosines are with this page's vectors, which may be of fewer stories than the run's."
     )
-    band, tokens = reading.bands["raw"][layer], reading.tokens.shown
-    label = f"tokens of the scenario {scenario}"
-    st.html(markup.token_map(tokens, values, band, notes, left_out.tolist(), label))
+    show_tokens(reading, probe, layer, RAW, f"tokens of the scenario {scenario}")
 
 
 def _activities(study: Study, run: SavedRun) -> None:
@@ -149,7 +145,7 @@ def _layer_pictures(folder: str) -> list[bytes]:
 
 def _tables(run: SavedRun) -> None:
     """The tables that the terminal shows, and generated texts."""
-    for title, table in runs.tables(run):
+    for title, table in tables_of(run):
         with st.expander(title):
             st.html(markup.table(table.head(MOST_ROWS)))
             download(f"{title} as CSV", table, f"{title}.csv", f"results csv {title}")

@@ -13,25 +13,24 @@ def show(engine: Engine) -> None:
     """Shows the tab. Nothing is sent: the lines are to copy."""
     overrides = engine.overrides
     st.caption("Lines that reproduce what the other tabs show now. Nothing leaves this machine.")
-    st.markdown("##### This page")
-    st.code(commands.explore_command(overrides), language="bash", wrap_lines=True)
+    _lines("This page", bash=commands.explore_command(overrides))
     if read := on_screen("Read"):
-        st.markdown("##### Read")
-        st.code(commands.read_command(overrides, **read), language="bash", wrap_lines=True)
-        st.code(commands.read_python(overrides, **read), language="python", wrap_lines=True)
+        python = commands.read_python(overrides, **read)
+        _lines("Read", bash=commands.read_command(overrides, **read), python=python)
     if compared := on_screen("Compare"):
-        st.markdown("##### Compare")
-        lines = commands.compare_python(**compared)
-        st.code(lines, language="python", wrap_lines=True)
+        _lines("Compare", python=commands.compare_python(**compared))
     if steered := on_screen("Steer"):
-        st.markdown("##### Steer")
         settings = steered["settings"]
-        if not settings.earlier:  # a command line has no place for the replies of earlier turns
-            command = commands.steer_command(overrides, settings)
-            st.code(command, language="bash", wrap_lines=True)
-        lines = commands.steer_python(overrides, settings)
-        st.code(lines, language="python", wrap_lines=True)
+        # a command line has no place for the replies of earlier turns
+        command = "" if settings.earlier else commands.steer_command(overrides, settings)
+        _lines("Steer", bash=command, python=commands.steer_python(overrides, settings))
     if result := on_screen("Results"):
-        st.markdown("##### Results")
-        command = commands.report_command(result["directory"])
-        st.code(command, language="bash", wrap_lines=True)
+        _lines("Results", bash=commands.report_command(result["directory"]))
+
+
+def _lines(tab: str, **by_language: str) -> None:
+    """Shows the lines that reproduce a tab, in each language that there are some in."""
+    st.markdown(f"##### {tab}")
+    for language, lines in by_language.items():
+        if lines:
+            st.code(lines, language=language, wrap_lines=True)

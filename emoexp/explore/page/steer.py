@@ -149,12 +149,11 @@ def _find(engine: Engine, settings: Settings) -> None:
     """Looks for the strength at which the reply degenerates, and keeps it."""
     study = engine.reader.study
     settings.check(study.emotions, study.model.n_layers)
-    place = waiting()
-    place.info(f"Writing replies at strengths {', '.join(map(str, TRIED))}.")
     sign = -1.0 if settings.dials[0].strength < 0 else 1.0
-    with engine.turn(place.info):
-        at, table = breaking_strength(engine.reader, settings, [sign * s for s in TRIED])
-    place.empty()
+    with waiting() as say:
+        say(f"Writing replies at strengths {', '.join(map(str, TRIED))}.")
+        with engine.turn(say):
+            at, table = breaking_strength(engine.reader, settings, [sign * s for s in TRIED])
     first = settings.dials[0].emotion
     st.session_state["steer breaking"] = (first, settings.layers, at, table)
 
@@ -183,7 +182,7 @@ def _write(engine: Engine, chat: list[dict[str, Any]], replies: Replies) -> None
     """Writes a turn of the chat; what is there when it is stopped is kept."""
     turn: dict[str, Any] = {"settings": replies.settings, "replies": replies, "written": None}
     chat.append(turn)
-    place = waiting()
+    place = st.empty()
     columns = [column.empty() for column in st.columns(len(replies.names))]
     with engine.turn(place.info), closing(replies.stream()) as stream:
         place.info("Writing. Stop ends it.")
@@ -202,11 +201,9 @@ def _chat(engine: Engine, chat: list[dict[str, Any]], chosen: Settings) -> None:
         return
     for turn in chat:
         if "read" not in turn:
-            place = waiting()
-            with engine.turn(place.info):
+            with waiting() as say, engine.turn(say):
                 turn["read"] = turn["replies"].read(turn["written"])
             del turn["replies"]  # only numbers stay, so that another model can be opened
-            place.empty()
     emotions = engine.reader.study.emotions
     for k, turn in enumerate(chat):
         _turn(turn, emotions, k)
@@ -264,18 +261,12 @@ def _reply(reply: Reply, emotion: str, index: int) -> None:
         for value, surprise in zip(values, reply.surprise, strict=True)
     ]
     left_out = [False] * len(reply.ids)
-    html = markup.token_map(reply.tokens, values, reply.band, notes, left_out, reply.name)
-    st.html(html)
+    st.html(markup.token_map(reply.tokens, values, reply.band, notes, left_out, reply.name))
     end = reply.degeneration
-    st.html(
-        markup.table(
-            pd.DataFrame(
-                {
-                    "tokens": [len(reply.ids)],
-                    "perplexity": [reply.perplexity],
-                    "degenerates at token": [f"{end.token} ({end.why})" if end else "nowhere"],
-                    "ended": [reply.ended],
-                }
-            )
-        )
-    )
+    row = {
+        "tokens": len(reply.ids),
+        "perplexity": reply.perplexity,
+        "degenerates at token": f"{end.token} ({end.why})" if end else "nowhere",
+        "ended": reply.ended,
+    }
+    st.html(markup.table(pd.DataFrame([row])))

@@ -32,7 +32,7 @@ def between_runs(table: pd.DataFrame, title: str) -> Figure:
         colours = {"cmap": style.DIVERGING, "vmin": -1, "vmax": 1}
     image = axes.imshow(values, origin="lower", aspect="auto", **colours)
     figure.colorbar(image, ax=axes, label="Spearman's rho over pairs of emotions")
-    _mark(figure, axes, table, square)
+    _mark(axes, table, square)
     for x, axis in (("a", axes.yaxis), ("b", axes.xaxis)):
         axis.set_ticks(*_ticks(table, x), fontsize=style.SMALL)
         axis.set_label_text(f"layer of {table[f'run_{x}'].iloc[0]} (share of its depth)")
@@ -48,22 +48,16 @@ def _ticks(table: pd.DataFrame, x: str) -> tuple[list[int], list[str]]:
     return list(places), [f"{depth.index[i]} ({depth.iloc[i]:.0%})" for i in places]
 
 
-def _mark(figure: Figure, axes: Axes, table: pd.DataFrame, square: pd.DataFrame) -> None:
+def _mark(axes: Axes, table: pd.DataFrame, square: pd.DataFrame) -> None:
     """Marks the best pair, and the pairs of layers at the same relative depth."""
     same = table[table["same_depth"].astype(bool)]
-    x, y = (
-        np.searchsorted(layers, same[name])
-        for layers, name in ((square.columns, "layer_b"), (square.index, "layer_a"))
-    )
+    x = np.searchsorted(square.columns, same["layer_b"])
+    y = np.searchsorted(square.index, same["layer_a"])
     axes.scatter(x, y, s=9, color=style.LIGHT, edgecolors="none", label="same relative depth")
     values = square.to_numpy(dtype=float)
     row, column = np.unravel_index(int(values.argmax()), values.shape)
-    best: dict[str, Any] = {
-        "marker": "s",
-        "s": 60,
-        "facecolors": "none",
-        "edgecolors": style.PROPOSED,
-    }
-    axes.scatter(column, row, label=f"best: {values[row, column]:.2f}", **best)
+    best: dict[str, Any] = {"marker": "s", "s": 60, "facecolors": "none"}
+    label = f"best: {values[row, column]:.2f}"
+    axes.scatter(column, row, edgecolors=style.PROPOSED, label=label, **best)
     place: dict[str, Any] = {"loc": "outside lower center", "ncols": 2, "fontsize": style.MEDIUM}
-    figure.legend(frameon=True, facecolor=style.CONNECTION, labelcolor=style.LIGHT, **place)
+    axes.figure.legend(frameon=True, facecolor=style.CONNECTION, labelcolor=style.LIGHT, **place)

@@ -13,7 +13,7 @@ from matplotlib.patches import Patch
 
 from emoexp.figures import style
 from emoexp.figures.layer_panels import draw_marks, gaps, layer_ticks, null_bars
-from emoexp.stats.labels import SHUFFLED
+from emoexp.stats.labels import EMOTIONS, SHUFFLED
 
 SHOWN, SUMMED = 3, 5
 """Components with a panel of their own, and those that are summed."""
@@ -38,7 +38,7 @@ def _values(
         how: dict[str, Any] = {"color": style.MODEL, "linewidth": style.THIN, "zorder": 2}
         axes.vlines(x, rows[ends[0]], rows[ends[1]], **how)
     full = pd.Series(True, rows.index) if filled is None else filled
-    draw_marks(axes, x, rows[value], [style.MODEL] * len(rows), full)
+    draw_marks(axes, x, rows[value], [style.SETS[EMOTIONS]] * len(rows), full)
     layer_ticks(axes, [int(layer) for layer in x])
     axes.set_xlabel("layer")
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -19,12 +19,8 @@ DENSE = 80
 """Emotions from which on names are one point smaller."""
 
 
-class Group(NamedTuple):
-    """Emotions that are drawn alike: which, what they have in common, and their mark."""
-
-    members: np.ndarray
-    label: str
-    mark: Mark
+Groups = list[tuple[np.ndarray, str, Mark]]
+"""Emotions that are drawn alike: which, what they have in common, and their mark."""
 
 
 def emotion_maps(
@@ -47,8 +43,7 @@ def emotion_maps(
     named = []
     for row, method in zip(panels, methods, strict=True):
         points = coordinates[coordinates["method"] == method].reset_index(drop=True)
-        by_valence = [Group(*part) for part in valence_marks(points["valence"].to_numpy(float))]
-        groupings = [("by valence", by_valence)]
+        groupings = [("by valence", valence_marks(points["valence"].to_numpy(float)))]
         if clusters is not None:
             of_points = clusters.loc[points["emotion"]].to_numpy()
             groupings.append(("by cluster", cluster_groups(points["emotion"], of_points)))
@@ -64,7 +59,7 @@ def emotion_maps(
     return figure
 
 
-def cluster_groups(names: pd.Series, clusters: np.ndarray) -> list[Group]:
+def cluster_groups(names: pd.Series, clusters: np.ndarray) -> Groups:
     """Returns the clusters, each with its number and its first emotions as label.
 
     Raises:
@@ -73,17 +68,17 @@ def cluster_groups(names: pd.Series, clusters: np.ndarray) -> list[Group]:
     found = [int(k) for k in np.unique(clusters)]
     if len(found) > len(CATEGORIES):
         raise ValueError(f"{len(found)} clusters cannot be told apart: {len(CATEGORIES)} at most")
-    groups = []
+    groups: Groups = []
     for number, mark in zip(found, CATEGORIES, strict=False):
         members = clusters == number
         few = list(names[members][:MEMBERS])
         more = ", ..." if members.sum() > MEMBERS else ""
-        groups.append(Group(members, f"{number}: {', '.join(few)}{more}", mark))
+        groups.append((members, f"{number}: {', '.join(few)}{more}", mark))
     return groups
 
 
 def _panel(
-    axes: Axes, points: pd.DataFrame, groups: Sequence[Group], labels: Sequence[str], side: float
+    axes: Axes, points: pd.DataFrame, groups: Groups, labels: Sequence[str], side: float
 ) -> None:
     """Draws the points of each group, with the legend below a panel of about
     `side` inches."""
