@@ -19,6 +19,7 @@ from emoexp.models.open import silence_libraries
 from emoexp.models.subject import SubjectModel
 from emoexp.stimuli import Stimuli, load_stimuli
 from emoexp.stories.corpus import Corpus, pack_corpus
+from tests.helpers import command
 
 REPOSITORY = Path(__file__).parent.parent
 PAPER = REPOSITORY.parent / "shared" / "paper"
@@ -27,6 +28,16 @@ PAPER = REPOSITORY.parent / "shared" / "paper"
 needs_paper = pytest.mark.skipif(
     not PAPER.is_dir(), reason="the paper's lists are not beside this checkout"
 )
+
+
+@pytest.fixture(scope="session", autouse=True)
+def shared_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A store of artifacts for tests that are about something else than what is stored; all of
+    pytest's workers have the same."""
+    base = tmp_path_factory.getbasetemp()
+    store = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "shared_store"
+    os.environ[command.SHARED] = str(store)
+    return store
 
 
 @pytest.fixture(scope="session")

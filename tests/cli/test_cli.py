@@ -4,10 +4,7 @@ should, from any directory."""
 from __future__ import annotations
 
 import json
-import os
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -22,25 +19,9 @@ from emoexp.config import Config, resolve_layer
 from emoexp.errors import EmoexpError
 from emoexp.experiments import EXPERIMENTS
 from emoexp.stimuli import BUNDLED
+from tests.helpers.command import emoexp
 
 SMOKE = ("scale=smoke", "experiment.n_emotions=6")
-
-
-def emoexp(
-    *arguments: str, cwd: Path, module: str = "emoexp", **env: str
-) -> subprocess.CompletedProcess[str]:
-    """`python -m emoexp` as a user would run it, with its artifacts under `cwd`."""
-    environment = (
-        os.environ | {"EMOEXP_ARTIFACTS": str(cwd / "artifacts"), "HF_HUB_OFFLINE": "1"} | env
-    )
-    return subprocess.run(
-        (sys.executable, "-m", module, *arguments),
-        cwd=cwd,
-        capture_output=True,
-        text=True,
-        env=environment,
-        timeout=900,
-    )
 
 
 @pytest.mark.parametrize("experiment", list(EXPERIMENTS))
@@ -156,55 +137,19 @@ MISTAKES: list[tuple[list[str], str]] = [
         "model.repo_id='/nowhere/at/all' is not a folder, nor an id of the hub",
     ),
 ]
-FORKS = """
-import json, os, runpy, sys
-import transformers
-import emoexp.cli.main, emoexp.cli.run, emoexp.models.subject
-
-for k, arguments in enumerate(json.load(sys.stdin)):
-    if (child := os.fork()) == 0:
-        os.mkdir(str(k))
-        os.chdir(str(k))
-        os.dup2(os.open("stderr", os.O_CREAT | os.O_WRONLY), 2)
-        sys.argv[1:] = arguments
-        status = 0
-        try:
-            runpy.run_module("emoexp", run_name="__main__")
-        except SystemExit as stopped:
-            status = stopped.code
-        sys.stderr.flush()
-        os._exit(status)
-    print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), flush=True)
-"""
-"""Runs command lines one after the other, each in a fork of a process that has imported all."""
 
 
-@pytest.fixture(scope="module")
-def mistaken(tmp_path_factory: pytest.TempPathFactory) -> list[tuple[int, str]]:
-    """Exit status and standard error of each of MISTAKES."""
-    root = tmp_path_factory.mktemp("mistakes")
-    done = subprocess.run(
-        (sys.executable, "-c", FORKS),
-        input=json.dumps([arguments for arguments, _ in MISTAKES]),
-        cwd=root,
-        capture_output=True,
-        text=True,
-        env=os.environ | {"EMOEXP_ARTIFACTS": str(root / "artifacts"), "HF_HUB_OFFLINE": "1"},
-        timeout=900,
-    )
-    statuses = map(int, done.stdout.split())
-    return [(status, (root / f"{k}/stderr").read_text()) for k, status in enumerate(statuses)]
-
-
-@pytest.mark.parametrize("k", range(len(MISTAKES)), ids=[" ".join(a) for a, _ in MISTAKES])
-def test_a_mistake_is_one_line_and_a_status(k: int, mistaken: list[tuple[int, str]]) -> None:
-    status, stderr = mistaken[k]
-    ours = [line for line in stderr.splitlines() if line.startswith("emoexp: ")]
-    assert status == 2, stderr[-2000:]
+@pytest.mark.parametrize(("arguments", "said"), MISTAKES, ids=[" ".join(a) for a, _ in MISTAKES])
+def test_a_mistake_is_one_line_and_a_status(
+    arguments: list[str], said: str, tmp_path: Path
+) -> None:
+    done = emoexp(*arguments, cwd=tmp_path)
+    ours = [line for line in done.stderr.splitlines() if line.startswith("emoexp: ")]
+    assert done.returncode == 2, done.stderr[-2000:]
     assert len(ours) == 1
-    assert MISTAKES[k][1] in ours[0]
-    assert "Traceback" not in stderr
-    assert "Error executing job" not in stderr
+    assert said in ours[0]
+    assert "Traceback" not in done.stderr
+    assert "Error executing job" not in done.stderr
 
 
 def test_a_small_set_leaves_out_what_it_cannot_measure_and_says_so(tmp_path: Path) -> None:

@@ -15,8 +15,8 @@ from emoexp.cli.main import CONF, compose_config, register_schemas
 from emoexp.cli.slurm import add_request, advice, request_for
 from emoexp.errors import EmoexpError
 from emoexp.models.loading.memory import Memory
-from tests.cli.test_cli import emoexp
 from tests.cli.test_sweeps import SMOKE, record
+from tests.helpers.command import emoexp
 
 TARGETS = {"local": "BasicLauncher", "subprocess": "LocalLauncher"}
 

@@ -20,7 +20,7 @@ from emoexp.errors import EmoexpError
 from emoexp.store import runs
 from emoexp.store.record import RunStatus
 from emoexp.store.runs import RunState
-from tests.cli.test_cli import emoexp
+from tests.helpers.command import emoexp
 from tests.helpers.records import record as started
 
 SMOKE = ("experiment=implicit", "scale=smoke", "emotions=core12", "scale.stories_per_emotion=2")

@@ -14,14 +14,15 @@ import pandas as pd
 import pytest
 
 from emoexp.stats.criteria import EFFECT_FLOOR
-from tests.cli.test_cli import emoexp
+from tests.helpers.command import emoexp
 
-FEWER = ("experiment.steering.n_emotions=12", "scale.random_directions=12")
-"""Fewer steered directions where the test is that steering says nothing."""
+FEWER = ("scale.random_directions=12", "scale.activities_per_category=4")
+"""Fewer steered directions and activities, where the test is that steering says nothing."""
 
 
 def verify(store: Path, name: str, *arguments: str) -> dict[str, Any]:
-    done = emoexp(*arguments, f"hydra.run.dir={name}", cwd=store)
+    place = f"artifacts={store}/artifacts"
+    done = emoexp(*arguments, place, f"hydra.run.dir={name}", cwd=store)
     assert done.returncode == 0, done.stderr[-3000:]
     record: dict[str, Any] = json.loads((store / name / "result.json").read_text())
     record["by_id"] = {v["id"]: v for v in record["verdicts"]}
@@ -38,7 +39,14 @@ def controls(store: Path) -> Iterator[dict[str, Future[dict[str, Any]]]]:
     """The two controls, one after the other, while the organism runs beside them."""
     with ThreadPoolExecutor(1) as pool:
         yield {
-            name: pool.submit(verify, store, name, f"model=organism_{name}", *FEWER)
+            name: pool.submit(
+                verify,
+                store,
+                name,
+                f"model=organism_{name}",
+                "experiment.steering.n_emotions=12",
+                *FEWER,
+            )
             for name in ("indifferent", "untrained")
         }
 
@@ -50,9 +58,7 @@ def organism(store: Path, controls: object) -> dict[str, Any]:
 
 @pytest.fixture(scope="session")
 def both(store: Path, organism: dict[str, Any]) -> dict[str, Any]:
-    return verify(
-        store, "both", "experiment=steering", "span=both_activities", "scale.random_directions=12"
-    )
+    return verify(store, "both", "experiment=steering", "span=both_activities", *FEWER)
 
 
 @pytest.fixture(scope="session")

@@ -28,7 +28,7 @@ from emoexp.study.result import OTHER_SETTINGS, Result
 from emoexp.vectors.controls import direction_rng, isotropic_directions
 from emoexp.vectors.lens import rank_of, within_top
 from emoexp.vectors.vectors import EmotionVectors
-from tests.cli.test_cli import emoexp
+from tests.helpers.command import emoexp
 
 IDENTITY = {"model": {"repo_id": "m"}, "corpus": "c", "emotions": ["happy", "sad"]}
 

@@ -60,6 +60,7 @@ def test_verify_runs(architecture: str, tmp_path: Path) -> None:
             permutations=100,
             null_draws=100,
             random_directions=8,
+            activities_per_category=2,
         ),
         artifacts=str(tmp_path / "artifacts"),
         run_dir=str(tmp_path),

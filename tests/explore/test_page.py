@@ -87,7 +87,7 @@ def opened(browser: Any, address: str, width: int = 1024, scheme: str = "light")
     page.set_default_timeout(WAIT_MS)
     for _ in range(120):  # the server may still be starting
         try:
-            page.goto(address)
+            page.goto(address, timeout=15_000)
             break
         except playwright.Error:
             page.wait_for_timeout(500)

@@ -18,7 +18,7 @@ from emoexp.models.subject import SubjectModel
 from emoexp.steering.preference import Preferences, marks
 from emoexp.stimuli import Stimuli
 from emoexp.store.artifacts import Artifacts
-from tests.cli.test_cli import emoexp
+from tests.helpers.command import emoexp
 from tests.helpers.patterns import MERGES, PATTERNS, save_with, subject_with, tokenizer_of
 
 CASES = [(p, f, r) for p in PATTERNS for f in PromptFormat for r in OptionReading]

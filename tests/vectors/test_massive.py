@@ -31,6 +31,12 @@ def organism(tmp_path_factory: pytest.TempPathFactory) -> SubjectModel:
     return composed("implicit", tmp_path_factory.mktemp("organism")).model
 
 
+@pytest.fixture(scope="module")
+def stores(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Stores of the two models, which several tests fill and read."""
+    return tmp_path_factory.mktemp("stores")
+
+
 def test_massive_tokens_are_left_out_of_means_and_norms_and_counted(
     sink: SubjectModel, corpus: Corpus
 ) -> None:
@@ -78,11 +84,11 @@ def test_massive_dimensions_of_the_mean_are_counted(
 @pytest.mark.slow
 @pytest.mark.parametrize("experiment", ["logit_lens", "implicit", "numeric", "correlation"])
 def test_a_sink_changes_no_verdict(
-    sink: SubjectModel, organism: SubjectModel, tmp_path: Path, experiment: str
+    sink: SubjectModel, organism: SubjectModel, stores: Path, experiment: str
 ) -> None:
     verdicts = []
     for name, model in (("sink", sink), ("organism", organism)):
-        config = composed(experiment, tmp_path / name, "scale.stories_per_emotion=12").config
+        config = composed(experiment, stores / name, "scale.stories_per_emotion=12").config
         result = config.experiment.run(Study.of(config, model=model))
         verdicts.append({v.id: v for v in result.verdicts})
     assert verdicts[0].keys() == verdicts[1].keys()
