@@ -24,7 +24,7 @@ test: .venv/installed
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	PYTHONPATH=. $(BIN)/lint-imports --no-cache
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile $(TESTS)
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder $(TESTS)
 
 # The part of the tests that takes under three minutes on two cores.
 QUICK := $(addprefix tests/,stats geometry vectors stimuli stories store compare cli/test_command.py docs/test_documented.py docs/test_pages.py)
