@@ -26,11 +26,11 @@ from emoexp.geometry.arrangement import (
     arrangement_tables,
 )
 from emoexp.geometry.axes import rated_axes
-from emoexp.geometry.cosines import FILE, Cosines, save_cosines
+from emoexp.geometry.cosines import FILE, Cosines, identity_of, save_cosines
 from emoexp.geometry.embedding import umap_notes, with_umap, without_umap
 from emoexp.geometry.findings import metrics, notes
 from emoexp.geometry.held_out import held_out
-from emoexp.geometry.layer import layer_geometry
+from emoexp.geometry.layer import LayerGeometry, layer_geometry
 from emoexp.geometry.tables import joined, layer_tables
 from emoexp.geometry.words import word_groups, word_notes, word_tables
 from emoexp.steering.settings import some_layers
@@ -38,8 +38,8 @@ from emoexp.store.progress import track
 from emoexp.study.experiment import Bootstrap, Tables, Validation
 from emoexp.study.result import Result
 from emoexp.study.study import Study
-from emoexp.vectors.extraction import load_groups
-from emoexp.vectors.vectors import NEUTRAL_VARIANCE, components_at
+from emoexp.vectors.extraction import StoryGroups, load_groups
+from emoexp.vectors.vectors import components_at
 
 
 @dataclass(kw_only=True)
@@ -65,38 +65,47 @@ class Geometry(Validation):
     def measure(self, study: Study) -> Tables:
         scale, seed, norms = study.config.scale, study.config.seed, study.norms
         axes = rated_axes(norms, study.emotions, study.stimuli.valence)
-        own, n_layers = study.layer, study.model.n_layers
-        layers = sorted({own, *(range(n_layers) if self.layers is None else self.layers)})
+        own, blocks = study.layer, range(study.model.n_layers)
+        layers = sorted({own, *(blocks if self.layers is None else self.layers)})
         study.model.check_layers(layers)
         draws, permutations = scale.bootstrap_draws, scale.permutations
         repeats = (self.splits, scale.shuffled_draws, draws)
         means = study.means  # the stories have their own progress
         cosines, shuffled, tables, told = [], [], [], []
         for layer in track(layers, "geometry, by layer"):
-            vectors = study.vectors if layer == own else study.vectors_at(layer)
             groups = load_groups(means, study.artifacts, layer)
             components = components_at(means, layer)
-            rngs = np.random.default_rng(seed), study.shuffle_rng()  # alike at every layer
-            controls = (*rngs, (self.resamples, scale.shuffled_draws))
-            here = layer_geometry(vectors, n_layers, groups, components, *controls)
+            here = self.at(study, layer, groups, components)
             cosines.append(here.cosines)
             shuffled.append(here.shuffled[:SHUFFLES].astype(np.float32))
-            of_run = layer == own
-            tables.append(layer_tables(here, axes, of_run, self.pairs, draws, permutations, seed))
+            sizes = self.pairs, draws, permutations
+            tables.append(layer_tables(here, axes, layer == own, *sizes, seed))
             told.append(held_out(groups, components, *repeats, seed))
-        kept = {name: means.identity[name] for name in ("model", "corpus", "stories")}
-        kept["neutral_variance"] = NEUTRAL_VARIANCE
-        run = n_layers, study.config.model.name, kept
-        space = Cosines(study.emotions, tuple(layers), np.stack(cosines), *run)
+        n, model, identity = len(blocks), study.config.model.name, identity_of(means)
+        space = Cosines(study.emotions, tuple(layers), np.stack(cosines), n, model, identity)
         save_cosines(Path(study.config.run_dir) / FILE, space)
-        found = joined(tables) | joined(told)
         known = study.valence, study.stimuli.clusters, norms
+        found = joined(tables) | joined(told)
         found |= arrangement_tables(space, own, shuffled, *known, permutations, seed)
         words = word_groups(study.corpus, study.emotions, scale.stories_per_emotion)
         found |= word_tables(words, layers, space.matrices, repeats, seed)
         if self.umap:
             found["coordinates"] = with_umap(found["coordinates"], study.vectors.directions, seed)
         return found
+
+    def at(
+        self, study: Study, layer: int, groups: StoryGroups, components: np.ndarray
+    ) -> LayerGeometry:
+        """Fits the vectors of a layer, and draws their controls, alike at every layer."""
+        return layer_geometry(
+            study.vectors if layer == study.layer else study.vectors_at(layer),
+            study.model.n_layers,
+            groups,
+            components,
+            np.random.default_rng(study.config.seed),
+            study.shuffle_rng(),
+            (self.resamples, study.config.scale.shuffled_draws),
+        )
 
     def judge(self, tables: Tables, bootstrap: Bootstrap) -> Result:
         places = tables["coordinates"]

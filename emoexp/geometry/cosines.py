@@ -17,6 +17,8 @@ import pandas as pd
 
 from emoexp.errors import EmoexpError
 from emoexp.store.artifacts import read_tensors, write_tensors
+from emoexp.vectors.extraction import StoryMeans
+from emoexp.vectors.vectors import NEUTRAL_VARIANCE
 
 FILE = "cosines.safetensors"
 """Name of the file in a run's directory."""
@@ -68,6 +70,12 @@ def cosine_rows(names: tuple[str, ...], matrix: np.ndarray) -> pd.DataFrame:
     table = pd.DataFrame(matrix, columns=list(names))
     table.insert(0, "emotion", names)
     return table
+
+
+def identity_of(means: StoryMeans) -> dict[str, Any]:
+    """Returns what the vectors that are fitted to `means` depend on, as `Cosines` has it."""
+    kept = {name: means.identity[name] for name in ("model", "corpus", "stories")}
+    return kept | {"neutral_variance": NEUTRAL_VARIANCE}
 
 
 def save_cosines(path: Path, cosines: Cosines) -> None:

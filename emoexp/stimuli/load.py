@@ -158,8 +158,9 @@ def read_stories(folder: Path, emotions: Sequence[str]) -> tuple[Rows, Rows, lis
 
 
 def _rows(reader: Reader, name: str, fields: Sequence[str], emotions: Sequence[str]) -> Rows:
-    """Returns the rows of a JSON Lines file, checked for their fields and emotion."""
-    rows = []
+    """Returns the rows of a JSON Lines file, checked for their fields, their emotion, and that no
+    text stands twice: it would count twice in a mean, and be in both halves of a split."""
+    rows, lines = [], dict[str, int]()
     for number, line in enumerate((reader.text(name) or "").split("\n"), 1):
         row = reader.json(name, line, dict, number - 1) if line.strip() else None
         if row is None:
@@ -169,4 +170,6 @@ def _rows(reader: Reader, name: str, fields: Sequence[str], emotions: Sequence[s
             reader.fault(f"{name}, line {number}: no text under {', '.join(lacking)}")
         elif emotions and row.get("emotion", emotions[0]) not in emotions:
             reader.fault(f"{name}, line {number}: unknown emotion(s) {row['emotion']}")
+        elif (first := lines.setdefault(" ".join(row["text"].split()), number)) < number:
+            reader.fault(f"{name}, line {number}: the same text as line {first}")
     return rows

@@ -104,7 +104,9 @@ def pack_with(tmp_path: Path, change: str) -> str:
     if change == "empty":
         rows = [r for r in rows if r["emotion"] != "sad"]
     else:
-        rows = [r | {"text": "A cart rolled by."} if r["emotion"] == "happy" else r for r in rows]
+        happy = [row for row in rows if row["emotion"] == "happy"]
+        for k, row in enumerate(happy):
+            row["text"] = f"Cart {k} rolled by."
     (pack / "stories.jsonl").write_text("".join(json.dumps(r) + "\n" for r in rows))
     return str(pack)
 
@@ -199,7 +201,7 @@ def test_a_late_mistake_loses_nothing(tmp_path: Path) -> None:
         ),
         (
             lambda p: pack_with(p, "short"),
-            "experiment=implicit stimuli=custom stimuli.path={}",
+            "experiment=implicit stimuli=custom stimuli.path={} emotions=core12",
             "0 stories of 'happy' are left, at least 1 needed: left out are 24 with 50 tokens",
         ),
     ],

@@ -232,6 +232,17 @@ def test_a_folder_in_place_of_a_file(
         load_stimuli(str(copy))
 
 
+@pytest.mark.parametrize(("name", "last"), [("stories.jsonl", 1537), ("neutral.jsonl", 161)])
+def test_a_text_that_stands_twice_is_refused(copy: Path, name: str, last: int) -> None:
+    """It would count twice in a mean, and be in both halves of a split."""
+    first = (copy / name).read_text().partition("\n")[0]
+    edit(copy / name, lambda text: f"{text}{first.replace('. ', '.  ')}\n")
+    with pytest.raises(
+        EmoexpError, match=rf"1 fault\(s\): {name}, line {last}: the same text as line 1"
+    ):
+        pack_corpus(load_stimuli(str(copy)))
+
+
 def test_a_run_refuses_the_stories_that_check_refuses(copy: Path) -> None:
     edit(copy / "stories.jsonl", lambda t: t + '{"emotion": "glad", "topic": "x", "text": "x"}\n')
     with pytest.raises(
