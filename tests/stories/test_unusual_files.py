@@ -255,7 +255,8 @@ def test_files_that_are_not_read_are_named(tmp_path: Path) -> None:
     (root / "calm").mkdir()
     (root / "proud").mkdir()
     (root / "proud" / "1.docx").write_text("x")
-    (root / "README.md").write_text("x")
+    for name in ("README.md", "Thumbs.db", "desktop.ini"):  # the last two are of Windows
+        (root / name).write_text("x")
     corpus = read(root)
     assert corpus.unread == ("calm/", "proud/1.docx")
     notes = loss_notes(corpus.summary())

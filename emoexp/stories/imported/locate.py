@@ -51,7 +51,7 @@ LAYOUTS = (
 )
 NO_STORIES = re.compile(
     r"(readme|license|licence|notice|author|requirements)(\..*)?|.*\.(md|py|lock|yaml)"
-    r"|(dataset_infos?|dataset_dict|state|identity)\.json|cache-.*\.arrow",
+    r"|(dataset_infos?|dataset_dict|state|identity)\.json|cache-.*\.arrow|thumbs\.db|desktop\.ini",
     re.IGNORECASE,
 )
 """Names of files beside a corpus that hold no story."""
@@ -236,7 +236,8 @@ def read_folder(folder: Path, reading: Reading) -> None:
         EmoexpError: it has no known layout.
     """
     check_folders(folder)
-    files = [*visible(folder, "*"), *visible(folder, "data/*")]
+    found = [*visible(folder, "*"), *visible(folder, "data/*")]
+    files = [path for path in found if not NO_STORIES.fullmatch(path.name)]
     databases = [path for path in files if path.suffix.lower() in formats.SQLITE_SUFFIXES]
     if visible(folder / "stories", "*/*.json"):
         formats.read_json_folder(folder, reading)
