@@ -10,7 +10,6 @@ import pytest
 from emoexp.stimuli import BUNDLED
 from emoexp.stories.corpus import Corpus, Story
 from emoexp.stories.reject import forms, is_refusal, names_emotion, sift
-from tests.conftest import PAPER
 
 FILLER = (
     "the cart went down the lane and somebody closed the gate behind it while rain fell on the"
@@ -23,13 +22,8 @@ def long(text: str = "", n: int = 80) -> str:
 
 
 def all_171() -> list[str]:
-    ours = BUNDLED / "emoexp" / "emotions.csv"
-    if ours.exists():
-        with ours.open(encoding="utf-8", newline="") as handle:
-            return [row["emotion"] for row in csv.DictReader(handle)]
-    if not PAPER.exists():
-        pytest.skip("neither our pack nor the paper's list is here")
-    return [word for word in (PAPER / "emotions_171.txt").read_text().splitlines() if word]
+    with (BUNDLED / "emoexp" / "emotions.csv").open(encoding="utf-8", newline="") as handle:
+        return [row["emotion"] for row in csv.DictReader(handle)]
 
 
 @pytest.mark.parametrize(
