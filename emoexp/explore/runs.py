@@ -10,7 +10,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from emoexp.errors import EmoexpError
-from emoexp.figures.draw import draw_figures
+from emoexp.figures.draw import draw_each
 from emoexp.figures.files import png
 from emoexp.figures.style import styled
 from emoexp.figures.validation import layer_curves
@@ -79,7 +79,7 @@ def figures(run: SavedRun) -> tuple[list[tuple[str, bytes]], list[str]]:
         name and PNG of each; and a line for each that could not be drawn.
     """
     drawn: list[tuple[str, bytes]] = []
-    failed = draw_figures(run, lambda name, figure: drawn.append((name, png(figure))))
+    failed = draw_each(run, lambda name, figure: drawn.append((name, png(figure))))
     return drawn, failed
 
 

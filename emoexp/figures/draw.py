@@ -262,7 +262,7 @@ VIEWS: dict[str, tuple[str, View]] = {
 """By the name of its file: the table without which there is no figure, and how it is drawn."""
 
 
-def draw_figures(run: SavedRun, use: Callable[[str, Figure], object]) -> list[str]:
+def draw_each(run: SavedRun, use: Callable[[str, Figure], object]) -> list[str]:
     """Draws every figure of a run in the project's style, and calls `use` with the name and the
     figure of each. One that fails leaves the others alone.
 
@@ -288,10 +288,10 @@ def draw_figures(run: SavedRun, use: Callable[[str, Figure], object]) -> list[st
 
 def draw_run(directory: Path) -> list[str]:
     """Draws every figure of a run beside its tables, as PNG and PDF; returns the lines of
-    `draw_figures`.
+    `draw_each`.
 
     Raises:
         EmoexpError: the directory has no run, or one that cannot be read.
     """
     run = SavedRun.load(directory)
-    return draw_figures(run, lambda name, figure: files.save(figure, directory, name))
+    return draw_each(run, lambda name, figure: files.save(figure, directory, name))

@@ -169,13 +169,14 @@ class Study:
         """
         from emoexp.vectors.extraction import check_has_stories
 
-        path, layer = Path(str(self.config.vectors)), self.config.layer
-        if self.read_vectors is not None and isinstance(layer, int):
-            self.read_vectors.check_layer(path, layer)
+        given, layer = self.read_vectors, self.config.layer
+        path = Path(str(self.config.vectors))
+        if given is not None and isinstance(layer, int):
+            given.check_layer(path, layer)
         if self.config.stories.source is not StoriesSource.generated:
             check_has_stories(self.corpus, self.emotions)
-            if self.read_vectors is not None:
-                self.read_vectors.check_emotions(path, self.emotions)
+            if given is not None:
+                given.check_emotions(path, self.emotions)
             _ = self.norms
 
     @cached_property

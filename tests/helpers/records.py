@@ -8,7 +8,7 @@ from typing import Any
 import pandas as pd
 from matplotlib.figure import Figure
 
-from emoexp.figures.draw import draw_figures
+from emoexp.figures.draw import draw_each
 from emoexp.store.record import RunRecord, RunStatus, SavedRun, save_tables
 
 
@@ -41,5 +41,5 @@ def saved(folder: Path, tables: dict[str, pd.DataFrame], **changes: Any) -> Save
 def drawn(run: SavedRun) -> dict[str, Figure]:
     """Every figure of a saved run, by name."""
     figures: dict[str, Figure] = {}
-    assert draw_figures(run, figures.__setitem__) == []
+    assert draw_each(run, figures.__setitem__) == []
     return figures
